@@ -26,6 +26,7 @@ class AutoencoderSpec:
     z_channels: int
     embed_dim: int
     patch_size: int = 1
+    attention: bool = True  # False: none at all, also not in the middle ("attn_type: none")
 
     @property
     def downsampling(self) -> int:

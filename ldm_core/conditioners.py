@@ -1,0 +1,54 @@
+"""From what a person gives (a prompt) to what the networks take (token ids)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from tokenizers import BertWordPieceTokenizer
+from torch import Tensor
+
+from ldm_core.errors import ConfigError
+
+
+class Tokenizer:
+    """BERT's WordPiece tokenizer, lower case, as the paper's text-to-image models use it.
+
+    Args:
+        vocabulary: a `vocab.txt`, one token a line, the line's number its id.
+        max_length: prompts are padded and cut to this many tokens.
+
+    Raises:
+        ConfigError: the vocabulary cannot be read or lacks BERT's special tokens.
+    """
+
+    def __init__(self, vocabulary: Path, max_length: int) -> None:
+        tokens = vocabulary.read_text("utf-8").splitlines() if vocabulary.is_file() else []
+        missing = [token for token in ("[PAD]", "[UNK]", "[CLS]", "[SEP]") if token not in tokens]
+        if missing:
+            raise ConfigError(
+                f"{vocabulary.name} is no BERT vocabulary: it lacks {', '.join(missing)}. "
+                "Put the vocab.txt that the model was trained with beside it."
+            )
+        self._vocabulary = {token: index for index, token in enumerate(tokens)}
+        self._tokenizer = BertWordPieceTokenizer(dict(self._vocabulary), lowercase=True)
+        self.max_length = max_length
+        self._tokenizer.enable_truncation(max_length)
+        self._tokenizer.enable_padding(length=max_length, pad_id=self._vocabulary["[PAD]"])
+
+    @property
+    def vocab_size(self) -> int:
+        return len(self._vocabulary)
+
+    def __call__(self, prompts: Sequence[str]) -> Tensor:
+        """Prompts -> (b, max_length) int64."""
+        return torch.tensor([e.ids for e in self._tokenizer.encode_batch(list(prompts))], dtype=torch.int64)
+
+    def unknown_words(self, prompt: str) -> tuple[str, ...]:
+        """The words of a prompt, in order and once each, that the model was not trained on."""
+        encoding = self._tokenizer.encode(prompt)
+        spans = [
+            span for token, span in zip(encoding.tokens, encoding.offsets, strict=True) if token == "[UNK]"
+        ]
+        return tuple(dict.fromkeys(prompt[start:end] for start, end in spans))

@@ -1,0 +1,77 @@
+"""What a job tells while it runs.  Imports no torch.
+
+The order is: `Queued` (again whenever the place changes), `Started`, then for each picture its `Step`s and
+its `Picture`, and last exactly one of `Done`, `Failed`, `Cancelled`.  Steps of a batch may alternate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ldm_core.errors import AtelierError
+from ldm_core.request import TextToImage
+
+Pixels = NDArray[np.uint8]  # (H, W, 3), RGB
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """The job waits; `position` other jobs start before it."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The job's turn has come: the model is loaded where it was not, the prompt is read."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """One sampling step of one picture is done."""
+
+    image: int  # index within the batch
+    num_images: int
+    step: int  # 1..num_steps
+    num_steps: int
+    seconds_left: float  # until the whole job is done, at the pace of its last steps
+    preview: Pixels | None  # of the predicted x_0, at latent size; None where the last one is still fresh
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """One picture is finished.  `request` makes this picture alone."""
+
+    index: int
+    pixels: Pixels
+    request: TextToImage
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """All pictures are finished, `seconds` after the job started."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The job ended with an error; pictures that were finished before stay."""
+
+    error: AtelierError
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The job was stopped; pictures that were finished before stay."""
+
+
+Event = Queued | Started | Step | Picture | Done | Failed | Cancelled
+
+
+def is_last(event: Event) -> bool:
+    """Whether no event follows this one."""
+    return isinstance(event, Done | Failed | Cancelled)

@@ -1,0 +1,1 @@
+"""The networks.  Attribute names are the published checkpoints' keys."""

@@ -1,0 +1,101 @@
+"""Attention and the transformer block through which a condition enters the UNet (paper, section 3.3)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """softmax(q k^T / sqrt(d)) v for (b, heads, n, d)."""
+    if q.device.type == "cpu" and torch.is_grad_enabled():
+        # On a CPU the fused kernel's backward pass is several times slower than plain products.
+        weights = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+        return weights.softmax(dim=-1).to(v.dtype) @ v
+    return F.scaled_dot_product_attention(q, k, v)
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention from x to a context; to x itself where there is none."""
+
+    def __init__(self, dim: int, context_dim: int, heads: int, head_dim: int) -> None:
+        super().__init__()
+        inner = heads * head_dim
+        self.heads = heads
+        self.to_q = nn.Linear(dim, inner, bias=False)
+        self.to_k = nn.Linear(context_dim, inner, bias=False)
+        self.to_v = nn.Linear(context_dim, inner, bias=False)
+        self.to_out = nn.Sequential(nn.Linear(inner, dim))
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:  # (b, n, dim), (b, m, context_dim)
+        context = x if context is None else context
+        q, k, v = (
+            projected.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (b, heads, n, head_dim)
+            for projected in (self.to_q(x), self.to_k(context), self.to_v(context))
+        )
+        out: Tensor = self.to_out(attend(q, k, v).transpose(1, 2).flatten(2))
+        return out
+
+
+class GEGLU(nn.Module):
+    """Gated linear unit with GELU (arXiv:2002.05202)."""
+
+    def __init__(self, dim: int, inner: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(dim, 2 * inner)
+
+    def forward(self, x: Tensor) -> Tensor:
+        value, gate = self.proj(x).chunk(2, dim=-1)
+        return value * F.gelu(gate)
+
+
+class FeedForward(nn.Module):
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.net = nn.Sequential(GEGLU(dim, 4 * dim), nn.Identity(), nn.Linear(4 * dim, dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.net(x)
+        return out
+
+
+class BasicTransformerBlock(nn.Module):
+    """Self-attention, cross-attention to the condition, feed-forward; each pre-normalised and residual."""
+
+    def __init__(self, dim: int, context_dim: int, heads: int) -> None:
+        super().__init__()
+        self.attn1 = CrossAttention(dim, dim, heads, dim // heads)
+        self.attn2 = CrossAttention(dim, context_dim, heads, dim // heads)
+        self.ff = FeedForward(dim)
+        self.norm1 = nn.LayerNorm(dim)
+        self.norm2 = nn.LayerNorm(dim)
+        self.norm3 = nn.LayerNorm(dim)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        x = x + self.attn1(self.norm1(x))
+        x = x + self.attn2(self.norm2(x), context)
+        return x + self.ff(self.norm3(x))
+
+
+class SpatialTransformer(nn.Module):
+    """Transformer blocks over the positions of a feature map (paper, Appendix E.2.1)."""
+
+    def __init__(self, channels: int, context_dim: int, heads: int, depth: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(32, channels, eps=1e-6)
+        self.proj_in = nn.Conv2d(channels, channels, 1)
+        self.transformer_blocks = nn.ModuleList(
+            BasicTransformerBlock(channels, context_dim, heads) for _ in range(depth)
+        )
+        self.proj_out = nn.Conv2d(channels, channels, 1)
+        nn.init.zeros_(self.proj_out.weight)
+        nn.init.zeros_(self.proj_out.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:  # (b, c, h, w), (b, n, context_dim)
+        height = x.shape[2]
+        tokens = self.proj_in(self.norm(x)).flatten(2).transpose(1, 2)  # (b, h * w, c)
+        for block in self.transformer_blocks:
+            tokens = block(tokens, context)
+        out = tokens.transpose(1, 2).unflatten(2, (height, -1))  # (b, c, h, w)
+        return x + self.proj_out(out)  # type: ignore[no-any-return]

@@ -1,0 +1,209 @@
+"""The KL-regularized first stage (paper, section 3.1; Appendix G)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ldm_core.nn.attention import attend
+from ldm_core.spec import AutoencoderSpec
+
+
+def _norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(32, channels, eps=1e-6)
+
+
+class ResnetBlock(nn.Module):
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.norm1 = _norm(in_channels)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.norm2 = _norm(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        if in_channels != out_channels:
+            self.nin_shortcut = nn.Conv2d(in_channels, out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv1(F.silu(self.norm1(x)))
+        h = self.conv2(F.silu(self.norm2(h)))
+        shortcut: Tensor = self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x
+        return shortcut + h
+
+
+class AttnBlock(nn.Module):
+    """Single-head self-attention over the positions of a feature map."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = _norm(channels)
+        self.q = nn.Conv2d(channels, channels, 1)
+        self.k = nn.Conv2d(channels, channels, 1)
+        self.v = nn.Conv2d(channels, channels, 1)
+        self.proj_out = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        normed = self.norm(x)
+        q, k, v = (
+            conv(normed).flatten(2).transpose(1, 2)[:, None]  # (b, 1, h * w, c)
+            for conv in (self.q, self.k, self.v)
+        )
+        h = attend(q, k, v)[:, 0].transpose(1, 2).unflatten(2, x.shape[2:])  # (b, c, h, w)
+        return x + self.proj_out(h)  # type: ignore[no-any-return]
+
+
+class Downsample(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # The published weights were trained with padding on the right and the bottom alone.
+        out: Tensor = self.conv(F.pad(x, (0, 1, 0, 1)))
+        return out
+
+
+class Upsample(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        return out
+
+
+class Level(nn.Module):
+    """Residual blocks, each followed by attention where `attn` is not empty, and a change of size."""
+
+    def __init__(self, in_channels: int, channels: int, num_blocks: int, attention: bool) -> None:
+        super().__init__()
+        self.block = nn.ModuleList(
+            ResnetBlock(in_channels if i == 0 else channels, channels) for i in range(num_blocks)
+        )
+        self.attn = nn.ModuleList(AttnBlock(channels) for _ in range(num_blocks if attention else 0))
+        self.downsample: Downsample | None = None
+        self.upsample: Upsample | None = None
+
+    def forward(self, h: Tensor) -> Tensor:
+        for i, block in enumerate(self.block):
+            h = block(h)
+            if self.attn:
+                h = self.attn[i](h)
+        for resample in (self.downsample, self.upsample):
+            if resample is not None:
+                h = resample(h)
+        return h
+
+
+class Middle(nn.Module):
+    def __init__(self, channels: int, attention: bool) -> None:
+        super().__init__()
+        self.block_1 = ResnetBlock(channels, channels)
+        self.attn_1 = AttnBlock(channels) if attention else nn.Identity()
+        self.block_2 = ResnetBlock(channels, channels)
+
+    def forward(self, h: Tensor) -> Tensor:
+        out: Tensor = self.block_2(self.attn_1(self.block_1(h)))
+        return out
+
+
+def _levels(spec: AutoencoderSpec) -> list[tuple[int, bool]]:
+    """(width, has attention) of each resolution, highest first."""
+    start = spec.resolution // spec.patch_size
+    return [
+        (mult * spec.channels, spec.attention and start // 2**i in spec.attn_resolutions)
+        for i, mult in enumerate(spec.channel_mult)
+    ]
+
+
+class Encoder(nn.Module):
+    def __init__(self, spec: AutoencoderSpec) -> None:
+        super().__init__()
+        self.patch_size = spec.patch_size
+        self.conv_in = nn.Conv2d(spec.in_channels * spec.patch_size**2, spec.channels, 3, padding=1)
+        channels = spec.channels
+        levels = _levels(spec)
+        self.down = nn.ModuleList()
+        for i, (width, attention) in enumerate(levels):
+            level = Level(channels, width, spec.num_res_blocks, attention)
+            channels = width
+            if i < len(levels) - 1:
+                level.downsample = Downsample(channels)
+            self.down.append(level)
+        self.mid = Middle(channels, spec.attention)
+        self.norm_out = _norm(channels)
+        self.conv_out = nn.Conv2d(channels, 2 * spec.z_channels, 3, padding=1)  # mean and log-variance
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv_in(F.pixel_unshuffle(x, self.patch_size))
+        for level in self.down:
+            h = level(h)
+        out: Tensor = self.conv_out(F.silu(self.norm_out(self.mid(h))))
+        return out
+
+
+class Decoder(nn.Module):
+    def __init__(self, spec: AutoencoderSpec) -> None:
+        super().__init__()
+        self.patch_size = spec.patch_size
+        levels = _levels(spec)
+        channels = levels[-1][0]
+        self.conv_in = nn.Conv2d(spec.z_channels, channels, 3, padding=1)
+        self.mid = Middle(channels, spec.attention)
+        lowest_first: list[nn.Module] = []
+        for i, (width, attention) in reversed(list(enumerate(levels))):
+            level = Level(channels, width, spec.num_res_blocks + 1, attention)
+            channels = width
+            if i > 0:
+                level.upsample = Upsample(channels)
+            lowest_first.append(level)
+        self.up = nn.ModuleList(reversed(lowest_first))  # the published keys count from the highest
+        self.norm_out = _norm(channels)
+        self.conv_out = nn.Conv2d(channels, spec.out_channels * spec.patch_size**2, 3, padding=1)
+
+    def forward(self, z: Tensor) -> Tensor:
+        h = self.mid(self.conv_in(z))
+        for level in reversed(self.up):
+            h = level(h)
+        return F.pixel_shuffle(self.conv_out(F.silu(self.norm_out(h))), self.patch_size)
+
+
+@dataclass(frozen=True, slots=True)
+class Posterior:
+    """q(z | x) = N(mean, exp(logvar)), each (b, c, h, w)."""
+
+    mean: Tensor
+    logvar: Tensor
+
+    def sample(self) -> Tensor:
+        return self.mean + torch.exp(0.5 * self.logvar) * torch.randn_like(self.mean)
+
+    def kl(self) -> Tensor:
+        """KL divergence from the standard normal, summed over a sample's latent, mean over the batch; nats."""
+        per_element = 0.5 * (self.mean**2 + self.logvar.exp() - 1.0 - self.logvar)
+        return per_element.flatten(1).sum(1).mean()
+
+
+class AutoencoderKL(nn.Module):
+    """Maps pictures in [-1, 1] to a latent f times smaller and back."""
+
+    def __init__(self, spec: AutoencoderSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.encoder = Encoder(spec)
+        self.decoder = Decoder(spec)
+        self.quant_conv = nn.Conv2d(2 * spec.z_channels, 2 * spec.embed_dim, 1)
+        self.post_quant_conv = nn.Conv2d(spec.embed_dim, spec.z_channels, 1)
+
+    def encode(self, image: Tensor) -> Posterior:
+        """(b, 3, H, W) in [-1, 1] -> posterior over (b, embed_dim, H / f, W / f)."""
+        mean, logvar = self.quant_conv(self.encoder(image)).chunk(2, dim=1)
+        return Posterior(mean, logvar.clamp(-30.0, 20.0))
+
+    def decode(self, z: Tensor) -> Tensor:
+        """(b, embed_dim, h, w) -> (b, 3, f h, f w), about [-1, 1]."""
+        out: Tensor = self.decoder(self.post_quant_conv(z))
+        return out
