@@ -292,8 +292,9 @@ def _brief(value: object) -> object:
         return _Verbatim(f"{value[:20]!r}... ({len(value):,} characters)")
     if isinstance(value, list | tuple) and len(value) == 1 and isinstance(value[0], int | float):
         return [_brief(value[0])]
-    words = {list: "a list", tuple: "a list", dict: "an object"}
-    return _Verbatim(words.get(type(value), f"of type {type(value).__name__}"))
+    words = {"list": "a list", "tuple": "a list", "dict": "an object"}
+    kind = type(value).__name__
+    return _Verbatim(words.get(kind, f"of type {kind}"))
 
 
 def _refuse(field: str, got: object, allowed: str) -> NoReturn:
