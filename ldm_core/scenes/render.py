@@ -1,0 +1,95 @@
+"""From attributes and a seed to a picture, its label map and its boxes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .attributes import Attributes, Box, Scene
+from .brush import finish
+from .canvas import Canvas, Layout, new_canvas
+from .light import make_light
+from .noise import field
+from .objects import paint_boat, paint_objects
+from .sky import paint_sky, paint_sparks
+from .terrain import ground_line, paint_ground, paint_hills, paint_mountains
+from .water import paint_water, river_mask
+
+
+def render(attributes: Attributes, seed: int, height: int = 256, width: int = 256) -> Scene:
+    """Paint one landscape; the same attributes, seed and size give the same bytes.
+
+    Composition does not depend on the size: sizes follow the height, places the width. Raises
+    ValueError for a negative seed or a side under 16.
+    """
+    if seed < 0:
+        raise ValueError(f"seed is {seed}; expected 0 or more")
+    if min(height, width) < 16:
+        raise ValueError(f"size is {width}x{height}; expected at least 16x16")
+    # A generator per stage: what one stage draws cannot shift the others.
+    layout_rng, light_rng, sky_rng, mountain_rng, hill_rng, water_rng, ground_rng, object_rng, end_rng = (
+        np.random.default_rng((seed, stage)) for stage in range(9)
+    )
+    layout = _layout(attributes, layout_rng)
+    c = new_canvas(height, width, make_light(attributes, light_rng, layout.horizon), layout, attributes)
+    paint_sky(c, sky_rng)
+    if attributes.mountains != "none":
+        paint_mountains(c, mountain_rng)
+    paint_hills(c, hill_rng)
+    line = ground_line(c, ground_rng)
+    if attributes.water in ("lake", "sea"):
+        paint_water(c, water_rng)
+    paint_ground(c, ground_rng, line)
+    if attributes.water == "river":
+        paint_water(c, water_rng, river_mask(c, water_rng))
+    if attributes.boat != "none":
+        _launch(c, water_rng)
+    paint_objects(c, object_rng, line)
+    if attributes.weather == "foggy":
+        _mist(c, end_rng)
+    finish(c, end_rng)
+    paint_sparks(c, sky_rng)
+    image = (np.clip(c.image, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return Scene(image, c.labels, _boxes(c), attributes, seed)
+
+
+def _layout(a: Attributes, rng: np.random.Generator) -> Layout:
+    horizon = float(rng.uniform(0.46, 0.58))
+    depth = float(rng.uniform(0.5, 0.66))
+    focus = -1 if rng.random() < 0.5 else 1
+    shore = horizon + depth * (1 - horizon) if a.water in ("lake", "sea") else horizon
+    return Layout(horizon, shore, focus)
+
+
+def _launch(c: Canvas, rng: np.random.Generator) -> None:
+    """Put the boat where the water is open."""
+    layout = c.layout
+    size = float(rng.uniform(0.2, 0.27)) if c.attributes.boat == "sailboat" else float(rng.uniform(0.23, 0.29))
+    if c.attributes.water == "river":
+        base = layout.horizon + 0.62 * (1 - layout.horizon)
+        wet = np.flatnonzero(c.labels[c.row(base)] == 6)
+        x = float(wet.mean()) / c.height if wet.size else 0.5 * c.aspect
+    else:
+        x = (0.5 - layout.focus * float(rng.uniform(0.0, 0.26))) * c.aspect
+        base = layout.horizon + float(rng.uniform(0.4, 0.62)) * (layout.shore - layout.horizon)
+    paint_boat(c, rng, x, base, size)
+
+
+def _mist(c: Canvas, rng: np.random.Generator) -> None:
+    """A bank of fog lying over the horizon."""
+    drift = field("wide", rng, c.height, c.width)
+    band = np.exp(-(((c.y - c.layout.horizon - 0.02) / 0.13) ** 2)) * np.clip(0.5 + 0.18 * drift, 0, 0.85)
+    c.blend(c.light.haze, band.astype(np.float32), slice(None))
+
+
+def _boxes(c: Canvas) -> tuple[Box, ...]:
+    """Boxes of the objects as far as they can be seen; specks are left out."""
+    out = []
+    least = max(4, round(0.0006 * c.height * c.height))
+    for index, name in enumerate(c.names):
+        ys, xs = np.nonzero(c.instances == index + 1)
+        if ys.size >= least:
+            h, w = c.height, c.width
+            out.append(
+                Box(name, float(xs.min()) / w, float(ys.min()) / h, float(xs.max() + 1) / w, float(ys.max() + 1) / h)
+            )
+    return tuple(out)

@@ -1,0 +1,152 @@
+"""The landscape renderer: determinism, sizes, labels, boxes and truthful captions."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import cv2
+import numpy as np
+import pytest
+
+from ldm_core import scenes
+
+
+def _sample(seed: int) -> scenes.Attributes:
+    return scenes.sample_attributes(np.random.default_rng(seed))
+
+
+def _share(scene: scenes.Scene, name: str) -> float:
+    return float((scene.labels == scenes.CLASSES.index(name)).mean())
+
+
+def test_same_seed_same_bytes() -> None:
+    a = _sample(3)
+    first, again, other = scenes.render(a, 5, 96, 96), scenes.render(a, 5, 96, 96), scenes.render(a, 6, 96, 96)
+    assert np.array_equal(first.image, again.image)
+    assert np.array_equal(first.labels, again.labels)
+    assert first.boxes == again.boxes
+    assert np.abs(first.image.astype(int) - other.image).mean() > 3
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (64, 96), (96, 64), (61, 203), (48, 400), (300, 280)])
+def test_any_size(height: int, width: int) -> None:
+    for seed in range(4):
+        scene = scenes.render(_sample(seed), seed, height, width)
+        assert scene.image.shape == (height, width, 3) and scene.image.dtype == np.uint8
+        assert scene.labels.shape == (height, width) and scene.labels.dtype == np.uint8
+
+
+def test_same_composition_at_two_sizes() -> None:
+    differences, agreement = [], []
+    for seed in range(12):
+        a = _sample(seed)
+        large, small = scenes.render(a, seed, 256, 256), scenes.render(a, seed, 128, 128)
+        reduced = cv2.resize(large.image, (128, 128), interpolation=cv2.INTER_AREA)
+        differences.append(np.abs(reduced.astype(float) - small.image).mean())
+        agreement.append((large.labels[::2, ::2] == small.labels).mean())
+    assert np.mean(differences) < 4.5 and max(differences) < 10
+    assert np.mean(agreement) > 0.95
+
+
+def test_attributes_show_in_labels_and_boxes_agree() -> None:
+    for seed in range(60):
+        a = _sample(seed)
+        scene = scenes.render(a, seed, 128, 128)
+        assert int(scene.labels.max()) < len(scenes.CLASSES)
+        assert _share(scene, "sky") + _share(scene, "cloud") > 0.1
+        assert (_share(scene, "water") > 0.03) == (a.water != "none")
+        assert a.water != "none" or _share(scene, "water") == 0
+        assert (_share(scene, "mountain") > 0.015) == (a.mountains != "none")
+        assert a.trees == "none" or _share(scene, "tree") > 0.015
+        assert a.trees != "none" or _share(scene, "tree") == 0
+        assert (_share(scene, "house") > 0.004) == (a.house == "house")
+        assert (_share(scene, "boat") > 0.0008) == (a.boat != "none")
+        assert _share(scene, {"rocks": "rock"}.get(a.ground, a.ground)) > 0.05
+        for box in scene.boxes:
+            assert 0 <= box.x0 < box.x1 <= 1 and 0 <= box.y0 < box.y1 <= 1
+            y0, y1, x0, x1 = (round(128 * v) for v in (box.y0, box.y1, box.x0, box.x1))
+            assert (scene.labels[y0:y1, x0:x1] == scenes.CLASSES.index(box.label)).any()
+
+
+def test_house_is_a_tenth_of_the_width() -> None:
+    for seed in range(12):
+        a = dataclasses.replace(_sample(seed), house="house")
+        boxes = [b for b in scenes.render(a, seed, 128, 128).boxes if b.label == "house"]
+        assert len(boxes) == 1 and boxes[0].x1 - boxes[0].x0 >= 0.1
+
+
+def test_sampler_is_balanced() -> None:
+    rng = np.random.default_rng(0)
+    many = [scenes.sample_attributes(rng) for _ in range(3000)]
+
+    def share(name: str, value: str) -> float:
+        return sum(getattr(a, name) == value for a in many) / len(many)
+
+    for time in scenes.ATTRIBUTES["time"]:
+        assert 0.2 < share("time", time) < 0.3
+    assert 0.44 < 1 - share("water", "none") < 0.52
+    assert 0.3 < share("mountains", "none") < 0.4
+    assert 0.2 < share("trees", "none") < 0.3
+    assert 0.14 < share("house", "house") < 0.22
+    for name, values in scenes.ATTRIBUTES.items():
+        assert all(share(name, value) > 0.015 for value in values), name
+
+
+# A word that may be said only where the attribute has one of these values.
+_ONLY: dict[str, tuple[str, tuple[str, ...]]] = {
+    **dict.fromkeys(("lake", "pond"), ("water", ("lake",))),
+    **dict.fromkeys(("river", "stream"), ("water", ("river",))),
+    **dict.fromkeys(("sea", "ocean", "waves", "coast", "bay", "seaside"), ("water", ("sea",))),
+    **dict.fromkeys(("shore", "beach"), ("water", ("lake", "sea"))),
+    **dict.fromkeys(("pine", "pines", "firs", "evergreens", "conifers"), ("trees", ("pine",))),
+    **dict.fromkeys(("palm", "palms", "tropical"), ("trees", ("palm",))),
+    **dict.fromkeys(("birch", "birches"), ("trees", ("birch",))),
+    **dict.fromkeys(("night", "midnight", "moon", "stars"), ("time", ("night",))),
+    **dict.fromkeys(("sunset", "dusk", "evening"), ("time", ("sunset",))),
+    **dict.fromkeys(("sunrise", "dawn", "morning"), ("time", ("dawn",))),
+    **dict.fromkeys(("noon", "midday", "sunny"), ("time", ("day",))),
+    **dict.fromkeys(("fog", "mist", "foggy", "haze"), ("weather", ("foggy",))),
+    **dict.fromkeys(("winter", "cold"), ("season", ("winter",))),
+    **dict.fromkeys(("autumn", "fall"), ("season", ("autumn",))),
+    **dict.fromkeys(("cottage", "cabin"), ("house", ("house",))),
+    **dict.fromkeys(("rowboat", "rowing"), ("boat", ("rowboat",))),
+    **dict.fromkeys(("sailboat", "sails"), ("boat", ("sailboat",))),
+    **dict.fromkeys(("peaks", "alps", "mountain"), ("mountains", ("rocky", "snowy"))),
+}
+
+
+def test_captions_are_true_short_and_within_the_vocabulary() -> None:
+    rng = np.random.default_rng(1)
+    known, used = set(scenes.vocabulary()), set()
+    for _ in range(6000):
+        a = scenes.sample_attributes(rng)
+        text = scenes.caption(a, rng)
+        words = re.findall(r"[a-z]+", text)
+        assert text == text.lower() and text.replace(",", "").split() == words, text
+        assert 1 <= len(words) <= scenes.MAX_WORDS
+        used.update(words)
+        present = re.sub(r"\b(no|without)( a)? \w+", "", text)
+        for word in re.findall(r"[a-z]+", present):
+            if word in _ONLY:
+                name, values = _ONLY[word]
+                assert getattr(a, name) in values, (text, a)
+        if a.water == "none":
+            assert "water" not in present and "reflections" not in present, text
+        if a.trees == "none":
+            assert not re.search(r"\b(trees|woods|forest)\b", present), text
+    assert used <= known
+    assert known - used == set()
+    assert 150 <= len(known) <= 350
+
+
+def test_bad_requests_are_refused() -> None:
+    a = _sample(0)
+    with pytest.raises(ValueError, match="seed"):
+        scenes.render(a, -1)
+    with pytest.raises(ValueError, match="size"):
+        scenes.render(a, 1, 8, 8)
+    with pytest.raises(ValueError, match="weather"):
+        dataclasses.replace(a, weather="hail")
+    with pytest.raises(ValueError, match="boat"):
+        dataclasses.replace(a, water="none", boat="rowboat")
