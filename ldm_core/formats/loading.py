@@ -1,0 +1,59 @@
+"""From a path to a model that computes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from ldm_core.conditioners import Tokenizer
+from ldm_core.errors import ConfigError, ModelFileError
+from ldm_core.formats.config import read_config
+from ldm_core.formats.reading import read_state_dict
+from ldm_core.formats.recognise import recognise, require_agreement
+from ldm_core.model import LatentDiffusion, load_first_stage
+from ldm_core.nn.autoencoder import AutoencoderKL
+from ldm_core.spec import AutoencoderSpec
+
+
+def load(
+    path: Path, *, config: Path | None, device: str | torch.device, dtype: torch.dtype | None
+) -> LatentDiffusion | AutoencoderKL:
+    """See `ldm_core.formats.load_model`."""
+    file = _weights_file(path)
+    found = config or _beside(file)
+    # Read before the weights: a wrong description is told in a moment, the weights take seconds.
+    described = None if found is None else read_config(found).spec
+    weights = read_state_dict(file)
+    if described is None:
+        spec = recognise(weights)
+    else:
+        spec = described
+        require_agreement(spec, weights)
+    dtype = dtype or torch.float32
+    if isinstance(spec, AutoencoderSpec):
+        return load_first_stage(spec, weights, device=device, dtype=dtype)
+    vocabulary = file.with_name("vocab.txt")
+    tokenizer = Tokenizer(vocabulary, spec.text.max_length) if vocabulary.is_file() else None
+    return LatentDiffusion.from_state_dict(spec, weights, tokenizer, device=device, dtype=dtype)
+
+
+def _weights_file(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    if (path / "model_index.json").is_file():
+        raise ConfigError(
+            f"{path.name} is a folder in the layout of diffusers, which cannot be loaded yet; "
+            "choose a checkpoint in one file."
+        )
+    if not (path / "model.safetensors").is_file():
+        raise ModelFileError(
+            f"The folder {path.name} has no model.safetensors; choose the model file itself."
+        )
+    return path / "model.safetensors"
+
+
+def _beside(file: Path) -> Path | None:
+    """The configuration that lies beside a file: `NAME.yaml`, else `config.yaml`."""
+    candidates = (file.with_suffix(".yaml"), file.with_name("config.yaml"))
+    return next((candidate for candidate in candidates if candidate.is_file()), None)

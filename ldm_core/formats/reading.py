@@ -1,0 +1,106 @@
+"""Reading the tensors of a checkpoint that may come from anywhere.
+
+What a file is, is told by its content, never by its name.  safetensors and the zip archives that
+`torch.save` writes are read; everything else is refused by its own name.  Nothing in a file is ever
+run or imported, whatever it says.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import torch
+
+from ldm_core.formats.checkpoint_zip import read_zip_checkpoint
+from ldm_core.formats.files import RegularFile, shown
+from ldm_core.formats.safetensors_file import read_safetensors
+
+_HEAD = 1024  # bytes looked at to tell what a file is
+
+# What a file begins with -> what to say about it.
+_OTHER_KINDS: tuple[tuple[bytes, str], ...] = (
+    (
+        b"version https://git-lfs",
+        "it is a Git-LFS pointer, not the model itself; get the real file with `git lfs pull`",
+    ),
+    (b"GGUF", "it is a GGUF file, which is not supported; look for a .safetensors version of the model"),
+    (b"\x1f\x8b", "it is a gzip archive; unpack it first"),
+    (b"7z\xbc\xaf\x27\x1c", "it is a 7z archive; unpack it first"),
+    (b"Rar!", "it is a RAR archive; unpack it first"),
+    (b"\x89HDF", "it is an HDF5 (Keras) file, which is not supported; look for a .safetensors version"),
+    (b"\x89PNG", "it is a picture, not a model"),
+    (b"\xff\xd8\xff", "it is a picture, not a model"),
+    (b"RIFF", "it is a picture or sound, not a model"),
+    (b"%PDF", "it is a PDF document, not a model"),
+)
+
+_LEGACY_PICKLE = (
+    "it is a checkpoint in the old format of PyTorch before 1.6 (a bare pickle), which is not read for "
+    "safety; look for a .safetensors version, or convert it with "
+    "`torch.save(torch.load(FILE, weights_only=True, map_location='cpu'), NEW_FILE)`"
+)
+
+
+def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
+    """All weights of a checkpoint by name, contiguous, on the CPU, in the file's own dtype.
+
+    Of a trainer's checkpoint only its `state_dict` is read; optimizer states and other leftovers are not.
+
+    Raises:
+        ModelFileError: the file is not a checkpoint, is incomplete or damaged, contains what a
+            checkpoint has no need of, or has weights that are NaN or infinite.
+    """
+    with RegularFile(path) as file:
+        head = file.read(0, min(file.size, _HEAD))
+        if _is_safetensors(head):
+            tensors = read_safetensors(file)
+        elif head.startswith(b"PK\x03\x04"):
+            tensors = read_zip_checkpoint(file)
+        else:
+            raise file.error(_what_it_is(head, file.size))
+        _require_finite(file, tensors)
+        return tensors
+
+
+def _is_safetensors(head: bytes) -> bool:
+    """An eight-byte length, then a JSON object."""
+    return head[8:9] == b"{"
+
+
+def _what_it_is(head: bytes, size: int) -> str:
+    if size == 0:
+        return "it is empty; an incomplete download? Download it again"
+    for start, message in _OTHER_KINDS:
+        if head.startswith(start):
+            return message
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if re.match(rb"<(!doctype|!--|\?xml|html|head|body|script|svg)", text, re.IGNORECASE):
+        return "it is a web page, not a model; the download may have needed a login, download it again"
+    if head[257:262] == b"ustar":
+        return "it is a tar archive; unpack it first, or look for a .safetensors version of the model"
+    if re.match(rb"\x80[\x02-\x05]", head) or re.match(rb"(\(|c)[\w.(]+\n|[(\]}]+[.lqp]", head):
+        return _LEGACY_PICKLE
+    if size < 16:
+        return f"it has only {size} bytes and is empty or incomplete; download it again"
+    if text[:1] in (b"{", b"["):
+        return "it is a JSON text, not a model; choose the .safetensors or .ckpt file itself"
+    return (
+        "it is not a checkpoint of a known kind, or it is damaged; "
+        "safetensors files and checkpoints saved by PyTorch 1.6 or later can be loaded"
+    )
+
+
+def _require_finite(file: RegularFile, tensors: dict[str, torch.Tensor]) -> None:
+    """Refuses NaN and infinity: one such weight makes every picture black."""
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point() or tensor.numel() == 0:
+            continue
+        low, high = torch.aminmax(tensor)  # NaN comes through, and no copy is made
+        if bool(torch.isfinite(low)) and bool(torch.isfinite(high)):
+            continue
+        count = int((~torch.isfinite(tensor)).sum())
+        raise file.error(
+            f"{count:,} of the {tensor.numel():,} weights of {shown(name)} are NaN or infinite, so the "
+            "file is damaged or its training failed; use another version of the model"
+        )
