@@ -22,14 +22,20 @@ def _share(scene: scenes.Scene, name: str) -> float:
 
 def test_same_seed_same_bytes() -> None:
     a = _sample(3)
-    first, again, other = scenes.render(a, 5, 96, 96), scenes.render(a, 5, 96, 96), scenes.render(a, 6, 96, 96)
+    first, again, other = (
+        scenes.render(a, 5, 96, 96),
+        scenes.render(a, 5, 96, 96),
+        scenes.render(a, 6, 96, 96),
+    )
     assert np.array_equal(first.image, again.image)
     assert np.array_equal(first.labels, again.labels)
     assert first.boxes == again.boxes
     assert np.abs(first.image.astype(int) - other.image).mean() > 3
 
 
-@pytest.mark.parametrize(("height", "width"), [(16, 16), (64, 96), (96, 64), (61, 203), (48, 400), (300, 280)])
+@pytest.mark.parametrize(
+    ("height", "width"), [(16, 16), (64, 96), (96, 64), (61, 203), (48, 400), (300, 280)]
+)
 def test_any_size(height: int, width: int) -> None:
     for seed in range(4):
         scene = scenes.render(_sample(seed), seed, height, width)

@@ -44,7 +44,16 @@ def _strokes(layer: int) -> F32:
                 if -12 < x < PERIOD + 12 and -12 < y < PERIOD + 12:
                     axes = (int(half_length * 16), int(half_width * 16))
                     cv2.ellipse(
-                        ids, (int(x * 16), int(y * 16)), axes, float(angles[i]), 0, 360, float(i), -1, cv2.LINE_8, 4
+                        ids,
+                        (int(x * 16), int(y * 16)),
+                        axes,
+                        float(angles[i]),
+                        0,
+                        360,
+                        float(i),
+                        -1,
+                        cv2.LINE_8,
+                        4,
                     )
     index = ids.astype(np.int64)
     gy, gx = np.mgrid[:PERIOD, :PERIOD]
@@ -66,7 +75,7 @@ def finish(c: Canvas, rng: np.random.Generator) -> None:
     steepness = np.array([_STEEP.get(name, 0) for name in CLASSES], np.float32)
     stroke = np.where(steepness[c.labels][..., None] > 0, steep, flat)
     freedom = np.array([_FREEDOM[name] for name in CLASSES], np.float32)
-    # Near small or sharp things the strokes of their surroundings shorten as well, and a little at every contour.
+    # Near small or sharp things the strokes of their surroundings shorten as well, and a little at contours.
     reach = max(1, round(h * 15 / 256)) | 1
     small = max(1, round(h * 9 / 256)) | 1
     freedom_map = cv2.erode(freedom[c.labels], np.ones((reach, reach), np.uint8))

@@ -31,7 +31,11 @@ _RULES: tuple[_Rule, ...] = (
     _Rule("time", "dawn|sunrise|morning|early morning|daybreak|pink morning light", {"time": "dawn"}),
     _Rule("time", "day|noon|midday|daytime|daylight|afternoon", {"time": "day"}),
     _Rule("time", "sunny day|bright day|sunshine|sunny", {"time": "day", "weather": "clear"}),
-    _Rule("time", "sunset|dusk|evening|golden hour|evening light|orange sunset|sundown|twilight", {"time": "sunset"}),
+    _Rule(
+        "time",
+        "sunset|dusk|evening|golden hour|evening light|orange sunset|sundown|twilight",
+        {"time": "sunset"},
+    ),
     _Rule("time", "night|midnight|nighttime|moonlight|moonlit night|dark night|moon", {"time": "night"}),
     _Rule("time", "the sun|sunlight", {"time": "dawn|day|sunset", "weather": "clear"}),
     _Rule("time", "warm sunset|colorful sunset", {"time": "sunset", "weather": "clear|cloudy"}),
@@ -40,18 +44,30 @@ _RULES: tuple[_Rule, ...] = (
     _Rule("at", "at noon|at midday|by day|during the day|in the afternoon|in daylight", {"time": "day"}),
     _Rule("at", "in the sun|on a sunny day", {"time": "day", "weather": "clear"}),
     _Rule(
-        "at", "at sunset|at dusk|in the evening|at golden hour|in warm evening light|at twilight", {"time": "sunset"}
+        "at",
+        "at sunset|at dusk|in the evening|at golden hour|in warm evening light|at twilight",
+        {"time": "sunset"},
     ),
-    _Rule("at", "at night|by night|at midnight|in the moonlight|under the moon|by moonlight", {"time": "night"}),
+    _Rule(
+        "at", "at night|by night|at midnight|in the moonlight|under the moon|by moonlight", {"time": "night"}
+    ),
     _Rule("weather", "clear sky|clear weather|clear", {"weather": "clear"}),
     _Rule("weather", "blue sky", {"weather": "clear", "time": "day"}),
     _Rule("weather", "cloudy sky|clouds|many clouds|cloudy|cloudy weather", {"weather": "cloudy"}),
     _Rule("weather", "white clouds", {"weather": "cloudy", "time": "day"}),
     _Rule("weather", "fog|mist|foggy|misty|haze|misty air|foggy weather", {"weather": "foggy"}),
-    _Rule("weather", "storm|stormy sky|dark clouds|stormy|stormy weather|grey clouds|overcast", {"weather": "stormy"}),
+    _Rule(
+        "weather",
+        "storm|stormy sky|dark clouds|stormy|stormy weather|grey clouds|overcast",
+        {"weather": "stormy"},
+    ),
     _Rule("under", "under a clear sky|in clear weather", {"weather": "clear"}),
     _Rule("under", "under a blue sky", {"weather": "clear", "time": "day"}),
-    _Rule("under", "under a cloudy sky|under the clouds|with clouds in the sky|on a cloudy day", {"weather": "cloudy"}),
+    _Rule(
+        "under",
+        "under a cloudy sky|under the clouds|with clouds in the sky|on a cloudy day",
+        {"weather": "cloudy"},
+    ),
     _Rule("under", "in the fog|in mist|in the mist|in thick fog|in the haze", {"weather": "foggy"}),
     _Rule("under", "in a storm|under a stormy sky|before a storm|under dark clouds", {"weather": "stormy"}),
     _Rule("season", "spring|springtime", {"season": "spring"}),
@@ -71,10 +87,15 @@ _RULES: tuple[_Rule, ...] = (
         "rocky mountains|mountains|bare peaks|rocky peaks|tall mountains|a rocky mountain",
         {"mountains": "rocky"},
     ),
-    _Rule("mountains", "a mountain|mountain peaks|distant mountains|a mountain range", {"mountains": "rocky|snowy"}),
     _Rule(
         "mountains",
-        "snowy mountains|snow capped mountains|white peaks|snowy peaks|the alps|mountains with snow|a snowy mountain|alpine peaks",
+        "a mountain|mountain peaks|distant mountains|a mountain range",
+        {"mountains": "rocky|snowy"},
+    ),
+    _Rule(
+        "mountains",
+        "snowy mountains|snow capped mountains|white peaks|snowy peaks|"
+        "the alps|mountains with snow|a snowy mountain|alpine peaks",
         {"mountains": "snowy"},
     ),
     _Rule("mountains", "a mountain valley", {"mountains": "rocky|snowy", "water": "none|river"}),
@@ -86,11 +107,16 @@ _RULES: tuple[_Rule, ...] = (
     ),
     _Rule("water", "a mountain lake", {"water": "lake", "mountains": "rocky|snowy"}),
     _Rule("water", "a river|a winding river|a stream|a quiet river|water|a river bank", {"water": "river"}),
-    _Rule("water", "the sea|the ocean|a bay|waves|the coast|the seaside|sea water|the shore|water", {"water": "sea"}),
+    _Rule(
+        "water",
+        "the sea|the ocean|a bay|waves|the coast|the seaside|sea water|the shore|water",
+        {"water": "sea"},
+    ),
     _Rule("trees", "no trees|without trees", {"trees": "none"}),
     _Rule(
         "trees",
-        "pine trees|pines|firs|fir trees|spruces|evergreens|a pine tree|a fir tree|a pine forest|conifers|tall pines",
+        "pine trees|pines|firs|fir trees|spruces|"
+        "evergreens|a pine tree|a fir tree|a pine forest|conifers|tall pines",
         {"trees": "pine"},
     ),
     _Rule(
@@ -99,10 +125,16 @@ _RULES: tuple[_Rule, ...] = (
         {"trees": "broadleaf", "season": "spring|summer|autumn"},
     ),
     _Rule("trees", "autumn trees|maples|orange trees", {"trees": "broadleaf", "season": "autumn"}),
-    _Rule("trees", "bare trees|leafless trees|bare branches|bare oaks", {"trees": "broadleaf", "season": "winter"}),
+    _Rule(
+        "trees",
+        "bare trees|leafless trees|bare branches|bare oaks",
+        {"trees": "broadleaf", "season": "winter"},
+    ),
     _Rule("trees", "green trees", {"trees": "broadleaf", "season": "summer"}),
     _Rule("trees", "birch trees|a birch tree|birches|white birches|a birch grove", {"trees": "birch"}),
-    _Rule("trees", "palm trees|a palm tree|palms|tropical palms|tropical trees|coconut palms", {"trees": "palm"}),
+    _Rule(
+        "trees", "palm trees|a palm tree|palms|tropical palms|tropical trees|coconut palms", {"trees": "palm"}
+    ),
     _Rule("trees", "trees|a tree|a forest|woods|the woods|a few trees", {"trees": "pine|broadleaf|birch"}),
     _Rule("ground", "a meadow|grass|a field|grassland|a grassy field|a pasture", {"ground": "meadow"}),
     _Rule(
@@ -116,7 +148,11 @@ _RULES: tuple[_Rule, ...] = (
     _Rule("ground", "a desert|a sandy plain", {"ground": "sand", "water": "none"}),
     _Rule("ground", "rocks|stones|boulders|rocky ground|stony ground", {"ground": "rocks"}),
     _Rule("ground", "a rocky shore", {"ground": "rocks", "water": "lake|sea"}),
-    _Rule("ground", "snow|a snowy field|snow covered ground|white snow|a field of snow|deep snow", {"ground": "snow"}),
+    _Rule(
+        "ground",
+        "snow|a snowy field|snow covered ground|white snow|a field of snow|deep snow",
+        {"ground": "snow"},
+    ),
     _Rule("house", "no house|without a house", {"house": "none"}),
     _Rule(
         "house",
@@ -128,13 +164,15 @@ _RULES: tuple[_Rule, ...] = (
     _Rule("boat", "a sailboat|a boat|a sailing boat|a boat with sails|a yacht|a ship", {"boat": "sailboat"}),
     _Rule(
         "style",
-        "a painting|an oil painting|a landscape|a landscape painting|a scene|a view|a picture|a painterly landscape",
+        "a painting|an oil painting|a landscape|a landscape painting|"
+        "a scene|a view|a picture|a painterly landscape",
     ),
     _Rule("style", "a seascape", {"water": "sea"}),
     _Rule("style", "a nature scene|nature|countryside|art"),
     _Rule(
         "style",
-        "a plein air painting|a gouache painting|an oil sketch|a study|an artwork|a peaceful scene|a beautiful landscape",
+        "a plein air painting|a gouache painting|an oil sketch|"
+        "a study|an artwork|a peaceful scene|a beautiful landscape",
     ),
 )
 # Words the sentence forms add around the phrases.
@@ -209,7 +247,13 @@ def _sentence(a: Attributes, chosen: list[str], rng: np.random.Generator) -> str
     if form == 0:
         parts = [_say("style", a, rng) + " of " + head, company, when, during, under]
     elif form == 1 and "time" in chosen:
-        parts = [_say("time", a, rng), ("over " if rng.random() < 0.7 else "near ") + head, company, during, under]
+        parts = [
+            _say("time", a, rng),
+            ("over " if rng.random() < 0.7 else "near ") + head,
+            company,
+            during,
+            under,
+        ]
     elif form == 2:
         parts = [during + "," if during else "", head, company, under, when]
     elif form == 3:

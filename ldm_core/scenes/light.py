@@ -58,7 +58,7 @@ _AMBIENT: dict[str, tuple[Colour, float]] = {
 
 def rgb(colour: Colour) -> F32:
     """An 8-bit colour as float32 (3,) in [0, 1]."""
-    return np.asarray(colour, dtype=np.float32) / np.float32(255)
+    return np.asarray(np.divide(colour, 255), dtype=np.float32)
 
 
 def mix(a: F32, b: F32, t: float) -> F32:

@@ -81,7 +81,9 @@ def _tree(c: Canvas, rng: np.random.Generator, x: float, base: float, tall: floa
         return
     _shadow(c, x, base, tall * ratio * 0.8)
     tone, wood = patch.data[..., 1], patch.data[..., 2]
-    bark = rgb((240, 236, 226)) if kind == "birch" else rgb((122, 88, 64) if kind != "palm" else (150, 116, 84))
+    bark = (
+        rgb((240, 236, 226)) if kind == "birch" else rgb((122, 88, 64) if kind != "palm" else (150, 116, 84))
+    )
     warm = mix(leaf, rgb((255, 226, 120)), 0.22)
     blossom = kind == "broadleaf" and season == "spring" and float(leaf[0]) > float(leaf[1])
     cool = leaf * rgb((206, 150, 206) if blossom else (150, 180, 200))
@@ -100,7 +102,9 @@ def _tree(c: Canvas, rng: np.random.Generator, x: float, base: float, tall: floa
 
 def _boulder(c: Canvas, rng: np.random.Generator, x: float, base: float, tall: float) -> None:
     bank = sprites.boulders()
-    patch = sprites.place(bank[int(rng.integers(len(bank)))], c, x, base, tall, tall * float(rng.uniform(1.4, 1.8)))
+    patch = sprites.place(
+        bank[int(rng.integers(len(bank)))], c, x, base, tall, tall * float(rng.uniform(1.4, 1.8))
+    )
     if patch is None:
         return
     _shadow(c, x, base, tall * 1.5)
@@ -141,9 +145,9 @@ class _Drawing:
         )
         if y1 <= y0 or x1 <= x0:
             return
-        mask = patch[y0 - self.py : y1 - self.py, x0 - self.px : x1 - self.px].astype(np.float32) * np.float32(
-            strength / 255
-        )
+        mask = patch[y0 - self.py : y1 - self.py, x0 - self.px : x1 - self.px].astype(
+            np.float32
+        ) * np.float32(strength / 255)
         rows, cols = slice(y0, y1), slice(x0, x1)
         c.blend(colour, mask, rows, cols, label=label)
         if ident:
@@ -153,7 +157,13 @@ class _Drawing:
 def _house(c: Canvas, rng: np.random.Generator, x: float, base: float, size: float) -> None:
     """A cottage in three-quarter view: gable front, long side, roof, chimney, door, windows."""
     light = c.light
-    walls: tuple[Colour, ...] = ((244, 234, 214), (236, 212, 176), (196, 92, 72), (176, 134, 98), (222, 226, 230))
+    walls: tuple[Colour, ...] = (
+        (244, 234, 214),
+        (236, 212, 176),
+        (196, 92, 72),
+        (176, 134, 98),
+        (222, 226, 230),
+    )
     roofs: tuple[Colour, ...] = ((186, 80, 58), (150, 78, 62), (104, 92, 96), (126, 86, 62))
     wall, roof = rgb(walls[int(rng.integers(len(walls)))]), rgb(roofs[int(rng.integers(len(roofs)))])
     if c.attributes.season == "winter":
@@ -163,7 +173,9 @@ def _house(c: Canvas, rng: np.random.Generator, x: float, base: float, size: flo
     ident = c.begin_object("house")
 
     def tone(albedo: F32, lit: float) -> F32:
-        return np.asarray(light.veil(light.shade(albedo[None], np.full(1, lit, np.float32)), _depth(c, base))[0])
+        return np.asarray(
+            light.veil(light.shade(albedo[None], np.full(1, lit, np.float32)), _depth(c, base))[0]
+        )
 
     def fill(points: list[tuple[float, float]], albedo: F32, lit: float) -> None:
         d.fill(points, tone(albedo, lit), "house", ident)
@@ -211,11 +223,13 @@ def paint_boat(c: Canvas, rng: np.random.Generator, x: float, base: float, size:
     for points, albedo, lit in parts:
         colour = light.veil(light.shade(albedo[None], np.full(1, lit, np.float32)), _depth(c, base) * 0.7)[0]
         flipped = [(px, 0.9 - py) for px, py in points]
-        mirror.fill([p if p[1] < 1 else (p[0], 1.0) for p in flipped], colour * np.float32(0.8), "water", 0, 0.42)
+        mirror.fill(flipped, colour * np.float32(0.8), "water", 0, 0.42)
         d.fill(points, colour, "boat", ident)
     if c.attributes.time == "night":
         # A lantern in the bow: a dark hull on dark water would be lost.
-        lamp = [(0.16 + 0.045 * float(np.cos(k)), 0.63 + 0.06 * float(np.sin(k))) for k in np.linspace(0, 6, 10)]
+        lamp = [
+            (0.16 + 0.045 * float(np.cos(k)), 0.63 + 0.06 * float(np.sin(k))) for k in np.linspace(0, 6, 10)
+        ]
         d.fill(lamp, rgb((255, 214, 116)), "boat", ident)
         mirror.fill([(px, 1.06 - py) for px, py in lamp], rgb((255, 200, 96)), "water", 0, 0.6)
 
@@ -227,7 +241,7 @@ def _flowers(c: Canvas, rng: np.random.Generator, line: F32) -> None:
     drifts = rng.random((5, 2))
     layer = np.zeros((c.height, c.width), np.uint8)
     top = float(line.mean())
-    for k, index in enumerate(pair):
+    for index in pair:
         layer[:] = 0
         picks, jitter = rng.integers(0, 5, 60), rng.normal(0, 1, (60, 2))
         for pick, (jx, jy) in zip(picks, jitter, strict=True):
@@ -267,7 +281,11 @@ def paint_objects(c: Canvas, rng: np.random.Generator, line: F32) -> None:
         x = (0.5 - layout.focus * float(rng.uniform(0.16, 0.3))) * c.aspect
         base = min(0.95, ground_at(x) + float(rng.uniform(0.06, 0.12)))
         if a.water == "river":
-            x = (0.5 - layout.focus * 0.36) * c.aspect if dry((0.5 - layout.focus * 0.36) * c.aspect, base) else x
+            x = (
+                (0.5 - layout.focus * 0.36) * c.aspect
+                if dry((0.5 - layout.focus * 0.36) * c.aspect, base)
+                else x
+            )
         house_x = x
         tasks.append((base, partial(_house, c, r, x, base, size)))
     for k, t, u in _tree_spots(rng, layout.focus, a.water in ("lake", "sea")) if a.trees != "none" else ():
@@ -299,7 +317,11 @@ def _tree_spots(rng: np.random.Generator, focus: int, open_view: bool) -> list[t
     for k in range(1, count):
         if k < 4 and not (open_view and k == 3):
             spots.append(
-                (k, float(rng.uniform(0.12, 0.62)), 0.5 + focus * float(rng.uniform(0.16 if open_view else 0.08, 0.5)))
+                (
+                    k,
+                    float(rng.uniform(0.12, 0.62)),
+                    0.5 + focus * float(rng.uniform(0.16 if open_view else 0.08, 0.5)),
+                )
             )
         else:
             spots.append((k, float(rng.uniform(0.0, 0.22)), float(rng.uniform(0.02, 0.98))))

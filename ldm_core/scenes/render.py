@@ -63,7 +63,9 @@ def _layout(a: Attributes, rng: np.random.Generator) -> Layout:
 def _launch(c: Canvas, rng: np.random.Generator) -> None:
     """Put the boat where the water is open."""
     layout = c.layout
-    size = float(rng.uniform(0.2, 0.27)) if c.attributes.boat == "sailboat" else float(rng.uniform(0.23, 0.29))
+    size = (
+        float(rng.uniform(0.2, 0.27)) if c.attributes.boat == "sailboat" else float(rng.uniform(0.23, 0.29))
+    )
     if c.attributes.water == "river":
         base = layout.horizon + 0.62 * (1 - layout.horizon)
         wet = np.flatnonzero(c.labels[c.row(base)] == 6)
@@ -90,6 +92,12 @@ def _boxes(c: Canvas) -> tuple[Box, ...]:
         if ys.size >= least:
             h, w = c.height, c.width
             out.append(
-                Box(name, float(xs.min()) / w, float(ys.min()) / h, float(xs.max() + 1) / w, float(ys.max() + 1) / h)
+                Box(
+                    name,
+                    float(xs.min()) / w,
+                    float(ys.min()) / h,
+                    float(xs.max() + 1) / w,
+                    float(ys.max() + 1) / h,
+                )
             )
     return tuple(out)

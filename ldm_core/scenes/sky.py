@@ -35,7 +35,9 @@ def _gradient(c: Canvas, rng: np.random.Generator, rows: slice) -> None:
     drift = field("wide", rng, c.height, c.width)[rows]
     t = np.clip(c.y[rows] / c.layout.horizon + 0.035 * drift, 0, 1)
     stops = np.stack([light.zenith, mix(light.zenith, light.middle, 0.55), light.middle, light.horizon])
-    table = np.stack([np.interp(np.linspace(0, 1, 256), (0, 0.32, 0.66, 1), stops[:, k]) for k in range(3)], axis=1)
+    table = np.stack(
+        [np.interp(np.linspace(0, 1, 256), (0, 0.32, 0.66, 1), stops[:, k]) for k in range(3)], axis=1
+    )
     c.image[rows] = table.astype(np.float32)[(t * 255).astype(np.uint8)]
 
 
@@ -55,7 +57,9 @@ def _stars(c: Canvas, rng: np.random.Generator) -> None:
         rows, cols = slice(y0, y0 + patch.shape[0]), slice(x0, x0 + patch.shape[1])
         if c.labels[rows, cols].any():  # not before clouds, moon or land
             continue
-        c.blend(rgb((238, 240, 255)), patch.astype(np.float32) * np.float32((0.5 + 0.4 * size) / 255), rows, cols)
+        c.blend(
+            rgb((238, 240, 255)), patch.astype(np.float32) * np.float32((0.5 + 0.4 * size) / 255), rows, cols
+        )
 
 
 def _sun(c: Canvas, rng: np.random.Generator, rows: slice) -> None:
@@ -75,7 +79,9 @@ def _sun(c: Canvas, rng: np.random.Generator, rows: slice) -> None:
         disc = disc * (1 - np.clip((0.92 * r - bite) * c.height + 0.5, 0, 1))
     label = "moon" if a.time == "night" else "sun"
     ident = c.begin_object(label)
-    c.blend(mix(light.sun, rgb((255, 255, 255)), 0.25), disc * np.float32(0.35 + 0.65 * veiled), rows, label=label)
+    c.blend(
+        mix(light.sun, rgb((255, 255, 255)), 0.25), disc * np.float32(0.35 + 0.65 * veiled), rows, label=label
+    )
     c.instances[rows][disc > 0.5] = ident
 
 

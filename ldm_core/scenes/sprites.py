@@ -61,7 +61,9 @@ class _Sheet:
         cv2.fillPoly(patch, [(points * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
         self.put(np.asarray(patch / 255, dtype=np.float32), tone, wood)
 
-    def limb(self, x0: float, y0: float, x1: float, y1: float, w0: float, w1: float, wood: float = 1.0) -> None:
+    def limb(
+        self, x0: float, y0: float, x1: float, y1: float, w0: float, w1: float, wood: float = 1.0
+    ) -> None:
         """A tapering branch, lit on its left."""
         length = max(1e-3, float(np.hypot(x1 - x0, y1 - y0)))
         nx, ny = -(y1 - y0) / length, (x1 - x0) / length
@@ -139,7 +141,14 @@ def _pine(rng: np.random.Generator) -> F32:
 
 
 def _branches(
-    s: _Sheet, rng: np.random.Generator, x: float, y: float, angle: float, length: float, wide: float, depth: int
+    s: _Sheet,
+    rng: np.random.Generator,
+    x: float,
+    y: float,
+    angle: float,
+    length: float,
+    wide: float,
+    depth: int,
 ) -> None:
     x1, y1 = x + length * np.sin(angle), y - length * np.cos(angle)
     s.limb(x, y, x1, y1, wide, wide * 0.62)
@@ -147,7 +156,9 @@ def _branches(
         return
     for turn in (-0.5, 0.45) if depth < 3 else (-0.62, 0.02, 0.58):
         bend = angle * 0.85 + turn + float(rng.normal(0, 0.12))
-        _branches(s, rng, x1, y1, bend, length * float(rng.uniform(0.66, 0.8)), max(1.5, wide * 0.62), depth - 1)
+        _branches(
+            s, rng, x1, y1, bend, length * float(rng.uniform(0.66, 0.8)), max(1.5, wide * 0.62), depth - 1
+        )
 
 
 def _bare(rng: np.random.Generator) -> F32:
@@ -185,7 +196,11 @@ def _birch(rng: np.random.Generator, leafy: bool) -> F32:
     for _ in range(20):
         t = float(rng.uniform(0, 1))
         clumps.append(
-            (60 + float(rng.normal(0, 10 + 17 * np.sin(np.pi * t**0.8))), 18 + 98 * t, float(rng.uniform(9, 16)))
+            (
+                60 + float(rng.normal(0, 10 + 17 * np.sin(np.pi * t**0.8))),
+                18 + 98 * t,
+                float(rng.uniform(9, 16)),
+            )
         )
     half = len(clumps) // 2
     if leafy:

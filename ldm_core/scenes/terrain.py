@@ -110,7 +110,11 @@ def _peak(
     down = np.broadcast_to(dep * 210 + ov, fan.shape).astype(np.float32)
     ribs = lookup("rough", (fan * 52 + ou).astype(np.float32), down)
     crease = np.abs(lookup("smooth", (fan * 78 + ov).astype(np.float32), down * np.float32(0.7)))
-    lit = smoothstep(0.5 + c.light.side * fan * 2.6 + 0.5 * ribs + 0.3 * (0.8 - crease)) * 0.86 + 0.07 * ribs + 0.06
+    lit = (
+        smoothstep(0.5 + c.light.side * fan * 2.6 + 0.5 * ribs + 0.3 * (0.8 - crease)) * 0.86
+        + 0.07 * ribs
+        + 0.06
+    )
     light = c.light
     rock = mix(rgb((132, 118, 122)), rgb((164, 128, 100)), float(rng.uniform(0, 1)) if not snowy else 0.2)
     albedo = rock * (1 + 0.08 * ribs[..., None])
@@ -120,7 +124,9 @@ def _peak(
     colour = light.shade(albedo.astype(np.float32), np.clip(lit, 0, 1).astype(np.float32))
     if snowy and light.low:
         colour = light.cool(colour, 0.45 * cover[..., None])
-    fade = np.float32(0.55 * depth) + np.float32(0.5) * np.clip(dep / (base - apex_y), 0, 1) ** 2 * np.float32(0.8)
+    fade = np.float32(0.55 * depth) + np.float32(0.5) * np.clip(
+        dep / (base - apex_y), 0, 1
+    ) ** 2 * np.float32(0.8)
     fade = np.clip(fade * np.float32(light.haze_amount), 0, 0.8 if not snowy else 0.72)
     colour += (light.haze - colour) * fade[..., None]
     edge = np.clip((c.y[rows] - outline[None]) * c.height + 0.5, 0, 1)
@@ -140,7 +146,11 @@ def paint_hills(c: Canvas, rng: np.random.Generator) -> None:
             # A headland that slopes into the water on the side away from the sun.
             reach = np.float32(float(rng.uniform(0.3, 0.5)))
             u = c.x[0] / c.aspect if c.light.side > 0 else 1 - c.x[0] / c.aspect
-            line = c.layout.horizon + 0.01 - (0.06 + 0.01 * profile(3.0, rng, c.x[0])) * smoothstep((reach - u) / 0.3)
+            line = (
+                c.layout.horizon
+                + 0.01
+                - (0.06 + 0.01 * profile(3.0, rng, c.x[0])) * smoothstep((reach - u) / 0.3)
+            )
         elif i == count - 1:
             line = np.minimum(line, c.layout.horizon - 0.004)
         depth = 0.62 - 0.42 * near
@@ -227,11 +237,16 @@ def paint_ground(c: Canvas, rng: np.random.Generator, line: F32) -> None:
     albedo = lit_c + (dark_c - lit_c) * t[..., None] + shift
     if a.ground in ("sand", "rocks"):
         # Grass that creeps in from the far side tells the season where no tree does.
-        grass_lit, grass_dark = (rgb(k) for k in (_GROUND["snow"] if a.season == "winter" else _MEADOW[a.season]))
-        grown = smoothstep((0.9 * ground_noise(c, rng, rows, "smooth") - 0.5 + 0.7 * (1 - 2.2 * dep)) * np.float32(1.6))
+        grass_lit, grass_dark = (
+            rgb(k) for k in (_GROUND["snow"] if a.season == "winter" else _MEADOW[a.season])
+        )
+        grown = smoothstep(
+            (0.9 * ground_noise(c, rng, rows, "smooth") - 0.5 + 0.7 * (1 - 2.2 * dep)) * np.float32(1.6)
+        )
         albedo = (
             albedo
-            + (grass_lit + (grass_dark - grass_lit) * t[..., None] - albedo) * (grown * np.float32(0.85))[..., None]
+            + (grass_lit + (grass_dark - grass_lit) * t[..., None] - albedo)
+            * (grown * np.float32(0.85))[..., None]
         )
     strength = {"meadow": 0.16, "sand": 0.1, "rocks": 0.3, "snow": 0.1}[a.ground]
     lit = np.clip(0.7 + strength * fine - 0.14 * dep**2, 0.1, 1).astype(np.float32)
@@ -240,7 +255,7 @@ def paint_ground(c: Canvas, rng: np.random.Generator, line: F32) -> None:
     colour += (light.haze - colour) * np.clip(far * light.haze_amount, 0, 0.8)[..., None]
     if c.layout.shore > c.layout.horizon:
         rim = np.exp(-(((c.y[rows] - line[None]) / 0.012) ** 2)) * 0.3
-        colour += (mix(light.horizon, rgb((255, 255, 255)), 0.3) * (light.ambient + light.direct) - colour) * rim[
-            ..., None
-        ]
+        colour += (
+            mix(light.horizon, rgb((255, 255, 255)), 0.3) * (light.ambient + light.direct) - colour
+        ) * rim[..., None]
     c.blend(colour.astype(np.float32), c.below(line, rows), rows, label=GROUND_LABEL[a.ground])

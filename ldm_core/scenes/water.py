@@ -58,7 +58,9 @@ def paint_water(c: Canvas, rng: np.random.Generator, mask: F32 | None = None) ->
         foam = smoothstep(
             (swell + 0.35 * ripple - (1.5 if a.weather != "stormy" else 1.0)) * np.float32(2.2)
         ) * np.clip(t * 3, 0, 1)
-        colour += (np.clip(light.ambient + light.direct, 0, 1) * 0.97 - colour) * (foam * np.float32(0.8))[..., None]
+        colour += (np.clip(light.ambient + light.direct, 0, 1) * 0.97 - colour) * (foam * np.float32(0.8))[
+            ..., None
+        ]
     _glitter(c, colour, dy, swell)
     rim = np.exp(-dy / 0.018) * np.float32(0.3 * light.haze_amount)
     colour += (light.haze - colour) * np.clip(rim, 0, 0.75)[..., None]
