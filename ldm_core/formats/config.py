@@ -16,6 +16,8 @@ from ldm_core.formats import plain_yaml
 from ldm_core.formats.plain_yaml import Value
 from ldm_core.spec import AutoencoderSpec, ModelSpec, Parameterization, ScheduleSpec, TextSpec, UNetSpec
 
+Spacing = Literal["uniform", "trailing"]
+
 _DIFFUSION = frozenset({"ldm.models.diffusion.ddpm.LatentDiffusion"})
 _UNET = frozenset({"ldm.modules.diffusionmodules.openaimodel.UNetModel"})
 _KL = frozenset({"ldm.models.autoencoder.AutoencoderKL"})
@@ -38,19 +40,19 @@ _DD_IGNORED = frozenset({"dropout", "double_z"})
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What the `atelier:` section suggests to a page; None where it does not say.
+    """What the `atelier:` section suggests to a page, each with a value for where it does not say.
 
     width, height: pixels.
     """
 
-    title: str | None = None
-    description: str | None = None
-    licence: str | None = None
-    width: int | None = None
-    height: int | None = None
-    steps: int | None = None
-    guidance_scale: float | None = None
-    spacing: Literal["uniform", "trailing"] | None = None
+    title: str = ""
+    description: str = ""
+    licence: str = ""
+    width: int = 256
+    height: int = 256
+    steps: int = 30
+    guidance_scale: float = 2.5
+    spacing: Spacing = "trailing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,17 +107,17 @@ class Section:
             raise self.wrong(key, f"a list of whole numbers from {low} to {high}")
         return found
 
-    def text(self, key: str, longest: int) -> str | None:
-        value = self.values.get(key)
-        if value is not None and (not isinstance(value, str) or len(value) > longest):
+    def text(self, key: str, longest: int) -> str:
+        value = self.values.get(key, "")
+        if not isinstance(value, str) or len(value) > longest:
             raise self.wrong(key, f"a text of at most {longest:,} characters")
         return value
 
-    def choice(self, key: str, allowed: tuple[str, ...], default: str | None = None) -> str | None:
+    def choice(self, key: str, allowed: tuple[str, ...], default: str) -> str:
         value = self.values.get(key, default)
-        if value is not None and value not in allowed:
+        if not isinstance(value, str) or value not in allowed:
             raise self.wrong(key, " or ".join(repr(a) for a in allowed))
-        return value if isinstance(value, str) else None
+        return value
 
     def target(self, known: frozenset[str]) -> None:
         """Requires `target` to be one of the known names."""
@@ -160,16 +162,16 @@ def read_config(path: Path) -> Config:
 
 
 def _defaults(section: Section) -> Defaults:
-    spacing = section.choice("spacing", ("uniform", "trailing"))
+    usual = Defaults()
     return Defaults(
         title=section.text("title", 200),
         description=section.text("description", 10_000),
         licence=section.text("licence", 2_000),
-        width=section.whole("width", 64, 2048) if "width" in section else None,
-        height=section.whole("height", 64, 2048) if "height" in section else None,
-        steps=section.whole("steps", 1, 250) if "steps" in section else None,
-        guidance_scale=section.number("guidance_scale", 0.0, 30.0) if "guidance_scale" in section else None,
-        spacing=cast("Literal['uniform', 'trailing'] | None", spacing),
+        width=section.whole("width", 64, 2048, usual.width),
+        height=section.whole("height", 64, 2048, usual.height),
+        steps=section.whole("steps", 1, 250, usual.steps),
+        guidance_scale=section.number("guidance_scale", 0.0, 30.0, usual.guidance_scale),
+        spacing=cast(Spacing, section.choice("spacing", ("uniform", "trailing"), usual.spacing)),
     )
 
 
@@ -184,8 +186,11 @@ def _diffusion(params: Section) -> ModelSpec:
         raise params.wrong("conditioning_key", "'crossattn', the only kind that is supported so far")
     if params.values.get("scale_by_std") not in (None, False):
         raise params.wrong("scale_by_std", "false, with the latent's scale in scale_factor")
-    if params.choice("beta_schedule", ("linear",), "linear") is None or "given_betas" in params:
-        raise params.wrong("beta_schedule", "'linear'")
+    params.choice("beta_schedule", ("linear",), "linear")
+    if "given_betas" in params:
+        raise params.wrong(
+            "given_betas", "left out, as only linear_start and linear_end are supported so far"
+        )
     schedule = ScheduleSpec(
         num_timesteps=params.whole("timesteps", 2, 10_000),
         linear_start=params.number("linear_start", 1e-8, 0.5),

@@ -64,7 +64,8 @@ class RegularFile:
             memory = _physical_memory()
             if memory is not None and self.size > memory:
                 raise self.error(
-                    f"it has {size_text(self.size)}, more than this computer's memory of {size_text(memory)}; "
+                    f"it has {size_text(self.size)}, more than this computer's memory of "
+                    f"{size_text(memory)}; "
                     "use a smaller or half-precision one"
                 )
         except ModelFileError:

@@ -1,0 +1,30 @@
+"""What all tests share: the `--slow` option, and where the shared folder is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.golden import shared_folder
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="also run tests that take more than a few seconds")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--slow"):
+        return
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="slow; run with --slow"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of golden cases and other material that is not part of the project."""
+    folder = shared_folder()
+    if folder is None:
+        pytest.skip("the shared folder is not there (ATELIER_SHARED, else ../shared)")
+    return folder

@@ -1,0 +1,249 @@
+"""Compares the engine with what the reference implementation of the paper computes.
+
+    python -m tests.golden CASE [CASE ...]
+        [--format ckpt|lightning|safetensors] [--no-config] [--corrupt NAME]
+
+CASE is a folder of the golden collection, or its path below it ("small/txt2img_1p4B").  The checkpoint is
+made in a temporary folder, loaded by the engine's public loader and run through its public interface.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ldm_core.errors import AtelierError
+from ldm_core.formats import load_model
+from ldm_core.guidance import guided
+from ldm_core.model import LatentDiffusion
+from ldm_core.nn.autoencoder import AutoencoderKL
+from ldm_core.samplers import SAMPLERS, predict_x0
+from ldm_core.schedule import timesteps
+
+ROOT = Path(__file__).resolve().parent.parent
+TOLERANCE, TOLERANCE_SAMPLED = 1e-4, 1e-3
+GUIDANCE = 4.0
+FORMATS = {
+    "ckpt": (".ckpt", ()),
+    "lightning": (".ckpt", ("--lightning",)),
+    "safetensors": (".safetensors", ()),
+}
+
+
+def shared_folder() -> Path | None:
+    """The folder with golden cases and other shared material, or None where it is not there."""
+    folder = Path(os.environ.get("ATELIER_SHARED", ROOT.parent / "shared"))
+    return folder if (folder / "golden" / "weights.py").is_file() else None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A tensor's comparison; `error` is ||out - ref|| / ||ref||."""
+
+    name: str
+    error: float
+    tolerance: float
+
+    @property
+    def passed(self) -> bool:
+        return self.error <= self.tolerance  # NaN does not pass
+
+
+class Golden:
+    """The tensors of a case; remembers which were used as inputs or checked."""
+
+    def __init__(self, path: Path, corrupt: str | None) -> None:
+        self._tensors = load_file(path)
+        self._untouched = set(self._tensors)
+        if corrupt is not None:
+            if corrupt not in self._tensors:
+                raise SystemExit(f"{path.parent.name} has no tensor {corrupt!r}")
+            original = self._tensors[corrupt]
+            if not original.is_floating_point():
+                raise SystemExit(f"{corrupt} is an input, not an expected tensor")
+            noise = torch.randn(original.shape, generator=torch.Generator().manual_seed(0))
+            self._tensors[corrupt] = original + 0.01 * original.norm() / noise.norm() * noise
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._tensors
+
+    @property
+    def untouched(self) -> list[str]:
+        return sorted(self._untouched)
+
+    def use(self, name: str) -> Tensor:
+        self._untouched.discard(name)
+        return self._tensors[name]
+
+    def check(self, name: str, got: Tensor, tolerance: float = TOLERANCE) -> Iterator[Line]:
+        """Compares, where the case has such a tensor."""
+        if name in self:
+            expected = self.use(name).double()
+            if got.shape != expected.shape:
+                yield Line(name, float("inf"), tolerance)
+            else:
+                yield Line(name, float((got.double() - expected).norm() / expected.norm()), tolerance)
+
+
+def check_first_stage(model: AutoencoderKL, golden: Golden) -> Iterator[Line]:
+    """A first stage alone; its latent is not scaled."""
+    with torch.inference_mode():
+        if "image" in golden:
+            posterior = model.encode(golden.use("image"))
+            yield from golden.check("encode.mean", posterior.mean)
+            yield from golden.check("encode.logvar", posterior.logvar)
+        if "z" in golden:
+            yield from golden.check("decode", model.decode(golden.use("z")))
+
+
+def check_model(model: LatentDiffusion, golden: Golden) -> Iterator[Line]:
+    """A text-to-image model."""
+    with torch.inference_mode():
+        posterior = model.first_stage_model.encode(golden.use("image"))
+    yield from golden.check("encode.mean", posterior.mean)
+    yield from golden.check("encode.logvar", posterior.logvar)
+    z = golden.use("z")
+    yield from golden.check("decode", model.decode(z))
+    for tokens, context in (("tokens", "cond"), ("tokens_uncond", "uncond")):
+        yield from golden.check(context, model.context_from_tokens(golden.use(tokens).long()))
+    cond, uncond = golden.use("cond"), golden.use("uncond")
+    for t in (999, 500, 1):
+        yield from golden.check(f"eps.{t}", model.eps(z, torch.tensor([t]), cond))
+    yield from _check_sampling(model, golden, z, cond, uncond)
+
+
+def _check_sampling(
+    model: LatentDiffusion, golden: Golden, z: Tensor, cond: Tensor, uncond: Tensor
+) -> Iterator[Line]:
+    def no_noise() -> Tensor:
+        return torch.zeros_like(z)
+
+    x0, trace = sample(model, "ddim", 5, z, cond, noise=no_noise)
+    yield from golden.check("ddim.eta0", x0, TOLERANCE_SAMPLED)
+    yield from golden.check("ddim.eta0.pred_x0", torch.cat(trace), TOLERANCE_SAMPLED)
+    x0, _ = sample(model, "ddim", 5, z, cond, uncond, noise=no_noise)
+    yield from golden.check("ddim.eta0.cfg4", x0, TOLERANCE_SAMPLED)
+    drawn = iter(golden.use("ddim.eta1.noise"))
+    x0, _ = sample(model, "ddim", 5, z, cond, eta=1.0, noise=lambda: next(drawn)[None])
+    yield from golden.check("ddim.eta1", x0, TOLERANCE_SAMPLED)
+    x0, _ = sample(model, "plms", 6, z, cond, uncond, noise=no_noise)
+    yield from golden.check("plms", x0, TOLERANCE_SAMPLED)
+
+
+def sample(
+    model: LatentDiffusion,
+    sampler: str,
+    num_steps: int,
+    x: Tensor,
+    cond: Tensor,
+    uncond: Tensor | None = None,
+    *,
+    eta: float = 0.0,
+    noise: Callable[[], Tensor],
+) -> tuple[Tensor, list[Tensor]]:
+    """Answers a sampler's questions; returns x_0 and what was predicted of it after each step."""
+    steps = timesteps(num_steps, model.schedule.num_timesteps, "uniform")
+    sampling = SAMPLERS[sampler](x, model.schedule, steps, eta, noise)
+    trace: list[Tensor] = []
+    try:
+        ask = next(sampling)
+        while True:
+            if ask.pred_x0 is not None:
+                trace.append(ask.pred_x0)
+            t = torch.tensor([ask.t])
+            eps = model.eps(ask.x, t, cond)
+            if uncond is not None:
+                eps = guided(eps, model.eps(ask.x, t, uncond), GUIDANCE)
+            last = ask, eps
+            ask = sampling.send(eps)
+    except StopIteration as stop:
+        ask, eps = last
+        trace.append(predict_x0(ask.x, eps, model.schedule.alpha_bar(ask.t)))
+        return stop.value, trace
+
+
+def run_case(
+    case: Path, file_format: str, *, with_config: bool, corrupt: str | None
+) -> tuple[list[Line], list[str]]:
+    """(comparisons, tensors that were neither used nor checked) of a case.
+
+    Raises:
+        AtelierError: the model cannot be loaded.
+    """
+    suffix, flags = FORMATS[file_format]
+    with tempfile.TemporaryDirectory(prefix="golden-") as folder:
+        checkpoint = Path(folder) / f"model{suffix}"
+        weights = case_root(case) / "weights.py"
+        subprocess.run([sys.executable, weights, case, checkpoint, *flags], check=True)
+        if with_config:
+            shutil.copy(case / "config.yaml", folder)
+        model = load_model(checkpoint)
+    golden = Golden(case / "golden.safetensors", corrupt)
+    lines = list(
+        check_first_stage(model, golden) if isinstance(model, AutoencoderKL) else check_model(model, golden)
+    )
+    return lines, golden.untouched
+
+
+def case_root(case: Path) -> Path:
+    """The folder of the collection that a case lies in: the one with weights.py."""
+    for folder in case.resolve().parents:
+        if (folder / "weights.py").is_file():
+            return folder
+    raise SystemExit(f"{case}: no weights.py in a folder above it; is this a golden case?")
+
+
+def find_case(name: str) -> Path:
+    """A case by its folder, or by its path below the golden collection."""
+    shared = shared_folder()
+    for path in (Path(name), *([shared / "golden" / name] if shared else [])):
+        if (path / "manifest.json").is_file():
+            return path.resolve()
+    raise SystemExit(f"{name}: no such case (set ATELIER_SHARED to the shared folder)")
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.golden", description=__doc__.partition("\n")[0])
+    parser.add_argument("cases", nargs="+", metavar="CASE")
+    parser.add_argument("--format", choices=FORMATS, default="safetensors")
+    parser.add_argument("--no-config", action="store_true", help="recognise the model by its weights")
+    parser.add_argument("--corrupt", metavar="NAME", help="add 1%% noise to an expected tensor")
+    options = parser.parse_args(argv)
+    passed = failed = 0
+    for name in options.cases:
+        case = find_case(name)
+        label = f"{case.parent.name}/{case.name}"
+        try:
+            lines, untouched = run_case(
+                case, options.format, with_config=not options.no_config, corrupt=options.corrupt
+            )
+        except AtelierError as error:
+            print(f"{label}  not loaded: {type(error).__name__}: {error}")
+            failed += 1
+            continue
+        for line in lines:
+            print(
+                f"{label}  {line.name:20} {line.error:.2e}  {'pass' if line.passed else 'FAIL'}", flush=True
+            )
+        for tensor in untouched:
+            print(f"{label}  {tensor:20} neither used nor checked  FAIL")
+        good = sum(line.passed for line in lines)
+        passed += good
+        failed += len(lines) - good + len(untouched)
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""The engine computes what the paper's reference implementation computes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests import golden
+
+FIRST_STAGES = [
+    "first_stage_small/kl-f4",
+    "first_stage_small/kl-f8",
+    "first_stage_small/kl-f16",
+    "first_stage_small/kl-f32",
+]
+CASES = ["small/txt2img_1p4B", *FIRST_STAGES]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_reference(case: str, shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert golden.main([case]) == 0, capsys.readouterr().out
+
+
+@pytest.mark.parametrize("file_format", ["ckpt", "lightning"])
+@pytest.mark.parametrize(
+    "case", ["first_stage_small/kl-f4", pytest.param("small/txt2img_1p4B", marks=pytest.mark.slow)]
+)
+def test_reference_in_other_formats(case: str, file_format: str, shared: Path) -> None:
+    assert golden.main([case, "--format", file_format]) == 0
+
+
+def test_first_stages_are_recognised_by_their_tensors(
+    shared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert golden.main([*FIRST_STAGES, "--no-config"]) == 0, capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["decode", "encode.logvar"])
+def test_corruption_is_seen(name: str, shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert golden.main(["first_stage_small/kl-f4", "--corrupt", name]) == 1
+    out = capsys.readouterr().out
+    assert [line.split()[1] for line in out.splitlines() if line.endswith("FAIL")] == [name]
+    assert out.splitlines()[-1] == "2 passed, 1 failed"
+
+
+def test_every_expected_tensor_is_sensitive_to_corruption(shared: Path) -> None:
+    """One per cent of noise is a hundred times what any tensor is allowed to be off."""
+    lines = golden.Golden(shared / "golden/first_stage_small/kl-f8/golden.safetensors", "decode")
+    clean = golden.Golden(shared / "golden/first_stage_small/kl-f8/golden.safetensors", None)
+    (line,) = lines.check("decode", clean.use("decode"))
+    assert not line.passed and 0.009 < line.error < 0.011
+
+
+def test_an_unused_tensor_fails(
+    shared: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(golden, "check_first_stage", lambda model, tensors: iter(()))
+    assert golden.main(["first_stage_small/kl-f4"]) == 1
+    assert "neither used nor checked" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("case", ["first_stage_small/vq-f4", "small/layout2img", "small/inpainting_big"])
+@pytest.mark.parametrize("flags", [[], ["--no-config"]])
+def test_what_cannot_be_loaded_yet_says_so(
+    case: str, flags: list[str], shared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert golden.main([case, *flags]) == 1
+    out = capsys.readouterr().out
+    assert "ConfigError: The model uses " in out and "Traceback" not in out
+
+
+def test_without_heads_it_says_what_is_missing(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert golden.main(["small/txt2img_1p4B", "--no-config"]) == 1
+    assert "attention heads cannot be told" in capsys.readouterr().out
