@@ -109,7 +109,8 @@ WRONG = [
     (
         "prompt",
         "x" * 10_000_000,
-        "prompt is 'xxxxxxxxxxxxxxxxxxxx'... (10,000,000 characters); it has to be text of up to 20,000 characters.",
+        "prompt is 'xxxxxxxxxxxxxxxxxxxx'... (10,000,000 characters); "
+        "it has to be text of up to 20,000 characters.",
     ),
     ("task", "painting", "task is 'painting'; it has to be 'text-to-image'."),
 ]
@@ -175,7 +176,7 @@ def test_single_pictures_of_a_batch() -> None:
         with pytest.raises(IndexError):
             single(batch, i)
     assert single(TextToImage(seed=module.SEED[1] - 1, batch_size=2), 1).seed == module.SEED[1]
-    with pytest.raises(RequestError, match="^seed is"):
+    with pytest.raises(RequestError, match=r"^seed is"):
         TextToImage(seed=module.SEED[1], batch_size=2)
 
 
@@ -188,10 +189,10 @@ def test_only_objects_are_requests(obj: object) -> None:
 
 def test_unknown_and_missing_fields() -> None:
     with pytest.raises(
-        RequestError, match="^colour is 'red'; it has to be left out: the fields are task, model"
+        RequestError, match=r"^colour is 'red'; it has to be left out: the fields are task, model"
     ):
         parse_request({**TASK, "colour": "red"})
-    with pytest.raises(RequestError, match="^task is missing; it has to be 'text-to-image'.$"):
+    with pytest.raises(RequestError, match=r"^task is missing; it has to be 'text-to-image'.$"):
         parse_request({"prompt": "x"})
     with pytest.raises(RequestError) as caught:
         parse_request({**TASK, "z" * 10**6: 1})

@@ -88,10 +88,12 @@ def write_model(folder: Path, seed: int = 0, *, name: str = "landscapes", spec: 
 
 
 def write_broken_model(folder: Path, *, name: str = "broken") -> Path:
-    """As `write_model`, but the network answers NaN."""
+    """As `write_model`, but the weights are so large, if finite, that the network answers NaN."""
     target = write_model(folder, name=name)
     state = weights()
-    state["model.diffusion_model.out.2.bias"] = torch.full((4,), torch.nan).half()
+    for key, tensor in state.items():
+        if key.startswith("model.diffusion_model."):
+            state[key] = tensor.sign() * 60_000
     save_file(state, target / "model.safetensors")
     return target
 

@@ -1,0 +1,51 @@
+"""Answers to what samplers ask: one network call for several pictures, with guidance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ldm_core.device import is_out_of_memory
+from ldm_core.guidance import guided
+from ldm_core.model import LatentDiffusion
+from ldm_core.samplers import Ask
+from ldm_core.tasks.base import Conditioning
+
+
+def answers(model: LatentDiffusion, asks: Sequence[tuple[Ask, Conditioning]]) -> list[Tensor]:
+    """eps, (1, c, h, w), for each ask; their latents and contexts have one shape, their t may differ.
+
+    Conditional and unconditional predictions go into the same call.
+    """
+    x: list[Tensor] = []
+    t: list[int] = []
+    context: list[Tensor] = []
+    for ask, conditioning in asks:
+        for one in (conditioning.context, conditioning.unconditional):
+            if one is not None:
+                x.append(ask.x)
+                t.append(ask.t)
+                context.append(one)
+    rows = iter(torch.split(_eps(model, torch.cat(x), torch.tensor(t), torch.cat(context)), 1))
+    eps = []
+    for _, conditioning in asks:
+        towards = next(rows)
+        if conditioning.unconditional is None:
+            eps.append(towards)
+        else:
+            eps.append(guided(towards, next(rows), conditioning.guidance_scale))
+    return eps
+
+
+def _eps(model: LatentDiffusion, x: Tensor, t: Tensor, context: Tensor) -> Tensor:
+    """`model.eps`, in halves where memory is too short for all at once."""
+    try:
+        return model.eps(x, t, context)
+    except Exception as error:
+        if len(x) == 1 or not is_out_of_memory(error):
+            raise
+    half = len(x) // 2  # outside of the handler, which holds on to the failed call's tensors
+    parts = (slice(None, half), slice(half, None))
+    return torch.cat([_eps(model, x[part], t[part], context[part]) for part in parts])

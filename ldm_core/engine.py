@@ -1,0 +1,283 @@
+"""The engine: one thread that answers what the running jobs' samplers ask for.
+
+A turn takes what the next job asks for, adds what other jobs ask for in the same shape of the same model,
+gets all answers in one network call, and sends each back into its sampler.  Jobs take turns step by step,
+so a new job starts at the next step, and stopping one is not answering it any more.
+
+    with Engine(ModelLibrary()) as engine:
+        job = engine.submit(TextToImage(prompt="a lake at dusk"))
+        for event in job.events():
+            ...
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from types import TracebackType
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from ldm_core.answers import answers
+from ldm_core.device import choose, is_out_of_memory, release_memory
+from ldm_core.errors import AtelierError, EngineError, OutOfMemory, QueueFull
+from ldm_core.events import Cancelled, Done, Failed, Queued, Started
+from ldm_core.job import Job
+from ldm_core.model import LatentDiffusion
+from ldm_core.models import ModelLibrary
+from ldm_core.preview import PreviewMap
+from ldm_core.request import TextToImage
+from ldm_core.run import Image, Measured, Run
+from ldm_core.tasks import TASKS
+
+MAX_RUNNING = 4  # jobs that take turns; more would only make each of them slower
+
+log = logging.getLogger(__name__)
+
+
+class Engine:
+    """Runs jobs one step at a time in a thread of its own.
+
+    Args:
+        library: where models come from.
+        device, dtype: see `device.choose`.
+        max_queue: jobs that may wait beside the running ones.
+        max_batch: pictures in one network call; by default what suits the device.
+
+    Raises:
+        EngineError: there is no such device or number format.
+    """
+
+    def __init__(
+        self,
+        library: ModelLibrary,
+        *,
+        device: str | None = None,
+        dtype: str | None = None,
+        max_queue: int = 32,
+        max_batch: int | None = None,
+    ) -> None:
+        self.library = library
+        self.device = choose(device, dtype)
+        self.max_queue = max_queue
+        self.max_batch = max_batch or self.device.max_batch
+        self._wake = threading.Condition(threading.RLock())
+        # Guarded by _wake:
+        self._closed = False
+        self._queued: deque[Job] = deque()
+        self._running: deque[Job] = deque()  # the job at the left has the next turn
+        self._preloads: deque[str] = deque()
+        # Of the worker alone:
+        self._runs: dict[Job, Run] = {}  # of the running jobs whose model is loaded
+        self._measured: WeakKeyDictionary[LatentDiffusion, Measured] = WeakKeyDictionary()
+        self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
+        self._thread.start()
+
+    def submit(self, request: TextToImage, owner: str = "") -> Job:
+        """Queues a request; returns at once.
+
+        Raises:
+            RequestError: the request does not suit its model.
+            ModelError: there is no such model, or its description is wrong.
+            QueueFull: too many jobs wait already.
+            EngineError: the engine is closed.
+        """
+        TASKS[request.task].check(request, self.library.info(request.model))
+        job = Job(request, owner, self._cancel)
+        with self._wake:
+            if self._closed:
+                raise EngineError("The engine is closed; start Latent Atelier again.")
+            if len(self._queued) + len(self._running) >= MAX_RUNNING + self.max_queue:
+                raise QueueFull(
+                    f"{len(self._queued)} jobs are waiting already; try again when some are done."
+                )
+            self._queued.append(job)
+            job.tell(Queued(len(self._queued) - 1))
+            self._wake.notify_all()
+        return job
+
+    def preload(self, name: str) -> None:
+        """Loads a model and runs it once when nothing else is to do, so that the next job starts at once."""
+        with self._wake:
+            self._preloads.append(name)
+            self._wake.notify_all()
+
+    def close(self, timeout: float = 10.0) -> None:
+        """Cancels all jobs and ends the thread; waits for the current step up to `timeout` seconds."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify_all()
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout)
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _cancel(self, job: Job) -> None:
+        """A waiting job ends here and now; a running one before its next step, in `_turn`."""
+        with self._wake:
+            if job in self._queued:
+                self._end(job, Cancelled())
+
+    def _end(self, job: Job, event: Done | Failed | Cancelled) -> None:
+        with self._wake:
+            if job in self._queued:
+                self._queued.remove(job)
+                self._tell_places()
+            if job in self._running:
+                self._running.remove(job)
+        self._runs.pop(job, None)
+        job.tell(event)
+
+    def _tell_places(self) -> None:
+        for position, waiting in enumerate(self._queued):
+            waiting.tell(Queued(position))
+
+    # From here on in the worker thread alone.
+
+    def _work(self) -> None:
+        while self._wait_for_work():
+            try:
+                self._turn()
+            except Exception:  # a fault of the engine itself: end the jobs rather than the thread
+                log.exception("a turn failed")
+                for job in tuple(self._running):
+                    self._end(job, Failed(EngineError("The engine met an unexpected fault; see its log.")))
+        for job in (*self._running, *self._queued):
+            self._end(job, Cancelled())
+
+    def _wait_for_work(self) -> bool:
+        """Admits waiting jobs; False once the engine is closed."""
+        with self._wake:
+            while not (self._closed or self._queued or self._running or self._preloads):
+                self._wake.wait()
+            while self._queued and len(self._running) < MAX_RUNNING and not self._closed:
+                job = self._queued.popleft()
+                self._running.appendleft(job)  # its first step is the next one
+                job.tell(Started())
+                self._tell_places()
+            return not self._closed
+
+    def _turn(self) -> None:
+        """One network call for the next job and those that can share it."""
+        for job in [job for job in self._running if job.cancelled]:
+            self._end(job, Cancelled())
+        if not self._running:
+            self._preload_one()
+            return
+        images = self._gather()
+        answered: dict[Run, list[tuple[Image, Tensor]]] = {}
+        for image, answer in zip(images, self._answers(images), strict=True):
+            if isinstance(answer, Exception):
+                self._fail(image.run.job, answer)
+            else:
+                answered.setdefault(image.run, []).append((image, answer))
+        for run, pairs in answered.items():
+            try:
+                run.advance(pairs)
+                run.decode_finished()
+            except Exception as error:
+                self._fail(run.job, error)
+            else:
+                if run.is_done and not run.job.cancelled:
+                    self._end(run.job, Done(time.monotonic() - run.began))
+
+    def _gather(self) -> list[Image]:
+        """The pictures to answer now: the next job's, and others of the same shape while there is room.
+
+        The jobs they belong to go to the end of the row.
+        """
+        images: list[Image] = []
+        for job in tuple(self._running):
+            room = self.max_batch - len(images)
+            if room == 0 or (images and job not in self._runs):
+                continue  # a job without its model waits for a turn of its own
+            try:
+                run = self._runs.get(job) or self._begin(job)
+                if job.cancelled:  # while its model was loaded
+                    continue
+                images += [i for i in run.active(room) if not images or i.shape == images[0].shape]
+            except Exception as error:
+                self._fail(job, error)
+        for served in {image.run.job: None for image in images}:
+            self._running.remove(served)
+            self._running.append(served)
+        return images
+
+    def _begin(self, job: Job) -> Run:
+        """Loads the model and reads the prompt."""
+        began = time.monotonic()
+        model = self.library.load(job.request.model, device=self.device.name, dtype=self.device.dtype)
+        run = Run(job, TASKS[job.request.task], model, self._measure(model), began)
+        self._runs[job] = run
+        return run
+
+    def _measure(self, model: LatentDiffusion) -> Measured:
+        measured = self._measured.get(model)
+        if measured is None:
+            measured = self._measured[model] = Measured(
+                PreviewMap.fit(model.decode, model.spec.first_stage.embed_dim)
+            )
+        return measured
+
+    def _answers(self, images: Sequence[Image]) -> Sequence[Tensor | Exception]:
+        """eps for each picture; an error is given to the picture that caused it alone."""
+        if not images:
+            return []
+        try:
+            model = images[0].run.model
+            return answers(model, [(image.ask, image.run.conditioning) for image in images])
+        except Exception as error:
+            if len(images) == 1:
+                return [error]
+        return [self._answers([image])[0] for image in images]
+
+    def _fail(self, job: Job, error: Exception) -> None:
+        if not isinstance(error, AtelierError):
+            log.error("job %s failed", job.id[:6], exc_info=error)
+        described = _describe(error, job.request)
+        # The frames of a failed step hold its tensors, and the error lives as long as the job.
+        described.__cause__ = described.__context__ = None
+        self._end(job, Failed(described.with_traceback(None)))
+        release_memory(self.device)
+
+    def _preload_one(self) -> None:
+        with self._wake:
+            if not self._preloads:
+                return
+            name = self._preloads.popleft()
+        try:
+            request = replace(self.library.info(name).defaults, prompt="a")
+            model = self.library.load(name, device=self.device.name, dtype=self.device.dtype)
+            self._measure(model)
+            task = TASKS[request.task]
+            ask = next(task.start(request, model).sampling)
+            answers(model, [(ask, task.condition(request, model))])
+            task.finish(ask.x, request, model)
+        except AtelierError as error:
+            log.warning("%s was not preloaded: %s", name, error)
+        except Exception:
+            log.exception("%s was not preloaded", name)
+
+
+def _describe(error: Exception, request: TextToImage) -> AtelierError:
+    """The sentence for a person."""
+    if isinstance(error, AtelierError):
+        return error
+    if is_out_of_memory(error):
+        size = f"{request.width} x {request.height}"
+        return OutOfMemory(f"Memory ran out at {size} pixels; choose a smaller size or close other programs.")
+    if isinstance(error, torch.AcceleratorError):
+        return EngineError("The graphics device stopped answering; start Latent Atelier again.")
+    return EngineError(f"The picture met an unexpected fault ({type(error).__name__}); see the engine's log.")

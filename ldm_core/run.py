@@ -1,0 +1,154 @@
+"""A job while it runs: its pictures, each a sampling coroutine that waits for an answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ldm_core.errors import NotFinite
+from ldm_core.events import Picture, Pixels, Step
+from ldm_core.job import Job, Pace
+from ldm_core.model import LatentDiffusion
+from ldm_core.preview import PreviewMap
+from ldm_core.request import TextToImage, single
+from ldm_core.samplers import Ask
+from ldm_core.tasks import Task
+
+PREVIEW_SECONDS = 1 / 15  # between two previews of one picture; a screen hardly shows more
+
+
+@dataclass(slots=True, eq=False)
+class Measured:
+    """What the engine found out about a model that is loaded."""
+
+    preview: PreviewMap
+    decode_seconds_per_pixel: float = 0.0
+
+
+class Image:
+    """One picture of a running job.
+
+    Attributes:
+        ask: what its sampler waits for.
+        done: steps done.
+        z: (1, c, h, w), the finished latent; None before.
+    """
+
+    def __init__(self, run: Run, index: int) -> None:
+        self.run = run
+        self.index = index
+        self.request: TextToImage = single(run.job.request, index)
+        start = run.task.start(self.request, run.model)
+        self._sampling = start.sampling
+        self._previewed = 0.0
+        self.num_steps = start.num_steps
+        self.done = 0
+        self.ask: Ask = next(self._sampling)
+        self.z: Tensor | None = None
+
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """Equal for pictures that can share a network call."""
+        return self.run.model, self.ask.x.shape, self.run.conditioning.context.shape
+
+    def send(self, eps: Tensor) -> bool:
+        """Gives the sampler its answer; True where that completed a step.
+
+        Raises:
+            NotFinite: the answer holds NaN or infinity.
+        """
+        if not bool(torch.isfinite(eps).all()):
+            raise NotFinite(
+                f"The network produced NaN or infinity at step {self.ask.step + 1} of {self.num_steps}. "
+                "Set ATELIER_DTYPE=float32; if that does not help, the model's file is damaged."
+            )
+        answered = self.ask
+        try:
+            self.ask = self._sampling.send(eps)
+        except StopIteration as stop:
+            z: Tensor = stop.value
+            self.z = z
+        if self.z is None and self.ask.step == answered.step:
+            return False  # the sampler asks more than once for this step
+        self.done = answered.step + 1
+        self.run.job.keep(self.index, answered.step, self.num_steps, answered.t, answered.x)
+        if self.z is not None:
+            self.run.job.keep(self.index, self.num_steps, self.num_steps, -1, self.z)
+        return True
+
+    def preview(self) -> Pixels | None:
+        """A quick look at x_0 as predicted now; None where the last one is still fresh."""
+        now = time.monotonic()
+        pred_x0 = self.z if self.z is not None else self.ask.pred_x0
+        if pred_x0 is None or (self.z is None and now - self._previewed < PREVIEW_SECONDS):
+            return None
+        self._previewed = now
+        return self.run.measured.preview(pred_x0[0])
+
+
+class Run:
+    """A running job.
+
+    Attributes:
+        images: begun and not decoded yet, the earliest first.
+    """
+
+    def __init__(
+        self, job: Job, task: Task, model: LatentDiffusion, measured: Measured, began: float
+    ) -> None:
+        self.job = job
+        self.task = task
+        self.model = model
+        self.measured = measured
+        self.began = began
+        self.conditioning = task.condition(job.request, model)
+        self.images: list[Image] = []
+        self._num_begun = 0
+        self._num_done = 0
+        self._num_pixels = job.request.width * job.request.height
+        self._pace = Pace(measured.decode_seconds_per_pixel * self._num_pixels)
+
+    @property
+    def is_done(self) -> bool:
+        return self._num_done == self.job.request.batch_size
+
+    def active(self, limit: int) -> Sequence[Image]:
+        """Up to `limit` pictures to work on now; begins new ones where there is room."""
+        while len(self.images) < limit and self._num_begun < self.job.request.batch_size:
+            self.images.append(Image(self, self._num_begun))
+            self._num_begun += 1
+        return self.images[:limit]
+
+    def advance(self, answered: Sequence[tuple[Image, Tensor]]) -> None:
+        """Sends answers to the pictures and tells of the steps they completed."""
+        stepped = [image for image, eps in answered if image.send(eps)]
+        if stepped:
+            self._pace.stepped(len(stepped))
+        num_images = self.job.request.batch_size
+        for image in stepped:
+            left = self._seconds_left(image.num_steps)
+            self.job.tell(Step(image.index, num_images, image.done, image.num_steps, left, image.preview()))
+
+    def decode_finished(self) -> None:
+        """Turns finished latents into pictures and tells of them, unless the job was stopped."""
+        for image in [image for image in self.images if image.z is not None]:
+            if self.job.cancelled or image.z is None:
+                return
+            began = time.monotonic()
+            pixels = self.task.finish(image.z, image.request, self.model)
+            seconds = time.monotonic() - began
+            self.images.remove(image)
+            self._num_done += 1
+            self._pace.decoded(seconds)
+            self.measured.decode_seconds_per_pixel = seconds / self._num_pixels
+            if not self.job.cancelled:
+                self.job.tell(Picture(image.index, pixels, image.request))
+
+    def _seconds_left(self, num_steps: int) -> float:
+        pictures = self.job.request.batch_size - self._num_done
+        steps = pictures * num_steps - sum(image.done for image in self.images)
+        return self._pace.seconds_left(steps, pictures)

@@ -1,0 +1,61 @@
+"""Text to image (paper, section 4.3.1)."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ldm_core.errors import RequestError
+from ldm_core.images import to_pixels
+from ldm_core.model import LatentDiffusion
+from ldm_core.models import ModelInfo
+from ldm_core.request import TextToImage
+from ldm_core.samplers import SAMPLERS
+from ldm_core.schedule import Spacing, timesteps
+from ldm_core.tasks.base import Conditioning, Start
+
+
+class TextTask:
+    """Pictures from a prompt; an empty prompt gives the unconditional picture."""
+
+    def check(self, request: TextToImage, info: ModelInfo) -> None:
+        multiple = info.size_multiple
+        for field, size in (("width", request.width), ("height", request.height)):
+            if size % multiple:
+                near = max(round(size / multiple), 1) * multiple
+                raise RequestError(field, size, f"a multiple of {multiple} with {info.title}, such as {near}")
+        most = info.spec.schedule.num_timesteps
+        if request.steps > most:
+            raise RequestError("steps", request.steps, f"at most {most} with {info.title}")
+
+    def condition(self, request: TextToImage, model: LatentDiffusion) -> Conditioning:
+        prompt, negative = request.prompt.strip(), request.negative_prompt.strip()
+        scale = request.guidance_scale
+        if scale == 1 or prompt == negative:
+            return Conditioning(model.context([prompt]), None, 1.0)
+        if scale == 0:
+            return Conditioning(model.context([negative]), None, 1.0)
+        context, unconditional = model.context([prompt, negative]).chunk(2)
+        return Conditioning(context, unconditional, scale)
+
+    def start(self, request: TextToImage, model: LatentDiffusion) -> Start:
+        first_stage = model.spec.first_stage
+        factor = first_stage.downsampling
+        shape = (1, first_stage.embed_dim, request.height // factor, request.width // factor)
+        # Drawn on the CPU: the same seed starts from the same noise on every device.
+        generator = torch.Generator().manual_seed(request.seed)
+
+        def noise() -> Tensor:
+            return torch.randn(shape, generator=generator).to(model.device)
+
+        spacing = cast("Spacing", request.spacing)
+        steps = timesteps(request.steps, model.schedule.num_timesteps, spacing)
+        sampling = SAMPLERS[request.sampler](noise(), model.schedule, steps, request.eta, noise)
+        return Start(sampling, len(steps) - 1)
+
+    def finish(self, z: Tensor, request: TextToImage, model: LatentDiffusion) -> NDArray[np.uint8]:
+        return to_pixels(model.decode(z)[0])
