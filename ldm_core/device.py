@@ -56,26 +56,28 @@ def choose(device: str | None = None, dtype: str | None = None) -> Device:
     Raises:
         EngineError: there is no such device or number format.
     """
-    name = device or os.environ.get("ATELIER_DEVICE") or _best_device()
+    name = device or os.environ.get("ATELIER_DEVICE") or available()[0]
     wanted = dtype or os.environ.get("ATELIER_DTYPE")
-    if wanted is not None and wanted != "" and wanted not in DTYPES:
+    if wanted and wanted not in DTYPES:
         raise EngineError(f"The number format is {wanted[:40]!r}; it has to be one of {', '.join(DTYPES)}.")
-    kind, _, index = name.partition(":")
-    available = {
-        "cpu": index in ("", "0"),
-        "cuda": torch.cuda.is_available() and (index or "0") in map(str, range(torch.cuda.device_count())),
-        "mps": torch.backends.mps.is_available() and index in ("", "0"),
-    }
-    if not available.get(kind, False):
-        there = ", ".join(kind for kind, usable in available.items() if usable)
-        raise EngineError(f"The device is {name[:40]!r}; it has to be one that this computer has: {there}.")
-    if kind == "cuda":
-        properties = torch.cuda.get_device_properties(int(index or 0))
-        chosen = DTYPES[wanted] if wanted else _cuda_dtype()
-        return Device(f"cuda:{index or 0}", chosen, properties.name, properties.total_memory, BATCH_ON_GPU)
-    chosen = DTYPES[wanted] if wanted else (_cpu_dtype() if kind == "cpu" else torch.float32)
-    title = _processor() if kind == "cpu" else f"{_processor()} (Metal)"
-    return Device(kind, chosen, title, _main_memory(), 1 if kind == "cpu" else BATCH_ON_GPU)
+    chosen = DTYPES[wanted] if wanted else None
+    there = available()
+    if name not in there:
+        raise EngineError(f"The device is {name[:40]!r}; it has to be one of {', '.join(there)}.")
+    if name.startswith("cuda"):
+        name = name if ":" in name else "cuda:0"
+        card = torch.cuda.get_device_properties(name)
+        return Device(name, chosen or _cuda_dtype(), card.name, card.total_memory, BATCH_ON_GPU)
+    if name == "mps":
+        return Device(name, chosen or torch.float32, f"{_processor()}, Metal", _main_memory(), BATCH_ON_GPU)
+    return Device(name, chosen or _cpu_dtype(), _processor(), _main_memory(), 1)
+
+
+def available() -> tuple[str, ...]:
+    """The names of the devices that this computer has, the best first."""
+    cards = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    metal = ["mps"] if torch.backends.mps.is_available() else []
+    return (*(["cuda"] if cards else []), *cards, *metal, "cpu")
 
 
 def describe(device: Device) -> dict[str, str]:
@@ -109,12 +111,6 @@ def release_memory(device: Device) -> None:
         torch.cuda.empty_cache()
     elif device.name == "mps":
         torch.mps.empty_cache()
-
-
-def _best_device() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def _cuda_dtype() -> torch.dtype:

@@ -22,7 +22,7 @@ class PreviewMap:
         weights: (c + 1, 3) float32, the last row is b.
     """
 
-    def __init__(self, weights: Tensor) -> None:
+    def __init__(self, weights: NDArray[np.float32]) -> None:
         self.weights = weights
 
     @classmethod
@@ -36,17 +36,21 @@ class PreviewMap:
         z = smooth_latents(_SAMPLES, channels, _SIZE)
         with torch.inference_mode():
             colours = F.adaptive_avg_pool2d(decode(z).float().cpu().clamp(-1, 1), _SIZE)  # (b, 3, h, w)
-        inputs = _with_one(z.movedim(1, -1).flatten(0, -2)).double()  # (b h w, c + 1)
+        flat = z.movedim(1, -1).flatten(0, -2).double()
+        inputs = torch.cat([flat, torch.ones_like(flat[:, :1])], dim=1)  # (b h w, c + 1)
         targets = colours.movedim(1, -1).flatten(0, -2).double()  # (b h w, 3)
         # A little ridge keeps the map finite where the decoder ignores a channel or fails.
         gram = inputs.T @ inputs + 1e-3 * torch.eye(channels + 1, dtype=torch.float64)
-        return cls(torch.linalg.solve(gram, inputs.T @ targets.nan_to_num()).float())
+        return cls(torch.linalg.solve(gram, inputs.T @ targets.nan_to_num()).float().numpy())
 
     def __call__(self, z: Tensor) -> NDArray[np.uint8]:
         """(c, h, w) -> (h, w, 3) RGB."""
-        rgb = _with_one(z.detach().float().cpu().movedim(0, -1)) @ self.weights
-        pixels: NDArray[np.uint8] = ((rgb + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
-        return pixels
+        # In numpy: 0.02 ms; torch hands such small pieces to threads, which took up to 55 ms on busy cores.
+        channels, height, width = z.shape
+        flat = z.detach().float().cpu().numpy().reshape(channels, -1)
+        rgb = self.weights[:-1].T @ flat + self.weights[-1][:, None]  # (3, h w)
+        pixels = np.clip(np.rint((np.nan_to_num(rgb) + 1) * 127.5), 0, 255).astype(np.uint8)
+        return np.ascontiguousarray(pixels.T).reshape(height, width, 3)
 
 
 def smooth_latents(count: int, channels: int, size: int) -> Tensor:
@@ -57,7 +61,3 @@ def smooth_latents(count: int, channels: int, size: int) -> Tensor:
         coarse = torch.randn(count, channels, cells, cells, generator=generator)
         total += F.interpolate(coarse, size=(size, size), mode="bilinear", align_corners=False)
     return total / total.std()
-
-
-def _with_one(x: Tensor) -> Tensor:
-    return torch.cat([x, torch.ones_like(x[..., :1])], dim=-1)
