@@ -119,10 +119,14 @@ class Section:
             raise self.wrong(key, " or ".join(repr(a) for a in allowed))
         return value
 
+    def has_target(self, known: frozenset[str]) -> bool:
+        target = self.values.get("target")
+        return isinstance(target, str) and target in known
+
     def target(self, known: frozenset[str]) -> None:
         """Requires `target` to be one of the known names."""
         target = self.values.get("target")
-        if isinstance(target, str) and target in known:
+        if self.has_target(known):
             return
         if isinstance(target, str) and target in _NOT_YET:
             raise _not_yet(_NOT_YET[target])
@@ -155,7 +159,7 @@ def read_config(path: Path) -> Config:
     root = Section(plain_yaml.parse(data, path.name), path.name)
     defaults = _defaults(root.section("atelier")) if "atelier" in root else None
     model = root.section("model")
-    if model.values.get("target") in _KL:
+    if model.has_target(_KL):
         return Config(_first_stage(model), defaults)
     model.target(_DIFFUSION | _KL)
     return Config(_diffusion(model.section("params")), defaults)

@@ -1,0 +1,223 @@
+"""Configurations in the published schema, honest and hostile."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import sys
+import time
+from pathlib import Path
+from typing import cast
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ldm_core.errors import ConfigError
+from ldm_core.formats import Defaults, read_config
+from ldm_core.formats.plain_yaml import parse
+from ldm_core.spec import AutoencoderSpec, ModelSpec
+from tests import tiny
+
+Tree = dict[str, object]
+
+
+def refused(path: Path) -> str:
+    start = time.monotonic()
+    with pytest.raises(ConfigError) as caught:
+        read_config(path)
+    assert time.monotonic() - start < 1.0
+    message = str(caught.value)
+    assert str(path.parent) not in message and "\n" not in message and message.endswith(".")
+    assert len(message) < 500
+    return message
+
+
+def written(folder: Path, content: object) -> Path:
+    path = folder / "config.yaml"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        path.write_text(content if isinstance(content, str) else yaml.safe_dump(content), "utf-8")
+    return path
+
+
+def changed(place: str, value: object) -> Tree:
+    """The tiny model's configuration with one value changed; None removes it."""
+    config = copy.deepcopy(tiny.config())
+    *sections, key = place.split(".")
+    node = config
+    for section in sections:
+        node = cast(Tree, node[section])
+    if value is None:
+        del node[key]
+    else:
+        node[key] = value
+    return config
+
+
+def test_tiny_model(tmp_path: Path) -> None:
+    config = read_config(written(tmp_path, tiny.config()))
+    assert config.spec == tiny.SPEC
+    assert config.defaults == Defaults(
+        title="Tiny",
+        description="Random weights for tests.",
+        licence="MIT",
+        width=64,
+        height=64,
+        steps=5,
+        guidance_scale=2.0,
+        spacing="trailing",
+    )
+
+
+def test_published_text_to_image(shared: Path) -> None:
+    config = read_config(shared / "published_configs" / "txt2img_1p4B.yaml")
+    spec = config.spec
+    assert isinstance(spec, ModelSpec) and config.defaults is None
+    assert (spec.unet.model_channels, spec.unet.num_heads, spec.unet.context_dim) == (320, 8, 1280)
+    assert (spec.text.vocab_size, spec.text.max_length, spec.text.depth) == (30522, 77, 32)
+    assert (spec.scale_factor, spec.parameterization, spec.size_multiple) == (0.18215, "eps", 64)
+    assert (spec.schedule.linear_start, spec.schedule.linear_end) == (0.00085, 0.012)
+
+
+@pytest.mark.parametrize(("name", "factor"), [("kl-f4", 4), ("kl-f8", 8), ("kl-f16", 16), ("kl-f32", 32)])
+def test_published_first_stages(name: str, factor: int, shared: Path) -> None:
+    spec = read_config(shared / "published_configs" / f"first_stage_{name}.yaml").spec
+    assert isinstance(spec, AutoencoderSpec) and spec.downsampling == factor
+
+
+def test_every_other_published_configuration_is_refused_clearly(shared: Path) -> None:
+    for path in (shared / "published_configs").glob("*.yaml"):
+        if not path.name.startswith(("txt2img_1p4B", "first_stage_kl")):
+            assert "cannot be loaded yet" in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "reason"),
+    [
+        ("model.target", "os.system", "model.target is 'os.system'"),
+        ("model.target", "subprocess.Popen", "'subprocess.Popen'"),
+        ("model.target", ["x"], "model.target is ['x']"),
+        ("model.params.unet_config.target", "os.system", "unet_config.target"),
+        ("model.params.unet_config", None, "unet_config is missing"),
+        (
+            "model.params.first_stage_config.target",
+            "ldm.models.autoencoder.VQModelInterface",
+            "VQ-regularized",
+        ),
+        ("model.params.cond_stage_config.target", "ldm.modules.encoders.modules.ClassEmbedder", "classes"),
+        ("model.params.cond_stage_config", "__is_unconditional__", "unconditional"),
+        ("model.params.cond_stage_config", "__is_first_stage__", "concatenation"),
+        ("model.params.conditioning_key", "concat", "conditioning_key is 'concat'"),
+        ("model.params.linear_start", None, "linear_start is missing"),
+        ("model.params.linear_start", True, "linear_start is True"),
+        ("model.params.linear_start", 0.4, "linear_end is 0.012"),
+        ("model.params.timesteps", "1000", "timesteps is '1000'"),
+        ("model.params.timesteps", 10**9, "timesteps is 1000000000"),
+        ("model.params.parameterization", "x0", "'eps' or 'v'"),
+        ("model.params.scale_by_std", True, "scale_by_std"),
+        ("model.params.beta_schedule", "cosine", "beta_schedule"),
+        ("model.params.scale_factor", 0, "scale_factor is 0"),
+        ("model.params.unet_config.params.model_channels", 10**12, "model_channels"),
+        ("model.params.unet_config.params.model_channels", 33, "multiple of 32"),
+        ("model.params.unet_config.params.channel_mult", [], "channel_mult"),
+        ("model.params.unet_config.params.channel_mult", [1] * 50, "channel_mult"),
+        ("model.params.unet_config.params.num_heads", None, "exactly one of num_heads"),
+        ("model.params.unet_config.params.num_heads", 7, "divisor"),
+        ("model.params.unet_config.params.num_head_channels", 8, "exactly one of num_heads"),
+        ("model.params.unet_config.params.context_dim", 33, "have to be equal"),
+        ("model.params.unet_config.params.in_channels", 9, "have to be equal"),
+        ("model.params.unet_config.params.use_scale_shift_norm", True, "use_scale_shift_norm is True"),
+        (
+            "model.params.unet_config.params.use_spatial_transformer",
+            None,
+            "use_spatial_transformer is missing",
+        ),
+        ("model.params.unet_config.params.new_trick", 1, "new_trick is not known"),
+        ("model.params.first_stage_config.params.ddconfig.double_z", False, "double_z"),
+        ("model.params.first_stage_config.params.ddconfig.attn_type", "linear", "attn_type"),
+        ("model.params.cond_stage_config.params.n_layer", 1.5, "n_layer is 1.5"),
+        ("atelier.width", 7, "atelier.width is 7"),
+        ("atelier.spacing", "random", "'uniform' or 'trailing'"),
+        ("atelier.title", 5, "atelier.title is 5"),
+        ("atelier.description", "x" * 20_000, "at most 10,000 characters"),
+        ("atelier", [1], "atelier is missing or not a section"),
+    ],
+)
+def test_wrong_values_are_named(place: str, value: object, reason: str, tmp_path: Path) -> None:
+    before = set(sys.modules)
+    assert reason in refused(written(tmp_path, changed(place, value)))
+    assert not {m for m in set(sys.modules) - before if not m.startswith(("yaml", "_"))}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("!!python/object/apply:os.system ['true']", "tag"),
+        ("a: !!python/name:os.system ''", "tag"),
+        ("a: &x [1]\nb: *x", "anchors"),
+        ("a: &a [x]\n" + "".join(f"b{i}: &b{i} [*a, *a]\n" for i in range(9)), "anchors"),
+        ("[" * 5000, "too deep"),
+        ("{a: " * 5000, "too deep"),
+        ("- a\n" * 20_000, "too long"),
+        ("a: " + "9" * 5000, "model is missing"),
+        ("a: 1e999", "too large"),
+        ("a: 1\na: 2", "two entries"),
+        ("1: 2", "not a word"),
+        ("[a]: 2", "not a word"),
+        ("a: 1\n---\nb: 2", "2 YAML documents"),
+        ("", "0 YAML documents"),
+        ("a: [", "line 2 is not valid YAML"),
+        ("just text", "not a section"),
+        (b"\xff\xfe\x00", "UTF-8"),
+        (b"a: \x00", "not valid YAML"),
+        (b"#" * 300_000, "at most 256,000"),
+    ],
+)
+def test_strange_yaml(content: object, reason: str, tmp_path: Path) -> None:
+    assert reason in refused(written(tmp_path, content))
+
+
+def test_values() -> None:
+    text = b'\xef\xbb\xbf{a: 1, b: -2.5e-05, c: 1e-4, d: true, e: null, f: "1", g: yes, h: [], i: .5}'
+    expected = {
+        "a": 1,
+        "b": -2.5e-05,
+        "c": 1e-4,
+        "d": True,
+        "e": None,
+        "f": "1",
+        "g": "yes",
+        "h": [],
+        "i": 0.5,
+    }
+    assert parse(text, "x") == expected
+
+
+def test_only_files(tmp_path: Path) -> None:
+    assert "not a file" in refused(tmp_path)
+    assert "not a file" in refused(tmp_path / "missing.yaml")
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    target=st.text(max_size=30) | st.sampled_from(["os.system", "ldm.models.diffusion.ddpm.LatentDiffusion"]),
+    place=st.sampled_from(["model.target", "model.params.unet_config.target", "model.params.scale_factor"]),
+)
+def test_no_target_is_ever_imported(target: str, place: str, tmp_path: Path) -> None:
+    path = written(tmp_path, changed(place, target or "x"))
+    before = set(sys.modules)
+    with contextlib.suppress(ConfigError):
+        read_config(path)
+    assert set(sys.modules) == before
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200) | st.text(alphabet="{}[]:,&*!|>-?'\" \n#%@a1.e", max_size=200).map(str.encode))
+def test_any_bytes(data: bytes) -> None:
+    try:
+        parse(data, "config.yaml")
+    except ConfigError as error:
+        assert str(error).startswith("config.yaml")

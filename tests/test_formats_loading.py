@@ -1,0 +1,200 @@
+"""From a file or folder to a model: descriptions, recognition by tensors, and what does not fit."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+
+from ldm_core.errors import AtelierError, ConfigError, ModelFileError, WeightsError
+from ldm_core.formats import load_model, read_config
+from ldm_core.formats.recognise import PUBLISHED, first_stage, recognise, schedule, text_transformer, unet
+from ldm_core.model import LatentDiffusion
+from ldm_core.nn.autoencoder import AutoencoderKL
+from ldm_core.spec import AutoencoderSpec, ModelSpec
+from tests import tiny
+
+
+def refused(kind: type[AtelierError], path: Path, config: Path | None = None) -> str:
+    with pytest.raises(kind) as caught:
+        load_model(path, config=config)
+    message = str(caught.value)
+    assert str(path.parent) not in message and "\n" not in message
+    return message
+
+
+def test_bundled_folder(tmp_path: Path) -> None:
+    folder = tiny.write_model(tmp_path)
+    (folder / "pytorch_model.bin").write_bytes(b"never opened")
+    model = load_model(folder)
+    assert isinstance(model, LatentDiffusion) and model.spec == tiny.SPEC
+    assert model.dtype == torch.float32 and model.tokenizer is not None
+    assert model.context(["a lake"]).shape == (1, 16, 32)
+
+
+def test_one_model_in_three_formats(tmp_path: Path) -> None:
+    folder = tiny.write_model(tmp_path)
+    weights = load_file(folder / "model.safetensors")
+    torch.save({"state_dict": weights}, tmp_path / "x.ckpt")
+    torch.save(weights, tmp_path / "y.pt")
+    pictures = []
+    for path in (folder, tmp_path / "x.ckpt", tmp_path / "y.pt"):
+        model = load_model(path, config=folder / "config.yaml")
+        assert isinstance(model, LatentDiffusion)
+        pictures.append(model.decode(torch.ones(1, 4, 4, 4)))
+    assert torch.equal(pictures[0], pictures[1]) and torch.equal(pictures[0], pictures[2])
+
+
+def test_a_configuration_of_the_file_s_own_name_comes_first(tmp_path: Path) -> None:
+    folder = tiny.write_model(tmp_path)
+    (folder / "model.yaml").write_text((folder / "config.yaml").read_text())
+    (folder / "config.yaml").write_text("a: 1")
+    assert isinstance(load_model(folder / "model.safetensors"), LatentDiffusion)
+
+
+def test_first_stage_alone(tmp_path: Path) -> None:
+    folder = tiny.write_model(tmp_path)
+    prefix = "first_stage_model."
+    whole = load_file(folder / "model.safetensors")
+    weights = {k.removeprefix(prefix): v for k, v in whole.items() if k.startswith(prefix)}
+    weights["loss.logvar"] = torch.zeros(())
+    save_file(weights, tmp_path / "first.safetensors")
+    model = load_model(tmp_path / "first.safetensors")
+    assert isinstance(model, AutoencoderKL)
+    assert replace(model.spec, resolution=64) == tiny.SPEC.first_stage
+    assert "a whole model, but" in refused(
+        ConfigError, tmp_path / "first.safetensors", folder / "config.yaml"
+    )
+
+
+def test_shapes_tell_all_but_the_heads(tmp_path: Path) -> None:
+    weights = tiny.weights()
+    facts, spec = unet(weights), tiny.SPEC.unet
+    for name in type(facts).__slots__:
+        assert getattr(facts, name) == getattr(spec, name)
+    assert text_transformer(weights) == tiny.SPEC.text
+    assert replace(first_stage(weights, "first_stage_model."), resolution=64) == tiny.SPEC.first_stage
+    save_file(weights, tmp_path / "m.safetensors")
+    assert "attention heads" in refused(ConfigError, tmp_path / "m.safetensors")
+
+
+def meta(shared: Path, case: str) -> dict[str, torch.Tensor]:
+    """A golden case's tensors without their values, but for the schedule."""
+    manifest = json.loads((shared / "golden" / case / "manifest.json").read_text())
+    weights = {name: torch.empty(shape, device="meta") for name, (shape, _) in manifest.items()}
+    if "betas" in weights:
+        start, end = (float(x) for x in manifest["betas"][1].split(":")[1:3])
+        weights["betas"] = (torch.linspace(start**0.5, end**0.5, 1000, dtype=torch.float64) ** 2).float()
+    return weights
+
+
+def test_the_published_model_is_recognised_without_a_configuration(shared: Path) -> None:
+    found = recognise(meta(shared, "published/txt2img_1p4B"))
+    described = read_config(shared / "published_configs" / "txt2img_1p4B.yaml").spec
+    assert isinstance(found, ModelSpec) and isinstance(described, ModelSpec)
+    resolutions = tuple(sorted(described.unet.attention_resolutions))
+    assert found == replace(described, unet=replace(described.unet, attention_resolutions=resolutions))
+    weights = meta(shared, "published/txt2img_1p4B")
+    del weights["betas"]
+    assert recognise(weights) == found
+    assert PUBLISHED[0].num_heads == 8
+
+
+@pytest.mark.parametrize("name", ["kl-f4", "kl-f8", "kl-f16", "kl-f32"])
+def test_first_stages_are_recognised(name: str, shared: Path) -> None:
+    found = recognise(meta(shared, f"first_stage_small/{name}"))
+    described = read_config(shared / "golden/first_stage_small" / name / "config.yaml").spec
+    assert found == described and isinstance(found, AutoencoderSpec)
+
+
+def test_all_golden_cases_are_recognised_or_refused_clearly(shared: Path) -> None:
+    for path in (shared / "golden").glob("*/*/manifest.json"):
+        case = f"{path.parent.parent.name}/{path.parent.name}"
+        try:
+            recognise(meta(shared, case))
+        except ConfigError as error:
+            assert str(error).endswith("can.") or "config.yaml" in str(error), case
+
+
+def test_schedule_of_the_buffer() -> None:
+    betas = torch.linspace(0.0015**0.5, 0.0205**0.5, 1000, dtype=torch.float64) ** 2
+    found = schedule({"betas": betas.float()})
+    assert found is not None
+    assert (found.num_timesteps, found.linear_start, found.linear_end) == (1000, 0.0015, 0.0205)
+    with pytest.raises(ConfigError, match="another noise schedule"):
+        schedule({"betas": torch.linspace(0.0015, 0.0205, 1000)})
+    with pytest.raises(ConfigError, match="damaged"):
+        schedule({"betas": torch.tensor([0.5, -1.0])})
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value", "reason"),
+    [
+        ("unet_config", "num_res_blocks", 2, "UNet's num_res_blocks is 2 in the configuration, but 1"),
+        ("unet_config", "model_channels", 4096, "UNet's model_channels is 4096"),
+        ("cond_stage_config", "n_layer", 100, "text transformer's depth is 100"),
+        ("cond_stage_config", "vocab_size", 1_000_000, "vocab_size is 1000000"),
+    ],
+)
+def test_configuration_of_another_model(part: str, key: str, value: int, reason: str, tmp_path: Path) -> None:
+    """Refused before anything of the described size is built."""
+    folder = tiny.write_model(tmp_path)
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["model"]["params"][part]["params"][key] = value
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    assert reason in refused(ConfigError, folder)
+
+
+def test_missing_unexpected_and_wrong_tensors(tmp_path: Path) -> None:
+    folder = tiny.write_model(tmp_path)
+    good = load_file(folder / "model.safetensors")
+    name = "model.diffusion_model.out.0.weight"
+    for weights, reason in (
+        ({k: v for k, v in good.items() if k != name}, name),
+        ({**good, "model.diffusion_model.extra": torch.zeros(1)}, "extra"),
+        ({**good, name: torch.zeros(7)}, "[7]"),
+    ):
+        save_file(weights, folder / "model.safetensors")
+        assert reason in refused(WeightsError, folder)
+
+
+def test_without_a_first_stage_or_a_text_transformer(tmp_path: Path) -> None:
+    folder = tiny.write_model(tmp_path)
+    good = load_file(folder / "model.safetensors")
+    for prefix in ("first_stage_model.", "cond_stage_model."):
+        save_file({k: v for k, v in good.items() if not k.startswith(prefix)}, folder / "model.safetensors")
+        refused(ConfigError, folder)
+    save_file({"a": torch.ones(1)}, tmp_path / "lora.safetensors")
+    assert "not those of a latent diffusion model" in refused(ConfigError, tmp_path / "lora.safetensors")
+
+
+def test_moving_averages_are_used(tmp_path: Path) -> None:
+    folder = tiny.write_model(tmp_path)
+    weights = load_file(folder / "model.safetensors")
+    prefix = "model."
+    averages = {
+        f"model_ema.{k.removeprefix(prefix).replace('.', '')}": v * 2
+        for k, v in weights.items()
+        if k.startswith(prefix)
+    }
+    extra = {"model_ema.decay": torch.tensor(0.9999), "model_ema.num_updates": torch.tensor(3)}
+    save_file({**weights, **averages, **extra}, folder / "model.safetensors")
+    model = load_model(folder)
+    name = "model.diffusion_model.out.2.bias"
+    assert torch.equal(model.state_dict()[name], weights[name].float() * 2)
+
+
+def test_other_folders(tmp_path: Path) -> None:
+    assert "no model.safetensors" in refused(ModelFileError, tmp_path)
+    (tmp_path / "model_index.json").write_text("{}")
+    assert "diffusers" in refused(ConfigError, tmp_path)
+
+
+def test_half_precision_where_asked(tmp_path: Path) -> None:
+    model = load_model(tiny.write_model(tmp_path), dtype=torch.bfloat16)
+    assert isinstance(model, LatentDiffusion) and model.dtype == torch.bfloat16
