@@ -148,8 +148,7 @@ class LatentDiffusion(nn.Module):
     @torch.inference_mode()
     def context_from_tokens(self, tokens: Tensor) -> Tensor:
         """(b, n) int64 -> (b, n, d)."""
-        out: Tensor = self.cond_stage_model(tokens.to(self.device))
-        return out.float()
+        return self.cond_stage_model(tokens.to(self.device)).float()
 
     @torch.inference_mode()
     def eps(self, x: Tensor, t: Tensor, context: Tensor) -> Tensor:

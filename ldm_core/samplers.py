@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 from torch import Tensor
@@ -51,6 +52,12 @@ class Sampler(Protocol):
     ) -> Sampling: ...
 
 
+def advance(x: Tensor, eps: Tensor, alpha_bar: float, alpha_bar_prev: float) -> tuple[Tensor, Tensor]:
+    """A deterministic step: x_t -> x at the previous timestep, and pred_x0.  Eq. 12, arXiv:2010.02502."""
+    pred_x0 = predict_x0(x, eps, alpha_bar)
+    return alpha_bar_prev**0.5 * pred_x0 + (1 - alpha_bar_prev) ** 0.5 * eps, pred_x0
+
+
 def predict_x0(x: Tensor, eps: Tensor, alpha_bar: float) -> Tensor:
     """Eq. 9, arXiv:2010.02502."""
     return (x - (1.0 - alpha_bar) ** 0.5 * eps) / alpha_bar**0.5
@@ -59,7 +66,7 @@ def predict_x0(x: Tensor, eps: Tensor, alpha_bar: float) -> Tensor:
 def ddim(x: Tensor, schedule: NoiseSchedule, steps: Sequence[int], eta: float, noise: Noise) -> Sampling:
     """Denoising diffusion implicit models.  Eq. 12 and 16, arXiv:2010.02502."""
     pred_x0: Tensor | None = None
-    for step, (t, t_prev) in enumerate(zip(steps, steps[1:])):
+    for step, (t, t_prev) in enumerate(pairwise(steps)):
         eps = yield Ask(x, t, step, pred_x0)
         alpha_bar, alpha_bar_prev = schedule.alpha_bar(t), schedule.alpha_bar(t_prev)
         variance = (1 - alpha_bar_prev) / (1 - alpha_bar) * (1 - alpha_bar / alpha_bar_prev)
@@ -83,24 +90,19 @@ def plms(x: Tensor, schedule: NoiseSchedule, steps: Sequence[int], eta: float, n
     """Pseudo linear multi-step method, deterministic (eta is not used).  Eq. 9 and 12, arXiv:2202.09778."""
     pred_x0: Tensor | None = None
     history: list[Tensor] = []  # newest first
-    for step, (t, t_prev) in enumerate(zip(steps, steps[1:])):
+    for step, (t, t_prev) in enumerate(pairwise(steps)):
         alpha_bar, alpha_bar_prev = schedule.alpha_bar(t), schedule.alpha_bar(t_prev)
-
-        def advance(eps: Tensor) -> tuple[Tensor, Tensor]:
-            x0 = predict_x0(x, eps, alpha_bar)
-            return alpha_bar_prev**0.5 * x0 + (1 - alpha_bar_prev) ** 0.5 * eps, x0
-
         eps = yield Ask(x, t, step, pred_x0)
         history = [eps, *history[:3]]
         if len(history) == 1:
             # No history yet: improved Euler, which asks once more, at the next timestep.
             t_next = steps[min(step + 1, len(steps) - 2)]
-            x_next, x0 = advance(eps)
+            x_next, x0 = advance(x, eps, alpha_bar, alpha_bar_prev)
             eps = (eps + (yield Ask(x_next, t_next, step, x0))) / 2
         else:
             weights = _ADAMS_BASHFORTH[len(history)]
             eps = sum((w * e for w, e in zip(weights[1:], history[1:])), weights[0] * eps)
-        x, pred_x0 = advance(eps)
+        x, pred_x0 = advance(x, eps, alpha_bar, alpha_bar_prev)
     return x
 
 

@@ -50,7 +50,9 @@ def timesteps(num_steps: int, num_timesteps: int, spacing: Spacing) -> list[int]
     """
     if spacing == "uniform":
         # T // num_steps = 1 would reach t = T, which the schedule does not have.
-        ascending = [min(t + 1, num_timesteps - 1) for t in range(0, num_timesteps, num_timesteps // num_steps)]
+        ascending = [
+            min(t + 1, num_timesteps - 1) for t in range(0, num_timesteps, num_timesteps // num_steps)
+        ]
         return [*reversed(ascending), 0]
     descending = [round(num_timesteps * (num_steps - i) / num_steps) - 1 for i in range(num_steps)]
     return [*descending, -1]

@@ -34,8 +34,7 @@ class CrossAttention(nn.Module):
             projected.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (b, heads, n, head_dim)
             for projected in (self.to_q(x), self.to_k(context), self.to_v(context))
         )
-        out: Tensor = self.to_out(attend(q, k, v).transpose(1, 2).flatten(2))
-        return out
+        return self.to_out(attend(q, k, v).transpose(1, 2).flatten(2))
 
 
 class GEGLU(nn.Module):
@@ -56,8 +55,7 @@ class FeedForward(nn.Module):
         self.net = nn.Sequential(GEGLU(dim, 4 * dim), nn.Identity(), nn.Linear(4 * dim, dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.net(x)
-        return out
+        return self.net(x)
 
 
 class BasicTransformerBlock(nn.Module):
@@ -98,4 +96,4 @@ class SpatialTransformer(nn.Module):
         for block in self.transformer_blocks:
             tokens = block(tokens, context)
         out = tokens.transpose(1, 2).unflatten(2, (height, -1))  # (b, c, h, w)
-        return x + self.proj_out(out)  # type: ignore[no-any-return]
+        return x + self.proj_out(out)

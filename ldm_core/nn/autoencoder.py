@@ -51,7 +51,7 @@ class AttnBlock(nn.Module):
             for conv in (self.q, self.k, self.v)
         )
         h = attend(q, k, v)[:, 0].transpose(1, 2).unflatten(2, x.shape[2:])  # (b, c, h, w)
-        return x + self.proj_out(h)  # type: ignore[no-any-return]
+        return x + self.proj_out(h)
 
 
 class Downsample(nn.Module):
@@ -61,8 +61,7 @@ class Downsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # The published weights were trained with padding on the right and the bottom alone.
-        out: Tensor = self.conv(F.pad(x, (0, 1, 0, 1)))
-        return out
+        return self.conv(F.pad(x, (0, 1, 0, 1)))
 
 
 class Upsample(nn.Module):
@@ -71,8 +70,7 @@ class Upsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
-        return out
+        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
 
 
 class Level(nn.Module):
@@ -106,8 +104,7 @@ class Middle(nn.Module):
         self.block_2 = ResnetBlock(channels, channels)
 
     def forward(self, h: Tensor) -> Tensor:
-        out: Tensor = self.block_2(self.attn_1(self.block_1(h)))
-        return out
+        return self.block_2(self.attn_1(self.block_1(h)))
 
 
 def _levels(spec: AutoencoderSpec) -> list[tuple[int, bool]]:
@@ -141,8 +138,7 @@ class Encoder(nn.Module):
         h = self.conv_in(F.pixel_unshuffle(x, self.patch_size))
         for level in self.down:
             h = level(h)
-        out: Tensor = self.conv_out(F.silu(self.norm_out(self.mid(h))))
-        return out
+        return self.conv_out(F.silu(self.norm_out(self.mid(h))))
 
 
 class Decoder(nn.Module):
@@ -205,5 +201,4 @@ class AutoencoderKL(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """(b, embed_dim, h, w) -> (b, 3, f h, f w), about [-1, 1]."""
-        out: Tensor = self.decoder(self.post_quant_conv(z))
-        return out
+        return self.decoder(self.post_quant_conv(z))

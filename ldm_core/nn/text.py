@@ -25,8 +25,7 @@ class SelfAttention(nn.Module):
             project(x).unflatten(-1, (HEADS, HEAD_DIM)).transpose(1, 2)
             for project in (self.to_q, self.to_k, self.to_v)
         )
-        out: Tensor = self.to_out(attend(q, k, v).transpose(1, 2).flatten(2))
-        return out
+        return self.to_out(attend(q, k, v).transpose(1, 2).flatten(2))
 
 
 class FeedForward(nn.Module):
@@ -37,8 +36,7 @@ class FeedForward(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.net(x)
-        return out
+        return self.net(x)
 
 
 class Layers(nn.Module):
@@ -53,7 +51,7 @@ class Layers(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for entry in self.layers:
-            norm, layer = entry  # type: ignore[misc]
+            norm, layer = entry.children()
             x = x + layer(norm(x))
         return x
 
@@ -64,8 +62,7 @@ class PositionalEmbedding(nn.Module):
         self.emb = nn.Embedding(max_length, dim)
 
     def forward(self, length: int) -> Tensor:
-        out: Tensor = self.emb(torch.arange(length, device=self.emb.weight.device))
-        return out
+        return self.emb(torch.arange(length, device=self.emb.weight.device))
 
 
 class Transformer(nn.Module):
@@ -80,8 +77,7 @@ class Transformer(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         x = self.token_emb(tokens) + self.pos_emb(tokens.shape[1])
-        out: Tensor = self.norm(self.attn_layers(x))
-        return out
+        return self.norm(self.attn_layers(x))
 
 
 class TextTransformer(nn.Module):
@@ -92,5 +88,4 @@ class TextTransformer(nn.Module):
         self.transformer = Transformer(spec)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        out: Tensor = self.transformer(tokens)
-        return out
+        return self.transformer(tokens)

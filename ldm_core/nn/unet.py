@@ -15,7 +15,9 @@ from ldm_core.spec import UNetSpec
 def timestep_embedding(t: Tensor, dim: int) -> Tensor:
     """(b,) timesteps -> (b, dim) sinusoids, cosines first."""
     half = dim // 2
-    frequencies = torch.exp(-math.log(10_000) * torch.arange(half, device=t.device, dtype=torch.float32) / half)
+    frequencies = torch.exp(
+        -math.log(10_000) * torch.arange(half, device=t.device, dtype=torch.float32) / half
+    )
     angles = t[:, None].float() * frequencies
     return torch.cat([angles.cos(), angles.sin()], dim=-1)
 
@@ -48,7 +50,7 @@ class ResBlock(nn.Module):
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:  # (b, c, h, w), (b, emb_dim)
         h = self.in_layers(x) + self.emb_layers(emb)[:, :, None, None]
-        return self.skip_connection(x) + self.out_layers(h)  # type: ignore[no-any-return]
+        return self.skip_connection(x) + self.out_layers(h)
 
 
 class Downsample(nn.Module):
@@ -57,8 +59,7 @@ class Downsample(nn.Module):
         self.op = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.op(x)
-        return out
+        return self.op(x)
 
 
 class Upsample(nn.Module):
@@ -67,8 +68,7 @@ class Upsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
-        return out
+        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
 
 
 class Block(nn.ModuleList):
@@ -121,7 +121,11 @@ class UNet(nn.Module):
                 skips.append(channels)
 
         self.middle_block = Block(
-            [ResBlock(channels, channels, emb_dim), transformer(channels), ResBlock(channels, channels, emb_dim)]
+            [
+                ResBlock(channels, channels, emb_dim),
+                transformer(channels),
+                ResBlock(channels, channels, emb_dim),
+            ]
         )
 
         self.output_blocks = nn.ModuleList()
@@ -147,5 +151,4 @@ class UNet(nn.Module):
         h = self.middle_block(h, emb, context)
         for block in self.output_blocks:
             h = block(torch.cat([h, skips.pop()], dim=1), emb, context)
-        out: Tensor = self.out(h)
-        return out
+        return self.out(h)

@@ -1,0 +1,1 @@
+"""Measures models on scenes that no training has seen."""

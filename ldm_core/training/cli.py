@@ -1,0 +1,102 @@
+"""`python launch.py train CONFIG --out DIR [--minutes M] [--resume]`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+import yaml
+
+from ldm_core import formats
+from ldm_core.errors import ConfigError
+from ldm_core.formats.config import read_config
+from ldm_core.memory import keep_freed_blocks
+from ldm_core.nn.autoencoder import AutoencoderKL
+from ldm_core.spec import AutoencoderSpec, ModelSpec
+from ldm_core.training.diffusion import DiffusionSettings, DiffusionTraining
+from ldm_core.training.first_stage import FirstStageSettings, FirstStageTraining
+from ldm_core.training.loop import LoopSettings, Trainable, run
+from ldm_core.training.scene_trainer import SceneNetworkSettings, SceneNetworkTraining
+
+T = TypeVar("T")
+
+
+def settings_from(kind: type[T], section: object, where: str) -> T:
+    """A settings dataclass from a section of the file; lists become tuples.
+
+    Raises:
+        ConfigError: an entry is missing or unknown.
+    """
+    if not isinstance(section, Mapping):
+        raise ConfigError(f"The section {where} is missing; see the files in assets/configs.")
+    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    unknown = sorted(set(section) - known)
+    if unknown:
+        raise ConfigError(f"{where} has no setting {unknown[0]!r}; it knows {', '.join(sorted(known))}.")
+    try:
+        return kind(**{name: _tuples(value) for name, value in section.items()})
+    except TypeError as error:
+        raise ConfigError(f"{where}: {str(error).split('__init__() ')[-1]}.") from error
+
+
+def _tuples(value: object) -> object:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def make_task(
+    path: Path, config: Mapping[str, object], cache: Path, out: Path, device: torch.device
+) -> Trainable:
+    """The training that a file describes.
+
+    Raises:
+        ConfigError: the file does not say which training, or a part is missing.
+    """
+    kind, section = config.get("kind"), config.get("training")
+    exported = {name: config[name] for name in ("model", "atelier") if name in config}
+    if kind == "scene-network":
+        return SceneNetworkTraining(settings_from(SceneNetworkSettings, section, "training"), cache, device)
+    if kind == "first-stage":
+        spec = read_config(path).spec
+        settings = settings_from(FirstStageSettings, section, "training")
+        if not isinstance(spec, AutoencoderSpec):
+            raise ConfigError(f"{path.name} describes a whole model, but kind is first-stage.")
+        return FirstStageTraining(spec, settings, exported, cache, device)
+    if kind == "diffusion":
+        whole = read_config(path).spec
+        options = settings_from(DiffusionSettings, section, "training")
+        first_stage = formats.load_model(Path(options.first_stage), device=str(device))
+        if not isinstance(whole, ModelSpec) or not isinstance(first_stage, AutoencoderKL):
+            raise ConfigError(
+                f"{path.name}: a diffusion training needs a whole model and a first stage's file."
+            )
+        return DiffusionTraining(whole, options, exported, first_stage, cache, out, device)
+    raise ConfigError(f"{path.name}: kind is {kind!r}; it has to be scene-network, first-stage or diffusion.")
+
+
+def main(argv: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(prog="launch.py train", description="Trains a model.")
+    parser.add_argument("config", type=Path, help="a file such as those in assets/configs")
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, logs and the result")
+    parser.add_argument("--minutes", type=float, help="stop after this time; --resume goes on later")
+    parser.add_argument("--steps", type=int, help="number of steps, instead of the file's")
+    parser.add_argument("--resume", action="store_true", help="go on from the folder's checkpoint")
+    parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="folder for rendered scenes")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, help="CPU threads")
+    args = parser.parse_args(argv)
+    keep_freed_blocks()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+
+    config = yaml.safe_load(args.config.read_text("utf-8"))
+    if not isinstance(config, dict):
+        raise ConfigError(f"{args.config.name} is no training file; see those in assets/configs.")
+    loop = dict(config.get("loop") or {})
+    if args.steps:
+        loop["steps"] = args.steps
+    task = make_task(args.config, config, args.cache, args.out, torch.device(args.device))
+    run(task, settings_from(LoopSettings, loop, "loop"), args.out, args.minutes, args.resume)

@@ -1,0 +1,187 @@
+"""Stage two: the conditional diffusion model in the latent space (paper, section 3.2 and 3.3, eq. 3)."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from ldm_core import scenes
+from ldm_core.conditioners import Tokenizer
+from ldm_core.model import LatentDiffusion
+from ldm_core.nn.autoencoder import AutoencoderKL
+from ldm_core.sample import sample
+from ldm_core.spec import ModelSpec
+from ldm_core.training import data
+from ldm_core.training.export import write_model, write_vocabulary
+from ldm_core.training.loop import precision, step_generator, update_average
+
+
+@dataclass(frozen=True, slots=True)
+class DiffusionSettings:
+    """data: (size in pixels, number of scenes, share of the steps) of each set.
+
+    caption_dropout: share of captions replaced by the empty one, for guidance.  word_dropout: share of
+    words replaced by [UNK], so that the model copes with words that it does not know.
+    initial: folder of an earlier training to start from.
+    """
+
+    data: tuple[tuple[int, int, float], ...]
+    first_stage: str
+    batch_size: int
+    caption_dropout: float = 0.1
+    word_dropout: float = 0.03
+    ema_decay: float = 0.999
+    initial: str = ""
+    seed: int = 0
+
+
+class DiffusionTraining:
+    """Text to image on cached latents; captions are worded anew at every step."""
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        settings: DiffusionSettings,
+        config: Mapping[str, object],
+        first_stage: AutoencoderKL,
+        cache: Path,
+        out: Path,
+        device: torch.device,
+    ) -> None:
+        self.settings, self.device = settings, device
+        out.mkdir(parents=True, exist_ok=True)
+        write_vocabulary(scenes.vocabulary(), out / "vocab.txt")
+        self.tokenizer = Tokenizer(out / "vocab.txt", spec.text.max_length)
+        text = dataclasses.replace(spec.text, vocab_size=self.tokenizer.vocab_size)
+        self.spec = dataclasses.replace(spec, text=text)
+        self.config = _with_vocab_size(config, text.vocab_size)
+        self.first_stage = first_stage
+        self.latents = [
+            latents(
+                first_stage, data.SceneSet("train", size, count), cache, Path(settings.first_stage), device
+            )
+            for size, count, _ in settings.data
+        ]
+        longest = max(count for _, count, _ in settings.data)
+        self.attributes = [data.attributes("train", i) for i in range(longest)]
+
+        torch.manual_seed(settings.seed)
+        full = LatentDiffusion(self.spec, self.tokenizer)
+        self.model = nn.ModuleDict({"unet": full.model.diffusion_model, "text": full.cond_stage_model})
+        self.schedule = full.schedule
+        if settings.initial:
+            checkpoint = torch.load(Path(settings.initial) / "checkpoint.pt", weights_only=True)
+            self.model.load_state_dict(checkpoint["task"]["average"])
+        self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), betas=(0.9, 0.99), weight_decay=0.01, fused=True
+        )
+
+    def _batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Latents (b, c, h, w) and token ids (b, n)."""
+        rng = np.random.default_rng([self.settings.seed, step])
+        shares = np.array([share for *_, share in self.settings.data])
+        cached = self.latents[rng.choice(len(shares), p=shares / shares.sum())]
+        chosen = rng.integers(0, len(cached), self.settings.batch_size)
+        z = cached[torch.from_numpy(chosen)]
+        captions = [scenes.caption(self.attributes[i], rng) for i in chosen]
+        dropped = rng.random(len(captions)) < self.settings.caption_dropout
+        tokens = self.tokenizer(["" if drop else text for text, drop in zip(captions, dropped, strict=True)])
+        unknown = torch.from_numpy(rng.random(tokens.shape) < self.settings.word_dropout) & (tokens > 3)
+        return z.float().to(self.device), tokens.masked_fill(unknown, 1).to(self.device)
+
+    def update(self, step: int, learning_rate: float) -> dict[str, float]:
+        z, tokens = self._batch(step)
+        generator = step_generator(self.settings.seed, step)
+        t = torch.randint(self.schedule.num_timesteps, (len(z),), generator=generator).to(self.device)
+        eps = torch.randn(z.shape, generator=generator).to(self.device)
+        alpha, sigma = self.schedule.alpha_sigma(t)
+        x_t = (alpha * z + sigma * eps).contiguous(memory_format=torch.channels_last)
+        target = eps if self.spec.parameterization == "eps" else alpha * eps - sigma * z
+        with precision(self.device):
+            prediction = self.model["unet"](x_t, t, self.model["text"](tokens))
+        loss = F.mse_loss(prediction.float(), target)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        update_average(self.average, self.model, step, self.settings.ema_decay)
+        return {"loss": float(loss.detach())}
+
+    def assembled(self) -> LatentDiffusion:
+        """The whole model with the averaged weights, as it is shipped."""
+        return LatentDiffusion.from_state_dict(self.spec, self._weights(), self.tokenizer, device=self.device)
+
+    def _weights(self) -> dict[str, Tensor]:
+        parts = {
+            "first_stage_model.": self.first_stage,
+            "model.diffusion_model.": self.average["unet"],
+            "cond_stage_model.": self.average["text"],
+        }
+        return {prefix + name: t for prefix, part in parts.items() for name, t in part.state_dict().items()}
+
+    def samples(self) -> NDArray[np.uint8]:
+        """Pictures of unseen captions at the size of the first set."""
+        rng = np.random.default_rng(7)
+        prompts = [scenes.caption(data.attributes("unseen", i), rng) for i in range(16)]
+        size, model = self.settings.data[0][0], self.assembled()
+        z = sample(
+            model, prompts, height=size, width=size, steps=20, guidance_scale=2.0, seeds=list(range(16))
+        )
+        return data.sheet(data.to_pictures(model.decode(z)), 8)
+
+    def state_dict(self) -> dict[str, object]:
+        return {
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, object]) -> None:
+        self.model.load_state_dict(state["model"])  # type: ignore[arg-type]
+        self.average.load_state_dict(state["average"])  # type: ignore[arg-type]
+        self.optimizer.load_state_dict(state["optimizer"])  # type: ignore[arg-type]
+
+    def export(self, folder: Path) -> None:
+        write_model(folder, self._weights(), self.config)
+
+
+@torch.inference_mode()
+def latents(
+    first_stage: AutoencoderKL, wanted: data.SceneSet, cache: Path, weights: Path, device: torch.device
+) -> Tensor:
+    """(count, c, h, w) float16; encoded on first use."""
+    # A first stage trained further is another latent space: its file's time stamp is part of the name.
+    path = cache / f"latents-{wanted.name}-{weights.stat().st_mtime_ns:x}.npy"
+    if not path.exists():
+        pictures = data.pictures(wanted, cache)
+        encoded = []
+        for i in tqdm(range(0, len(pictures), 32), f"encode {wanted.name}"):
+            images = data.to_tensor(pictures[i : i + 32]).to(device)
+            with precision(device):
+                encoded.append(first_stage.encode(images).mean.half().cpu())
+        unfinished = path.with_suffix(".part.npy")
+        np.save(unfinished, torch.cat(encoded).numpy())
+        unfinished.rename(path)
+    return torch.from_numpy(np.load(path))
+
+
+def _with_vocab_size(config: Mapping[str, object], vocab_size: int) -> dict[str, object]:
+    changed = copy.deepcopy(dict(config))
+    model = changed["model"]
+    assert isinstance(model, dict)
+    model["params"]["cond_stage_config"]["params"]["vocab_size"] = vocab_size
+    return changed

@@ -1,0 +1,46 @@
+"""Writes a trained model as the program loads it: half-precision safetensors and a description beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+import yaml
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ldm_core.nn.autoencoder import AutoencoderKL
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+
+
+def write_vocabulary(words: Sequence[str], path: Path) -> None:
+    """A WordPiece vocabulary of whole words; any other word becomes [UNK]."""
+    path.write_text("\n".join([*SPECIAL_TOKENS, *",.'-", *sorted(words)]) + "\n", "utf-8")
+
+
+def write_model(folder: Path, weights: Mapping[str, Tensor], config: Mapping[str, object]) -> None:
+    """`model.safetensors` (float16) and `config.yaml` in `folder`."""
+    half = {name: tensor.detach().cpu().to(torch.float16).contiguous() for name, tensor in weights.items()}
+    unfinished = folder / "model.part"
+    save_file(half, unfinished)
+    unfinished.replace(folder / "model.safetensors")
+    (folder / "config.yaml").write_text(yaml.safe_dump(dict(config), sort_keys=False), "utf-8")
+
+
+@torch.no_grad()
+def normalise_latent(first_stage: AutoencoderKL, mean: Tensor, std: Tensor) -> None:
+    """Folds (z - mean) / std, each (c,), into the convolutions on both sides of the latent.
+
+    The diffusion model then sees zero mean and unit variance in every channel, where the published models
+    rescale by one standard deviation (paper, Appendix G); the reconstruction stays the same.
+    """
+    c = len(mean)
+    quant, post = first_stage.quant_conv, first_stage.post_quant_conv
+    assert quant.bias is not None and post.bias is not None
+    post.bias += post.weight[:, :, 0, 0] @ mean
+    post.weight *= std.view(1, c, 1, 1)
+    quant.weight[:c] /= std.view(c, 1, 1, 1)
+    quant.bias[:c] = (quant.bias[:c] - mean) / std
+    quant.bias[c:] -= 2 * std.log()

@@ -1,0 +1,191 @@
+"""Stage one: perceptual image compression (paper, section 3.1; Appendix G)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ldm_core.nn.autoencoder import AutoencoderKL, Posterior, ResnetBlock
+from ldm_core.spec import AutoencoderSpec
+from ldm_core.training import data
+from ldm_core.training.export import normalise_latent, write_model
+from ldm_core.training.loop import precision, step_generator
+from ldm_core.training.losses import (
+    PatchDiscriminator,
+    PerceptualLoss,
+    adaptive_weight,
+    discriminator_loss,
+    gradient_loss,
+)
+from ldm_core.training.scene_trainer import load_scene_network
+
+
+@dataclass(frozen=True, slots=True)
+class FirstStageSettings:
+    """data: (size in pixels, number of scenes) of each set; crop: side of the training crops in pixels.
+
+    perceptual_network: file of the scene network's weights; none, no perceptual loss.
+    initial: folder of an earlier training to start from.  train_encoder: False keeps the latent space,
+    so that a diffusion model trained in it stays valid.
+    """
+
+    data: tuple[tuple[int, int], ...]
+    crop: int
+    batch_size: int
+    kl_weight: float
+    gradient_weight: float
+    perceptual_weight: float
+    adversarial_weight: float
+    adversarial_start: int
+    discriminator_width: int
+    discriminator_rate: float = 0.5
+    perceptual_network: str = ""
+    initial: str = ""
+    train_encoder: bool = True
+    seed: int = 0
+
+
+class FirstStageTraining:
+    """Reconstruction + perceptual + adversarial + KL."""
+
+    def __init__(
+        self,
+        spec: AutoencoderSpec,
+        settings: FirstStageSettings,
+        config: Mapping[str, object],
+        cache: Path,
+        device: torch.device,
+    ) -> None:
+        self.settings, self.config, self.device = settings, config, device
+        self.sets = [
+            data.pictures(data.SceneSet("train", size, count), cache) for size, count in settings.data
+        ]
+        torch.manual_seed(settings.seed)
+        self.model = AutoencoderKL(spec)
+        for module in self.model.modules():
+            if isinstance(module, ResnetBlock):
+                nn.init.zeros_(module.conv2.weight)  # residual branches start as the identity
+        self.discriminator = PatchDiscriminator(settings.discriminator_width)
+        if settings.initial:
+            checkpoint = torch.load(Path(settings.initial) / "checkpoint.pt", weights_only=True)
+            self.model.load_state_dict(checkpoint["task"]["model"])
+            self.discriminator.load_state_dict(checkpoint["task"]["discriminator"])
+        self.perceptual: PerceptualLoss | None = None
+        if settings.perceptual_network:
+            self.perceptual = PerceptualLoss(load_scene_network(Path(settings.perceptual_network))).to(device)
+        for module in (self.model, self.discriminator):
+            module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        trained: nn.Module = self.model
+        if not settings.train_encoder:
+            self.model.encoder.requires_grad_(False)
+            self.model.quant_conv.requires_grad_(False)
+            trained = nn.ModuleList([self.model.post_quant_conv, self.model.decoder])
+        self.optimizer = torch.optim.AdamW(
+            trained.parameters(), betas=(0.9, 0.99), weight_decay=1e-4, fused=True
+        )
+        self.discriminator_optimizer = torch.optim.AdamW(
+            self.discriminator.parameters(), betas=(0.5, 0.9), weight_decay=1e-4, fused=True
+        )
+
+    def _batch(self, step: int) -> Tensor:
+        rng = np.random.default_rng([self.settings.seed, step])
+        pictures = self.sets[rng.integers(len(self.sets))]
+        crop = min(self.settings.crop, pictures.shape[1])
+        align = self.model.spec.downsampling
+        batch = data.random_crops(pictures, self.settings.batch_size, crop, align, rng)
+        return data.to_tensor(batch).to(self.device)
+
+    def _reconstruct(self, images: Tensor, step: int) -> tuple[Tensor, Posterior]:
+        noise_seed = int(step_generator(self.settings.seed, step).initial_seed()) % 2**62
+        torch.manual_seed(noise_seed)  # the posterior's sample depends on the step alone
+        with precision(self.device), torch.set_grad_enabled(self.settings.train_encoder):
+            posterior = self.model.encode(images)
+        posterior = Posterior(posterior.mean.float(), posterior.logvar.float())
+        with precision(self.device):
+            return self.model.decode(posterior.sample()).float(), posterior
+
+    def _generator_loss(
+        self, images: Tensor, output: Tensor, posterior: Posterior, step: int
+    ) -> dict[str, Tensor]:
+        s = self.settings
+        reconstruction = F.l1_loss(output, images) + s.gradient_weight * gradient_loss(images, output)
+        losses = {"reconstruction": reconstruction, "kl": posterior.kl()}
+        fidelity = reconstruction
+        if self.perceptual is not None:
+            with precision(self.device):
+                losses["perceptual"] = self.perceptual(images, output)
+            fidelity = reconstruction + s.perceptual_weight * losses["perceptual"]
+        loss = fidelity + s.kl_weight * losses["kl"]
+        if step >= s.adversarial_start:
+            self.discriminator.requires_grad_(False)
+            with precision(self.device):
+                adversarial = -self.discriminator(output).mean()
+            self.discriminator.requires_grad_(True)
+            weight = adaptive_weight(fidelity, adversarial, self.model.decoder.conv_out.weight)
+            loss = loss + s.adversarial_weight * weight * adversarial
+            losses["adversarial"] = adversarial
+        return {"loss": loss, **losses}
+
+    def update(self, step: int, learning_rate: float) -> dict[str, float]:
+        images = self._batch(step)
+        output, posterior = self._reconstruct(images, step)
+        losses = self._generator_loss(images, output, posterior, step)
+        _apply(self.optimizer, losses["loss"], learning_rate)
+        if step >= self.settings.adversarial_start:
+            with precision(self.device):
+                real, fake = self.discriminator(images), self.discriminator(output.detach())
+            losses["discriminator"] = discriminator_loss(real, fake)
+            _apply(
+                self.discriminator_optimizer,
+                losses["discriminator"],
+                learning_rate * self.settings.discriminator_rate,
+            )
+        return {name: float(value.detach()) for name, value in losses.items()}
+
+    @torch.no_grad()
+    def samples(self) -> NDArray[np.uint8]:
+        """Scenes above their reconstructions."""
+        pictures = np.stack([data.render("unseen", i, 256).image for i in range(6)])
+        output = self.model.decode(self.model.encode(data.to_tensor(pictures).to(self.device)).mean)
+        return data.sheet(np.concatenate([pictures, data.to_pictures(output)]), 6)
+
+    def state_dict(self) -> dict[str, object]:
+        return {
+            "model": self.model.state_dict(),
+            "discriminator": self.discriminator.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "discriminator_optimizer": self.discriminator_optimizer.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, object]) -> None:
+        self.model.load_state_dict(state["model"])  # type: ignore[arg-type]
+        self.discriminator.load_state_dict(state["discriminator"])  # type: ignore[arg-type]
+        self.optimizer.load_state_dict(state["optimizer"])  # type: ignore[arg-type]
+        self.discriminator_optimizer.load_state_dict(state["discriminator_optimizer"])  # type: ignore[arg-type]
+
+    @torch.no_grad()
+    def export(self, folder: Path) -> None:
+        """Writes the model with its latent normalised over scenes of the training split."""
+        model = AutoencoderKL(self.model.spec)
+        model.load_state_dict({name: tensor.cpu() for name, tensor in self.model.state_dict().items()})
+        latents = torch.cat(
+            [model.encode(data.to_tensor(self.sets[0][i : i + 16])).mean for i in range(0, 256, 16)]
+        )
+        normalise_latent(model, latents.mean((0, 2, 3)), latents.std((0, 2, 3)))
+        write_model(folder, model.state_dict(), self.config)
+
+
+def _apply(optimizer: torch.optim.Optimizer, loss: Tensor, learning_rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], 1.0)
+    optimizer.step()

@@ -1,0 +1,73 @@
+"""A small network that recognises a scene's attributes.
+
+Its features serve as the perceptual loss where no published network's weights are at hand, and, trained
+on other scenes, as the judge of generated pictures.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ldm_core import scenes
+
+WIDTHS = (32, 64, 96, 128)
+INPUT_SIZE = 128  # pixels
+
+
+class SceneNetwork(nn.Module):
+    """Pictures (b, 3, H, W) in [-1, 1] -> attributes' logits and features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList()
+        channels = 3
+        for width in WIDTHS:
+            self.stages.append(
+                nn.Sequential(
+                    nn.Conv2d(channels, width, 3, stride=2, padding=1),
+                    nn.BatchNorm2d(width),
+                    nn.ReLU(),
+                    nn.Conv2d(width, width, 3, padding=1),
+                    nn.BatchNorm2d(width),
+                    nn.ReLU(),
+                )
+            )
+            channels = width
+        self.heads = nn.ModuleDict(
+            {name: nn.Linear(2 * channels, len(values)) for name, values in scenes.ATTRIBUTES.items()}
+        )
+
+    def feature_maps(self, images: Tensor) -> list[Tensor]:
+        """One map a stage, at 1/2, 1/4, 1/8 and 1/16 of the picture's size."""
+        maps = []
+        for stage in self.stages:
+            images = stage(images)
+            maps.append(images)
+        return maps
+
+    def features(self, images: Tensor) -> Tensor:
+        """(b, 3, H, W) -> (b, 256): mean and maximum over the picture, at INPUT_SIZE."""
+        last = self.feature_maps(resize(images))[-1].float()
+        return torch.cat([last.mean((2, 3)), last.amax((2, 3))], dim=1)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """(b, 3, H, W) -> attribute name -> (b, number of values) logits."""
+        features = self.features(images)
+        return {name: head(features) for name, head in self.heads.items()}
+
+
+def resize(images: Tensor) -> Tensor:
+    """To INPUT_SIZE squared, averaging over areas."""
+    if images.shape[-2:] == (INPUT_SIZE, INPUT_SIZE):
+        return images
+    return F.interpolate(images, size=(INPUT_SIZE, INPUT_SIZE), mode="area")
+
+
+def targets(attributes: list[scenes.Attributes]) -> dict[str, Tensor]:
+    """Attribute name -> (b,) int64 index of its value."""
+    return {
+        name: torch.tensor([values.index(getattr(a, name)) for a in attributes])
+        for name, values in scenes.ATTRIBUTES.items()
+    }

@@ -1,0 +1,94 @@
+"""Trains the scene network on rendered scenes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from ldm_core.training import data
+from ldm_core.training.loop import precision, step_generator
+from ldm_core.training.scene_network import INPUT_SIZE, SceneNetwork, targets
+
+
+@dataclass(frozen=True, slots=True)
+class SceneNetworkSettings:
+    """count: scenes of the split to train on."""
+
+    split: str
+    count: int
+    batch_size: int
+    seed: int = 0
+
+
+def load_scene_network(path: Path) -> SceneNetwork:
+    network = SceneNetwork()
+    network.load_state_dict(load_file(path), strict=True)
+    return network.eval().requires_grad_(False)
+
+
+class SceneNetworkTraining:
+    """Cross-entropy summed over the attributes."""
+
+    def __init__(self, settings: SceneNetworkSettings, cache: Path, device: torch.device) -> None:
+        self.settings, self.device = settings, device
+        self.pictures = data.pictures(data.SceneSet(settings.split, INPUT_SIZE, settings.count), cache)
+        self.attributes = [data.attributes(settings.split, i) for i in range(settings.count)]
+        torch.manual_seed(settings.seed)
+        self.network = SceneNetwork().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), weight_decay=0.01, fused=True)
+
+    def update(self, step: int, learning_rate: float) -> dict[str, float]:
+        rng = np.random.default_rng([self.settings.seed, step])
+        chosen = rng.integers(0, len(self.pictures), self.settings.batch_size)
+        images = augment(
+            data.to_tensor(self.pictures[np.sort(chosen)]).to(self.device), step, self.settings.seed
+        )
+        wanted = targets([self.attributes[i] for i in np.sort(chosen)])
+        self.network.train()
+        with precision(self.device):
+            logits = self.network(images)
+        loss = sum(
+            (F.cross_entropy(logits[name].float(), wanted[name].to(self.device)) for name in logits),
+            torch.zeros((), device=self.device),
+        )
+        right = np.mean([float((logits[n].argmax(1).cpu() == wanted[n]).float().mean()) for n in logits])
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        return {"loss": float(loss), "right": float(right)}
+
+    def samples(self) -> NDArray[np.uint8]:
+        return data.sheet(self.pictures[:16], 8)
+
+    def state_dict(self) -> dict[str, object]:
+        return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, object]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])  # type: ignore[arg-type]
+
+    def export(self, folder: Path) -> None:
+        weights = {name: t.contiguous() for name, t in self.network.state_dict().items()}
+        save_file(weights, folder / "model.safetensors")
+
+
+def augment(images: Tensor, step: int, seed: int) -> Tensor:
+    """Mirrors half of the pictures, softens some as a first stage would, and varies exposure a little."""
+    generator = step_generator(seed, step)
+    mirrored = torch.rand(len(images), generator=generator) < 0.5
+    images = torch.where(mirrored.view(-1, 1, 1, 1).to(images.device), images.flip(3), images)
+    if torch.rand((), generator=generator) < 0.4:
+        small = F.interpolate(images, scale_factor=0.5, mode="area")
+        images = F.interpolate(small, size=images.shape[-2:], mode="bilinear")
+    gain = 1.0 + 0.06 * torch.randn(len(images), 1, 1, 1, generator=generator).to(images.device)
+    noise = 0.04 * torch.randn(images.shape, generator=generator).to(images.device)
+    return ((images * gain) + noise).contiguous(memory_format=torch.channels_last)
