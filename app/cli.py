@@ -1,0 +1,142 @@
+"""The commands behind `python launch.py`.  Each imports what it needs, so that none waits for the others."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from app.server import Options
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs one command and returns the exit status.  Without a command, `run`."""
+    arguments = list(arguments)
+    if arguments and arguments[0] in FORWARDED:
+        return FORWARDED[arguments[0]](arguments[1:])
+    known = ("run", "generate", "models", "doctor", *FORWARDED)
+    if not arguments or (arguments[0] not in known and arguments[0] not in ("-h", "--help")):
+        arguments.insert(0, "run")
+    options = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = options.run
+    return run(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="launch.py", description="Pictures with latent diffusion models.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    run = commands.add_parser("run", help="open the page (also without any command)")
+    run.add_argument("--host", default="127.0.0.1", help="the address to listen on; default 127.0.0.1")
+    run.add_argument("--port", type=_port, help="default: the first free one from 7860 on")
+    run.add_argument("--no-browser", action="store_true", help="open no browser window")
+    run.add_argument("--outputs", metavar="DIR", help="where finished pictures go; default outputs/")
+    _add_engine_options(run)
+    run.set_defaults(run=_run)
+
+    generate = commands.add_parser("generate", help="make pictures without a page")
+    generate.add_argument("request", metavar="REQUEST.json|PICTURE.png", help="a request, or a saved picture; - reads JSON")
+    generate.add_argument("--out", metavar="DIR", default="outputs", help="where to save; default outputs/")
+    generate.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", default=[], help="another value for a field, as often as wanted"
+    )
+    _add_engine_options(generate)
+    generate.set_defaults(run=_generate)
+
+    models = commands.add_parser("models", help="list the models")
+    models.add_argument("--models-dir", action="append", default=[], metavar="DIR")
+    models.set_defaults(run=_models)
+
+    doctor = commands.add_parser("doctor", help="print what a bug report needs")
+    _add_engine_options(doctor)
+    doctor.set_defaults(run=_doctor)
+    for name, text in (
+        ("train", "train a model (python launch.py train --help)"),
+        ("evaluate", "measure a model (python launch.py evaluate --help)"),
+        ("bench", "measure the speed (python launch.py bench --help)"),
+        ("test", "install what the tests need and run them all"),
+    ):
+        commands.add_parser(name, help=text, add_help=False)
+    return parser
+
+
+def _add_engine_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--models-dir", action="append", default=[], metavar="DIR", help="look for models only there")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps; default: the best there is")
+
+
+def _port(text: str) -> int:
+    port = int(text) if text.isdecimal() else 0
+    if not 0 < port < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; it has to be a whole number from 1 to 65535")
+    return port
+
+
+def _run(options: argparse.Namespace) -> int:
+    from app.server import serve
+
+    return serve(
+        Options(
+            host=options.host,
+            port=options.port,
+            browser=not options.no_browser,
+            models=tuple(options.models_dir),
+            outputs=options.outputs,
+            device=options.device,
+        )
+    )
+
+
+def _generate(options: argparse.Namespace) -> int:
+    from app.generate import generate
+
+    return generate(options.request, options.out, options.set, options.models_dir, options.device)
+
+
+def _models(options: argparse.Namespace) -> int:
+    from app.doctor import list_models
+
+    print("\n".join(list_models(options.models_dir)))
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from app.doctor import report
+
+    print(report(options.models_dir, options.device))
+    return 0
+
+
+def _train(arguments: Sequence[str]) -> int:
+    from ldm_core.training.cli import main as train
+
+    return train(list(arguments)) or 0
+
+
+def _evaluate(arguments: Sequence[str]) -> int:
+    from ldm_core.evaluation.cli import main as evaluate
+
+    return evaluate(list(arguments)) or 0
+
+
+def _bench(arguments: Sequence[str]) -> int:
+    from app.bench import main as bench
+
+    return bench(arguments)
+
+
+def _test(arguments: Sequence[str]) -> int:
+    from app.selftest import main as test
+
+    return test(arguments)
+
+
+FORWARDED: dict[str, Callable[[Sequence[str]], int]] = {
+    "train": _train,
+    "evaluate": _evaluate,
+    "bench": _bench,
+    "test": _test,
+}
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,61 @@
+"""`launch.py doctor` and `launch.py models`: what is there, in a form to paste into a bug report."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+from app.places import model_folders, outputs_folder, shown
+from ldm_core.errors import AtelierError
+from ldm_core.models import ModelLibrary
+
+PACKAGES = ("torch", "gradio", "transformers", "tokenizers", "safetensors", "numpy", "pillow", "opencv-python")
+
+
+def report(models: Sequence[str] = (), device: str | None = None) -> str:
+    """Facts about this installation, one a line.  No user name and no path outside the program."""
+    facts = {
+        "Latent Atelier": shown(outputs_folder().parent) or ".",
+        "Python": f"{platform.python_version()} ({platform.python_implementation()})",
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+    }
+    facts.update({name: _version(name) for name in PACKAGES})
+    facts.update(_device(device))
+    lines = [f"{name}: {value}" for name, value in facts.items()]
+    return "\n".join([*lines, "models:", *(f"  {line}" for line in list_models(models))])
+
+
+def list_models(folders: Sequence[str] = ()) -> list[str]:
+    """Each model there is, with its size and, where it cannot be used, why."""
+    library = ModelLibrary(model_folders(folders))
+    lines = []
+    for name in library.names():
+        try:
+            info = library.info(name)
+            size = sum(file.stat().st_size for file in info.path.iterdir() if file.is_file())
+            usual = f"{info.defaults.width} x {info.defaults.height}, {info.defaults.steps} steps"
+            lines.append(f"{name}: {info.title}, {size / 1e6:.1f} MB, {usual}, sha256 {library.sha256(name)[:10]}")
+        except AtelierError as error:
+            lines.append(f"{name}: cannot be used. {error}")
+    return lines or ["none"]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _device(device: str | None) -> dict[str, str]:
+    """What the engine would choose."""
+    try:
+        from ldm_core.device import choose, describe
+
+        return describe(choose(device))
+    except AtelierError as error:
+        return {"device": str(error)}
+    except ImportError as error:  # a broken installation is what this command is for
+        return {"device": f"unknown, since {error.name or 'a package'} cannot be imported", "path": sys.prefix[:0]}

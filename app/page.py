@@ -1,0 +1,103 @@
+"""The page around the tabs: the line on top, the rail of latest pictures, the look."""
+
+from __future__ import annotations
+
+import html
+import time
+
+import gradio as gr
+import gradio.component_meta
+
+from app.filmstrip import Filmstrip
+from app.live_image import PngFile, cached
+from app.places import ASSETS
+from app.studio import Finished, Studio
+from app.tabs import text_to_image
+from ldm_core.errors import AtelierError
+from ldm_core.request import parse_request, to_json
+
+TITLE = "Latent Atelier"
+
+
+def build_page(studio: Studio) -> gr.Blocks:
+    """The whole page, ready for `launch`."""
+    # Gradio would write a .pyi file beside each module that defines a component.
+    gradio.component_meta.create_or_modify_pyi = lambda *_: None
+    with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=(3600, 86400)) as page:
+        gr.HTML(f"<h1>{TITLE}</h1>", elem_id="brand", apply_default_css=False)
+        with gr.Row(elem_id="facts"):
+            engine = gr.HTML(_engine(studio), elem_id="engine", apply_default_css=False)
+            theme = gr.Button("Dark", elem_id="theme", size="sm", min_width=0)
+            fold = gr.Button("Pictures", elem_id="fold", size="sm", min_width=0)
+        with gr.Row(elem_id="shell"):
+            with gr.Column(elem_id="tasks", min_width=0):
+                tabs = gr.Tabs(elem_id="tabs")
+            with gr.Column(elem_id="rail", min_width=0):
+                gr.HTML("<h2>Latest pictures</h2>", elem_id="rail-title", apply_default_css=False)
+                rail = Filmstrip(label="Latest pictures", elem_id="latest")
+        with tabs, gr.Tab("Text to image"):
+            text_to_image.build(studio, rail)
+        theme.click(None, None, None, js="() => latentAtelier.toggleTheme()", api_visibility="private")
+        fold.click(None, None, None, js="() => latentAtelier.toggleRail()", api_visibility="private")
+        _watch_engine(studio, engine)
+        _serve_api(studio)
+
+        def leave(request: gr.Request) -> None:
+            studio.leave(str(request.session_hash))
+
+        page.unload(leave)
+    return page
+
+
+def head() -> str:
+    """What goes into the page's head: our style and script, in the page itself.
+
+    Given as gradio's `css`, every rule would be moved below a class of gradio's, `:root` and `body` as well.
+    """
+    style = (ASSETS / "atelier.css").read_text(encoding="utf-8")
+    script = (ASSETS / "atelier.js").read_text(encoding="utf-8")
+    return f"<style>{style}</style><script>{script}</script>"
+
+
+def _watch_engine(studio: Studio, engine: gr.HTML) -> None:
+    """Looks every second whether the engine is up, until it is."""
+    timer = gr.Timer(1)
+
+    def look() -> tuple[str, object]:
+        return _engine(studio), gr.Timer(active=not studio.is_ready)
+
+    timer.tick(look, None, [engine, timer], api_visibility="private", show_progress="hidden", queue=False)
+
+
+def _engine(studio: Studio) -> str:
+    """The device in use, in words."""
+    if not studio.is_ready:
+        words = "Loading the model…"
+    else:
+        words = studio.problem or studio.device
+    return f"<span>{html.escape(words)}</span>"
+
+
+def _serve_api(studio: Studio) -> None:
+    """The endpoint `/generate` for programs: a request as JSON in, PNG files and what they were made with out."""
+
+    def generate(request: dict[str, object]) -> dict[str, object]:
+        start = time.monotonic()
+        try:
+            pictures = studio.make(parse_request(request))
+        except AtelierError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+        return {
+            "images": [_file(picture) for picture in pictures],
+            "requests": [to_json(picture.request) for picture in pictures],
+            "seconds": round(time.monotonic() - start, 3),
+        }
+
+    gr.api(generate, api_name="generate", concurrency_limit=8)
+
+
+def _file(picture: Finished) -> dict[str, object]:
+    """A picture as gradio's clients download it."""
+    path = cached(PngFile(picture.png, picture.name))
+    data = gr.FileData(path=path, url=f"/gradio_api/file={path}", orig_name=picture.name, mime_type="image/png")
+    return data.model_dump()

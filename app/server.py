@@ -1,0 +1,131 @@
+"""Serves the page: finds a port, launches gradio, then wakes the engine behind it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import webbrowser
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.library import Library
+from app.places import model_folders, outputs_folder
+from ldm_core.errors import AtelierError, FileError
+
+FIRST_PORT = 7860
+TRIED_PORTS = 20
+UPLOAD = "64mb"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to serve."""
+
+    host: str = "127.0.0.1"
+    port: int | None = None  # None: the first free one from 7860 on
+    browser: bool = True
+    models: tuple[str, ...] = ()
+    outputs: str | None = None
+    device: str | None = None
+
+
+def serve(options: Options) -> int:
+    """Runs the program until it is interrupted; returns the exit status."""
+    try:
+        port = choose_port(options.host, options.port)
+    except AtelierError as error:
+        print(error, file=sys.stderr)
+        return 1
+    # Read by gradio when it is imported: no traffic to other hosts, a cache of its own that goes at the end.
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    cache = Path(tempfile.mkdtemp(prefix="latent-atelier-"))
+    os.environ["GRADIO_TEMP_DIR"] = str(cache)
+    ended = threading.Event()
+    status = 0
+
+    def end(number: int, _frame: object) -> None:
+        nonlocal status
+        status = 128 + number
+        ended.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    try:
+        _serve(options, port, ended)
+    finally:
+        shutil.rmtree(cache, ignore_errors=True)
+    return status
+
+
+def _serve(options: Options, port: int, ended: threading.Event) -> None:
+    from app import page
+    from app.guard import LOOPBACK, Guard
+    from app.studio import Studio
+    from app.theme import make_theme
+    from ldm_core.models import ModelLibrary
+
+    studio = Studio(
+        ModelLibrary(model_folders(options.models)), Library(outputs_folder(options.outputs)), options.device
+    )
+    blocks = page.build_page(studio)
+    blocks.queue(max_size=64, default_concurrency_limit=8)
+    hosts = LOOPBACK if options.host in LOOPBACK else ()
+    blocks.launch(
+        server_name=options.host,
+        server_port=port,
+        prevent_thread_lock=True,
+        quiet=True,
+        theme=make_theme(),
+        head=page.head(),
+        footer_links=[],
+        show_error=False,
+        enable_monitoring=False,
+        run_history=False,
+        strict_cors=True,
+        max_file_size=UPLOAD,
+        ssr_mode=False,
+        allowed_paths=[],
+        app_kwargs={"middleware": [_middleware(Guard, hosts)]},
+    )
+    address = f"http://{options.host}:{port}"
+    print(f"Latent Atelier is at {address}  (Ctrl+C ends it)", flush=True)
+    threading.Thread(target=studio.warm_up, name="warm-up", daemon=True).start()
+    if options.browser:
+        threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
+    ended.wait()
+    print("Ending.", flush=True)
+    studio.close()
+    blocks.close(verbose=False)
+
+
+def _middleware(guard: type, hosts: tuple[str, ...]) -> object:
+    from starlette.middleware import Middleware
+
+    return Middleware(guard, hosts=hosts)
+
+
+def choose_port(host: str, wanted: int | None) -> int:
+    """A port that nothing listens on: the wanted one, else the first free one from 7860 on.
+
+    Raises:
+        FileError: the wanted port, or every port tried, is in use.
+    """
+    for port in [wanted] if wanted else range(FIRST_PORT, FIRST_PORT + TRIED_PORTS):
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
+            if os.name != "nt":  # there it would allow a port in use
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+        if wanted is None and port != FIRST_PORT:
+            print(f"Port {FIRST_PORT} is in use (perhaps Latent Atelier runs already); using {port}.")
+        return port
+    asked = wanted or f"{FIRST_PORT} to {FIRST_PORT + TRIED_PORTS - 1}"
+    raise FileError(f"Port {asked} on {host} cannot be used: another program has it. Choose one with --port.")

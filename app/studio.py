@@ -1,0 +1,356 @@
+"""Between the pages and the engine: starts jobs, relays their events, saves what is finished.
+
+The engine, and with it torch, is imported in the background after the page is up.  Each browser tab is a
+session with at most one running job; it sees only its own pictures.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import threading
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from app import metadata
+from app.library import Library
+from ldm_core.errors import AtelierError, EngineError, FileError
+from ldm_core.events import Cancelled, Done, Failed, Picture, Pixels, Queued, Started, Step
+from ldm_core.models import ModelLibrary
+from ldm_core.request import DEFAULT_MODEL, TextToImage
+
+if TYPE_CHECKING:
+    from ldm_core.conditioners import Tokenizer
+    from ldm_core.engine import Engine, Job
+
+PREVIEWS_PER_SECOND = 10
+PREVIEW_SIDE = 384  # pixels of the longer side of a preview
+THUMB_SIDE = 176
+KEPT_PICTURES = 48  # of a session
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Nothing to see yet; `text` says what is going on."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A step was done.  `jpeg` is None where the picture shown is still the newest."""
+
+    jpeg: bytes | None
+    done: float  # of the whole job, 0..1
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A finished picture.  `path` is None where saving failed, and `problem` says why."""
+
+    id: str
+    png: bytes
+    name: str  # of the file
+    path: Path | None
+    problem: str
+    thumb: str  # data URI
+    request: TextToImage
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The last frame of a job."""
+
+    text: str
+    failed: bool = False
+
+
+Frame = Waiting | Live | Finished | Ended
+
+
+@dataclass(slots=True)
+class Session:
+    """What one browser tab did so far."""
+
+    pictures: OrderedDict[str, Finished] = field(default_factory=OrderedDict)  # oldest first
+    running: bool = False
+    stopped: bool = False
+    job: Job | None = None
+    shown: str | None = None  # id of the picture on the stage
+    pinned: bool = False  # the person looks at a finished picture while the next one is made
+
+    def newest_first(self) -> list[Finished]:
+        """The pictures for the rail."""
+        return list(reversed(self.pictures.values()))
+
+
+class Studio:
+    """One engine for all sessions.
+
+    Args:
+        models: where models are found.
+        library: where finished pictures go; None saves nothing.
+        device: as `Engine` takes it; None lets the engine choose.
+    """
+
+    def __init__(self, models: ModelLibrary, library: Library | None, device: str | None = None) -> None:
+        self.models = models
+        self._library = library
+        self._device = device
+        self._engine: Engine | None = None
+        self._problem: AtelierError | None = None
+        self._ready = threading.Event()
+        self._lock = threading.Lock()
+        self._sessions: dict[str, Session] = {}
+        self._tokenizers: dict[str, Tokenizer] = {}
+
+    # Starting and ending -----------------------------------------------------------------------------
+
+    def warm_up(self) -> None:
+        """Imports the engine, loads the default model and lets it take one step.  Runs in its own thread."""
+        try:
+            from ldm_core.engine import Engine
+
+            self._engine = Engine(self.models, device=self._device)
+            names = self.models.names()
+            if names:
+                first = DEFAULT_MODEL if DEFAULT_MODEL in names else names[0]
+                # The libraries prepare themselves at their first call; nobody should wait for that.
+                self._engine.submit(replace(self.models.info(first).defaults, steps=1)).pictures()
+                self._ready.set()
+                self.models.sha256(first)
+        except AtelierError as error:
+            self._problem = error
+        except Exception as error:
+            self._problem = EngineError(f"The engine could not start ({type(error).__name__}). Run launch.py doctor.")
+            raise
+        finally:
+            if self._library is not None:
+                self._library.sweep()
+            self._ready.set()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a picture can start at once."""
+        return self._ready.is_set()
+
+    @property
+    def problem(self) -> str:
+        """Why the engine cannot work; empty where it can."""
+        return str(self._problem) if self._problem else ""
+
+    @property
+    def device(self) -> str:
+        """The device in use, in words; empty while that is not known."""
+        if self._engine is None:
+            return ""
+        device = self._engine.device
+        return f"{device.title} · {device.name} · {device.dtype_name}"
+
+    def close(self) -> None:
+        """Stops all jobs."""
+        for name in list(self._sessions):
+            self.stop(name)
+        if self._engine is not None:
+            self._engine.close()
+
+    # Sessions ----------------------------------------------------------------------------------------
+
+    def session(self, name: str) -> Session:
+        """What the tab of that name did; a new one did nothing."""
+        with self._lock:
+            return self._sessions.setdefault(name, Session())
+
+    def stop(self, name: str) -> bool:
+        """Stops the session's job before its next step.  Returns whether there was one."""
+        session = self.session(name)
+        with self._lock:
+            session.stopped = session.running
+            job = session.job
+        if job is not None:
+            job.cancel()
+        return session.running
+
+    def leave(self, name: str) -> None:
+        """The tab is closed: its job stops and its pictures are forgotten here (the files stay)."""
+        self.stop(name)
+        with self._lock:
+            self._sessions.pop(name, None)
+
+    # Making pictures ---------------------------------------------------------------------------------
+
+    def paint(self, name: str, request: TextToImage) -> Iterator[Frame]:
+        """Runs a request for a session.  Closing the iterator stops the job.
+
+        Yields nothing where the session's last job still runs.
+        """
+        session = self.session(name)
+        with self._lock:
+            if session.running:
+                return
+            session.running, session.stopped, session.job, session.pinned = True, False, None, False
+        try:
+            yield from self._paint(session, name, request)
+        except AtelierError as error:
+            yield Ended(str(error), failed=True)
+        finally:
+            with self._lock:
+                job, session.job, session.running = session.job, None, False
+            if job is not None:
+                job.cancel()  # no effect on one that ended
+
+    def _paint(self, session: Session, name: str, request: TextToImage) -> Iterator[Frame]:
+        if not self._ready.is_set():
+            yield Waiting("Loading the model…")
+        while not self._ready.wait(0.1):
+            if session.stopped:
+                yield Ended("Stopped")
+                return
+        if self._engine is None:
+            raise self._problem or EngineError("The engine is closed.")
+        job = self._engine.submit(request, owner=name)
+        with self._lock:
+            session.job = job
+            stopped = session.stopped
+        if stopped:
+            job.cancel()
+        yield from self._relay(session, job, request)
+
+    def _relay(self, session: Session, job: Job, request: TextToImage) -> Iterator[Frame]:
+        """The job's events as frames: the newest preview only, about ten a second."""
+        pause = 1 / PREVIEWS_PER_SECOND
+        newest: Step | None = None  # with a preview, not shown yet
+        last = 0.0
+        finished = 0
+        for event in job.events(pause / 2):
+            now = time.monotonic()
+            if isinstance(event, Step):
+                # Steps of a batch may alternate: the stage follows the first unfinished picture.
+                if event.image == finished and (newest is None or event.preview is not None):
+                    newest = event
+            elif isinstance(event, Picture):
+                newest, finished, session.pinned = None, finished + 1, False
+                yield self._finish(session, event)
+            elif isinstance(event, Queued):
+                yield Waiting(_place(event.position))
+            elif isinstance(event, Started):
+                yield Waiting("Starting…")
+            elif isinstance(event, Done):
+                yield Ended(f"Finished in {_seconds(event.seconds)}")
+            elif isinstance(event, Cancelled):
+                yield Ended("Stopped")
+            elif isinstance(event, Failed):
+                yield Ended(str(event.error), failed=True)
+            if newest is not None and now - last >= pause:
+                jpeg = None if newest.preview is None or session.pinned else _jpeg(newest.preview, request)
+                yield Live(jpeg, _fraction(newest, finished), _progress(newest))
+                newest, last = None, now
+
+    def _finish(self, session: Session, event: Picture) -> Finished:
+        """Saves a picture and remembers it for the session."""
+        png = metadata.encode_png(event.pixels, event.request, self.model_hash(event.request.model))
+        path, problem = None, ""
+        if self._library is not None:
+            try:
+                path = self._library.save(png, event.request)
+            except FileError as error:
+                problem = str(error)
+        name = path.name if path else f"{event.request.seed}.png"
+        picture = Finished(uuid.uuid4().hex, png, name, path, problem, _thumb(event.pixels), event.request)
+        with self._lock:
+            session.pictures[picture.id] = picture
+            session.shown = picture.id
+            while len(session.pictures) > KEPT_PICTURES:
+                session.pictures.popitem(last=False)
+        return picture
+
+    def make(self, request: TextToImage) -> list[Finished]:
+        """Runs a request to its end, for callers that do not watch.
+
+        Raises:
+            AtelierError: the job failed or was stopped.
+        """
+        name = f"api-{uuid.uuid4().hex}"
+        try:
+            frames = list(self.paint(name, request))
+        finally:
+            self.leave(name)
+        last = frames[-1] if frames else None
+        pictures = [frame for frame in frames if isinstance(frame, Finished)]
+        if isinstance(last, Ended) and last.failed:
+            raise EngineError(last.text)
+        if len(pictures) < request.batch_size:
+            raise EngineError("The job was stopped.")
+        return pictures
+
+    # Facts about models ------------------------------------------------------------------------------
+
+    def unknown_words(self, model: str, prompt: str) -> tuple[str, ...]:
+        """Words of the prompt that the model never learnt; none while the engine is not up."""
+        if not self.is_ready or self._engine is None or not prompt.strip():
+            return ()
+        from ldm_core.conditioners import Tokenizer
+
+        try:
+            info = self.models.info(model)
+            if model not in self._tokenizers:
+                self._tokenizers[model] = Tokenizer(info.path / "vocab.txt", info.spec.text.max_length)
+            return self._tokenizers[model].unknown_words(prompt)
+        except AtelierError:
+            return ()
+
+    def model_hash(self, model: str) -> str | None:
+        """SHA-256 of a model's weights; None where it cannot be told."""
+        try:
+            return self.models.sha256(model)
+        except (AtelierError, OSError):
+            return None
+
+
+def _jpeg(preview: Pixels, request: TextToImage) -> bytes:
+    """A preview of latent size, enlarged to be looked at."""
+    shrink = min(1.0, PREVIEW_SIDE / max(request.width, request.height))
+    size = (max(1, round(request.width * shrink)), max(1, round(request.height * shrink)))
+    file = io.BytesIO()
+    Image.fromarray(preview).resize(size, Image.Resampling.BICUBIC).save(file, "JPEG", quality=72)
+    return file.getvalue()
+
+
+def _thumb(pixels: Pixels) -> str:
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((THUMB_SIDE, THUMB_SIDE), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=82)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def _fraction(step: Step, finished: int) -> float:
+    return min(1.0, (finished + step.step / step.num_steps) / step.num_images)
+
+
+def _progress(step: Step) -> str:
+    which = f"Picture {step.image + 1} of {step.num_images} · " if step.num_images > 1 else ""
+    return f"{which}Step {step.step} of {step.num_steps} · {_seconds(step.seconds_left)} left"
+
+
+def _place(position: int) -> str:
+    if position == 0:
+        return "Next in line"
+    return f"Waiting: {position} {'picture is' if position == 1 else 'pictures are'} ahead"
+
+
+def _seconds(seconds: float) -> str:
+    """A time as a person says it."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min"

@@ -1,0 +1,121 @@
+// The page's own small behaviours: keys, theme, the rail that folds away, dropping a picture.
+(() => {
+  "use strict";
+
+  const remembered = (name) => {
+    try {
+      return localStorage.getItem(`latent-atelier.${name}`);
+    } catch {
+      return null;
+    }
+  };
+  const remember = (name, value) => {
+    try {
+      localStorage.setItem(`latent-atelier.${name}`, value);
+    } catch {
+      // a browser that keeps nothing: the choice lasts until the page is closed
+    }
+  };
+  const visible = (selector) => [...document.querySelectorAll(selector)].find((e) => e.offsetParent && !e.disabled);
+
+  // Theme and rail ------------------------------------------------------------------------------------
+
+  const setTheme = (dark) => {
+    document.body.classList.toggle("dark", dark);
+    document.documentElement.style.colorScheme = dark ? "dark" : "light";
+    const button = document.querySelector("#theme");
+    if (button) button.textContent = dark ? "Light" : "Dark";
+  };
+  const setRail = (open) => {
+    document.body.classList.toggle("rail-folded", !open);
+    document.querySelector("#fold")?.setAttribute("aria-pressed", open);
+  };
+  window.latentAtelier = {
+    toggleTheme() {
+      const dark = !document.body.classList.contains("dark");
+      setTheme(dark);
+      remember("theme", dark ? "dark" : "light");
+    },
+    toggleRail() {
+      const open = document.body.classList.contains("rail-folded");
+      setRail(open);
+      remember("rail", open ? "open" : "folded");
+    },
+  };
+
+  // Keys ----------------------------------------------------------------------------------------------
+
+  document.addEventListener(
+    "keydown",
+    (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+        event.preventDefault();
+        event.stopPropagation();
+        // A text field tells its newest value when it loses the focus at the latest.
+        requestAnimationFrame(() => visible("#generate")?.click());
+      } else if (event.key === "Escape" && !document.fullscreenElement) {
+        visible("#stop")?.click();
+      }
+    },
+    true
+  );
+
+  // On a phone the stage stands above the controls: show it when a picture begins.
+  document.addEventListener("click", (event) => {
+    if (event.target.closest?.("#generate") && innerWidth < 760) scrollTo({ top: 0, behavior: "smooth" });
+  });
+
+  // Dropping a saved picture anywhere -----------------------------------------------------------------
+
+  const carriesFiles = (event) => [...(event.dataTransfer?.types || [])].includes("Files");
+  let leaving = 0;
+  const over = (on) => {
+    clearTimeout(leaving);
+    document.body.classList.toggle("dropping", on);
+  };
+  document.addEventListener("dragover", (event) => {
+    if (!carriesFiles(event)) return;
+    event.preventDefault();
+    over(true);
+  });
+  document.addEventListener("dragleave", () => {
+    leaving = setTimeout(() => over(false), 80);
+  });
+  document.addEventListener(
+    "drop",
+    (event) => {
+      if (!carriesFiles(event)) return;
+      event.preventDefault();
+      event.stopPropagation();
+      over(false);
+      const input = openInput();
+      const file = event.dataTransfer.files[0];
+      if (!input || !file) return;
+      const one = new DataTransfer();
+      one.items.add(file);
+      input.files = one.files;
+      input.dispatchEvent(new Event("change", { bubbles: true }));
+    },
+    true
+  );
+  const openInput = () => {
+    const button = document.querySelector("#open");
+    return button?.querySelector("input[type=file]") || button?.parentElement?.querySelector("input[type=file]");
+  };
+
+  // Gradio draws the page after this script runs: dress it once it is there ----------------------------
+
+  const dress = () => {
+    const stored = remembered("theme");
+    setTheme(stored ? stored === "dark" : matchMedia("(prefers-color-scheme: dark)").matches);
+    setRail(remembered("rail") !== "folded");
+    document.querySelector("#generate")?.setAttribute("title", "Ctrl+Enter");
+    document.querySelector("#stop")?.setAttribute("title", "Escape");
+  };
+  const waiting = setInterval(() => {
+    if (!document.querySelector("#generate") || !document.querySelector("#fold")) return;
+    clearInterval(waiting);
+    dress();
+  }, 50);
+  document.documentElement.lang = "en";
+})();
