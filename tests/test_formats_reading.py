@@ -36,10 +36,10 @@ FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCh
 
 def refused(path: Path, seconds: float = 1.0) -> str:
     """The message with which a file is refused: soon, in a sentence or two, without its folder."""
-    start = time.monotonic()
+    start = time.process_time()  # of this process alone: other work on the machine does not count
     with pytest.raises(ModelFileError) as caught:
         read_state_dict(path)
-    assert time.monotonic() - start < seconds
+    assert time.process_time() - start < seconds
     message = str(caught.value)
     assert str(path.parent) not in message and "\n" not in message and "Traceback" not in message
     assert message.endswith(".") and len(message) < 500 and message.isprintable()
@@ -164,6 +164,12 @@ def test_very_many_tensors_are_refused_before_parsing(tmp_path: Path) -> None:
     )
     path = written(tmp_path / "m.safetensors", container(f"{{{parts}}}".encode(), b"\0" * 120_000))
     assert "20,000 tensors" in refused(path)
+
+
+def test_a_late_duplicate_costs_little(tmp_path: Path) -> None:
+    names = ",".join(f'"k{i}":0' for i in range(150_000))
+    raw = f'{{"a":{{{names},"k149999":0}}}}'.encode()
+    assert "two entries called k149999" in refused(written(tmp_path / "m.safetensors", container(raw)))
 
 
 @pytest.mark.parametrize("filler", [b'"', b"[],", b"{},", b'"\\"', b"1,", b'"":0,'])
@@ -444,6 +450,31 @@ def big(count: int) -> bytes:
 def test_strange_pickles(pickled: bytes, reason: str, tmp_path: Path) -> None:
     """Bombs of nesting, of doubling and of length; instructions that no checkpoint has a need of."""
     assert reason in refused(written(tmp_path / "m.ckpt", archive(pickled)), seconds=2.0)
+
+
+LIST_OF_PAIRS = b"]q\x00(" + b"X\x01\x00\x00\x00kK\x01\x86q\x01" + b"h\x01" * 200_000 + b"e"
+LONG_NAME = b"X\x03\x00\x00\x00ldmq\x00X\x00\x00\x80\x00" + b"a" * 0x800000 + b"q\x01"
+
+
+def colliding(count: int) -> bytes:
+    """Entries whose keys are whole numbers with the same hash."""
+    keys = (i * (2**61 - 1) for i in range(1, count))
+    return b"".join(b"\x8a\x0a" + key.to_bytes(10, "little") + b"N" for key in keys)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        LIST_OF_PAIRS + b"ccollections\nOrderedDict\nq\x02" + b"h\x02h\x00\x85R" * 50_000,
+        b"(" + b"K\x01" * 200_000 + b"tq\x00" + b"h\x00" * 100_000,
+        LONG_NAME + b"h\x00h\x01\x93" * 100_000,
+        b"}(" + colliding(150_000) + b"u",
+        b"}(" + b"K\x01\x85N" * 100_000 + b"u",
+    ],
+)
+def test_programs_that_repeat_themselves(program: bytes, tmp_path: Path) -> None:
+    """A few bytes that make the work of many: shared lists, long names, colliding keys."""
+    refused(written(tmp_path / "m.ckpt", archive(b"\x80\x04" + program + b".")), seconds=2.0)
 
 
 def tensor_pickle(numel: str, offset: str, shape: str, stride: str, key: str = "0") -> bytes:

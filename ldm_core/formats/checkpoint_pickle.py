@@ -18,6 +18,7 @@ import torch
 MAX_PICKLE = 16_000_000  # bytes; published checkpoints have less than 1 MB
 MAX_INSTRUCTIONS = 500_000  # about 45 for a tensor, so some 11,000 tensors
 MAX_DIMENSIONS = 8
+MAX_NAME = 300  # characters of a class or function with its module
 
 STORAGE_DTYPES: dict[str, torch.dtype] = {
     "torch.DoubleStorage": torch.float64,
@@ -125,7 +126,7 @@ class StoredTensor:
 def read_pickle(data: bytes) -> object:
     """The pickled object, of dicts, lists, tuples, constants, `StoredTensor`, `Name` and `OPAQUE`.
 
-    Entries of a dict whose key is not a constant are left out.
+    Entries of a dict whose key is not a text are left out.
 
     Raises:
         PickleRefused: damaged, too large, or names what no checkpoint has a need of.
@@ -226,9 +227,9 @@ class _Machine:
     def _set_items(self, items: list[object]) -> None:
         target = self.stack[-1]
         if isinstance(target, dict):
-            # A key is hashed, and hashing tuples that share their parts can take forever.
-            pairs = zip(items[::2], items[1::2], strict=True)
-            target.update((k, v) for k, v in pairs if k is None or type(k) in (str, int, float, bool, bytes))
+            # Only the hashes of texts are beyond a file's control: numbers can be chosen to collide, and
+            # tuples that share their parts take forever.
+            target.update((k, v) for k, v in zip(items[::2], items[1::2], strict=True) if type(k) is str)
         elif not isinstance(target, Opaque):
             raise ValueError
 
@@ -250,6 +251,8 @@ class _Machine:
 
 
 def _name(module: str, name: str) -> Name:
+    if len(module) + len(name) > MAX_NAME:
+        raise ValueError
     full = f"{_OLD_MODULES.get(module, module)}.{name}"
     if full in _UNDERSTOOD or full in _SKIPPED_NAMES or full.partition(".")[0] in _SKIPPED_PACKAGES:
         return Name(full)
@@ -262,10 +265,7 @@ def _name(module: str, name: str) -> Name:
 
 def _result(function: str, arguments: tuple[object, ...]) -> object:
     if function in _DICTS:
-        pairs = arguments[0] if arguments and isinstance(arguments[0], list) else []
-        return {
-            p[0]: p[1] for p in pairs if isinstance(p, list | tuple) and len(p) == 2 and isinstance(p[0], str)
-        }
+        return {}  # the entries follow as SETITEMS
     if function in _TENSORS:
         return _tensor(*arguments[:4])
     if function == _PARAMETER:
@@ -296,7 +296,7 @@ def _tensor(storage: object, offset: object, shape: object, stride: object) -> S
     if not isinstance(storage, Storage) or type(offset) is not int or offset < 0:
         raise ValueError
     shape, stride = _counts(shape), _counts(stride)
-    if len(shape) != len(stride) or len(shape) > MAX_DIMENSIONS:
+    if len(shape) != len(stride):
         raise ValueError
     numel, last = 1, offset
     for size, step in zip(shape, stride, strict=True):
@@ -308,7 +308,7 @@ def _tensor(storage: object, offset: object, shape: object, stride: object) -> S
 
 
 def _counts(value: object) -> tuple[int, ...]:
-    if not isinstance(value, tuple):
+    if not isinstance(value, tuple) or len(value) > MAX_DIMENSIONS:
         raise ValueError
     counts = tuple(v for v in value if type(v) is int and 0 <= v < 1 << 48)
     if len(counts) != len(value):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -86,8 +87,7 @@ def _read_header(file: RegularFile) -> tuple[dict[str, object], int]:
     def refuse_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
         found = dict(pairs)
         if len(found) != len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in found if names.count(name) > 1)
+            twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
             raise file.error(
                 f"it has two entries called {shown(twice)}; download it again or use another version"
             )
