@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import platform
-import sys
+import subprocess
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from app.places import model_folders, outputs_folder, shown
+from app.places import ROOT, model_folders
 from ldm_core.errors import AtelierError
 from ldm_core.models import ModelLibrary
 
-PACKAGES = ("torch", "gradio", "transformers", "tokenizers", "safetensors", "numpy", "pillow", "opencv-python")
+PACKAGES = (
+    "torch",
+    "gradio",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "numpy",
+    "pillow",
+    "opencv-python",
+)
 
 
 def report(models: Sequence[str] = (), device: str | None = None) -> str:
     """Facts about this installation, one a line.  No user name and no path outside the program."""
     facts = {
-        "Latent Atelier": shown(outputs_folder().parent) or ".",
+        "Latent Atelier": _revision(),
         "Python": f"{platform.python_version()} ({platform.python_implementation()})",
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
     }
@@ -36,7 +45,9 @@ def list_models(folders: Sequence[str] = ()) -> list[str]:
             info = library.info(name)
             size = sum(file.stat().st_size for file in info.path.iterdir() if file.is_file())
             usual = f"{info.defaults.width} x {info.defaults.height}, {info.defaults.steps} steps"
-            lines.append(f"{name}: {info.title}, {size / 1e6:.1f} MB, {usual}, sha256 {library.sha256(name)[:10]}")
+            lines.append(
+                f"{name}: {info.title}, {size / 1e6:.1f} MB, {usual}, sha256 {library.sha256(name)[:10]}"
+            )
         except AtelierError as error:
             lines.append(f"{name}: cannot be used. {error}")
     return lines or ["none"]
@@ -49,6 +60,15 @@ def _version(package: str) -> str:
         return "not installed"
 
 
+def _revision() -> str:
+    """The commit this copy stands at; "unknown" without git."""
+    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--tags"]
+    try:
+        return subprocess.run(git, capture_output=True, text=True, timeout=5).stdout.strip() or "unknown"
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+
+
 def _device(device: str | None) -> dict[str, str]:
     """What the engine would choose."""
     try:
@@ -58,4 +78,4 @@ def _device(device: str | None) -> dict[str, str]:
     except AtelierError as error:
         return {"device": str(error)}
     except ImportError as error:  # a broken installation is what this command is for
-        return {"device": f"unknown, since {error.name or 'a package'} cannot be imported", "path": sys.prefix[:0]}
+        return {"device": f"unknown, since {error.name or 'a package'} cannot be imported"}

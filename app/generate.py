@@ -122,8 +122,8 @@ def with_changes(request: TextToImage, changes: Sequence[str]) -> TextToImage:
 
 def _compare(library: ModelLibrary, settings: metadata.Settings) -> None:
     """Says when a picture's model is not the one that is here now."""
-    if settings.model_sha256 and settings.request.model in library.names():
-        if not library.sha256(settings.request.model).startswith(settings.model_sha256):
-            print("The model has changed since this picture was made: the new one will differ.", file=sys.stderr)
+    model, digest = settings.request.model, settings.model_sha256
+    if digest and model in library.names() and not library.sha256(model).startswith(digest):
+        print("The model has changed since this picture was made: the new one will differ.", file=sys.stderr)
     for note in settings.notes:
         print(note, file=sys.stderr)

@@ -2,7 +2,7 @@
 
 A picture becomes `FOLDER/2026-11-21/00042-SEED-words-of-the-prompt.png`.  It is first written as
 `.00042.part`, which only one process can create and which thereby reserves the number; then flushed to the
-disk, then renamed.  A crash leaves at most such a `.part` file, and `sweep` removes those whose writer is gone.
+disk, then renamed.  A crash leaves at most such a `.part` file; `sweep` removes those whose writer is gone.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ class Library:
             return final
         except OSError as error:
             raise FileError(
-                f"The picture could not be saved ({error.strerror or error}). It is still on the page: download "
-                "it, then make room or allow writing in the outputs folder."
+                f"The picture could not be saved ({error.strerror or error}). "
+                "Make room for it, or allow writing in the outputs folder."
             ) from None
 
     def sweep(self) -> int:
@@ -133,7 +133,10 @@ def _lock(held: int) -> bool:
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)  # a file system without locks: no sweep race
+        return error.errno not in (
+            errno.EWOULDBLOCK,
+            errno.EACCES,
+        )  # a file system without locks: no sweep race
     return True
 
 

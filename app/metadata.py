@@ -5,7 +5,7 @@ text that other programs of the field write and read:
 
     prompt, over one or more lines
     Negative prompt: over one or more lines
-    Steps: 30, Sampler: DDIM, CFG scale: 2.5, Seed: 1, Size: 256x256, Model hash: 0123456789, Model: landscapes
+    Steps: 30, Sampler: DDIM, CFG scale: 2.5, Seed: 1, Size: 256x256, Model hash: 01234567, Model: landscapes
 
 A value with a comma, a colon, a quote or a line break stands in JSON quotes.
 What a picture says is checked like any other request: files come from anywhere.
@@ -72,7 +72,9 @@ def read_settings(source: Path | bytes) -> Settings:
         return _from_json(texts[CHUNK])
     if "parameters" in texts:
         return from_parameters(texts["parameters"])
-    raise FileError("This picture carries no settings: it was not saved by this program or one that writes them.")
+    raise FileError(
+        "This picture carries no settings: it was not saved by this program or one that writes them."
+    )
 
 
 def _texts(source: Path | bytes) -> dict[str, str]:
@@ -84,11 +86,15 @@ def _texts(source: Path | bytes) -> dict[str, str]:
     except FileError:
         raise
     except OSError:
-        raise FileError("This is not a PNG picture, or it is incomplete; only PNG pictures carry settings.") from None
+        raise FileError(
+            "This is not a PNG picture, or it is incomplete; only PNG pictures carry settings."
+        ) from None
     except (ValueError, SyntaxError, OverflowError, Image.DecompressionBombError):
         raise FileError("This PNG is damaged or far too large, so its settings were not read.") from None
     return {
-        str(name): text[:MAX_TEXT] for name, text in info.items() if isinstance(text, str) and len(text) <= MAX_TEXT
+        str(name): text[:MAX_TEXT]
+        for name, text in info.items()
+        if isinstance(text, str) and len(text) <= MAX_TEXT
     }
 
 
@@ -97,7 +103,9 @@ def _read_limited(path: Path) -> bytes:
         if not path.is_file():
             raise FileError(f"There is no file {path.name}.")
         if path.stat().st_size > MAX_FILE:
-            raise FileError(f"{path.name} is larger than {MAX_FILE // 2**20} MB, so its settings were not read.")
+            raise FileError(
+                f"{path.name} is larger than {MAX_FILE // 2**20} MB, so its settings were not read."
+            )
         return path.read_bytes()
     except OSError as error:
         raise FileError(f"{path.name} cannot be read: {error.strerror or error}.") from None
@@ -229,4 +237,8 @@ def _number(text: str) -> object:
 
 def explain(error: AtelierError) -> str:
     """An error about a picture's settings as a sentence that says where the value came from."""
-    return f"The settings inside this picture cannot be used: {error}" if not isinstance(error, FileError) else str(error)
+    return (
+        f"The settings inside this picture cannot be used: {error}"
+        if not isinstance(error, FileError)
+        else str(error)
+    )

@@ -6,10 +6,8 @@ import html
 import time
 
 import gradio as gr
-import gradio.component_meta
 
-from app.filmstrip import Filmstrip
-from app.live_image import PngFile, cached
+from app.components import Filmstrip, PngFile, cached
 from app.places import ASSETS
 from app.studio import Finished, Studio
 from app.tabs import text_to_image
@@ -21,8 +19,6 @@ TITLE = "Latent Atelier"
 
 def build_page(studio: Studio) -> gr.Blocks:
     """The whole page, ready for `launch`."""
-    # Gradio would write a .pyi file beside each module that defines a component.
-    gradio.component_meta.create_or_modify_pyi = lambda *_: None
     with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=(3600, 86400)) as page:
         gr.HTML(f"<h1>{TITLE}</h1>", elem_id="brand", apply_default_css=False)
         with gr.Row(elem_id="facts"):
@@ -36,7 +32,7 @@ def build_page(studio: Studio) -> gr.Blocks:
                 gr.HTML("<h2>Latest pictures</h2>", elem_id="rail-title", apply_default_css=False)
                 rail = Filmstrip(label="Latest pictures", elem_id="latest")
         with tabs, gr.Tab("Text to image"):
-            text_to_image.build(studio, rail)
+            text_to_image.build(page, studio, rail)
         theme.click(None, None, None, js="() => latentAtelier.toggleTheme()", api_visibility="private")
         fold.click(None, None, None, js="() => latentAtelier.toggleRail()", api_visibility="private")
         _watch_engine(studio, engine)
@@ -79,7 +75,7 @@ def _engine(studio: Studio) -> str:
 
 
 def _serve_api(studio: Studio) -> None:
-    """The endpoint `/generate` for programs: a request as JSON in, PNG files and what they were made with out."""
+    """The endpoint `/generate` for programs: a request as JSON in, PNG files and their requests out."""
 
     def generate(request: dict[str, object]) -> dict[str, object]:
         start = time.monotonic()
@@ -99,5 +95,7 @@ def _serve_api(studio: Studio) -> None:
 def _file(picture: Finished) -> dict[str, object]:
     """A picture as gradio's clients download it."""
     path = cached(PngFile(picture.png, picture.name))
-    data = gr.FileData(path=path, url=f"/gradio_api/file={path}", orig_name=picture.name, mime_type="image/png")
+    data = gr.FileData(
+        path=path, url=f"/gradio_api/file={path}", orig_name=picture.name, mime_type="image/png"
+    )
     return data.model_dump()

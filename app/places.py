@@ -14,13 +14,13 @@ OUTPUTS = ROOT / "outputs"
 
 
 def model_folders(chosen: Sequence[str] = ()) -> tuple[Path, ...]:
-    """The folders to look for models in: those chosen, else `ATELIER_MODELS`, else the bundled and own ones."""
+    """Where to look for models: the folders chosen, else `ATELIER_MODELS`, else bundled and own ones."""
     named = [part for part in os.environ.get("ATELIER_MODELS", "").split(os.pathsep) if part]
     return tuple(Path(folder) for folder in chosen or named) or (BUNDLED_MODELS, OWN_MODELS)
 
 
 def outputs_folder(chosen: str | None = None) -> Path:
-    """Where finished pictures go: the folder chosen, else `ATELIER_OUTPUTS`, else `outputs` beside launch.py."""
+    """Where pictures go: the folder chosen, else `ATELIER_OUTPUTS`, else `outputs` beside launch.py."""
     return Path(chosen or os.environ.get("ATELIER_OUTPUTS") or OUTPUTS)
 
 

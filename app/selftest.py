@@ -55,7 +55,10 @@ def is_root() -> bool:
 
 def _playwrights_own() -> Path | None:
     """The Chromium that Playwright downloaded for this version of itself."""
-    ask = "from playwright.sync_api import sync_playwright as s\nwith s() as p: print(p.chromium.executable_path)"
+    ask = (
+        "from playwright.sync_api import sync_playwright as start\n"
+        "with start() as playwright: print(playwright.chromium.executable_path)"
+    )
     answer = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True)
     path = Path(answer.stdout.strip())
     return path if answer.returncode == 0 and answer.stdout.strip() and path.is_file() else None

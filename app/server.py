@@ -12,10 +12,15 @@ import threading
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from app.library import Library
 from app.places import model_folders, outputs_folder
 from ldm_core.errors import AtelierError, FileError
+
+if TYPE_CHECKING:
+    import gradio as gr
+
+    from app.studio import Studio
 
 FIRST_PORT = 7860
 TRIED_PORTS = 20
@@ -32,6 +37,20 @@ class Options:
     models: tuple[str, ...] = ()
     outputs: str | None = None
     device: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A page that is served."""
+
+    address: str
+    studio: Studio
+    blocks: gr.Blocks
+
+    def close(self) -> None:
+        """Stops all jobs and the server."""
+        self.studio.close()
+        self.blocks.close(verbose=False)
 
 
 def serve(options: Options) -> int:
@@ -57,22 +76,31 @@ def serve(options: Options) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
     try:
-        _serve(options, port, ended)
+        running = start(options, port)
+        print(f"Latent Atelier is at {running.address}  (Ctrl+C ends it)", flush=True)
+        if options.browser:
+            threading.Thread(target=webbrowser.open, args=[running.address], daemon=True).start()
+        ended.wait()
+        print("Ending.", flush=True)
+        running.close()
     finally:
         shutil.rmtree(cache, ignore_errors=True)
     return status
 
 
-def _serve(options: Options, port: int, ended: threading.Event) -> None:
+def start(options: Options, port: int) -> Running:
+    """Serves the page and, once it is up, wakes the engine; returns at once."""
+    from starlette.middleware import Middleware
+
     from app import page
     from app.guard import LOOPBACK, Guard
+    from app.library import Library
     from app.studio import Studio
     from app.theme import make_theme
     from ldm_core.models import ModelLibrary
 
-    studio = Studio(
-        ModelLibrary(model_folders(options.models)), Library(outputs_folder(options.outputs)), options.device
-    )
+    library = Library(outputs_folder(options.outputs))
+    studio = Studio(ModelLibrary(model_folders(options.models)), library, options.device)
     blocks = page.build_page(studio)
     blocks.queue(max_size=64, default_concurrency_limit=8)
     hosts = LOOPBACK if options.host in LOOPBACK else ()
@@ -91,23 +119,10 @@ def _serve(options: Options, port: int, ended: threading.Event) -> None:
         max_file_size=UPLOAD,
         ssr_mode=False,
         allowed_paths=[],
-        app_kwargs={"middleware": [_middleware(Guard, hosts)]},
+        app_kwargs={"middleware": [Middleware(Guard, hosts=hosts)]},
     )
-    address = f"http://{options.host}:{port}"
-    print(f"Latent Atelier is at {address}  (Ctrl+C ends it)", flush=True)
     threading.Thread(target=studio.warm_up, name="warm-up", daemon=True).start()
-    if options.browser:
-        threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
-    ended.wait()
-    print("Ending.", flush=True)
-    studio.close()
-    blocks.close(verbose=False)
-
-
-def _middleware(guard: type, hosts: tuple[str, ...]) -> object:
-    from starlette.middleware import Middleware
-
-    return Middleware(guard, hosts=hosts)
+    return Running(f"http://{options.host}:{port}", studio, blocks)
 
 
 def choose_port(host: str, wanted: int | None) -> int:

@@ -82,10 +82,17 @@ class Session:
 
     pictures: OrderedDict[str, Finished] = field(default_factory=OrderedDict)  # oldest first
     running: bool = False
-    stopped: bool = False
+    stop: threading.Event = field(default_factory=threading.Event)
     job: Job | None = None
+    batch_size: int = 1  # of the running or last job
     shown: str | None = None  # id of the picture on the stage
     pinned: bool = False  # the person looks at a finished picture while the next one is made
+
+    def begin(self, request: TextToImage) -> None:
+        """A new job is the session's."""
+        self.running, self.job, self.pinned = True, None, False
+        self.batch_size = request.batch_size
+        self.stop.clear()
 
     def newest_first(self) -> list[Finished]:
         """The pictures for the rail."""
@@ -130,7 +137,9 @@ class Studio:
         except AtelierError as error:
             self._problem = error
         except Exception as error:
-            self._problem = EngineError(f"The engine could not start ({type(error).__name__}). Run launch.py doctor.")
+            self._problem = EngineError(
+                f"The engine could not start ({type(error).__name__}). Run launch.py doctor."
+            )
             raise
         finally:
             if self._library is not None:
@@ -172,8 +181,8 @@ class Studio:
     def stop(self, name: str) -> bool:
         """Stops the session's job before its next step.  Returns whether there was one."""
         session = self.session(name)
+        session.stop.set()
         with self._lock:
-            session.stopped = session.running
             job = session.job
         if job is not None:
             job.cancel()
@@ -196,7 +205,7 @@ class Studio:
         with self._lock:
             if session.running:
                 return
-            session.running, session.stopped, session.job, session.pinned = True, False, None, False
+            session.begin(request)
         try:
             yield from self._paint(session, name, request)
         except AtelierError as error:
@@ -211,7 +220,7 @@ class Studio:
         if not self._ready.is_set():
             yield Waiting("Loading the model…")
         while not self._ready.wait(0.1):
-            if session.stopped:
+            if session.stop.is_set():
                 yield Ended("Stopped")
                 return
         if self._engine is None:
@@ -219,8 +228,7 @@ class Studio:
         job = self._engine.submit(request, owner=name)
         with self._lock:
             session.job = job
-            stopped = session.stopped
-        if stopped:
+        if session.stop.is_set():
             job.cancel()
         yield from self._relay(session, job, request)
 

@@ -1,0 +1,80 @@
+"""The two components that gradio does not have: a picture with live previews, and a strip to choose from."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+import gradio.component_meta
+from gradio.data_classes import ImageData
+from gradio.processing_utils import save_bytes_to_cache
+from gradio.utils import get_upload_folder
+
+from app.places import ASSETS
+from app.studio import Finished
+
+# Gradio writes a .pyi file beside every module that defines a component, at the moment of its definition.
+gradio.component_meta.create_or_modify_pyi = lambda *_: None
+
+Strip = dict[str, list[dict[str, str]] | str]
+
+
+@dataclass(frozen=True, slots=True)
+class PngFile:
+    """A finished PNG file; `name` is what a download is called."""
+
+    data: bytes
+    name: str
+
+
+class LiveImage(gr.Image):
+    """Shows JPEG bytes (a preview) or a `PngFile`, which is kept to the byte, settings included.
+
+    A plain gr.Image writes each frame to a file that the browser then fetches: over a link with 150 ms of
+    delay one frame a second arrives.  A preview travels with the event itself, as a data URI.
+    """
+
+    is_template = True  # the browser's side is gr.Image's own
+
+    def postprocess(self, value: bytes | PngFile | None) -> ImageData | None:
+        """The value as the browser takes it."""
+        if value is None:
+            return None
+        if isinstance(value, bytes):
+            url = "data:image/jpeg;base64," + base64.b64encode(value).decode()
+            return ImageData(url=url, orig_name="preview.jpg", mime_type="image/jpeg")
+        name = Path(value.name).name
+        return ImageData(path=cached(value), orig_name=name, mime_type="image/png", size=len(value.data))
+
+
+class Filmstrip(gr.HTML):
+    """A row or column of small pictures.  Fires `pick` with the chosen picture's id as `id` of the event."""
+
+    def __init__(self, *, label: str, elem_id: str, value: Strip | None = None, render: bool = True) -> None:
+        super().__init__(
+            value=value or strip_of(()),
+            html_template="",
+            js_on_load=(ASSETS / "filmstrip.js").read_text(encoding="utf-8"),
+            apply_default_css=False,
+            label=label,
+            elem_id=elem_id,
+            elem_classes=["filmstrip"],
+            render=render,
+        )
+
+
+def strip_of(pictures: Iterable[Finished], selected: str | None = None) -> Strip:
+    """What a `Filmstrip` shows.  The browser sets `alt` as text, so prompts need no escaping."""
+    items = [
+        {"id": picture.id, "src": picture.thumb, "alt": picture.request.prompt[:120] or "without words"}
+        for picture in pictures
+    ]
+    return {"items": items, "selected": selected or ""}
+
+
+def cached(file: PngFile) -> str:
+    """Path of a copy that gradio may serve."""
+    return save_bytes_to_cache(file.data, file.name, cache_dir=get_upload_folder())

@@ -1,0 +1,246 @@
+"""The left column of the text-to-image tab: its components, and the way between them and a request."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import gradio as gr
+
+from app.metadata import SAMPLER_NAMES
+from app.studio import Studio
+from ldm_core.errors import AtelierError
+from ldm_core.request import (
+    BATCH,
+    DEFAULT_MODEL,
+    ETA,
+    GUIDANCE,
+    SAMPLERS,
+    SEED,
+    SIZE,
+    STEPS,
+    TextToImage,
+    parse_request,
+    to_json,
+)
+
+Updates = dict[object, object]  # component -> its new value, or an update of it
+Values = Mapping[object, object]  # component -> its value
+
+NEW_SEED, KEEP_SEED = "New each time", "Keep"
+RANDOM_SEEDS = 10**7  # short enough to be read aloud and to fit its field
+SHAPES = {"Square": (1.0, 1.0), "Wide": (1.5, 1.0), "Tall": (1.0, 1.5)}  # of the model's own size
+SPACINGS = {"To the very end": "trailing", "As published": "uniform"}
+FIELDS = (
+    "prompt", "negative_prompt", "width", "height", "seed", "model", "batch_size", "steps", "sampler",
+    "guidance_scale", "eta", "spacing",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Controls:
+    """The components.  Those named like a field of the request hold that field's value."""
+
+    prompt: gr.Textbox
+    negative_prompt: gr.Textbox
+    width: gr.Number
+    height: gr.Number
+    seed: gr.Number
+    model: gr.Dropdown
+    batch_size: gr.Slider
+    steps: gr.Slider
+    sampler: gr.Dropdown
+    guidance_scale: gr.Slider
+    eta: gr.Slider
+    spacing: gr.Dropdown
+    seed_mode: gr.Radio
+    shape: gr.Radio
+    unknown: gr.HTML  # words that the model never learnt
+
+    def fields(self) -> dict[str, gr.components.Component]:
+        """The components whose values are fields of the request."""
+        return {name: getattr(self, name) for name in FIELDS}
+
+    def kept(self) -> dict[str, gr.components.Component]:
+        """The components whose values outlive a reload of the page."""
+        return {**self.fields(), "seed_mode": self.seed_mode}
+
+    def filled(self) -> list[gr.components.Component]:
+        """The components that a request fills."""
+        return [*self.kept().values(), self.shape]
+
+
+def build(studio: Studio) -> Controls:
+    """Makes the column, top to bottom."""
+    start = model_defaults(studio, starting_model(studio))
+    prompt = gr.Textbox(
+        "",
+        label="Describe the picture",
+        placeholder="A calm lake at sunset, snowy mountains behind",
+        lines=4,
+        max_lines=12,
+        elem_id="prompt",
+    )
+    unknown = gr.HTML("", elem_id="unknown", apply_default_css=False)
+    shape = gr.Radio(list(SHAPES), value="Square", label="Format", elem_id="shape")
+    with gr.Row(elem_classes="pair"):
+        width = _pixels("Width", start.width)
+        height = _pixels("Height", start.height)
+    batch_size = gr.Slider(*BATCH, value=1, step=1, label="How many", info="Batch size.", elem_id="batch")
+    with gr.Row(elem_classes=["pair", "seed"]):
+        seed = gr.Number(
+            0,
+            label="Variation",
+            info="The seed: the same number with the same settings gives the same picture.",
+            precision=0,
+            minimum=SEED[0],
+            maximum=SEED[1],
+            min_width=0,
+            elem_id="seed",
+        )
+        seed_mode = gr.Radio([NEW_SEED, KEEP_SEED], value=NEW_SEED, label="For the next", elem_id="seed-mode")
+    names = studio.models.names() or (DEFAULT_MODEL,)
+    model = gr.Dropdown([(_title(studio, name), name) for name in names], value=start.model, label="Model")
+    with gr.Accordion("More", open=False, elem_id="more"):
+        negative_prompt, steps, guidance_scale, sampler, eta, spacing = _more(start)
+    return Controls(
+        prompt, negative_prompt, width, height, seed, model, batch_size, steps, sampler, guidance_scale,
+        eta, spacing, seed_mode, shape, unknown,
+    )  # fmt: skip
+
+
+def _more(
+    start: TextToImage,
+) -> tuple[gr.Textbox, gr.Slider, gr.Slider, gr.Dropdown, gr.Slider, gr.Dropdown]:
+    """What most pictures need not change."""
+    return (
+        gr.Textbox("", label="Leave out", info="The negative prompt.", lines=2, elem_id="negative"),
+        gr.Slider(*STEPS, value=start.steps, step=1, label="Steps", info="More settle more detail, slower."),
+        gr.Slider(
+            *GUIDANCE,
+            value=start.guidance_scale,
+            step=0.1,
+            label="Follow the words",
+            info="The guidance scale (CFG). 1 lets the picture wander; high values follow harshly.",
+        ),
+        gr.Dropdown(
+            [(SAMPLER_NAMES[name], name) for name in SAMPLERS],
+            value=start.sampler,
+            label="Method",
+            info="The sampler.",
+        ),
+        gr.Slider(
+            *ETA,
+            value=start.eta,
+            step=0.05,
+            label="Fresh noise",
+            info="Eta: noise added again at each step. 0 adds none, 1 is DDPM.",
+        ),
+        gr.Dropdown(
+            list(SPACINGS.items()),
+            value=start.spacing,
+            label="Where steps fall",
+            info="Timestep spacing: trailing or uniform. Models say what suits them.",
+        ),
+    )
+
+
+def _pixels(label: str, value: int) -> gr.Number:
+    return gr.Number(
+        value, label=label, precision=0, minimum=SIZE[0], maximum=SIZE[1], step=32, min_width=0,
+        elem_id=label.lower(),
+    )  # fmt: skip
+
+
+def _title(studio: Studio, name: str) -> str:
+    try:
+        title = studio.models.info(name).title
+    except AtelierError:
+        return name
+    return title if title.lower() == name.lower() else f"{title} ({name})"
+
+
+# Between the components and a request ---------------------------------------------------------------------
+
+
+def starting_model(studio: Studio) -> str:
+    """The model that a new page has chosen."""
+    names = studio.models.names()
+    return DEFAULT_MODEL if DEFAULT_MODEL in names or not names else names[0]
+
+
+def model_defaults(studio: Studio, name: object) -> TextToImage:
+    """The request that suits a model; plain defaults where it does not say or does not exist."""
+    try:
+        return studio.models.info(str(name)).defaults
+    except AtelierError:
+        return TextToImage()
+
+
+def request_from(controls: Controls, values: Values) -> TextToImage:
+    """The request that the controls describe, with a seed of its own where the person wants a new one.
+
+    Raises:
+        RequestError: a value is not allowed.
+    """
+    fields = {name: values[component] for name, component in controls.fields().items()}
+    if values[controls.seed_mode] != KEEP_SEED:
+        fields["seed"] = secrets.randbelow(RANDOM_SEEDS)
+    return parse_request({"task": "text-to-image", **fields})
+
+
+def fill(studio: Studio, controls: Controls, request: TextToImage) -> Updates:
+    """Puts a request into the controls; a model that is not here leaves the chosen one."""
+    values = to_json(request)
+    updates: Updates = {component: values[name] for name, component in controls.fields().items()}
+    if request.model not in studio.models.names():
+        updates.pop(controls.model)
+    updates[controls.seed_mode] = KEEP_SEED
+    updates[controls.shape] = shape_of(studio, request.model, request.width, request.height)
+    return updates
+
+
+def suit(studio: Studio, controls: Controls, model: object) -> Updates:
+    """What a newly chosen model works best with."""
+    start = model_defaults(studio, model)
+    names = ("width", "height", "steps", "guidance_scale", "spacing")
+    return {**{getattr(controls, name): getattr(start, name) for name in names}, controls.shape: "Square"}
+
+
+def restore(studio: Studio, controls: Controls, kept: object) -> Updates:
+    """Fills the controls from what the browser kept: input like any other, what does not fit is left out."""
+    if not isinstance(kept, dict):
+        return {}
+    updates: Updates = {}
+    for name, component in controls.fields().items():
+        try:
+            request = parse_request({"task": "text-to-image", name: kept[name]})
+        except (KeyError, AtelierError):
+            continue
+        if name != "model" or request.model in studio.models.names():
+            updates[component] = getattr(request, name)
+    if kept.get("seed_mode") == KEEP_SEED:
+        updates[controls.seed_mode] = KEEP_SEED
+    start = model_defaults(studio, updates.get(controls.model, starting_model(studio)))
+    size = (updates.get(controls.width, start.width), updates.get(controls.height, start.height))
+    updates[controls.shape] = shape_of(studio, start.model, *size)
+    return updates
+
+
+def size_of(studio: Studio, model: object, shape: object) -> tuple[int, int]:
+    """Width and height of a format for a model, in pixels."""
+    start = model_defaults(studio, model)
+    try:
+        multiple = studio.models.info(start.model).size_multiple
+    except AtelierError:
+        multiple = 64
+    wide, high = SHAPES.get(str(shape), (1.0, 1.0))
+    side = min(start.width, start.height)
+    width, height = (max(SIZE[0], round(side * factor / multiple) * multiple) for factor in (wide, high))
+    return width, height
+
+
+def shape_of(studio: Studio, model: object, width: object, height: object) -> str | None:
+    """The format that has this size, if one has."""
+    return next((shape for shape in SHAPES if size_of(studio, model, shape) == (width, height)), None)
