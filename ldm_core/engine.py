@@ -36,6 +36,8 @@ from ldm_core.request import TextToImage
 from ldm_core.run import Image, Measured, Run
 from ldm_core.tasks import TASKS
 
+__all__ = ["MAX_RUNNING", "Engine", "Job"]
+
 MAX_RUNNING = 4  # jobs that take turns; more would only make each of them slower
 
 log = logging.getLogger(__name__)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -23,7 +26,7 @@ from ldm_core.errors import (
     RequestError,
 )
 from ldm_core.events import Cancelled, Done, Event, Failed, Picture, Queued, Started, Step
-from ldm_core.job import Job
+from ldm_core.job import Job, Pace
 from ldm_core.model import LatentDiffusion
 from ldm_core.models import ModelLibrary
 from ldm_core.preview import PreviewMap
@@ -172,11 +175,13 @@ def test_a_short_job_overtakes_a_long_one(shared: Engine) -> None:
     long.cancel()
 
 
-def test_two_jobs_take_turns(shared: Engine) -> None:
-    first, second = shared.submit(replace(LONG, steps=40)), shared.submit(replace(LONG, steps=40, width=128))
-    first.pictures(), second.pictures()
-    ends = [max(e.seconds for e in job.events() if isinstance(e, Done)) for job in (first, second)]
-    assert abs(ends[0] - ends[1]) < 0.6 * max(ends)
+def test_two_jobs_take_turns(engine: Engine) -> None:
+    first = engine.submit(replace(LONG, steps=40))
+    second = engine.submit(replace(LONG, steps=40, width=128))
+    first.pictures()
+    done = sum(isinstance(event, Step) for event in _so_far(second))
+    assert 30 <= done <= 40
+    second.pictures()
 
 
 def test_queue_positions_and_full_queue(engine: Engine) -> None:
@@ -187,7 +192,7 @@ def test_queue_positions_and_full_queue(engine: Engine) -> None:
     began = time.perf_counter()
     with pytest.raises(QueueFull, match="2 jobs are waiting"):
         engine.submit(SMALL)
-    assert time.perf_counter() - began < 0.2
+    assert time.perf_counter() - began < 1
     waiting[0].cancel()
     assert kinds(waiting[0]) == [Queued, Cancelled]
     wait_for(waiting[1], lambda event: event == Queued(0))
@@ -195,6 +200,32 @@ def test_queue_positions_and_full_queue(engine: Engine) -> None:
     assert len(waiting[1].pictures()) == 1
     places = [event.position for event in waiting[1].events() if isinstance(event, Queued)]
     assert places == [1, 0]
+
+
+def test_many_people_at_once(library: ModelLibrary, shared: Engine) -> None:
+    """Each gets their own pictures, some stop theirs, and every job ends."""
+    seeds = range(6)
+    expected = [pixels(shared.submit(replace(SMALL, seed=seed))) for seed in seeds]
+    wrong: list[str] = []
+
+    def person(number: int) -> None:
+        for seed in seeds:
+            job = engine.submit(replace(SMALL, seed=seed), owner=str(number))
+            if (seed + number) % 3 == 0:
+                job.cancel()
+                if kinds(job)[-1] not in (Cancelled, Done):
+                    wrong.append(f"{number}: stopped job {seed} failed")
+            elif pixels(job) != expected[seed]:
+                wrong.append(f"{number}: another picture for {seed}")
+
+    with Engine(library, device="cpu") as engine:
+        people = [threading.Thread(target=person, args=(number,)) for number in range(6)]
+        for thread in people:
+            thread.start()
+        for thread in people:
+            thread.join(60)
+        assert not any(thread.is_alive() for thread in people)
+    assert wrong == []
 
 
 # Stopping.
@@ -250,7 +281,7 @@ def test_closing_ends_all_jobs(library: ModelLibrary) -> None:
     wait_for(jobs[0], step(1))
     began = time.perf_counter()
     engine.close()
-    assert time.perf_counter() - began < 3
+    assert time.perf_counter() - began < 5
     assert all(kinds(job)[-1] is Cancelled for job in jobs)
     with pytest.raises(EngineError, match="closed"):
         engine.submit(SMALL)
@@ -367,7 +398,7 @@ def test_wrong_requests_are_refused_at_once(shared: Engine) -> None:
         shared.submit(replace(SMALL, width=100))
     with pytest.raises(ModelNotFound, match=r"There is no model '../x'. Models: broken, landscapes, other"):
         shared.submit(replace(SMALL, model="../x"))
-    assert time.perf_counter() - began < 0.1
+    assert time.perf_counter() - began < 1
 
 
 # Events.
@@ -397,18 +428,24 @@ def test_steps_count_to_their_number(shared: Engine, sampler: str, spacing: str)
     assert [s.step for s in steps] == list(range(1, steps[0].num_steps + 1))
 
 
-def test_seconds_left(shared: Engine) -> None:
+def test_seconds_left(shared: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     job = shared.submit(replace(SMALL, steps=40, batch_size=2))
-    told: list[tuple[float, float]] = []
-    for event in job.events():
-        if isinstance(event, Step):
-            told.append((time.monotonic(), event.seconds_left))
-    end = time.monotonic()
-    halfway = [(end - when, left) for when, left in told[10:60]]
-    assert all(left >= 0 for _, left in told)
-    errors = [abs(left - truth) / truth for truth, left in halfway]
-    assert np.median(errors) < 0.5
-    assert told[-1][1] < told[10][1] / 4
+    left = [event.seconds_left for event in job.events() if isinstance(event, Step)]
+    assert min(left) >= 0 and left[-1] < min(left[5:40])
+
+    now = 100.0
+    monkeypatch.setattr("ldm_core.job.time.monotonic", lambda: now)
+    pace = Pace(decode_seconds=3.0)
+    for seconds in (20.0, 2.0, 2.0):  # the first step is slow
+        now += seconds
+        pace.stepped(1)
+    assert pace.seconds_left(steps=10, decodes=2) == 10 * 2.0 + 2 * 3.0
+    now += 5.0
+    pace.decoded(5.0)
+    for _ in range(9):  # four steps in one call
+        now += 4.0
+        pace.stepped(4)
+    assert pace.seconds_left(steps=10, decodes=1) == 10 * 1.0 + 5.0
 
 
 def test_polling(engine: Engine) -> None:
@@ -445,15 +482,33 @@ def test_the_context_is_computed_once_a_job(shared: Engine, monkeypatch: pytest.
     assert calls == [(SMALL.prompt, ""), (SMALL.prompt,), ("",), ("",)]
 
 
-def test_preloading(library: ModelLibrary) -> None:
+def test_preloading(library: ModelLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded = threading.Semaphore(0)
+    decode = LatentDiffusion.decode
+
+    def counted(self: LatentDiffusion, z: torch.Tensor) -> torch.Tensor:
+        decoded.release()
+        return decode(self, z)
+
+    monkeypatch.setattr(LatentDiffusion, "decode", counted)
     with Engine(library, device="cpu") as engine:
-        engine.preload("landscapes")
         engine.preload("no such model")
-        time.sleep(0.5)
-        job = engine.submit(SMALL)
-        began = time.perf_counter()
-        wait_for(job, step(1))
-        assert time.perf_counter() - began < 0.5
+        engine.preload("landscapes")
+        for _ in ("the preview's fit", "a first picture"):
+            assert decoded.acquire(timeout=20)
+        assert len(engine.submit(SMALL).pictures()) == 1
+        assert decoded.acquire(timeout=0) and not decoded.acquire(timeout=0)
+
+
+def test_a_finished_job_is_let_go(shared: Engine) -> None:
+    job = shared.submit(SMALL)
+    failed = shared.submit(replace(SMALL, model="broken"))
+    assert kinds(job)[-1] is Done and kinds(failed)[-1] is Failed
+    remembered = [weakref.ref(job), weakref.ref(failed)]
+    del job, failed
+    shared.submit(SMALL).pictures()
+    gc.collect()
+    assert [reference() for reference in remembered] == [None, None]
 
 
 def _so_far(job: Job) -> list[Event]:

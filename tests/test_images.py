@@ -107,7 +107,7 @@ def test_too_many_pixels_are_refused_before_decoding(size: tuple[int, int]) -> N
     began = time.perf_counter()
     with pytest.raises(FileError, match=f"{MAX_PIXELS:,}"):
         read_image(png_header(*size))
-    assert time.perf_counter() - began < 0.2
+    assert time.perf_counter() - began < 1
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])

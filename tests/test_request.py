@@ -122,7 +122,7 @@ WRONG = [
 def test_the_sentence(field: str, value: object, message: str) -> None:
     started = time.perf_counter()
     assert refused(field, value) == message
-    assert time.perf_counter() - started < 0.5
+    assert time.perf_counter() - started < 1
 
 
 @given(valid_objects, st.lists(st.sampled_from(sorted(module.RULES)), min_size=1, max_size=4), st.data())
@@ -225,7 +225,7 @@ def test_bad_json_is_refused_at_once(text: str | bytes) -> None:
     with pytest.raises(RequestError) as caught:
         parse_json(text)
     sentence(caught.value)
-    assert time.perf_counter() - started < 0.5
+    assert time.perf_counter() - started < 1
 
 
 def test_json_with_a_byte_order_mark() -> None:
