@@ -29,6 +29,7 @@ from ldm_core.device import choose, is_out_of_memory, release_memory
 from ldm_core.errors import AtelierError, EngineError, OutOfMemory, QueueFull
 from ldm_core.events import Cancelled, Done, Failed, Queued, Started
 from ldm_core.job import Job
+from ldm_core.memory import keep_freed_blocks
 from ldm_core.model import LatentDiffusion
 from ldm_core.models import ModelLibrary
 from ldm_core.preview import PreviewMap
@@ -67,6 +68,8 @@ class Engine:
     ) -> None:
         self.library = library
         self.device = choose(device, dtype)
+        if self.device.name == "cpu":
+            keep_freed_blocks()
         self.max_queue = max_queue
         self.max_batch = max_batch or self.device.max_batch
         self._wake = threading.Condition(threading.RLock())

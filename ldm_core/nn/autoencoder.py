@@ -50,7 +50,7 @@ class AttnBlock(nn.Module):
             conv(normed).flatten(2).transpose(1, 2)[:, None]  # (b, 1, h * w, c)
             for conv in (self.q, self.k, self.v)
         )
-        h = attend(q, k, v)[:, 0].transpose(1, 2).unflatten(2, x.shape[2:])  # (b, c, h, w)
+        h = attend(q, k, v)[:, 0].transpose(1, 2).reshape(x.shape)  # (b, c, h, w)
         return x + self.proj_out(h)
 
 
@@ -178,7 +178,7 @@ class Posterior:
         return self.mean + torch.exp(0.5 * self.logvar) * torch.randn_like(self.mean)
 
     def kl(self) -> Tensor:
-        """KL divergence from the standard normal, summed over a sample's latent, mean over the batch; nats."""
+        """KL divergence from the standard normal, summed over a latent, mean over the batch; nats."""
         per_element = 0.5 * (self.mean**2 + self.logvar.exp() - 1.0 - self.logvar)
         return per_element.flatten(1).sum(1).mean()
 
