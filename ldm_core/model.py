@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,11 @@ _IGNORED = (
 
 
 def load_strictly(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Loads every tensor or raises WeightsError naming what does not fit."""
+    """Puts the tensors themselves into a module made on the meta device: no copy, no initialisation.
+
+    Raises:
+        WeightsError: tensors are missing, unexpected or of another shape; names them.
+    """
     expected = module.state_dict()
     missing = sorted(expected.keys() - weights.keys())
     unexpected = sorted(weights.keys() - expected.keys())
@@ -45,7 +50,22 @@ def load_strictly(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
     ]
     if problems:
         raise WeightsError(f"The checkpoint does not fit its description. {'. '.join(problems)}.")
-    module.load_state_dict(dict(weights), strict=True, assign=False)
+    module.load_state_dict(dict(weights), strict=True, assign=True)
+
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def _with_weights(
+    model: M, state_dict: Mapping[str, Tensor], device: str | torch.device, dtype: torch.dtype
+) -> M:
+    """A model made on the meta device -> the same ready for inference."""
+    weights = {
+        name: tensor.to(device, dtype) for name, tensor in state_dict.items() if not name.startswith(_IGNORED)
+    }
+    load_strictly(model, weights)
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model.eval().requires_grad_(False)
 
 
 def with_ema(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -103,14 +123,8 @@ class LatentDiffusion(nn.Module):
         """
         with torch.device("meta"):
             model = cls(spec, tokenizer)
-        model = model.to(dtype).to_empty(device=device)
         model.schedule = NoiseSchedule(spec.schedule)  # not on the meta device
-        weights = {
-            name: tensor for name, tensor in with_ema(state_dict).items() if not name.startswith(_IGNORED)
-        }
-        load_strictly(model, weights)
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return model.eval().requires_grad_(False)
+        return _with_weights(model, with_ema(state_dict), device, dtype)
 
     @property
     def device(self) -> torch.device:
@@ -181,8 +195,4 @@ def load_first_stage(
     """
     with torch.device("meta"):
         model = AutoencoderKL(spec)
-    model = model.to(dtype).to_empty(device=device)
-    weights = {name: tensor for name, tensor in state_dict.items() if not name.startswith(_IGNORED)}
-    load_strictly(model, weights)
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return model.eval().requires_grad_(False)
+    return _with_weights(model, state_dict, device, dtype)

@@ -85,7 +85,7 @@ def pictures(wanted: SceneSet, cache: Path, processes: int | None = None) -> NDA
 
 def to_tensor(batch: NDArray[np.uint8]) -> Tensor:
     """(b, h, w, 3) uint8 -> (b, 3, h, w) float32 in [-1, 1], channels last."""
-    images = torch.from_numpy(np.ascontiguousarray(batch)).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+    images = torch.tensor(np.ascontiguousarray(batch)).permute(0, 3, 1, 2).float() / 127.5 - 1.0
     return images.contiguous(memory_format=torch.channels_last)
 
 
