@@ -33,6 +33,7 @@ class Tokenizer:
             )
         self._vocabulary = {token: index for index, token in enumerate(tokens)}
         self._tokenizer = BertWordPieceTokenizer(dict(self._vocabulary), lowercase=True)
+        self._whole = BertWordPieceTokenizer(dict(self._vocabulary), lowercase=True)  # never cuts
         self.max_length = max_length
         self._tokenizer.enable_truncation(max_length)
         self._tokenizer.enable_padding(length=max_length, pad_id=self._vocabulary["[PAD]"])
@@ -47,7 +48,7 @@ class Tokenizer:
 
     def unknown_words(self, prompt: str) -> tuple[str, ...]:
         """The words of a prompt, in order and once each, that the model was not trained on."""
-        encoding = self._tokenizer.encode(prompt)
+        encoding = self._whole.encode(prompt)
         spans = [
             span for token, span in zip(encoding.tokens, encoding.offsets, strict=True) if token == "[UNK]"
         ]

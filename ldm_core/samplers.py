@@ -95,10 +95,10 @@ def plms(x: Tensor, schedule: NoiseSchedule, steps: Sequence[int], eta: float, n
         eps = yield Ask(x, t, step, pred_x0)
         history = [eps, *history[:3]]
         if len(history) == 1:
-            # No history yet: improved Euler, which asks once more, at the next timestep.
-            t_next = steps[min(step + 1, len(steps) - 2)]
-            x_next, x0 = advance(x, eps, alpha_bar, alpha_bar_prev)
-            eps = (eps + (yield Ask(x_next, t_next, step, x0))) / 2
+            if len(steps) > 2:  # a single step has no next timestep to ask at
+                # No history yet: improved Euler, which asks once more, at the next timestep.
+                x_next, x0 = advance(x, eps, alpha_bar, alpha_bar_prev)
+                eps = (eps + (yield Ask(x_next, t_prev, step, x0))) / 2
         else:
             weights = _ADAMS_BASHFORTH[len(history)]
             eps = sum((w * e for w, e in zip(weights[1:], history[1:])), weights[0] * eps)

@@ -175,8 +175,9 @@ class FirstStageTraining:
         """Writes the model with its latent normalised over scenes of the training split."""
         model = AutoencoderKL(self.model.spec)
         model.load_state_dict({name: tensor.cpu() for name, tensor in self.model.state_dict().items()})
+        pictures = self.sets[0][:256]
         latents = torch.cat(
-            [model.encode(data.to_tensor(self.sets[0][i : i + 16])).mean for i in range(0, 256, 16)]
+            [model.encode(data.to_tensor(pictures[i : i + 16])).mean for i in range(0, len(pictures), 16)]
         )
         normalise_latent(model, latents.mean((0, 2, 3)), latents.std((0, 2, 3)))
         write_model(folder, model.state_dict(), self.config)

@@ -64,7 +64,7 @@ class SceneNetworkTraining:
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        return {"loss": float(loss), "right": float(right)}
+        return {"loss": float(loss.detach()), "right": float(right)}
 
     def samples(self) -> NDArray[np.uint8]:
         return data.sheet(self.pictures[:16], 8)
