@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -32,7 +33,7 @@ class FirstStageSettings:
     """data: (size in pixels, number of scenes) of each set; crop: side of the training crops in pixels.
 
     perceptual_network: file of the scene network's weights; none, no perceptual loss.
-    initial: folder of an earlier training to start from.  train_encoder: False keeps the latent space,
+    initial: folder of an exported first stage to start from.  train_encoder: False keeps the latent space,
     so that a diffusion model trained in it stays valid.
     """
 
@@ -74,9 +75,8 @@ class FirstStageTraining:
                 nn.init.zeros_(module.conv2.weight)  # residual branches start as the identity
         self.discriminator = PatchDiscriminator(settings.discriminator_width)
         if settings.initial:
-            checkpoint = torch.load(Path(settings.initial) / "checkpoint.pt", weights_only=True)
-            self.model.load_state_dict(checkpoint["task"]["model"])
-            self.discriminator.load_state_dict(checkpoint["task"]["discriminator"])
+            exported = load_file(Path(settings.initial) / "model.safetensors")
+            self.model.load_state_dict({name: tensor.float() for name, tensor in exported.items()})
         self.perceptual: PerceptualLoss | None = None
         if settings.perceptual_network:
             self.perceptual = PerceptualLoss(load_scene_network(Path(settings.perceptual_network))).to(device)
@@ -172,14 +172,15 @@ class FirstStageTraining:
 
     @torch.no_grad()
     def export(self, folder: Path) -> None:
-        """Writes the model with its latent normalised over scenes of the training split."""
+        """Writes the model; normalises the latent over scenes of the training split if it is new."""
         model = AutoencoderKL(self.model.spec)
         model.load_state_dict({name: tensor.cpu() for name, tensor in self.model.state_dict().items()})
-        pictures = self.sets[0][:256]
-        latents = torch.cat(
-            [model.encode(data.to_tensor(pictures[i : i + 16])).mean for i in range(0, len(pictures), 16)]
-        )
-        normalise_latent(model, latents.mean((0, 2, 3)), latents.std((0, 2, 3)))
+        if self.settings.train_encoder:
+            pictures = self.sets[0][:256]
+            latents = torch.cat(
+                [model.encode(data.to_tensor(pictures[i : i + 16])).mean for i in range(0, len(pictures), 16)]
+            )
+            normalise_latent(model, latents.mean((0, 2, 3)), latents.std((0, 2, 3)))
         write_model(folder, model.state_dict(), self.config)
 
 
