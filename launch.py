@@ -13,7 +13,8 @@ import sys
 if sys.version_info < (3, 10):
     sys.exit(
         "Latent Atelier needs Python 3.10 or newer; this is Python %d.%d. "
-        "Install a newer one from https://www.python.org/downloads/ and start again with it." % sys.version_info[:2]
+        "Install a newer one from https://www.python.org/downloads/ and start again with it."
+        % sys.version_info[:2]
     )
 
 import hashlib
@@ -42,16 +43,19 @@ def venv_python(folder: Path) -> Path:
     return folder / "Scripts" / "python.exe" if os.name == "nt" else folder / "bin" / "python"
 
 
-def is_inside(folder: Path = VENV) -> bool:
+def is_inside() -> bool:
     """Whether this very interpreter is the one of the virtual environment."""
-    return Path(sys.prefix).resolve() == folder.resolve()
+    return Path(sys.prefix).resolve() == VENV.resolve()
 
 
 def is_usable(folder: Path) -> bool:
     """Whether the environment's Python starts, is new enough and has pip: a half-made one does not."""
     check = "import sys, pip; sys.exit(sys.version_info < (3, 10))"
     try:
-        return subprocess.run([venv_python(folder), "-c", check], capture_output=True, timeout=60).returncode == 0
+        return (
+            subprocess.run([venv_python(folder), "-c", check], capture_output=True, timeout=60).returncode
+            == 0
+        )
     except (OSError, subprocess.TimeoutExpired):
         return False
 
@@ -70,7 +74,16 @@ def make_venv(folder: Path) -> None:
             venv.create(folder, clear=True, with_pip=True)
         except (ImportError, subprocess.CalledProcessError):
             venv.create(folder, clear=True, with_pip=False)
-            pip = [sys.executable, "-m", "pip", "--python", str(venv_python(folder)), "install", "--quiet", "pip"]
+            pip = [
+                sys.executable,
+                "-m",
+                "pip",
+                "--python",
+                str(venv_python(folder)),
+                "install",
+                "--quiet",
+                "pip",
+            ]
             if subprocess.call(pip) != 0:
                 raise LaunchError(
                     "This Python can make no virtual environment with pip. On Debian or Ubuntu run "
@@ -119,7 +132,9 @@ def install(requirements: Path) -> None:
     pip = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--retries", "2"]
     if wants_cpu_torch() and reachable(CPU_WHEELS):
         # A tenth of the size of the default build.  Where it fails, the next line installs the default.
-        subprocess.call([*pip, "--index-url", CPU_WHEELS, "--extra-index-url", "https://pypi.org/simple", torch_pin()])
+        subprocess.call(
+            [*pip, "--index-url", CPU_WHEELS, "--extra-index-url", "https://pypi.org/simple", torch_pin()]
+        )
     if subprocess.call([*pip, "-r", str(requirements)]) != 0:
         raise LaunchError(
             "The packages could not be installed; pip's lines above say why. Without a network connection, "

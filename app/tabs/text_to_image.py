@@ -77,7 +77,8 @@ def build(page: gr.Blocks, studio: Studio, rail: Filmstrip) -> None:
 
 # Connecting ----------------------------------------------------------------------------------------------
 
-PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
+# Values reach the handlers as the browser sent them: the request checks them, with better sentences.
+PRIVATE = {"api_visibility": "private", "show_progress": "hidden", "preprocess": False}
 QUICK = {**PRIVATE, "queue": False}
 
 
@@ -89,7 +90,7 @@ def _connect_stage(studio: Studio, controls: Controls, stage: Stage) -> None:
     """
     shown_parts = [stage.picture, stage.status, stage.details, stage.download, stage.reuse]
 
-    def generate(values: Values, request: gr.Request) -> Iterator[Updates]:
+    def paint(values: Values, request: gr.Request) -> Iterator[Updates]:
         yield from _generate(studio, controls, stage, values, str(request.session_hash))
 
     def stop(request: gr.Request) -> None:
@@ -111,7 +112,7 @@ def _connect_stage(studio: Studio, controls: Controls, stage: Stage) -> None:
         return _open(studio, controls, stage, path)
 
     stage.generate.click(
-        generate,
+        paint,
         {*controls.fields().values(), controls.seed_mode},
         [*shown_parts, stage.strip, stage.generate, stage.stop, stage.rail, controls.seed],
         trigger_mode="once",
@@ -122,7 +123,9 @@ def _connect_stage(studio: Studio, controls: Controls, stage: Stage) -> None:
     stage.strip.pick(pick, None, shown_parts, **QUICK)
     stage.rail.pick(pick, None, shown_parts, **QUICK)
     stage.reuse.click(reuse, None, [*controls.filled(), stage.status], **QUICK)
-    stage.open.upload(open_picture, stage.open, [*controls.filled(), stage.status], **PRIVATE)
+    stage.open.upload(
+        open_picture, stage.open, [*controls.filled(), stage.status], **{**PRIVATE, "preprocess": True}
+    )
 
 
 def _connect_controls(studio: Studio, controls: Controls) -> None:

@@ -1,0 +1,149 @@
+"""The command line: pictures without a page, and what the other commands print."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from app import cli
+from app.doctor import report
+from app.generate import with_changes
+from app.metadata import read_settings
+from ldm_core.errors import RequestError
+from ldm_core.request import TextToImage
+from tests.tiny import write_model
+
+ROOT = Path(__file__).resolve().parent.parent
+REQUEST = {
+    "task": "text-to-image",
+    "prompt": "a lake at sunset",
+    "width": 64,
+    "height": 64,
+    "steps": 4,
+    "seed": 3,
+}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    write_model(folder)
+    return folder
+
+
+def generate(source: Path, out: Path, models: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "ATELIER_MODELS": str(models), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "app.cli", "generate", str(source), "--out", str(out), *more]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)
+
+
+def pixels(path: Path) -> bytes:
+    with Image.open(path) as picture:
+        return np.asarray(picture).tobytes()
+
+
+def result(done: subprocess.CompletedProcess[str]) -> list[Path]:
+    assert done.returncode == 0, done.stderr
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert set(last) == {"images", "seconds"}
+    return [Path(path) for path in last["images"]]
+
+
+def test_the_same_request_and_the_saved_picture_give_the_same_pixels(tmp_path: Path, models: Path) -> None:
+    request = tmp_path / "request.json"
+    request.write_text(json.dumps(REQUEST))
+    first = result(generate(request, tmp_path / "one", models, "--set", "batch_size=2"))
+    assert len(first) == 2
+    second = result(generate(request, tmp_path / "two", models))
+    assert pixels(first[0]) == pixels(second[0])
+    assert pixels(first[0]) != pixels(first[1])
+    # The second picture of the batch, made again alone from its file.
+    again = result(generate(first[1], tmp_path / "three", models))
+    assert pixels(again[0]) == pixels(first[1])
+    settings = read_settings(again[0])
+    assert (settings.request.seed, settings.request.batch_size) == (4, 1)
+    assert settings.model_sha256
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('{"task": "text-to-image", "width": 7}', "width is 7"),
+        ('{"task": "text-to-image", "model": "none"}', "no model 'none'"),
+        ('{"task": "text-to-image", "steps": NaN}', "NaN"),
+        ("hello", "not JSON"),
+    ],
+)
+def test_wrong_requests_give_one_sentence(
+    tmp_path: Path, models: Path, capsys: pytest.CaptureFixture[str], text: str, sentence: str
+) -> None:
+    request = tmp_path / "request.json"
+    request.write_text(text)
+    status = cli.main(["generate", str(request), "--out", str(tmp_path / "out"), "--models-dir", str(models)])
+    output = capsys.readouterr()
+    assert status in (1, 2)
+    assert sentence in output.err
+    assert "Traceback" not in output.err
+    assert output.out == ""
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["generate", str(tmp_path / "none.json")]) == 2
+    assert "none.json cannot be read" in capsys.readouterr().err
+
+
+def test_changes() -> None:
+    request = with_changes(
+        TextToImage(prompt="x"), ["steps=50", "prompt=12", "eta=0.5", "negative_prompt=a=b"]
+    )
+    assert (request.steps, request.prompt, request.eta, request.negative_prompt) == (50, "12", 0.5, "a=b")
+    for change in ("steps", "steps=many", "colour=red", "seed=-1", "steps=true"):
+        with pytest.raises(RequestError):
+            with_changes(TextToImage(), [change])
+
+
+def test_generating_imports_no_gradio() -> None:
+    code = (
+        "import sys; sys.modules['gradio'] = None\n"
+        "import app.cli, app.generate, app.doctor, app.metadata, app.library, app.studio, ldm_core.engine"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_the_page_is_built_without_torch() -> None:
+    code = (
+        "import sys\n"
+        "import app.cli, app.server, app.page, app.studio, app.guard, app.theme\n"
+        "print([name for name in ('torch', 'transformers', 'cv2', 'ldm_core.engine') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_doctor_names_what_matters_and_no_person(models: Path) -> None:
+    text = report([str(models)], "cpu")
+    for word in ("Python: 3.", "torch: 2.", "device: cpu", "memory:", "number format:", "landscapes: Tiny"):
+        assert word in text
+    assert str(Path.home()) not in text
+    assert str(models) not in text
+    assert getpass.getuser() not in text.replace("root", "") or getpass.getuser() == "root"
+
+
+def test_the_list_of_models(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["models", "--models-dir", str(models)]) == 0
+    assert capsys.readouterr().out.startswith("landscapes: Tiny")
+
+
+def test_a_wrong_port_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--port", "70000"])
+    assert "1 to 65535" in capsys.readouterr().err

@@ -1,0 +1,180 @@
+"""Settings inside pictures: what is written is read back, and what comes from elsewhere is checked."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, PngImagePlugin
+
+from app.metadata import encode_png, from_parameters, read_settings, to_parameters
+from ldm_core.errors import AtelierError, FileError, RequestError
+from ldm_core.request import SAMPLERS, SPACINGS, TextToImage
+
+PIXELS = np.arange(64 * 48 * 3, dtype=np.uint8).reshape(48, 64, 3)
+DIGEST = "0123456789abcdef" * 4
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=120)
+requests = st.builds(
+    TextToImage,
+    prompt=texts,
+    negative_prompt=texts,
+    model=st.sampled_from(["landscapes", "My model, v2", 'a: "b"', "C:\\x"]),
+    width=st.integers(64, 2048),
+    height=st.integers(64, 2048),
+    steps=st.integers(1, 250),
+    sampler=st.sampled_from(SAMPLERS),
+    eta=st.integers(0, 20).map(lambda n: n / 20),
+    guidance_scale=st.integers(0, 300).map(lambda n: n / 10),
+    seed=st.integers(0, 2**53 - 1),
+    spacing=st.sampled_from(SPACINGS),
+)
+
+
+def png(**chunks: str) -> bytes:
+    info = PngImagePlugin.PngInfo()
+    for name, text in chunks.items():
+        info.add_text(name.replace("_", "-"), text)
+    file = io.BytesIO()
+    Image.fromarray(PIXELS).save(file, "PNG", pnginfo=info)
+    return file.getvalue()
+
+
+@given(requests)
+@settings(max_examples=60, deadline=None)
+def test_every_request_survives_a_png(request: TextToImage) -> None:
+    read = read_settings(encode_png(PIXELS, request, DIGEST))
+    assert read.request == request
+    assert read.model_sha256 == DIGEST
+    assert read.notes == ()
+
+
+@given(requests)
+@settings(max_examples=150, deadline=None)
+def test_every_request_survives_the_text_of_other_programs(request: TextToImage) -> None:
+    # What that form cannot tell apart: a line of the prompt that itself says "Negative prompt:".
+    if any(line.startswith("Negative prompt:") for line in request.prompt.split("\n")):
+        return
+    read = from_parameters(to_parameters(request, DIGEST))
+    assert read.request == request
+    assert read.model_sha256 == DIGEST[:10]
+
+
+def test_the_pixels_and_the_text_in_the_file() -> None:
+    data = encode_png(PIXELS, TextToImage(prompt="a lake", negative_prompt="fog", seed=7), DIGEST)
+    with Image.open(io.BytesIO(data)) as picture:
+        assert np.array_equal(np.asarray(picture), PIXELS)
+        assert picture.info["parameters"] == (
+            "a lake\nNegative prompt: fog\nSteps: 30, Sampler: DDIM, CFG scale: 2.5, Seed: 7, Size: 256x256, "
+            "Model hash: 0123456789, Model: landscapes, Spacing: trailing"
+        )
+        assert json.loads(picture.info["latent-atelier"])["version"] == 1
+
+
+def test_a_picture_of_another_program() -> None:
+    text = (
+        'oil painting of "a lake", (mountains:1.2),\nsecond line\nNegative prompt: blurry,\nugly\n'
+        "Steps: 20, Sampler: Euler a, Schedule type: Karras, CFG scale: 7, Seed: 965400086, Size: 512x768, "
+        'Model hash: 6ce0161689, Model: v1-5, Lora hashes: "a: 1, b: 2", Version: v1.9.4'
+    )
+    read = read_settings(png(parameters=text))
+    request = read.request
+    assert request.prompt == 'oil painting of "a lake", (mountains:1.2),\nsecond line'
+    assert request.negative_prompt == "blurry,\nugly"
+    assert (request.width, request.height, request.steps, request.seed) == (512, 768, 20, 965400086)
+    assert (request.guidance_scale, request.model, request.sampler) == (7.0, "v1-5", "ddim")
+    assert "Euler a" in read.notes[0]
+
+
+def test_our_own_text_comes_first() -> None:
+    both = {"latent_atelier": json.dumps({"version": 1, "request": {"task": "text-to-image", "seed": 5}})}
+    assert read_settings(png(parameters="x\nSteps: 1, Seed: 2", **both)).request.seed == 5
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"seed": -1},
+        {"steps": 10**9},
+        {"width": 7},
+        {"prompt": 3},
+        {"sampler": "../x"},
+        {"evil": 1},
+        {"eta": "0"},
+    ],
+)
+def test_hostile_values_are_refused_like_any_request(fields: dict[str, object]) -> None:
+    outer = {"version": 1, "request": {"task": "text-to-image", **fields}, "model_sha256": None}
+    with pytest.raises(RequestError, match=next(iter(fields))):
+        read_settings(png(latent_atelier=json.dumps(outer)))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Steps: nan, Seed: 1",
+        "Steps: 10, Seed: " + "9" * 5000,
+        "Steps: 3, Seed: 1, Size: 8x",
+        "Steps: 1, Seed: -1",
+    ],
+)
+def test_hostile_text_is_refused(line: str) -> None:
+    with pytest.raises(RequestError):
+        from_parameters(f"prompt\n{line}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "{}",
+        "null",
+        "x",
+        '{"version": 1}',
+        '{"version": 1, "request": []}',
+        '{"version": 9, "request": {}}',
+        "[" * 5000,
+    ],
+)
+def test_damaged_settings(text: str) -> None:
+    with pytest.raises(FileError):
+        read_settings(png(latent_atelier=text))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"hello", b"\x89PNG\r\n\x1a\n", png(parameters="x")[:60], b"GIF89a" + bytes(40), b"%!PS-Adobe"],
+)
+def test_files_that_are_no_png(data: bytes) -> None:
+    with pytest.raises(FileError):
+        read_settings(data)
+
+
+def test_a_png_without_settings_and_files_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="carries no settings"):
+        read_settings(png())
+    for path in (tmp_path / "none.png", tmp_path):
+        with pytest.raises(FileError):
+            read_settings(path)
+
+
+@given(st.integers(0, len(png(parameters="x")) - 1), st.integers(0, 255))
+@settings(max_examples=80, deadline=None)
+def test_mutated_files_give_settings_or_a_sentence(at: int, byte: int) -> None:
+    data = bytearray(encode_png(PIXELS[:8, :8], TextToImage(prompt="a lake")))
+    data[at % len(data)] = byte
+    try:
+        read_settings(bytes(data))
+    except AtelierError as error:
+        assert str(error)
+
+
+def test_long_texts_take_linear_time() -> None:
+    from_parameters("prompt\n" + "Steps: 1, Seed: 1, " + 'a: "' * 20_000)
+    with pytest.raises(RequestError, match="prompt"):
+        from_parameters("a" * 500_000 + "\nSteps: 1, Seed: 1")

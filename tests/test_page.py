@@ -1,0 +1,358 @@
+"""The page in a real Chromium: pictures form, stop, are found on the disk and open again."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Request as WebRequest
+
+from app.metadata import encode_png, read_settings
+from app.selftest import find_browser
+from app.server import Options, Running, choose_port, start
+from ldm_core.request import TextToImage
+from tests.test_metadata import PIXELS
+from tests.tiny import write_model
+
+ROOT = Path(__file__).resolve().parent.parent
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+WAIT = 60_000  # milliseconds; the machine may be busy
+
+# Notes every different preview that the picture shows.
+WATCH = """() => {
+  window.previews = new Set();
+  setInterval(() => {
+    const picture = document.querySelector('#picture img');
+    if (picture?.src.startsWith('data:image/jpeg')) window.previews.add(picture.src);
+  }, 15);
+}"""
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("outputs")
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, outputs: Path) -> Iterator[Running]:
+    """The page, served from this process with a tiny model."""
+    models = tmp_path_factory.mktemp("models")
+    write_model(models)
+    write_model(models, 1, name="other")
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["GRADIO_TEMP_DIR"] = str(tmp_path_factory.mktemp("cache"))
+    options = Options(models=(str(models),), outputs=str(outputs))
+    served = start(options, choose_port(options.host, None))
+    yield served
+    served.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = find_browser()
+    assert path is not None, "no Chromium: python launch.py test installs one"
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=str(path), args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(running: Running, browser: Browser) -> Iterator[Page]:
+    """A fresh page that is ready; at the end it must have complained about nothing and asked nobody else."""
+    complaints: list[str] = []
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
+    opened = context.new_page()
+
+    def on_console(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            complaints.append(message.text)
+
+    def on_request(request: WebRequest) -> None:
+        if not request.url.startswith((running.address, "data:", "blob:")):
+            complaints.append(f"request to {request.url}")
+
+    opened.on("console", on_console)
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("request", on_request)
+    opened.goto(running.address)
+    expect(opened.locator("#generate")).to_be_visible(timeout=WAIT)
+    opened.wait_for_function("() => document.querySelector('#fold').hasAttribute('aria-pressed')")
+    opened.evaluate(WATCH)
+    yield opened
+    context.close()
+    assert complaints == []
+
+
+def set_number(page: Page, name: str, value: int) -> None:
+    page.get_by_label(name, exact=True).fill(str(value))
+
+
+def open_more(page: Page) -> None:
+    page.locator("#more > button").click()
+    expect(page.get_by_label("number input for Steps")).to_be_visible()
+
+
+def status(page: Page, words: str) -> None:
+    expect(page.locator("#status")).to_contain_text(re.compile(words), timeout=WAIT)
+
+
+def pictures(folder: Path) -> set[Path]:
+    return set(folder.rglob("*.png"))
+
+
+def test_from_a_prompt_to_a_file(page: Page, outputs: Path, tmp_path: Path) -> None:
+    before = pictures(outputs)
+    page.locator("#prompt textarea").fill("a lake at sunset, zeppelin")
+    open_more(page)
+    set_number(page, "number input for Steps", 60)
+    page.locator("#prompt textarea").press("Control+Enter")
+    status(page, r"Step \d+ of 60 · .* left")
+    expect(page.locator("#stop")).to_be_enabled()
+    expect(page.locator("#generate")).to_be_disabled()
+    status(page, r"Finished in")
+    assert page.evaluate("window.previews.size") >= 5
+    (path,) = pictures(outputs) - before
+    assert path.name.endswith("-a-lake-at-sunset-zeppelin.png")
+    settings = read_settings(path)
+    assert (settings.request.prompt, settings.request.steps) == ("a lake at sunset, zeppelin", 60)
+    assert page.locator("#picture img").evaluate("image => image.naturalWidth") == settings.request.width
+    assert str(settings.request.seed) in page.locator("#details").inner_text()
+    with page.expect_download() as download:
+        page.locator("#download").click()
+    download.value.save_as(tmp_path / "saved.png")
+    assert (tmp_path / "saved.png").read_bytes() == path.read_bytes()
+    expect(page.locator("#unknown")).to_contain_text("“zeppelin”")
+    expect(page.locator("#engine")).to_contain_text("cpu")
+
+
+def test_stop_frees_the_engine_at_once(page: Page, outputs: Path) -> None:
+    before = pictures(outputs)
+    open_more(page)
+    set_number(page, "number input for Steps", 250)
+    set_number(page, "Width", 256)
+    set_number(page, "Height", 256)
+    page.locator("#generate").click()
+    status(page, r"Step \d+ of 250")
+    page.wait_for_function("window.previews.size >= 2", timeout=WAIT)
+    page.keyboard.press("Escape")
+    pressed = time.monotonic()
+    status(page, "Stopped")
+    assert time.monotonic() - pressed < 2
+    assert pictures(outputs) == before
+    set_number(page, "number input for Steps", 2)
+    set_number(page, "Width", 64)
+    set_number(page, "Height", 64)
+    expect(page.locator("#generate")).to_be_enabled()
+    page.locator("#generate").click()
+    status(page, "Finished in")
+    assert len(pictures(outputs) - before) == 1
+
+
+def test_generate_pressed_again_starts_no_second_job(page: Page, outputs: Path) -> None:
+    before = pictures(outputs)
+    open_more(page)
+    set_number(page, "number input for Steps", 30)
+    for _ in range(4):
+        page.keyboard.press("Control+Enter")
+    status(page, "Finished in")
+    page.wait_for_timeout(500)
+    assert len(pictures(outputs) - before) == 1
+
+
+def test_a_closed_tab_stops_its_job(running: Running, browser: Browser, outputs: Path) -> None:
+    before = pictures(outputs)
+    sessions = running.studio._sessions
+    context = browser.new_context()
+    tab = context.new_page()
+    tab.goto(running.address)
+    expect(tab.locator("#more > button")).to_be_visible(timeout=WAIT)
+    open_more(tab)
+    set_number(tab, "number input for Steps", 250)
+    set_number(tab, "Width", 512)
+    tab.locator("#generate").click()
+    status(tab, r"Step \d+ of 250")
+    jobs = [session.job for session in sessions.values() if session.job is not None]
+    assert len(jobs) == 1
+    context.close()
+    deadline = time.monotonic() + 10
+    while not (jobs[0] and jobs[0].ended) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert jobs[0]
+    assert jobs[0].ended
+    assert pictures(outputs) == before
+
+
+def test_a_batch_grows_and_its_pictures_can_be_chosen(page: Page, outputs: Path) -> None:
+    page.get_by_label("number input for How many").fill("3")
+    page.locator("#generate").click()
+    status(page, "Finished in")
+    expect(page.locator("#strip button")).to_have_count(3)
+    expect(page.locator("#latest button")).to_have_count(3)
+    seed = int(page.locator("#seed input").input_value())
+    expect(page.locator("#details")).to_contain_text(f"variation {seed + 2}")
+    page.locator("#strip button").first.click()
+    expect(page.locator("#details")).to_contain_text(f"variation {seed}")
+    page.locator("#latest button").nth(1).click()
+    expect(page.locator("#details")).to_contain_text(f"variation {seed + 1}")
+    page.locator("#reuse").click()
+    expect(page.locator("#seed input")).to_have_value(str(seed + 1))
+    expect(page.get_by_label("number input for How many")).to_have_value("1")
+    expect(page.get_by_role("radio", name="Keep")).to_be_checked()
+
+
+def test_the_settings_survive_a_reload(page: Page) -> None:
+    page.locator("#prompt textarea").fill("snow over <b>trees</b>")
+    page.get_by_role("radio", name="Tall").check(force=True)
+    expect(page.get_by_label("Height", exact=True)).to_have_value("96")
+    page.wait_for_timeout(700)
+    page.reload()
+    expect(page.locator("#prompt textarea")).to_have_value("snow over <b>trees</b>", timeout=WAIT)
+    expect(page.get_by_label("Height", exact=True)).to_have_value("96")
+    expect(page.get_by_role("radio", name="Tall")).to_be_checked()
+
+
+def drop(page: Page, data: bytes) -> None:
+    """Drops a file on the middle of the page."""
+    page.evaluate(
+        """(bytes) => {
+          const transfer = new DataTransfer();
+          transfer.items.add(new File([new Uint8Array(bytes)], 'old.png', {type: 'image/png'}));
+          const target = document.querySelector('#picture');
+          for (const type of ['dragover', 'drop'])
+            target.dispatchEvent(new DragEvent(type, {dataTransfer: transfer, bubbles: true, cancelable: true}));
+        }""",
+        list(data),
+    )
+
+
+def test_a_dropped_picture_opens_its_settings(page: Page) -> None:
+    evil = "<img src=x onerror=alert(1)>"
+    request = TextToImage(prompt=evil, seed=99, steps=7, width=128, model="lost", eta=0.5)
+    drop(page, encode_png(PIXELS, request))
+    expect(page.locator("#prompt textarea")).to_have_value(request.prompt)
+    expect(page.locator("#seed input")).to_have_value("99")
+    expect(page.get_by_label("Width", exact=True)).to_have_value("128")
+    status(page, "model 'lost' is not here")
+    open_more(page)
+    expect(page.get_by_label("number input for Steps")).to_have_value("7")
+    drop(page, encode_png(PIXELS, TextToImage())[:-300].replace(b'"steps": 30', b'"steps": -1'))
+    status(page, "cannot be used|damaged|not a PNG")
+    drop(page, b"no picture")
+    status(page, "not a PNG")
+
+
+def test_wrong_numbers_give_a_sentence(page: Page) -> None:
+    set_number(page, "Width", 7)
+    page.locator("#generate").click()
+    status(page, "width is 7; it has to be")
+    set_number(page, "Width", 72)
+    page.locator("#generate").click()
+    status(page, "width is 72; it has to be")
+    expect(page.locator("#generate")).to_be_enabled()
+
+
+def test_how_it_looks(page: Page, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Leaves screenshots to look at, and checks that nothing is cut off or hidden."""
+    folder = Path(os.environ.get("ATELIER_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
+    folder.mkdir(parents=True, exist_ok=True)
+    page.locator("#prompt textarea").fill("a lake at sunset")
+    page.get_by_label("number input for How many").fill("2")
+    page.locator("#generate").click()
+    status(page, "Finished in")
+    for theme in ("light", "dark"):
+        if page.evaluate("document.body.classList.contains('dark')") != (theme == "dark"):
+            page.locator("#theme").click()
+        for width, height in ((1280, 800), (400, 800)):
+            page.set_viewport_size({"width": width, "height": height})
+            page.wait_for_timeout(300)
+            page.screenshot(path=folder / f"{theme}-{width}.png")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            for part in ("#generate", "#stop"):
+                box = page.locator(part).bounding_box()
+                assert box is not None
+                assert box["y"] + box["height"] <= height
+        box = page.locator("#picture").bounding_box()
+        assert box is not None
+        assert box["width"] == 400
+        page.set_viewport_size({"width": 1280, "height": 800})
+    box = page.locator("#picture img").bounding_box()
+    assert box is not None
+    assert min(box["width"], box["height"]) > 500
+    assert page.locator("footer").count() == 0 or not page.locator("footer").is_visible()
+    page.locator("#fold").click()
+    expect(page.locator("#rail")).to_be_hidden()
+
+
+def call_api(running: Running, request: object) -> str:
+    """The last event that the endpoint answers."""
+    body = json.dumps({"data": [request]}).encode()
+    headers = {"Content-Type": "application/json"}
+    address = f"{running.address}/gradio_api/call/generate"
+    with urllib.request.urlopen(urllib.request.Request(address, body, headers), timeout=60) as answer:
+        event = json.load(answer)["event_id"]
+    with urllib.request.urlopen(f"{address}/{event}", timeout=60) as answer:
+        return str(answer.read().decode())
+
+
+def test_programs_get_pictures_too(running: Running) -> None:
+    request = {"task": "text-to-image", "prompt": "snow", "width": 64, "height": 64, "steps": 3, "seed": 5}
+    answer = call_api(running, {**request, "batch_size": 2})
+    (made,) = json.loads(answer.split("data: ", 1)[1])
+    assert [one["seed"] for one in made["requests"]] == [5, 6]
+    with urllib.request.urlopen(made["images"][1]["url"], timeout=20) as picture:
+        assert read_settings(picture.read()).request.seed == 6
+    wrong = call_api(running, {**request, "steps": 0})
+    assert "steps is 0; it has to be a whole number from 1 to 250" in wrong
+    assert "event: error" in wrong
+
+
+BARE = """
+import gradio as gr
+with gr.Blocks() as page: pass
+page.launch(server_port=int({port!r}), quiet=True)
+"""
+
+
+def seconds_until_served(command: list[str], port: int) -> float:
+    """From the start of the process to the first answer; the process must then end as it should."""
+    environment = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False"}
+    began = time.monotonic()
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    try:
+        while True:
+            assert process.poll() is None, "it ended before it served"
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5):
+                    return time.monotonic() - began
+            except OSError:
+                assert time.monotonic() - began < 60
+                time.sleep(0.02)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) in (128 + signal.SIGTERM, -signal.SIGTERM)
+
+
+def test_the_page_answers_soon(running: Running, tmp_path: Path) -> None:
+    """Within 1.5 times of what importing gradio and launching nothing takes; the better of two each."""
+    port = choose_port("127.0.0.1", None)
+    bare = [sys.executable, "-c", BARE.format(port=port)]
+    models = str(running.studio.models.info("landscapes").path.parent)
+    ours = [sys.executable, "-m", "app.cli", "run", "--no-browser", "--port", str(port)]
+    ours += ["--models-dir", models, "--outputs", str(tmp_path)]
+    times = [(seconds_until_served(bare, port), seconds_until_served(ours, port)) for _ in range(2)]
+    print("seconds until served (bare gradio, this page):", times)
+    assert min(mine for _, mine in times) < 1.5 * min(bare for bare, _ in times)
