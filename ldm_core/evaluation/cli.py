@@ -16,7 +16,8 @@ from ldm_core.formats import load_model
 from ldm_core.nn.autoencoder import AutoencoderKL
 from ldm_core.training.scene_trainer import load_scene_network
 
-BUNDLED = Path(__file__).resolve().parents[2] / "assets" / "models"
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
+BUNDLED, JUDGE = ASSETS / "models", ASSETS / "judge" / "model.safetensors"
 
 
 def main(argv: Sequence[str]) -> None:
@@ -29,7 +30,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--size", type=int, default=256, help="in pixels")
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--guidance-scale", type=float, default=2.5)
-    parser.add_argument("--judge", type=Path, default=BUNDLED / "judge" / "model.safetensors")
+    parser.add_argument("--judge", type=Path, default=JUDGE)
     args = parser.parse_args(argv)
 
     path = args.model if args.model.exists() else BUNDLED / args.model.name

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ldm_core import scenes
 from ldm_core.evaluation.metrics import frechet_distance, psnr
-from ldm_core.evaluation.prompts import PHRASES, prompt
 from ldm_core.model import LatentDiffusion
 from ldm_core.nn.autoencoder import AutoencoderKL
+from ldm_core.sample import sample
 from ldm_core.training import data
 from ldm_core.training.scene_network import SceneNetwork
 
@@ -36,18 +37,20 @@ def unseen_scenes(count: int, size: int) -> Pictures:
 @torch.inference_mode()
 def evaluate_first_stage(model: AutoencoderKL, count: int, size: int) -> Report:
     """PSNR of reconstructions through the posterior's mean."""
-    scenes = unseen_scenes(count, size)
+    originals = unseen_scenes(count, size)
     parameter = next(model.parameters())
     outputs = [
-        data.to_pictures(model.decode(model.encode(data.to_tensor(scenes[i : i + BATCH]).to(parameter)).mean))
+        data.to_pictures(
+            model.decode(model.encode(data.to_tensor(originals[i : i + BATCH]).to(parameter)).mean)
+        )
         for i in range(0, count, BATCH)
     ]
     reconstructions = np.concatenate(outputs)
-    values = psnr(scenes, reconstructions)
+    values = psnr(originals, reconstructions)
     shown = min(6, count)
     figures = {"pictures": float(count), "size": float(size), "psnr_db": float(values.mean())}
     figures |= {"psnr_worst_db": float(values.min())}
-    return Report(figures, data.sheet(np.concatenate([scenes[:shown], reconstructions[:shown]]), shown))
+    return Report(figures, data.sheet(np.concatenate([originals[:shown], reconstructions[:shown]]), shown))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +63,12 @@ class Opinion:
 
 @torch.inference_mode()
 def judge_pictures(judge: SceneNetwork, pictures: Pictures) -> Opinion:
-    from ldm_core.scenes import ATTRIBUTES
-
-    seen: dict[str, list[str]] = {name: [] for name in ATTRIBUTES}
+    seen: dict[str, list[str]] = {name: [] for name in scenes.ATTRIBUTES}
     features = []
     for i in range(0, len(pictures), BATCH):
         images = data.to_tensor(pictures[i : i + BATCH])
         for name, logits in judge(images).items():
-            seen[name] += [ATTRIBUTES[name][index] for index in logits.argmax(1).tolist()]
+            seen[name] += [scenes.ATTRIBUTES[name][index] for index in logits.argmax(1).tolist()]
         features.append(judge.features(images).double().numpy())
     return Opinion(seen, np.concatenate(features))
 
@@ -79,19 +80,17 @@ def accuracies(opinion: Opinion, count: int) -> dict[str, float]:
         name: float(
             np.mean([s == getattr(a, name) for s, a in zip(opinion.attributes[name], wanted, strict=True)])
         )
-        for name in PHRASES
+        for name in scenes.PHRASES
     }
     return {**shares, "mean": float(np.mean(list(shares.values())))}
 
 
 def generate(model: LatentDiffusion, count: int, size: int, steps: int, guidance_scale: float) -> Pictures:
     """Pictures for the prompts of the unseen scenes; picture i has seed i."""
-    from ldm_core.sample import sample
-
     batches = []
     for start in range(0, count, BATCH):
         indices = list(range(start, min(start + BATCH, count)))
-        prompts = [prompt(data.attributes("unseen", i)) for i in indices]
+        prompts = [scenes.describe(data.attributes("unseen", i)) for i in indices]
         z = sample(
             model, prompts, height=size, width=size, steps=steps, guidance_scale=guidance_scale, seeds=indices
         )
@@ -107,8 +106,8 @@ def evaluate_text_to_image(
     The judge's own accuracy on the same number of unseen scenes comes first: no model can be shown to be
     better than its judge.
     """
-    scenes = unseen_scenes(count, size)
-    real = judge_pictures(judge, scenes)
+    originals = unseen_scenes(count, size)
+    real = judge_pictures(judge, originals)
     started = time.perf_counter()
     pictures = generate(model, count, size, steps, guidance_scale)
     seconds = time.perf_counter() - started

@@ -2,16 +2,19 @@
 
 from .attributes import ATTRIBUTES, CLASSES, Attributes, Box, Scene, sample_attributes
 from .captions import MAX_WORDS, caption, vocabulary
+from .description import PHRASES, describe
 from .render import render
 
 __all__ = [
     "ATTRIBUTES",
     "CLASSES",
     "MAX_WORDS",
+    "PHRASES",
     "Attributes",
     "Box",
     "Scene",
     "caption",
+    "describe",
     "render",
     "sample_attributes",
     "vocabulary",

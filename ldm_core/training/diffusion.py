@@ -32,6 +32,7 @@ class DiffusionSettings:
 
     caption_dropout: share of captions replaced by the empty one, for guidance.  word_dropout: share of
     words replaced by [UNK], so that the model copes with words that it does not know.
+    full_captions: share of captions that name every attribute in plain words.
     initial: folder of an earlier training to start from.
     """
 
@@ -40,6 +41,7 @@ class DiffusionSettings:
     batch_size: int
     caption_dropout: float = 0.1
     word_dropout: float = 0.03
+    full_captions: float = 0.0
     ema_decay: float = 0.999
     initial: str = ""
     seed: int = 0
@@ -95,16 +97,31 @@ class DiffusionTraining:
         cached = self.latents[rng.choice(len(shares), p=shares / shares.sum())]
         chosen = rng.integers(0, len(cached), self.settings.batch_size)
         z = cached[torch.from_numpy(chosen)]
-        captions = [scenes.caption(self.attributes[i], rng) for i in chosen]
+        captions = [self._caption(int(i), rng) for i in chosen]
         dropped = rng.random(len(captions)) < self.settings.caption_dropout
         tokens = self.tokenizer(["" if drop else text for text, drop in zip(captions, dropped, strict=True)])
         unknown = torch.from_numpy(rng.random(tokens.shape) < self.settings.word_dropout) & (tokens > 3)
         return z.float().to(self.device), tokens.masked_fill(unknown, 1).to(self.device)
 
+    def _caption(self, index: int, rng: np.random.Generator) -> str:
+        if rng.random() < self.settings.full_captions:
+            return scenes.describe(self.attributes[index])
+        return scenes.caption(self.attributes[index], rng)
+
+    def _timesteps(self, count: int, generator: torch.Generator) -> Tensor:
+        """(count,) int64, uniform in the angle arctan(sigma_t / alpha_t), as in a cosine schedule.
+
+        Uniform in t, half of them would be almost pure noise (alpha_bar < 0.12 with the published schedule).
+        """
+        alpha_bar = self.schedule.alphas_cumprod
+        angles = torch.atan2((1 - alpha_bar).sqrt(), alpha_bar.sqrt())
+        drawn = torch.rand(count, generator=generator, dtype=torch.float64) * angles[-1]
+        return torch.searchsorted(angles, drawn)
+
     def update(self, step: int, learning_rate: float) -> dict[str, float]:
         z, tokens = self._batch(step)
         generator = step_generator(self.settings.seed, step)
-        t = torch.randint(self.schedule.num_timesteps, (len(z),), generator=generator).to(self.device)
+        t = self._timesteps(len(z), generator).to(self.device)
         eps = torch.randn(z.shape, generator=generator).to(self.device)
         alpha, sigma = self.schedule.alpha_sigma(t)
         x_t = (alpha * z + sigma * eps).contiguous(memory_format=torch.channels_last)
