@@ -48,6 +48,9 @@ class UNetSpec:
     transformer_depth: int = 1
     num_heads: int | None = None
     num_head_channels: int | None = None
+    # Our extension: the mean of the context is added to the embedding of t, as the later models of the
+    # family do with a pooled prompt, so that every layer is told of the prompt as a whole.
+    pooled_context: bool = False
 
     @property
     def downsampling(self) -> int:

@@ -252,7 +252,8 @@ def _unet(section: Section) -> UNetSpec:
     params.only(
         _UNET_IGNORED
         | {"in_channels", "out_channels", "model_channels", "channel_mult", "num_res_blocks", "context_dim"}
-        | {"attention_resolutions", "transformer_depth", "num_heads", "num_head_channels"},
+        | {"attention_resolutions", "transformer_depth", "num_heads", "num_head_channels"}
+        | {"pooled_context"},
         {
             "use_spatial_transformer": (True,),
             "resblock_updown": (False,),
@@ -275,6 +276,9 @@ def _unet(section: Section) -> UNetSpec:
     )
     if (heads is None) == (head_channels is None):
         raise ConfigError(f"{params.place} needs exactly one of num_heads and num_head_channels.")
+    pooled = params.values.get("pooled_context", False)
+    if not isinstance(pooled, bool):
+        raise params.wrong("pooled_context", "true or false")
     spec = UNetSpec(
         in_channels=params.whole("in_channels", 1, 1024),
         out_channels=params.whole("out_channels", 1, 1024),
@@ -286,6 +290,7 @@ def _unet(section: Section) -> UNetSpec:
         transformer_depth=params.whole("transformer_depth", 1, 32, 1),
         num_heads=heads,
         num_head_channels=head_channels,
+        pooled_context=pooled,
     )
     if not spec.channel_mult:
         raise params.wrong("channel_mult", "a list of at least one whole number")

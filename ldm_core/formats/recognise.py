@@ -36,6 +36,7 @@ class UNetFacts:
     attention_resolutions: tuple[int, ...]
     context_dim: int
     transformer_depth: int
+    pooled_context: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,7 @@ def _model(weights: Weights) -> ModelSpec:
             attention_resolutions=facts.attention_resolutions,
             context_dim=facts.context_dim,
             transformer_depth=facts.transformer_depth,
+            pooled_context=facts.pooled_context,
             num_heads=known.num_heads,
         ),
         text=text,
@@ -193,6 +195,7 @@ def unet(weights: Weights) -> UNetFacts:
         attention_resolutions=tuple(dict.fromkeys(attention)),
         context_dim=context_dim,
         transformer_depth=depth,
+        pooled_context=f"{_UNET}context_embed.0.weight" in weights,
     )
 
 

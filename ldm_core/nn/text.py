@@ -72,7 +72,7 @@ class Transformer(nn.Module):
         self.pos_emb = PositionalEmbedding(spec.dim, spec.max_length)
         self.attn_layers = Layers(spec.dim, spec.depth)
         self.norm = nn.LayerNorm(spec.dim)
-        nn.init.normal_(self.token_emb.weight, std=0.02)
+        nn.init.normal_(self.token_emb.weight, std=0.5)  # words before positions
         nn.init.normal_(self.pos_emb.emb.weight, std=0.02)
 
     def forward(self, tokens: Tensor) -> Tensor:

@@ -95,6 +95,10 @@ class UNet(nn.Module):
         self.time_embed = nn.Sequential(
             nn.Linear(spec.model_channels, emb_dim), nn.SiLU(), nn.Linear(emb_dim, emb_dim)
         )
+        if spec.pooled_context:
+            self.context_embed = nn.Sequential(
+                nn.Linear(spec.context_dim, emb_dim), nn.SiLU(), nn.Linear(emb_dim, emb_dim)
+            )
 
         def layers(in_channels: int, channels: int, factor: int) -> list[nn.Module]:
             row: list[nn.Module] = [ResBlock(in_channels, channels, emb_dim)]
@@ -144,6 +148,8 @@ class UNet(nn.Module):
     def forward(self, x: Tensor, t: Tensor, context: Tensor) -> Tensor:
         """x (b, c, h, w), t (b,) 0 .. T - 1, context (b, n, context_dim) -> (b, out_channels, h, w)."""
         emb = self.time_embed(timestep_embedding(t, self.model_channels).to(x.dtype))
+        if hasattr(self, "context_embed"):
+            emb = emb + self.context_embed(context.mean(dim=1))
         h, skips = x, []
         for block in self.input_blocks:
             h = block(h, emb, context)

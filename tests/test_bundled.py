@@ -1,0 +1,120 @@
+"""The models that the program ships: they load, keep what they promise, and follow their prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from ldm_core import scenes
+from ldm_core.engine import Engine
+from ldm_core.evaluation.cli import JUDGE
+from ldm_core.evaluation.evaluate import accuracies, evaluate_first_stage, judge_pictures, unseen_scenes
+from ldm_core.formats import load_model
+from ldm_core.models import BUNDLED, ModelLibrary
+from ldm_core.nn.autoencoder import AutoencoderKL
+from ldm_core.preview import PreviewMap
+from ldm_core.request import TextToImage
+from ldm_core.training import data
+from ldm_core.training.scene_trainer import load_scene_network
+
+FIRST_STAGE = BUNDLED / "first-stage-kl-f8"
+PROMPTS = {
+    ("time", "sunset"): "sunset over a lake, pine trees",
+    ("time", "night"): "a moonlit night over the sea",
+    ("time", "day"): "snowy mountains at noon in winter",
+    ("season", "autumn"): "oak trees at noon, in autumn",
+}
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    with Engine(ModelLibrary()) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def pictures(engine: Engine) -> dict[tuple[str, str], NDArray[np.uint8]]:
+    jobs = {
+        wanted: engine.submit(TextToImage(prompt=prompt, steps=20, seed=1, batch_size=2))
+        for wanted, prompt in PROMPTS.items()
+    }
+    return {wanted: np.stack(job.pictures()) for wanted, job in jobs.items()}
+
+
+def test_all_models_together_are_small_and_have_cards() -> None:
+    weights = list(BUNDLED.glob("*/model.safetensors"))
+    assert sum(path.stat().st_size for path in weights) < 60e6
+    for path in weights:
+        card = (path.parent / "README.md").read_text("utf-8")
+        assert all(word in card for word in ("Data", "Training", "Measured", "Limits", "Licence"))
+
+
+def test_the_first_stage_keeps_unseen_scenes() -> None:
+    model = load_model(FIRST_STAGE)
+    assert isinstance(model, AutoencoderKL)
+    assert evaluate_first_stage(model, 8, 256).figures["psnr_db"] > 28.5  # 30 on average over many more
+
+
+def test_the_first_stage_inside_the_model_is_the_one_shipped_alone() -> None:
+    whole, alone = load_model(BUNDLED / "landscapes"), load_model(FIRST_STAGE)
+    assert isinstance(alone, AutoencoderKL)
+    inside = whole.first_stage_model.state_dict()  # type: ignore[union-attr]
+    assert all(torch.equal(tensor, inside[name]) for name, tensor in alone.state_dict().items())
+
+
+def test_pictures_show_what_their_prompts_name(
+    pictures: dict[tuple[str, str], NDArray[np.uint8]],
+) -> None:
+    judge = load_scene_network(JUDGE)
+    right = [
+        seen == value
+        for (name, value), made in pictures.items()
+        for seen in judge_pictures(judge, made).attributes[name]
+    ]
+    assert np.mean(right) >= 0.75
+
+
+def test_prompts_and_seeds_make_different_pictures(
+    pictures: dict[tuple[str, str], NDArray[np.uint8]],
+) -> None:
+    means = [made[0].astype(float).mean(axis=(0, 1)) for made in pictures.values()]
+    for i, a in enumerate(means):
+        for b in means[i + 1 :]:
+            assert np.abs(a - b).max() > 8  # of 255, in the average colour already
+    for made in pictures.values():
+        assert np.abs(made[0].astype(float) - made[1]).mean() > 8
+
+
+def test_pictures_are_not_flat(pictures: dict[tuple[str, str], NDArray[np.uint8]]) -> None:
+    assert all(made.std(axis=(1, 2)).max() > 15 for made in pictures.values())
+
+
+def test_the_judge_knows_unseen_scenes() -> None:
+    judge = load_scene_network(JUDGE)
+    assert accuracies(judge_pictures(judge, unseen_scenes(48, 256)), 48)["mean"] > 0.95
+
+
+def test_previews_look_like_the_picture(engine: Engine) -> None:
+    model = engine.library.load("landscapes", device="cpu", dtype=torch.float32)
+    preview = PreviewMap.fit(model.decode, model.spec.first_stage.embed_dim)
+    correlations = []
+    for i in range(4):
+        scene = data.render("unseen", i, 256).image
+        small = preview(model.encode(data.to_tensor(scene[None]))[0]).astype(float)
+        wanted = scene.reshape(32, 8, 32, 8, 3).mean(axis=(1, 3))
+        correlations.append(np.corrcoef(small.ravel(), wanted.ravel())[0, 1])
+    assert min(correlations) > 0.8
+
+
+def test_the_model_knows_every_word_of_the_captions() -> None:
+    tokenizer = load_model(BUNDLED / "landscapes").tokenizer  # type: ignore[union-attr]
+    assert tokenizer is not None
+    rng = np.random.default_rng(5)
+    for _ in range(50):
+        text = scenes.caption(scenes.sample_attributes(rng), rng)
+        assert tokenizer.unknown_words(text) == ()
+    assert tokenizer.unknown_words("a dragon over a lake") == ("dragon",)
