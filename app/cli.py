@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -11,6 +12,9 @@ from app.server import Options
 
 def main(arguments: Sequence[str]) -> int:
     """Runs one command and returns the exit status.  Without a command, `run`."""
+    # Read when torch is loaded.  By default a thread that waits for the others keeps its core busy, and beside
+    # another program on two cores that made a step of a small network take 100 times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = list(arguments)
     if arguments and arguments[0] in FORWARDED:
         return FORWARDED[arguments[0]](arguments[1:])

@@ -164,6 +164,16 @@ class Studio:
         device = self._engine.device
         return f"{device.title} · {device.name} · {device.dtype_name}"
 
+    def engine(self) -> Engine:
+        """The engine, once it is up.
+
+        Raises:
+            AtelierError: it could not start, or is not up yet.
+        """
+        if self._engine is None:
+            raise self._problem or EngineError("The engine is not up yet; try again in a moment.")
+        return self._engine
+
     def close(self) -> None:
         """Stops all jobs."""
         for name in list(self._sessions):
@@ -223,9 +233,7 @@ class Studio:
             if session.stop.is_set():
                 yield Ended("Stopped")
                 return
-        if self._engine is None:
-            raise self._problem or EngineError("The engine is closed.")
-        job = self._engine.submit(request, owner=name)
+        job = self.engine().submit(request, owner=name)
         with self._lock:
             session.job = job
         if session.stop.is_set():

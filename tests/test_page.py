@@ -233,7 +233,8 @@ def drop(page: Page, data: bytes) -> None:
           transfer.items.add(new File([new Uint8Array(bytes)], 'old.png', {type: 'image/png'}));
           const target = document.querySelector('#picture');
           for (const type of ['dragover', 'drop'])
-            target.dispatchEvent(new DragEvent(type, {dataTransfer: transfer, bubbles: true, cancelable: true}));
+            target.dispatchEvent(
+              new DragEvent(type, {dataTransfer: transfer, bubbles: true, cancelable: true}));
         }""",
         list(data),
     )
