@@ -12,7 +12,7 @@ from app.server import Options
 
 def main(arguments: Sequence[str]) -> int:
     """Runs one command and returns the exit status.  Without a command, `run`."""
-    # Read when torch is loaded.  By default a thread that waits for the others keeps its core busy, and beside
+    # Read when torch is loaded.  By default a thread that waits for the others keeps its core busy; beside
     # another program on two cores that made a step of a small network take 100 times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = list(arguments)

@@ -1,0 +1,112 @@
+"""Between pages and engine: honest waiting, stopping, and pictures that outlive a full disk."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.library import Library
+from app.studio import Ended, Finished, Frame, Live, Studio, Waiting
+from ldm_core.errors import EngineError, ModelNotFound
+from ldm_core.models import ModelLibrary
+from ldm_core.request import TextToImage
+from tests.tiny import write_broken_model, write_model
+
+SMALL = TextToImage(prompt="a lake", width=64, height=64, steps=3, seed=1)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> ModelLibrary:
+    folder = tmp_path_factory.mktemp("models")
+    write_model(folder)
+    write_broken_model(folder)
+    return ModelLibrary([folder])
+
+
+@pytest.fixture(scope="module")
+def studio(models: ModelLibrary, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    started = Studio(models, Library(tmp_path_factory.mktemp("outputs")))
+    started.warm_up()
+    assert started.problem == ""
+    yield started
+    started.close()
+
+
+def finished(frames: list[Frame]) -> list[Finished]:
+    return [frame for frame in frames if isinstance(frame, Finished)]
+
+
+def test_a_job_from_start_to_end(studio: Studio) -> None:
+    frames = list(
+        studio.paint("one", TextToImage(prompt="a lake", width=64, height=64, steps=3, batch_size=2))
+    )
+    assert [frame.request.seed for frame in finished(frames)] == [0, 1]
+    assert all(frame.path is not None and frame.path.is_file() for frame in finished(frames))
+    live = [frame for frame in frames if isinstance(frame, Live)]
+    assert [frame.done for frame in live] == sorted(frame.done for frame in live)
+    assert "left" in live[0].text
+    assert isinstance(frames[-1], Ended)
+    assert not frames[-1].failed
+    assert not studio.session("one").running
+
+
+def test_before_the_engine_is_up_it_says_so(models: ModelLibrary) -> None:
+    asleep = Studio(models, None)
+    frames = asleep.paint("one", SMALL)
+    assert next(frames) == Waiting("Loading the model…")
+    threading.Timer(0.2, asleep.stop, ["one"]).start()
+    assert list(frames) == [Ended("Stopped")]
+
+
+def test_one_job_a_session(studio: Studio) -> None:
+    first = studio.paint("two", SMALL)
+    next(first)
+    assert list(studio.paint("two", SMALL)) == []
+    first.close()  # type: ignore[attr-defined]
+    assert finished(list(studio.paint("two", SMALL)))
+
+
+def test_sessions_see_their_own_pictures_only(studio: Studio) -> None:
+    list(studio.paint("mine", SMALL))
+    assert len(studio.session("mine").pictures) == 1
+    assert not studio.session("yours").pictures
+    studio.leave("mine")
+    assert not studio.session("mine").pictures
+
+
+def test_a_picture_that_cannot_be_saved_is_still_shown(models: ModelLibrary, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    blocked = Studio(models, Library(tmp_path / "file"))
+    blocked.warm_up()
+    (picture,) = finished(list(blocked.paint("one", SMALL)))
+    blocked.close()
+    assert picture.path is None
+    assert "could not be saved" in picture.problem
+    assert picture.png.startswith(b"\x89PNG")
+
+
+def test_what_goes_wrong_is_a_sentence(studio: Studio) -> None:
+    broken = TextToImage(model="broken", width=64, height=64, steps=2)
+    for request in (broken, TextToImage(model="none"), TextToImage(width=72)):
+        *_, last = studio.paint("three", request)
+        assert isinstance(last, Ended)
+        assert last.failed
+        assert last.text.endswith(".")
+    with pytest.raises(EngineError):
+        studio.make(broken)
+
+
+def test_without_any_model(tmp_path: Path) -> None:
+    empty = Studio(ModelLibrary([tmp_path]), None)
+    empty.warm_up()
+    with pytest.raises((ModelNotFound, EngineError), match="no model"):
+        empty.make(SMALL)
+    empty.close()
+
+
+def test_words_that_the_model_never_learnt(studio: Studio) -> None:
+    assert studio.unknown_words("landscapes", "a zeppelin over the lake") == ("zeppelin",)
+    assert studio.unknown_words("none", "a zeppelin") == ()
