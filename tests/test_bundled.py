@@ -59,7 +59,7 @@ def test_the_first_stage_keeps_unseen_scenes() -> None:
     assert evaluate_first_stage(model, 8, 256).figures["psnr_db"] > 28.5  # 30 on average over many more
 
 
-def test_the_first_stage_inside_the_model_is_the_one_shipped_alone() -> None:
+def test_the_model_shares_the_first_stage() -> None:
     whole, alone = load_model(BUNDLED / "landscapes"), load_model(FIRST_STAGE)
     assert isinstance(alone, AutoencoderKL)
     inside = whole.first_stage_model.state_dict()  # type: ignore[union-attr]

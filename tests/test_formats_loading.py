@@ -198,3 +198,32 @@ def test_other_folders(tmp_path: Path) -> None:
 def test_half_precision_where_asked(tmp_path: Path) -> None:
     model = load_model(tiny.write_model(tmp_path), dtype=torch.bfloat16)
     assert isinstance(model, LatentDiffusion) and model.dtype == torch.bfloat16
+
+
+def test_models_share_a_first_stage_that_lies_beside_them(tmp_path: Path) -> None:
+    """The folder is looked up by name among the neighbours; a path instead of a name finds nothing."""
+    whole = tiny.write_model(tmp_path)
+    weights = load_file(whole / "model.safetensors")
+    alone = {name: t for name, t in weights.items() if name.startswith("first_stage_model.")}
+    rest = {name: t for name, t in weights.items() if name not in alone}
+    stage = tmp_path / "stage"
+    stage.mkdir()
+    save_file(
+        {n.removeprefix("first_stage_model."): t for n, t in alone.items()}, stage / "model.safetensors"
+    )
+    expected = load_model(whole)
+    save_file(rest, whole / "model.safetensors")
+    config = yaml.safe_load((whole / "config.yaml").read_text("utf-8"))
+
+    def load_with(name: str) -> LatentDiffusion:
+        config.setdefault("atelier", {})["first_stage"] = name
+        (whole / "config.yaml").write_text(yaml.safe_dump(config), "utf-8")
+        model = load_model(whole)
+        assert isinstance(model, LatentDiffusion)
+        return model
+
+    shared = load_with("stage").state_dict()
+    assert all(torch.equal(t, shared[n]) for n, t in expected.state_dict().items())
+    for name in ("other", "../" + tmp_path.name + "/stage", str(stage)):
+        with pytest.raises(ModelFileError, match="has to lie beside"):
+            load_with(name)

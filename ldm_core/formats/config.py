@@ -43,6 +43,7 @@ class Defaults:
     """What the `atelier:` section suggests to a page, each with a value for where it does not say.
 
     width, height: pixels.
+    first_stage: folder beside the model's own that holds its first stage, where several models share one.
     """
 
     title: str = ""
@@ -53,6 +54,7 @@ class Defaults:
     steps: int = 30
     guidance_scale: float = 2.5
     spacing: Spacing = "trailing"
+    first_stage: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,7 @@ def _defaults(section: Section) -> Defaults:
         steps=section.whole("steps", 1, 250, usual.steps),
         guidance_scale=section.number("guidance_scale", 0.0, 30.0, usual.guidance_scale),
         spacing=cast(Spacing, section.choice("spacing", ("uniform", "trailing"), usual.spacing)),
+        first_stage=section.text("first_stage", 200),
     )
 
 

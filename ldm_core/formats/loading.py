@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from ldm_core.conditioners import Tokenizer
 from ldm_core.errors import ConfigError, ModelFileError
@@ -23,12 +24,14 @@ def load(
     file = _weights_file(path)
     found = config or _beside(file)
     # Read before the weights: a wrong description is told in a moment, the weights take seconds.
-    described = None if found is None else read_config(found).spec
+    described = None if found is None else read_config(found)
     weights = read_state_dict(file)
     if described is None:
         spec = recognise(weights)
     else:
-        spec = described
+        spec = described.spec
+        if described.defaults is not None and described.defaults.first_stage:
+            weights |= _shared_first_stage(file, described.defaults.first_stage)
         require_agreement(spec, weights)
     dtype = dtype or torch.float32
     if isinstance(spec, AutoencoderSpec):
@@ -36,6 +39,19 @@ def load(
     vocabulary = file.with_name("vocab.txt")
     tokenizer = Tokenizer(vocabulary, spec.text.max_length) if vocabulary.is_file() else None
     return LatentDiffusion.from_state_dict(spec, weights, tokenizer, device=device, dtype=dtype)
+
+
+def _shared_first_stage(file: Path, name: str) -> dict[str, Tensor]:
+    """The tensors of a first stage in the folder `name` beside the model's own, named as in a whole model."""
+    # The name comes from the file: it is looked up among the folders that are there, never joined to a path.
+    folders = {folder.name: folder for folder in file.resolve().parent.parent.iterdir() if folder.is_dir()}
+    if name not in folders:
+        raise ModelFileError(
+            f"{file.parent.name} shares its first stage with others: the folder {name[:60]!r} has to lie "
+            "beside its own."
+        )
+    weights = read_state_dict(_weights_file(folders[name]))
+    return {f"first_stage_model.{key}": tensor for key, tensor in weights.items()}
 
 
 def _weights_file(path: Path) -> Path:

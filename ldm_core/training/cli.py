@@ -66,14 +66,15 @@ def make_task(
             raise ConfigError(f"{path.name} describes a whole model, but kind is first-stage.")
         return FirstStageTraining(spec, settings, exported, cache, device)
     if kind == "diffusion":
-        whole = read_config(path).spec
+        described = read_config(path)
+        whole, shares = described.spec, bool(described.defaults and described.defaults.first_stage)
         options = settings_from(DiffusionSettings, section, "training")
         first_stage = formats.load_model(Path(options.first_stage), device=str(device))
         if not isinstance(whole, ModelSpec) or not isinstance(first_stage, AutoencoderKL):
             raise ConfigError(
                 f"{path.name}: a diffusion training needs a whole model and a first stage's file."
             )
-        return DiffusionTraining(whole, options, exported, first_stage, cache, out, device)
+        return DiffusionTraining(whole, options, exported, first_stage, shares, cache, out, device)
     raise ConfigError(f"{path.name}: kind is {kind!r}; it has to be scene-network, first-stage or diffusion.")
 
 

@@ -56,6 +56,7 @@ class DiffusionTraining:
         settings: DiffusionSettings,
         config: Mapping[str, object],
         first_stage: AutoencoderKL,
+        shares_first_stage: bool,
         cache: Path,
         out: Path,
         device: torch.device,
@@ -67,6 +68,7 @@ class DiffusionTraining:
         text = dataclasses.replace(spec.text, vocab_size=self.tokenizer.vocab_size)
         self.spec = dataclasses.replace(spec, text=text)
         self.config = _with_vocab_size(config, text.vocab_size)
+        self.shares_first_stage = shares_first_stage
         self.first_stage = first_stage
         self.latents = [
             latents(
@@ -173,7 +175,11 @@ class DiffusionTraining:
         self.optimizer.load_state_dict(state["optimizer"])  # type: ignore[arg-type]
 
     def export(self, folder: Path) -> None:
-        write_model(folder, self._weights(), self.config)
+        """Leaves out the first stage where the description names the folder that holds it."""
+        weights = self._weights()
+        if self.shares_first_stage:
+            weights = {name: t for name, t in weights.items() if not name.startswith("first_stage_model.")}
+        write_model(folder, weights, self.config)
 
 
 @torch.inference_mode()
