@@ -34,6 +34,7 @@ PREVIEWS_PER_SECOND = 10
 PREVIEW_SIDE = 384  # pixels of the longer side of a preview
 THUMB_SIDE = 176
 KEPT_PICTURES = 48  # of a session
+START_SECONDS = 60.0  # longer than the engine takes to start
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,8 +311,8 @@ class Studio:
     # Facts about models ------------------------------------------------------------------------------
 
     def unknown_words(self, model: str, prompt: str) -> tuple[str, ...]:
-        """Words of the prompt that the model never learnt; none while the engine is not up."""
-        if not self.is_ready or self._engine is None or not prompt.strip():
+        """Words of the prompt that the model never learnt; waits for the engine where it is starting."""
+        if not prompt.strip() or not self._ready.wait(START_SECONDS) or self._engine is None:
             return ()
         from ldm_core.conditioners import Tokenizer
 

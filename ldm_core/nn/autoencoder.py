@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ldm_core.nn.attention import attend
+from ldm_core.nn.upsample import Upsample
 from ldm_core.spec import AutoencoderSpec
 
 
@@ -62,15 +63,6 @@ class Downsample(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         # The published weights were trained with padding on the right and the bottom alone.
         return self.conv(F.pad(x, (0, 1, 0, 1)))
-
-
-class Upsample(nn.Module):
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
 
 
 class Level(nn.Module):
