@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -33,7 +34,9 @@ class DiffusionSettings:
     caption_dropout: share of captions replaced by the empty one, for guidance.  word_dropout: share of
     words replaced by [UNK], so that the model copes with words that it does not know.
     full_captions: share of captions that name every attribute in plain words.
-    initial: folder of an earlier training to start from.
+    initial: folder of an exported model of the same architecture to start from.
+    compile: compile the UNet with torch's inductor, which needs a C++ compiler: minutes at the start, then
+    about an eighth quicker on a CPU.
     """
 
     data: tuple[tuple[int, int, float], ...]
@@ -44,6 +47,7 @@ class DiffusionSettings:
     full_captions: float = 0.0
     ema_decay: float = 0.999
     initial: str = ""
+    compile: bool = False
     seed: int = 0
 
 
@@ -84,13 +88,21 @@ class DiffusionTraining:
         self.model = nn.ModuleDict({"unet": full.model.diffusion_model, "text": full.cond_stage_model})
         self.schedule = full.schedule
         if settings.initial:
-            checkpoint = torch.load(Path(settings.initial) / "checkpoint.pt", weights_only=True)
-            self.model.load_state_dict(checkpoint["task"]["average"])
+            self._start_from(Path(settings.initial) / "model.safetensors")
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.unet = torch.compile(self.model["unet"]) if settings.compile else self.model["unet"]
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), betas=(0.9, 0.99), weight_decay=0.01, fused=True
         )
+
+    def _start_from(self, exported: Path) -> None:
+        """Takes over the networks of an exported model; its first stage, where it holds one, is left out."""
+        prefixes = {"unet": "model.diffusion_model.", "text": "cond_stage_model."}
+        weights = load_file(exported)
+        for name, prefix in prefixes.items():
+            part = {key.removeprefix(prefix): t.float() for key, t in weights.items() if key.startswith(prefix)}
+            self.model[name].load_state_dict(part)
 
     def _batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Latents (b, c, h, w) and token ids (b, n)."""
@@ -129,7 +141,7 @@ class DiffusionTraining:
         x_t = (alpha * z + sigma * eps).contiguous(memory_format=torch.channels_last)
         target = eps if self.spec.parameterization == "eps" else alpha * eps - sigma * z
         with precision(self.device):
-            prediction = self.model["unet"](x_t, t, self.model["text"](tokens))
+            prediction = self.unet(x_t, t, self.model["text"](tokens))
         loss = F.mse_loss(prediction.float(), target)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
