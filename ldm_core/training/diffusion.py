@@ -101,7 +101,9 @@ class DiffusionTraining:
         prefixes = {"unet": "model.diffusion_model.", "text": "cond_stage_model."}
         weights = load_file(exported)
         for name, prefix in prefixes.items():
-            part = {key.removeprefix(prefix): t.float() for key, t in weights.items() if key.startswith(prefix)}
+            part = {
+                key.removeprefix(prefix): t.float() for key, t in weights.items() if key.startswith(prefix)
+            }
             self.model[name].load_state_dict(part)
 
     def _batch(self, step: int) -> tuple[Tensor, Tensor]:
