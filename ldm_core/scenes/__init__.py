@@ -1,12 +1,13 @@
 """Procedural painterly landscapes: attributes, pictures with label maps and boxes, and captions."""
 
-from .attributes import ATTRIBUTES, CLASSES, Attributes, Box, Scene, sample_attributes
+from .attributes import ATTRIBUTES, BOX_CLASSES, CLASSES, Attributes, Box, Scene, sample_attributes
 from .captions import MAX_WORDS, caption, vocabulary
 from .description import PHRASES, describe
 from .render import render
 
 __all__ = [
     "ATTRIBUTES",
+    "BOX_CLASSES",
     "CLASSES",
     "MAX_WORDS",
     "PHRASES",

@@ -25,6 +25,9 @@ CLASSES: tuple[str, ...] = (
 )
 """Names of the label map's classes; the index is the class id."""
 
+BOX_CLASSES: tuple[str, ...] = ("sun", "moon", "tree", "house", "boat")
+"""Names of the objects that have boxes."""
+
 CLASS_ID: dict[str, int] = {name: index for index, name in enumerate(CLASSES)}
 
 ATTRIBUTES: dict[str, tuple[str, ...]] = {

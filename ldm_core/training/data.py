@@ -1,36 +1,18 @@
-"""Training data: rendered scenes, cached as one memory-mapped array a set."""
+"""Scenes by number, and pictures as arrays and tensors."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from ldm_core import scenes
 
 # A split is the first entry of every seed, so no picture of one split stands in another.
 SPLITS = {"train": 0, "unseen": 1, "judge": 2}
-
-
-@dataclass(frozen=True, slots=True)
-class SceneSet:
-    """`count` square scenes of `size` pixels.  Scene i is the same at every size."""
-
-    split: str
-    size: int
-    count: int
-
-    @property
-    def name(self) -> str:
-        return f"{self.split}-{self.size}-{self.count}"
 
 
 def scene_rng(split: str, index: int) -> np.random.Generator:
@@ -45,42 +27,6 @@ def attributes(split: str, index: int) -> scenes.Attributes:
 def render(split: str, index: int, size: int) -> scenes.Scene:
     rng = scene_rng(split, index)
     return scenes.render(scenes.sample_attributes(rng), int(rng.integers(2**31)), size, size)
-
-
-def _render_picture(job: tuple[str, int, int]) -> NDArray[np.uint8]:
-    return render(*job).image
-
-
-def _use_one_thread() -> None:
-    import cv2
-
-    cv2.setNumThreads(1)
-
-
-def pictures(wanted: SceneSet, cache: Path, processes: int | None = None) -> NDArray[np.uint8]:
-    """(count, size, size, 3) uint8, memory-mapped; rendered on first use.
-
-    The array appears under its name only when it is complete.
-    """
-    path = cache / f"{wanted.name}.npy"
-    if not path.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(f".{os.getpid()}.part")
-        array = np.lib.format.open_memmap(
-            unfinished, mode="w+", dtype=np.uint8, shape=(wanted.count, wanted.size, wanted.size, 3)
-        )
-        jobs = [(wanted.split, index, wanted.size) for index in range(wanted.count)]
-        # Spawned, because forking a process in which torch has started its threads can hang.
-        context = multiprocessing.get_context("spawn")
-        with context.Pool(processes or os.cpu_count() or 1, _use_one_thread) as pool:
-            rendered = pool.imap(_render_picture, jobs, chunksize=32)
-            for index, picture in enumerate(tqdm(rendered, f"render {wanted.name}", wanted.count)):
-                array[index] = picture
-        array.flush()
-        del array
-        unfinished.rename(path)
-    loaded: NDArray[np.uint8] = np.load(path, mmap_mode="r")
-    return loaded
 
 
 def to_tensor(batch: NDArray[np.uint8]) -> Tensor:

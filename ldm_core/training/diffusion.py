@@ -25,6 +25,7 @@ from ldm_core.spec import ModelSpec
 from ldm_core.training import data
 from ldm_core.training.export import write_model, write_vocabulary
 from ldm_core.training.loop import precision, step_generator, update_average
+from ldm_core.training.sources import SceneSource, Source, cached
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +75,10 @@ class DiffusionTraining:
         self.config = _with_vocab_size(config, text.vocab_size)
         self.shares_first_stage = shares_first_stage
         self.first_stage = first_stage
+        self.sources = [SceneSource("train", size, count) for size, count, _ in settings.data]
         self.latents = [
-            latents(
-                first_stage, data.SceneSet("train", size, count), cache, Path(settings.first_stage), device
-            )
-            for size, count, _ in settings.data
+            latents(first_stage, source, cache, Path(settings.first_stage), device) for source in self.sources
         ]
-        longest = max(count for _, count, _ in settings.data)
-        self.attributes = [data.attributes("train", i) for i in range(longest)]
 
         torch.manual_seed(settings.seed)
         full = LatentDiffusion(self.spec, self.tokenizer)
@@ -110,19 +107,16 @@ class DiffusionTraining:
         """Latents (b, c, h, w) and token ids (b, n)."""
         rng = np.random.default_rng([self.settings.seed, step])
         shares = np.array([share for *_, share in self.settings.data])
-        cached = self.latents[rng.choice(len(shares), p=shares / shares.sum())]
-        chosen = rng.integers(0, len(cached), self.settings.batch_size)
-        z = cached[torch.from_numpy(chosen)]
-        captions = [self._caption(int(i), rng) for i in chosen]
+        number = rng.choice(len(shares), p=shares / shares.sum())
+        source, encoded = self.sources[number], self.latents[number]
+        chosen = rng.integers(0, len(source), self.settings.batch_size)
+        z = encoded[torch.from_numpy(chosen)]
+        full = rng.random(len(chosen)) < self.settings.full_captions
+        captions = [source.caption(int(i), rng, bool(all_)) for i, all_ in zip(chosen, full, strict=True)]
         dropped = rng.random(len(captions)) < self.settings.caption_dropout
         tokens = self.tokenizer(["" if drop else text for text, drop in zip(captions, dropped, strict=True)])
         unknown = torch.from_numpy(rng.random(tokens.shape) < self.settings.word_dropout) & (tokens > 3)
         return z.float().to(self.device), tokens.masked_fill(unknown, 1).to(self.device)
-
-    def _caption(self, index: int, rng: np.random.Generator) -> str:
-        if rng.random() < self.settings.full_captions:
-            return scenes.describe(self.attributes[index])
-        return scenes.caption(self.attributes[index], rng)
 
     def _timesteps(self, count: int, generator: torch.Generator) -> Tensor:
         """(count,) int64, uniform in the angle arctan(sigma_t / alpha_t), as in a cosine schedule.
@@ -198,15 +192,15 @@ class DiffusionTraining:
 
 @torch.inference_mode()
 def latents(
-    first_stage: AutoencoderKL, wanted: data.SceneSet, cache: Path, weights: Path, device: torch.device
+    first_stage: AutoencoderKL, source: Source, cache: Path, weights: Path, device: torch.device
 ) -> Tensor:
     """(count, c, h, w) float16; encoded on first use."""
     # A first stage trained further is another latent space: its file's time stamp is part of the name.
-    path = cache / f"latents-{wanted.name}-{weights.stat().st_mtime_ns:x}.npy"
+    path = cache / f"latents-{source.name}-{weights.stat().st_mtime_ns:x}.npy"
     if not path.exists():
-        pictures = data.pictures(wanted, cache)
+        pictures = cached(source, cache).images
         encoded = []
-        for i in tqdm(range(0, len(pictures), 32), f"encode {wanted.name}"):
+        for i in tqdm(range(0, len(pictures), 32), f"encode {source.name}"):
             images = data.to_tensor(pictures[i : i + 32]).to(device)
             with precision(device):
                 encoded.append(first_stage.encode(images).mean.half().cpu())

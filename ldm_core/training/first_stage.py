@@ -26,6 +26,7 @@ from ldm_core.training.losses import (
     gradient_loss,
 )
 from ldm_core.training.scene_trainer import load_scene_network
+from ldm_core.training.sources import SceneSource, cached
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +66,7 @@ class FirstStageTraining:
         device: torch.device,
     ) -> None:
         self.settings, self.config, self.device = settings, config, device
-        self.sets = [
-            data.pictures(data.SceneSet("train", size, count), cache) for size, count in settings.data
-        ]
+        self.sets = [cached(SceneSource("train", size, count), cache).images for size, count in settings.data]
         torch.manual_seed(settings.seed)
         self.model = AutoencoderKL(spec)
         for module in self.model.modules():

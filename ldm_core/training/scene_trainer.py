@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from ldm_core.training import data
 from ldm_core.training.loop import precision, step_generator
 from ldm_core.training.scene_network import INPUT_SIZE, SceneNetwork, targets
+from ldm_core.training.sources import SceneSource, cached
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class SceneNetworkTraining:
 
     def __init__(self, settings: SceneNetworkSettings, cache: Path, device: torch.device) -> None:
         self.settings, self.device = settings, device
-        self.pictures = data.pictures(data.SceneSet(settings.split, INPUT_SIZE, settings.count), cache)
+        self.pictures = cached(SceneSource(settings.split, INPUT_SIZE, settings.count), cache).images
         self.attributes = [data.attributes(settings.split, i) for i in range(settings.count)]
         torch.manual_seed(settings.seed)
         self.network = SceneNetwork().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
