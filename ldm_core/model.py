@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ldm_core.conditioners import Tokenizer
 from ldm_core.errors import ConfigError, WeightsError
-from ldm_core.nn.autoencoder import AutoencoderKL
+from ldm_core.nn.autoencoder import FirstStage, first_stage
 from ldm_core.nn.text import TextTransformer
 from ldm_core.nn.unet import UNet
 from ldm_core.schedule import NoiseSchedule
@@ -97,7 +97,7 @@ class LatentDiffusion(nn.Module):
         self.spec = spec
         self.schedule = NoiseSchedule(spec.schedule)
         self.tokenizer = tokenizer
-        self.first_stage_model = AutoencoderKL(spec.first_stage)
+        self.first_stage_model = first_stage(spec.first_stage)
         self.model = DiffusionWrapper(UNet(spec.unet))
         self.cond_stage_model = TextTransformer(spec.text)
         if tokenizer is not None and tokenizer.vocab_size > spec.text.vocab_size:
@@ -139,9 +139,8 @@ class LatentDiffusion(nn.Module):
 
     @torch.inference_mode()
     def encode(self, image: Tensor) -> Tensor:
-        """(b, 3, H, W) in [-1, 1] -> (b, c, h, w), the posterior's mean, scaled to about unit variance."""
-        mean = self.first_stage_model.encode(self._internal(image)).mean
-        return mean.float() * self.spec.scale_factor
+        """(b, 3, H, W) in [-1, 1] -> (b, c, h, w), scaled to about unit variance."""
+        return self.first_stage_model.latent(self._internal(image)).float() * self.spec.scale_factor
 
     @torch.inference_mode()
     def decode(self, z: Tensor) -> Tensor:
@@ -187,12 +186,12 @@ def load_first_stage(
     *,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
-) -> AutoencoderKL:
+) -> FirstStage:
     """Builds a first stage alone from its checkpoint's tensors.
 
     Raises:
         WeightsError: tensors are missing, unexpected or of another shape.
     """
     with torch.device("meta"):
-        model = AutoencoderKL(spec)
+        model = first_stage(spec)
     return _with_weights(model, state_dict, device, dtype)

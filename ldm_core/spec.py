@@ -10,7 +10,7 @@ Parameterization = Literal["eps", "v"]
 
 @dataclass(frozen=True, slots=True)
 class AutoencoderSpec:
-    """KL-regularized first stage (paper, section 3.1 and Appendix G).
+    """First stage, KL- or VQ-regularized (paper, section 3.1 and Appendix G).
 
     `patch_size` is our extension of the published architecture: a space-to-depth stem, so that no
     convolution runs at full resolution.  1 is the published architecture.
@@ -27,6 +27,7 @@ class AutoencoderSpec:
     embed_dim: int
     patch_size: int = 1
     attention: bool = True  # False: none at all, also not in the middle ("attn_type: none")
+    n_embed: int = 0  # entries of the codebook; 0: KL-regularized
 
     @property
     def downsampling(self) -> int:

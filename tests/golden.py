@@ -27,7 +27,7 @@ from ldm_core.errors import AtelierError
 from ldm_core.formats import load_model
 from ldm_core.guidance import guided
 from ldm_core.model import LatentDiffusion
-from ldm_core.nn.autoencoder import AutoencoderKL
+from ldm_core.nn.autoencoder import AutoencoderKL, AutoencoderVQ, FirstStage
 from ldm_core.samplers import SAMPLERS, predict_x0
 from ldm_core.schedule import timesteps
 
@@ -69,11 +69,7 @@ class Golden:
         if corrupt is not None:
             if corrupt not in self._tensors:
                 raise SystemExit(f"{path.parent.name} has no tensor {corrupt!r}")
-            original = self._tensors[corrupt]
-            if not original.is_floating_point():
-                raise SystemExit(f"{corrupt} is an input, not an expected tensor")
-            noise = torch.randn(original.shape, generator=torch.Generator().manual_seed(0))
-            self._tensors[corrupt] = original + 0.01 * original.norm() / noise.norm() * noise
+            self._tensors[corrupt] = _corrupted(self._tensors[corrupt])
 
     def __contains__(self, name: str) -> bool:
         return name in self._tensors
@@ -95,24 +91,51 @@ class Golden:
             else:
                 yield Line(name, float((got.double() - expected).norm() / expected.norm()), tolerance)
 
+    def check_indices(self, name: str, got: Tensor) -> Iterator[Line]:
+        """Compares whole numbers, where the case has such a tensor; the error is the share of wrong ones."""
+        if name in self:
+            expected = self.use(name).long()
+            same = got.flatten() == expected if got.numel() == expected.numel() else torch.zeros(1)
+            yield Line(name, 1.0 - float(same.float().mean()), 0.0)
 
-def check_first_stage(model: AutoencoderKL, golden: Golden) -> Iterator[Line]:
+
+def _corrupted(tensor: Tensor) -> Tensor:
+    """With 1% of noise; whole numbers: every hundredth one too large."""
+    if not tensor.is_floating_point():
+        wrong = torch.arange(tensor.numel()).view(tensor.shape) % 100 == 0
+        return tensor + wrong
+    noise = torch.randn(tensor.shape, generator=torch.Generator().manual_seed(0))
+    return tensor + 0.01 * tensor.norm() / noise.norm() * noise
+
+
+def check_first_stage(model: FirstStage, golden: Golden) -> Iterator[Line]:
     """A first stage alone; its latent is not scaled."""
     with torch.inference_mode():
-        if "image" in golden:
-            posterior = model.encode(golden.use("image"))
-            yield from golden.check("encode.mean", posterior.mean)
-            yield from golden.check("encode.logvar", posterior.logvar)
-        if "z" in golden:
-            yield from golden.check("decode", model.decode(golden.use("z")))
+        yield from _check_encoder(model, golden)
+        z = golden.use("z")
+        if isinstance(model, AutoencoderVQ):
+            yield from golden.check_indices("decode.indices", model.quantize.nearest(z))
+        yield from golden.check("decode", model.decode(z))
+
+
+def _check_encoder(model: FirstStage, golden: Golden) -> Iterator[Line]:
+    image = golden.use("image")
+    if isinstance(model, AutoencoderKL):
+        posterior = model.encode(image)
+        yield from golden.check("encode.mean", posterior.mean)
+        yield from golden.check("encode.logvar", posterior.logvar)
+    elif isinstance(model, AutoencoderVQ):
+        z = model.encode(image)
+        quantized = model.quantize(z)
+        yield from golden.check("encode.latent", z)
+        yield from golden.check("encode.quantized", quantized.z)
+        yield from golden.check_indices("encode.indices", quantized.indices)
 
 
 def check_model(model: LatentDiffusion, golden: Golden) -> Iterator[Line]:
     """A text-to-image model."""
     with torch.inference_mode():
-        posterior = model.first_stage_model.encode(golden.use("image"))
-    yield from golden.check("encode.mean", posterior.mean)
-    yield from golden.check("encode.logvar", posterior.logvar)
+        yield from _check_encoder(model.first_stage_model, golden)
     z = golden.use("z")
     yield from golden.check("decode", model.decode(z))
     for tokens, context in (("tokens", "cond"), ("tokens_uncond", "uncond")):
@@ -191,7 +214,7 @@ def run_case(
         model = load_model(checkpoint)
     golden = Golden(case / "golden.safetensors", corrupt)
     lines = list(
-        check_first_stage(model, golden) if isinstance(model, AutoencoderKL) else check_model(model, golden)
+        check_first_stage(model, golden) if isinstance(model, FirstStage) else check_model(model, golden)
     )
     return lines, golden.untouched
 

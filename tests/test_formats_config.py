@@ -82,15 +82,30 @@ def test_published_text_to_image(shared: Path) -> None:
     assert (spec.schedule.linear_start, spec.schedule.linear_end) == (0.00085, 0.012)
 
 
-@pytest.mark.parametrize(("name", "factor"), [("kl-f4", 4), ("kl-f8", 8), ("kl-f16", 16), ("kl-f32", 32)])
-def test_published_first_stages(name: str, factor: int, shared: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "factor", "entries"),
+    [
+        ("kl-f4", 4, 0),
+        ("kl-f8", 8, 0),
+        ("kl-f16", 16, 0),
+        ("kl-f32", 32, 0),
+        ("vq-f4", 4, 8192),
+        ("vq-f4-noattn", 4, 8192),
+        ("vq-f8", 8, 16_384),
+        ("vq-f8-n256", 8, 256),
+        ("vq-f16", 16, 16_384),
+    ],
+)
+def test_published_first_stages(name: str, factor: int, entries: int, shared: Path) -> None:
     spec = read_config(shared / "published_configs" / f"first_stage_{name}.yaml").spec
-    assert isinstance(spec, AutoencoderSpec) and spec.downsampling == factor
+    assert isinstance(spec, AutoencoderSpec)
+    assert (spec.downsampling, spec.n_embed) == (factor, entries)
+    assert spec.attention == ("noattn" not in name)
 
 
 def test_every_other_published_configuration_is_refused_clearly(shared: Path) -> None:
     for path in (shared / "published_configs").glob("*.yaml"):
-        if not path.name.startswith(("txt2img_1p4B", "first_stage_kl")):
+        if not path.name.startswith(("txt2img_1p4B", "text2img", "layout2img", "first_stage")):
             assert "cannot be loaded yet" in refused(path)
 
 
@@ -102,11 +117,7 @@ def test_every_other_published_configuration_is_refused_clearly(shared: Path) ->
         ("model.target", ["x"], "model.target is ['x']"),
         ("model.params.unet_config.target", "os.system", "unet_config.target"),
         ("model.params.unet_config", None, "unet_config is missing"),
-        (
-            "model.params.first_stage_config.target",
-            "ldm.models.autoencoder.VQModelInterface",
-            "VQ-regularized",
-        ),
+        ("model.params.first_stage_config.target", "ldm.models.autoencoder.VQModelInterface", "double_z"),
         ("model.params.cond_stage_config.target", "ldm.modules.encoders.modules.ClassEmbedder", "classes"),
         ("model.params.cond_stage_config", "__is_unconditional__", "unconditional"),
         ("model.params.cond_stage_config", "__is_first_stage__", "concatenation"),

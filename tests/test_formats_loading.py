@@ -105,7 +105,9 @@ def test_the_published_model_is_recognised_without_a_configuration(shared: Path)
     assert PUBLISHED[0].num_heads == 8
 
 
-@pytest.mark.parametrize("name", ["kl-f4", "kl-f8", "kl-f16", "kl-f32"])
+@pytest.mark.parametrize(
+    "name", "kl-f4 kl-f8 kl-f16 kl-f32 vq-f4 vq-f4-noattn vq-f8 vq-f8-n256 vq-f16".split()
+)
 def test_first_stages_are_recognised(name: str, shared: Path) -> None:
     found = recognise(meta(shared, f"first_stage_small/{name}"))
     described = read_config(shared / "golden/first_stage_small" / name / "config.yaml").spec

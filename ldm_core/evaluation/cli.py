@@ -13,7 +13,7 @@ from PIL import Image
 from ldm_core.errors import ModelNotFound
 from ldm_core.evaluation.evaluate import Report, as_json, evaluate_first_stage, evaluate_text_to_image
 from ldm_core.formats import load_model
-from ldm_core.nn.autoencoder import AutoencoderKL
+from ldm_core.nn.autoencoder import FirstStage
 from ldm_core.training.scene_trainer import load_scene_network
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> None:
             f"There is no model {args.model}; give a folder or file, or a bundled model's name."
         )
     model = load_model(path, device="cuda" if torch.cuda.is_available() else "cpu")
-    if isinstance(model, AutoencoderKL):
+    if isinstance(model, FirstStage):
         report = evaluate_first_stage(model, args.count, args.size)
     else:
         report = evaluate_text_to_image(

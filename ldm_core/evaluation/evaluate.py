@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ldm_core import scenes
 from ldm_core.evaluation.metrics import frechet_distance, psnr
 from ldm_core.model import LatentDiffusion
-from ldm_core.nn.autoencoder import AutoencoderKL
+from ldm_core.nn.autoencoder import FirstStage
 from ldm_core.sample import sample
 from ldm_core.training import data
 from ldm_core.training.scene_network import SceneNetwork
@@ -35,14 +35,12 @@ def unseen_scenes(count: int, size: int) -> Pictures:
 
 
 @torch.inference_mode()
-def evaluate_first_stage(model: AutoencoderKL, count: int, size: int) -> Report:
-    """PSNR of reconstructions through the posterior's mean."""
+def evaluate_first_stage(model: FirstStage, count: int, size: int) -> Report:
+    """PSNR of reconstructions; KL: through the posterior's mean."""
     originals = unseen_scenes(count, size)
     parameter = next(model.parameters())
     outputs = [
-        data.to_pictures(
-            model.decode(model.encode(data.to_tensor(originals[i : i + BATCH]).to(parameter)).mean)
-        )
+        data.to_pictures(model.decode(model.latent(data.to_tensor(originals[i : i + BATCH]).to(parameter))))
         for i in range(0, count, BATCH)
     ]
     reconstructions = np.concatenate(outputs)

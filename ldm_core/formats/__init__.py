@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
 
     from ldm_core.model import LatentDiffusion
-    from ldm_core.nn.autoencoder import AutoencoderKL
+    from ldm_core.nn.autoencoder import FirstStage
 
 __all__ = ["Config", "Defaults", "load_model", "read_config"]
 
@@ -25,7 +25,7 @@ def load_model(
     config: Path | None = None,
     device: str = "cpu",
     dtype: torch.dtype | None = None,
-) -> LatentDiffusion | AutoencoderKL:
+) -> LatentDiffusion | FirstStage:
     """Loads a whole model, or a first stage alone, from a file or a folder.
 
     Args:

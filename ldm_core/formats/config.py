@@ -21,11 +21,10 @@ Spacing = Literal["uniform", "trailing"]
 _DIFFUSION = frozenset({"ldm.models.diffusion.ddpm.LatentDiffusion"})
 _UNET = frozenset({"ldm.modules.diffusionmodules.openaimodel.UNetModel"})
 _KL = frozenset({"ldm.models.autoencoder.AutoencoderKL"})
+_VQ = frozenset({"ldm.models.autoencoder.VQModel", "ldm.models.autoencoder.VQModelInterface"})
 _BERT = frozenset({"ldm.modules.encoders.modules.BERTEmbedder"})
 # Published parts that are known but cannot be built yet -> what they are.
 _NOT_YET = {
-    "ldm.models.autoencoder.VQModel": "a VQ-regularized first stage",
-    "ldm.models.autoencoder.VQModelInterface": "a VQ-regularized first stage",
     "ldm.modules.encoders.modules.ClassEmbedder": "conditioning on classes",
     "ldm.modules.encoders.modules.SpatialRescaler": "conditioning on label maps",
     "torch.nn.Identity": "conditioning by concatenation",
@@ -161,9 +160,9 @@ def read_config(path: Path) -> Config:
     root = Section(plain_yaml.parse(data, path.name), path.name)
     defaults = _defaults(root.section("atelier")) if "atelier" in root else None
     model = root.section("model")
-    if model.has_target(_KL):
+    if model.has_target(_KL | _VQ):
         return Config(_first_stage(model), defaults)
-    model.target(_DIFFUSION | _KL)
+    model.target(_DIFFUSION | _KL | _VQ)
     return Config(_diffusion(model.section("params")), defaults)
 
 
@@ -187,7 +186,7 @@ def _diffusion(params: Section) -> ModelSpec:
         part = params.values.get(key)
         if isinstance(part, str) and part in _NOT_YET:
             raise _not_yet(_NOT_YET[part])
-    params.section("first_stage_config").target(_KL)
+    params.section("first_stage_config").target(_KL | _VQ)
     params.section("cond_stage_config").target(_BERT)
     if params.values.get("conditioning_key") != "crossattn":
         raise params.wrong("conditioning_key", "'crossattn', the only kind that is supported so far")
@@ -218,7 +217,8 @@ def _diffusion(params: Section) -> ModelSpec:
 
 
 def _first_stage(section: Section) -> AutoencoderSpec:
-    section.target(_KL)
+    section.target(_KL | _VQ)
+    quantized = section.has_target(_VQ)
     params = section.section("params")
     dd = params.section("ddconfig")
     dd.only(
@@ -227,8 +227,9 @@ def _first_stage(section: Section) -> AutoencoderSpec:
         | {"attn_resolutions", "patch_size"},
         fixed={"attn_type": ("vanilla", "none"), "resamp_with_conv": (True,)},
     )
-    if dd.values.get("double_z", True) is not True:
-        raise dd.wrong("double_z", "true, as a KL-regularized first stage has a mean and a variance")
+    if dd.values.get("double_z", not quantized) is quantized:
+        kind = "false, as quantized latents have no variance" if quantized else "true: a mean and a variance"
+        raise dd.wrong("double_z", kind)
     spec = AutoencoderSpec(
         in_channels=dd.whole("in_channels", 1, 16),
         out_channels=dd.whole("out_ch", 1, 16),
@@ -241,6 +242,7 @@ def _first_stage(section: Section) -> AutoencoderSpec:
         embed_dim=params.whole("embed_dim", 1, 1024),
         patch_size=dd.whole("patch_size", 1, 16, 1),
         attention=dd.values.get("attn_type", "vanilla") == "vanilla",
+        n_embed=params.whole("n_embed", 2, 1_000_000) if quantized else 0,
     )
     if not spec.channel_mult:
         raise dd.wrong("ch_mult", "a list of at least one whole number")
@@ -342,6 +344,5 @@ def check(spec: ModelSpec, place: str) -> None:
 
 def _not_yet(what: str) -> ConfigError:
     return ConfigError(
-        f"The model uses {what}, which cannot be loaded yet; "
-        "text-to-image models with a KL-regularized first stage can."
+        f"The model uses {what}, which cannot be loaded yet; text-to-image models and first stages can."
     )

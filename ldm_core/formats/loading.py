@@ -13,13 +13,13 @@ from ldm_core.formats.config import read_config
 from ldm_core.formats.reading import read_state_dict
 from ldm_core.formats.recognise import recognise, require_agreement
 from ldm_core.model import LatentDiffusion, load_first_stage
-from ldm_core.nn.autoencoder import AutoencoderKL
+from ldm_core.nn.autoencoder import FirstStage
 from ldm_core.spec import AutoencoderSpec
 
 
 def load(
     path: Path, *, config: Path | None, device: str | torch.device, dtype: torch.dtype | None
-) -> LatentDiffusion | AutoencoderKL:
+) -> LatentDiffusion | FirstStage:
     """See `ldm_core.formats.load_model`."""
     file = _weights_file(path)
     found = config or _beside(file)

@@ -126,19 +126,15 @@ def first_stage(weights: Weights, prefix: str) -> AutoencoderSpec:
     """The first stage whose tensors' names begin with `prefix`.
 
     Raises:
-        ConfigError: quantized, or its shapes contradict each other.
+        ConfigError: its shapes contradict each other.
     """
-    if f"{prefix}quantize.embedding.weight" in weights:
-        raise ConfigError(
-            "The model uses a VQ-regularized first stage, which cannot be loaded yet; "
-            "text-to-image models with a KL-regularized first stage can."
-        )
     shape = _Shapes(weights, prefix)
     channels, stem, *_ = shape.of("encoder.conv_in.weight")
     patch_size = next((p for p in range(1, 17) if stem == 3 * p * p), 1)
     levels = shape.count("encoder.down")
     widths = [shape.of(f"encoder.down.{i}.block.0.conv1.weight")[0] for i in range(levels)]
     start = _RESOLUTION // patch_size
+    codebook = "quantize.embedding.weight"
     return AutoencoderSpec(
         in_channels=stem // patch_size**2,
         out_channels=shape.of("decoder.conv_out.weight")[0] // patch_size**2,
@@ -151,6 +147,7 @@ def first_stage(weights: Weights, prefix: str) -> AutoencoderSpec:
         embed_dim=shape.of("post_quant_conv.weight")[1],
         patch_size=patch_size,
         attention=f"{prefix}encoder.mid.attn_1.q.weight" in weights,
+        n_embed=shape.of(codebook)[0] if prefix + codebook in weights else 0,
     )
 
 
@@ -322,6 +319,5 @@ def _scale_factor(weights: Weights) -> float | None:
 
 def _unsupported(what: str) -> ConfigError:
     return ConfigError(
-        f"The model uses {what}, which cannot be loaded yet; "
-        "text-to-image models with a KL-regularized first stage can."
+        f"The model uses {what}, which cannot be loaded yet; text-to-image models and first stages can."
     )

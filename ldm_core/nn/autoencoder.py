@@ -1,7 +1,8 @@
-"""The KL-regularized first stage (paper, section 3.1; Appendix G)."""
+"""The first stages: KL-regularized and VQ-regularized autoencoders (paper, section 3.1; Appendix G)."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ldm_core.nn.attention import attend
+from ldm_core.nn.quantizer import VectorQuantizer
 from ldm_core.nn.upsample import Upsample
 from ldm_core.spec import AutoencoderSpec
 
@@ -124,7 +126,8 @@ class Encoder(nn.Module):
             self.down.append(level)
         self.mid = Middle(channels, spec.attention)
         self.norm_out = _norm(channels)
-        self.conv_out = nn.Conv2d(channels, 2 * spec.z_channels, 3, padding=1)  # mean and log-variance
+        out_channels = spec.z_channels if spec.n_embed else 2 * spec.z_channels  # mean and log-variance
+        self.conv_out = nn.Conv2d(channels, out_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv_in(F.pixel_unshuffle(x, self.patch_size))
@@ -175,7 +178,7 @@ class Posterior:
         return per_element.flatten(1).sum(1).mean()
 
 
-class AutoencoderKL(nn.Module):
+class FirstStage(nn.Module, ABC):
     """Maps pictures in [-1, 1] to a latent f times smaller and back."""
 
     def __init__(self, spec: AutoencoderSpec) -> None:
@@ -183,14 +186,61 @@ class AutoencoderKL(nn.Module):
         self.spec = spec
         self.encoder = Encoder(spec)
         self.decoder = Decoder(spec)
-        self.quant_conv = nn.Conv2d(2 * spec.z_channels, 2 * spec.embed_dim, 1)
         self.post_quant_conv = nn.Conv2d(spec.embed_dim, spec.z_channels, 1)
+
+    @abstractmethod
+    def latent(self, image: Tensor) -> Tensor:
+        """(b, 3, H, W) in [-1, 1] -> (b, embed_dim, H / f, W / f), what diffusion models work on."""
+
+    @abstractmethod
+    def decode(self, z: Tensor) -> Tensor:
+        """(b, embed_dim, h, w) -> (b, 3, f h, f w), about [-1, 1]."""
+
+
+class AutoencoderKL(FirstStage):
+    """The latent is a sample of a normal distribution, drawn to the standard one by a small KL penalty."""
+
+    def __init__(self, spec: AutoencoderSpec) -> None:
+        super().__init__(spec)
+        self.quant_conv = nn.Conv2d(2 * spec.z_channels, 2 * spec.embed_dim, 1)
 
     def encode(self, image: Tensor) -> Posterior:
         """(b, 3, H, W) in [-1, 1] -> posterior over (b, embed_dim, H / f, W / f)."""
         mean, logvar = self.quant_conv(self.encoder(image)).chunk(2, dim=1)
         return Posterior(mean, logvar.clamp(-30.0, 20.0))
 
+    def latent(self, image: Tensor) -> Tensor:
+        """The posterior's mean."""
+        return self.encode(image).mean
+
     def decode(self, z: Tensor) -> Tensor:
-        """(b, embed_dim, h, w) -> (b, 3, f h, f w), about [-1, 1]."""
         return self.decoder(self.post_quant_conv(z))
+
+
+class AutoencoderVQ(FirstStage):
+    """The decoder's first layer replaces the latent by entries of a codebook."""
+
+    def __init__(self, spec: AutoencoderSpec) -> None:
+        super().__init__(spec)
+        self.quantize = VectorQuantizer(spec.n_embed, spec.embed_dim)
+        self.quant_conv = nn.Conv2d(spec.z_channels, spec.embed_dim, 1)
+
+    def encode(self, image: Tensor) -> Tensor:
+        """(b, 3, H, W) in [-1, 1] -> (b, embed_dim, H / f, W / f) before quantization."""
+        return self.quant_conv(self.encoder(image))
+
+    def latent(self, image: Tensor) -> Tensor:
+        return self.encode(image)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Quantizes and decodes."""
+        return self.decode_quantized(self.quantize.lookup(self.quantize.nearest(z)))
+
+    def decode_quantized(self, z: Tensor) -> Tensor:
+        """(b, embed_dim, h, w) codebook entries -> (b, 3, f h, f w); training has the entries already."""
+        return self.decoder(self.post_quant_conv(z))
+
+
+def first_stage(spec: AutoencoderSpec) -> FirstStage:
+    """The autoencoder that a description means, with fresh weights."""
+    return AutoencoderVQ(spec) if spec.n_embed else AutoencoderKL(spec)

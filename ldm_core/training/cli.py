@@ -15,7 +15,7 @@ from ldm_core import formats
 from ldm_core.errors import ConfigError
 from ldm_core.formats.config import read_config
 from ldm_core.memory import keep_freed_blocks
-from ldm_core.nn.autoencoder import AutoencoderKL
+from ldm_core.nn.autoencoder import FirstStage
 from ldm_core.spec import AutoencoderSpec, ModelSpec
 from ldm_core.training.diffusion import DiffusionSettings, DiffusionTraining
 from ldm_core.training.first_stage import FirstStageSettings, FirstStageTraining
@@ -70,7 +70,7 @@ def make_task(
         whole, shares = described.spec, bool(described.defaults and described.defaults.first_stage)
         options = settings_from(DiffusionSettings, section, "training")
         first_stage = formats.load_model(Path(options.first_stage), device=str(device))
-        if not isinstance(whole, ModelSpec) or not isinstance(first_stage, AutoencoderKL):
+        if not isinstance(whole, ModelSpec) or not isinstance(first_stage, FirstStage):
             raise ConfigError(
                 f"{path.name}: a diffusion training needs a whole model and a first stage's file."
             )

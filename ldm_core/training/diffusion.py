@@ -19,7 +19,7 @@ from tqdm import tqdm
 from ldm_core import scenes
 from ldm_core.conditioners import Tokenizer
 from ldm_core.model import LatentDiffusion
-from ldm_core.nn.autoencoder import AutoencoderKL
+from ldm_core.nn.autoencoder import FirstStage
 from ldm_core.sample import sample
 from ldm_core.spec import ModelSpec
 from ldm_core.training import data
@@ -60,7 +60,7 @@ class DiffusionTraining:
         spec: ModelSpec,
         settings: DiffusionSettings,
         config: Mapping[str, object],
-        first_stage: AutoencoderKL,
+        first_stage: FirstStage,
         shares_first_stage: bool,
         cache: Path,
         out: Path,
@@ -192,7 +192,7 @@ class DiffusionTraining:
 
 @torch.inference_mode()
 def latents(
-    first_stage: AutoencoderKL, source: Source, cache: Path, weights: Path, device: torch.device
+    first_stage: FirstStage, source: Source, cache: Path, weights: Path, device: torch.device
 ) -> Tensor:
     """(count, c, h, w) float16; encoded on first use."""
     # A first stage trained further is another latent space: its file's time stamp is part of the name.
@@ -203,7 +203,7 @@ def latents(
         for i in tqdm(range(0, len(pictures), 32), f"encode {source.name}"):
             images = data.to_tensor(pictures[i : i + 32]).to(device)
             with precision(device):
-                encoded.append(first_stage.encode(images).mean.half().cpu())
+                encoded.append(first_stage.latent(images).half().cpu())
         unfinished = path.with_suffix(".part.npy")
         np.save(unfinished, torch.cat(encoded).numpy())
         unfinished.rename(path)
