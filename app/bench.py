@@ -169,7 +169,7 @@ def _networks(studio: Studio, name: str) -> dict[str, float]:
     t = torch.tensor([500, 500])
 
     def guided_step() -> None:
-        model.eps(x, t, context).cpu()
+        model.output(x, t, context).cpu()
 
     def decode() -> None:
         model.decode(x[:1]).cpu()

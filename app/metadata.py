@@ -5,7 +5,7 @@ text that other programs of the field write and read:
 
     prompt, over one or more lines
     Negative prompt: over one or more lines
-    Steps: 30, Sampler: DDIM, CFG scale: 2.5, Seed: 1, Size: 256x256, Model hash: 01234567, Model: landscapes
+    Steps: 30, Sampler: DDIM, Schedule type: SGM Uniform, CFG scale: 2.5, Seed: 1, Size: 256x256, ...
 
 A value with a comma, a colon, a quote or a line break stands in JSON quotes.
 What a picture says is checked like any other request: files come from anywhere.
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,32 @@ CHUNK = "latent-atelier"
 VERSION = 1
 MAX_FILE = 64 * 1024 * 1024  # bytes
 MAX_TEXT = 1_000_000  # characters of either chunk
-SAMPLER_NAMES = {"ddim": "DDIM", "plms": "PLMS"}
+
+# The names that other programs give to what we call otherwise.
+SAMPLER_NAMES = {
+    "ddim": "DDIM",
+    "ddpm": "DDPM",
+    "plms": "PLMS",
+    "euler": "Euler",
+    "euler_ancestral": "Euler a",
+    "heun": "Heun",
+    "dpmpp_2m": "DPM++ 2M",
+    "dpmpp_2m_sde": "DPM++ 2M SDE",
+    "unipc": "UniPC",
+}
+SPACING_NAMES = {
+    "trailing": "SGM Uniform",
+    "uniform": "Uniform",
+    "quadratic": "Quadratic",
+    "karras": "Karras",
+}
+# Fields that are written only where they differ from their defaults.
+_RARE = {
+    "eta": "Eta",
+    "guidance_rescale": "Guidance rescale",
+    "guidance_start": "Guidance start",
+    "guidance_end": "Guidance end",
+}
 
 _NEGATIVE = "Negative prompt:"
 
@@ -137,6 +162,7 @@ def to_parameters(request: TextToImage, model_sha256: str | None = None) -> str:
     facts: dict[str, object] = {
         "Steps": request.steps,
         "Sampler": SAMPLER_NAMES[request.sampler],
+        "Schedule type": SPACING_NAMES[request.spacing],
         "CFG scale": f"{request.guidance_scale:g}",
         "Seed": request.seed,
         "Size": f"{request.width}x{request.height}",
@@ -144,9 +170,10 @@ def to_parameters(request: TextToImage, model_sha256: str | None = None) -> str:
     if model_sha256:
         facts["Model hash"] = model_sha256[:10]
     facts["Model"] = request.model
-    if request.eta:
-        facts["Eta"] = f"{request.eta:g}"
-    facts["Spacing"] = request.spacing
+    values, usual = to_json(request), to_json(TextToImage())
+    facts.update(
+        {name: f"{values[field]:g}" for field, name in _RARE.items() if values[field] != usual[field]}
+    )
     lines = [request.prompt] if request.prompt else []
     if request.negative_prompt:
         lines.append(f"{_NEGATIVE} {request.negative_prompt}")
@@ -166,26 +193,46 @@ def from_parameters(text: str) -> Settings:
     if "Steps" not in facts or "Seed" not in facts:
         raise FileError("The settings inside this picture are not in a form that this program reads.")
     prompt, negative = _split_prompts(head)
-    notes: list[str] = []
     fields: dict[str, object] = {"task": "text-to-image", "prompt": prompt, "negative_prompt": negative}
-    numbers = (("steps", "Steps"), ("seed", "Seed"), ("guidance_scale", "CFG scale"), ("eta", "Eta"))
-    fields.update({field: _number(facts[name]) for field, name in numbers if name in facts})
+    numbers = {"steps": "Steps", "seed": "Seed", "guidance_scale": "CFG scale", **_RARE}
+    fields.update({field: _number(facts[name]) for field, name in numbers.items() if name in facts})
     if "Size" in facts:
         width, _, height = facts["Size"].partition("x")
         fields.update(width=_number(width), height=_number(height))
     if "Model" in facts:
         fields["model"] = facts["Model"]
-    if "Spacing" in facts:
-        fields["spacing"] = facts["Spacing"]
-    if "Sampler" in facts:
-        known = {name.lower(): key for key, name in SAMPLER_NAMES.items()}
-        sampler = known.get(facts["Sampler"].lower())
-        if sampler:
-            fields["sampler"] = sampler
-        else:
-            notes.append(f"Its sampler {facts['Sampler'][:40]!r} is not known here; DDIM stands in for it.")
+    method, notes = _method(facts)
+    fields.update(method)
     digest = facts.get("Model hash", "").lower()
     return Settings(parse_request(fields), digest if _is_hash(digest) else None, tuple(notes))
+
+
+def _method(facts: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Sampler and spacing as fields of the request, and notes about what is not known here.
+
+    Programs wrote "Sampler: DPM++ 2M Karras" once and write "Sampler: DPM++ 2M, Schedule type: Karras" now;
+    pictures of our first version say "Spacing: trailing".
+    """
+    fields: dict[str, str] = {}
+    notes: list[str] = []
+    if "Spacing" in facts:
+        fields["spacing"] = facts["Spacing"]
+    sampler, kind = facts.get("Sampler", "").lower(), facts.get("Schedule type", "").lower()
+    if sampler.endswith(" karras"):
+        sampler, kind = sampler.removesuffix(" karras"), "karras"
+    if sampler:
+        known = {name.lower(): key for key, name in SAMPLER_NAMES.items()}
+        if sampler in known:
+            fields["sampler"] = known[sampler]
+        else:
+            notes.append(f"Its sampler {facts['Sampler'][:40]!r} is not known here; DDIM stands in for it.")
+    if kind not in ("", "automatic"):
+        spacings = {name.lower(): key for key, name in SPACING_NAMES.items()}
+        if kind in spacings:
+            fields["spacing"] = spacings[kind]
+        else:
+            notes.append(f"Its schedule type {facts['Schedule type'][:40]!r} is not known here.")
+    return fields, notes
 
 
 def _split_prompts(head: str) -> tuple[str, str]:

@@ -10,17 +10,18 @@ from torch import Tensor
 from ldm_core.device import is_out_of_memory
 from ldm_core.guidance import guided
 from ldm_core.model import LatentDiffusion
+from ldm_core.parameterization import Prediction
 from ldm_core.samplers import Ask
 from ldm_core.tasks.base import Conditioning
 
 
-def answers(model: LatentDiffusion, asks: Sequence[tuple[Ask, Conditioning]]) -> list[Tensor]:
-    """eps, (1, c, h, w), for each ask; their latents and contexts have one shape, their t may differ.
+def answers(model: LatentDiffusion, asks: Sequence[tuple[Ask, Conditioning]]) -> list[Prediction]:
+    """x_0 and eps, (1, c, h, w), for each ask; their latents and contexts have one shape, their t may differ.
 
     Conditional and unconditional predictions go into the same call.
     """
     x: list[Tensor] = []
-    t: list[int] = []
+    t: list[float] = []
     context: list[Tensor] = []
     for ask, conditioning in asks:
         for one in (conditioning.context, conditioning.unconditional):
@@ -28,24 +29,24 @@ def answers(model: LatentDiffusion, asks: Sequence[tuple[Ask, Conditioning]]) ->
                 x.append(ask.x)
                 t.append(ask.t)
                 context.append(one)
-    rows = iter(torch.split(_eps(model, torch.cat(x), torch.tensor(t), torch.cat(context)), 1))
-    eps = []
-    for _, conditioning in asks:
-        towards = next(rows)
-        if conditioning.unconditional is None:
-            eps.append(towards)
-        else:
-            eps.append(guided(towards, next(rows), conditioning.guidance_scale))
-    return eps
+    times = torch.tensor(t, dtype=torch.float32)
+    rows = iter(torch.split(_outputs(model, torch.cat(x), times, torch.cat(context)), 1))
+    predictions = []
+    for ask, conditioning in asks:
+        output, guidance = next(rows), conditioning.guidance
+        if conditioning.unconditional is not None:
+            output = guided(output, next(rows), guidance.scale, guidance.rescale)
+        predictions.append(model.prediction(output, ask.x, ask.t))
+    return predictions
 
 
-def _eps(model: LatentDiffusion, x: Tensor, t: Tensor, context: Tensor) -> Tensor:
-    """`model.eps`, in halves where memory is too short for all at once."""
+def _outputs(model: LatentDiffusion, x: Tensor, t: Tensor, context: Tensor) -> Tensor:
+    """`model.output`, in halves where memory is too short for all at once."""
     try:
-        return model.eps(x, t, context)
+        return model.output(x, t, context)
     except Exception as error:
         if len(x) == 1 or not is_out_of_memory(error):
             raise
     half = len(x) // 2  # outside of the handler, which holds on to the failed call's tensors
     parts = (slice(None, half), slice(half, None))
-    return torch.cat([_eps(model, x[part], t[part], context[part]) for part in parts])
+    return torch.cat([_outputs(model, x[part], t[part], context[part]) for part in parts])

@@ -22,7 +22,6 @@ from types import TracebackType
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
 
 from ldm_core.answers import answers
 from ldm_core.device import choose, is_out_of_memory, release_memory
@@ -32,6 +31,7 @@ from ldm_core.job import Job
 from ldm_core.memory import keep_freed_blocks
 from ldm_core.model import LatentDiffusion
 from ldm_core.models import ModelLibrary
+from ldm_core.parameterization import Prediction
 from ldm_core.preview import PreviewMap
 from ldm_core.request import TextToImage
 from ldm_core.run import Image, Measured, Run
@@ -182,7 +182,7 @@ class Engine:
             self._preload_one()
             return
         images = self._gather()
-        answered: dict[Run, list[tuple[Image, Tensor]]] = {}
+        answered: dict[Run, list[tuple[Image, Prediction]]] = {}
         for image, answer in zip(images, self._answers(images), strict=True):
             if isinstance(answer, Exception):
                 self._fail(image.run.job, answer)
@@ -236,13 +236,13 @@ class Engine:
             )
         return measured
 
-    def _answers(self, images: Sequence[Image]) -> Sequence[Tensor | Exception]:
-        """eps for each picture; an error is given to the picture that caused it alone."""
+    def _answers(self, images: Sequence[Image]) -> Sequence[Prediction | Exception]:
+        """What is predicted for each picture; an error is given to the picture that caused it alone."""
         if not images:
             return []
         try:
             model = images[0].run.model
-            return answers(model, [(image.ask, image.run.conditioning) for image in images])
+            return answers(model, [(image.ask, image.conditioning) for image in images])
         except Exception as error:
             if len(images) == 1:
                 return [error]

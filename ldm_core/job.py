@@ -33,7 +33,7 @@ class Moment:
     """
 
     step: int
-    t: int
+    t: float
     x: Tensor
 
 
@@ -124,7 +124,7 @@ class Job:
                 self._log.append(event)
                 self._changed.notify_all()
 
-    def keep(self, image: int, step: int, num_steps: int, t: int, x: Tensor) -> None:
+    def keep(self, image: int, step: int, num_steps: int, t: float, x: Tensor) -> None:
         """Adds a moment to a picture's trajectory."""
         all_bytes = 2 * x.numel() * num_steps * self.request.batch_size
         stride = -(-all_bytes // TRAJECTORY_BYTES)

@@ -13,6 +13,7 @@ from ldm_core.errors import ConfigError, WeightsError
 from ldm_core.nn.autoencoder import FirstStage, first_stage
 from ldm_core.nn.text import TextTransformer
 from ldm_core.nn.unet import UNet
+from ldm_core.parameterization import Prediction, prediction
 from ldm_core.schedule import NoiseSchedule
 from ldm_core.spec import AutoencoderSpec, ModelSpec
 
@@ -123,7 +124,6 @@ class LatentDiffusion(nn.Module):
         """
         with torch.device("meta"):
             model = cls(spec, tokenizer)
-        model.schedule = NoiseSchedule(spec.schedule)  # not on the meta device
         return _with_weights(model, with_ema(state_dict), device, dtype)
 
     @property
@@ -164,20 +164,27 @@ class LatentDiffusion(nn.Module):
         return self.cond_stage_model(tokens.to(self.device)).float()
 
     @torch.inference_mode()
-    def eps(self, x: Tensor, t: Tensor, context: Tensor) -> Tensor:
-        """The noise in x.
+    def output(self, x: Tensor, t: Tensor, context: Tensor) -> Tensor:
+        """What the network says, (b, c, h, w): eps, v or x_0, as it was trained to.
 
         Args:
             x: (b, c, h, w), x_t.
-            t: (b,) int64, 0 .. T - 1, one for each sample.
+            t: (b,) 0 .. T - 1, one for each sample; also between two whole timesteps.
             context: (b, n, d).
         """
+        context = context.to(self.device, self.dtype)
+        return self.model.diffusion_model(self._internal(x), t.to(self.device), context).float()
+
+    def prediction(self, output: Tensor, x: Tensor, t: float) -> Prediction:
+        """x_0 and eps from the network's output, guided or not, at one t for all of x_t (b, c, h, w)."""
+        alpha_bar = self.schedule.alpha_bar(t)
+        return prediction(self.spec.parameterization, output, x, alpha_bar**0.5, (1 - alpha_bar) ** 0.5)
+
+    def eps(self, x: Tensor, t: Tensor, context: Tensor) -> Tensor:
+        """The noise in x_t (b, c, h, w), for whole timesteps t (b,) int64."""
         x, t = x.to(self.device), t.to(self.device)
-        out = self.model.diffusion_model(self._internal(x), t, context.to(self.device, self.dtype)).float()
-        if self.spec.parameterization == "eps":
-            return out
         alpha, sigma = self.schedule.alpha_sigma(t)
-        return alpha * out + sigma * x  # from v; Appendix D, arXiv:2202.00512
+        return prediction(self.spec.parameterization, self.output(x, t, context), x, alpha, sigma).eps
 
 
 def load_first_stage(

@@ -15,9 +15,10 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, NoReturn, Protocol, cast
+from typing import Any, NoReturn, Protocol, cast, get_args
 
 from ldm_core.errors import RequestError
+from ldm_core.spec import Spacing
 
 DEFAULT_MODEL = "landscapes"
 
@@ -29,8 +30,13 @@ ETA = (0.0, 1.0)
 SEED = (0, 2**53 - 1)  # every integer that JavaScript and SQLite keep exactly
 BATCH = (1, 16)
 
-SAMPLERS = ("ddim", "plms")
-SPACINGS = ("trailing", "uniform")
+FRACTION = (0.0, 1.0)
+
+SAMPLERS = (
+    "ddim", "ddpm", "plms", "euler", "euler_ancestral", "heun", "dpmpp_2m", "dpmpp_2m_sde", "unipc",
+)  # fmt: skip
+ETA_SAMPLERS = ("ddim",)  # the others add a fixed amount of noise, or none
+SPACINGS: tuple[str, ...] = get_args(Spacing)
 PIXEL_BUDGET = 16 * 1024 * 1024  # width * height * batch_size: four pictures of 2048 x 2048
 PROMPT_CHARACTERS = 20_000
 NAME_CHARACTERS = 200
@@ -93,7 +99,8 @@ class OneOf:
 
     @property
     def allowed(self) -> str:
-        return " or ".join(repr(word) for word in self.words)
+        *first, last = (repr(word) for word in self.words)
+        return f"{', '.join(first)} or {last}" if first else last
 
     def read(self, value: object) -> str | None:
         return value if isinstance(value, str) and value in self.words else None
@@ -142,6 +149,9 @@ RULES: Mapping[str, Rule] = {
     "seed": Whole(*SEED),
     "batch_size": Whole(*BATCH),
     "spacing": OneOf(SPACINGS),
+    "guidance_rescale": Real(*FRACTION),
+    "guidance_start": Real(*FRACTION),
+    "guidance_end": Real(*FRACTION),
 }
 
 
@@ -163,11 +173,14 @@ class TextToImage:
     height: int = 256  # pixels
     steps: int = 30
     sampler: str = "ddim"
-    eta: float = 0.0  # 0 is deterministic, 1 draws as much noise as DDPM
+    eta: float = 0.0  # of `ETA_SAMPLERS`: 0 is deterministic, 1 draws as much noise as DDPM
     guidance_scale: float = 2.5
     seed: int = 0
     batch_size: int = 1
     spacing: str = "trailing"  # which timesteps the steps visit, see `schedule.timesteps`
+    guidance_rescale: float = 0.0  # against harsh contrast, see `guidance.guided`
+    guidance_start: float = 0.0  # guidance begins at this fraction of the steps
+    guidance_end: float = 1.0  # and ends before this one
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -186,6 +199,8 @@ class TextToImage:
         highest = SEED[1] - (self.batch_size - 1)
         if self.seed > highest:
             _refuse("seed", self.seed, f"at most {highest}, since each of {self.batch_size} pictures adds 1")
+        if self.guidance_start > self.guidance_end:
+            _refuse("guidance_start", self.guidance_start, f"at most guidance_end, {self.guidance_end:g}")
 
 
 def parse_request(obj: object) -> TextToImage:

@@ -13,10 +13,11 @@ from ldm_core.errors import NotFinite
 from ldm_core.events import Picture, Pixels, Step
 from ldm_core.job import Job, Pace
 from ldm_core.model import LatentDiffusion
+from ldm_core.parameterization import Prediction
 from ldm_core.preview import PreviewMap
 from ldm_core.request import TextToImage, single
 from ldm_core.samplers import Ask
-from ldm_core.tasks import Task
+from ldm_core.tasks import Conditioning, Task
 
 PREVIEW_SECONDS = 1 / 15  # between two previews of one picture; a screen hardly shows more
 
@@ -48,6 +49,7 @@ class Image:
         self.num_steps = start.num_steps
         self.done = 0
         self.ask: Ask = next(self._sampling)
+        self._stood: Ask = self.ask  # the first ask of this step
         self.z: Tensor | None = None
 
     @property
@@ -55,27 +57,33 @@ class Image:
         """Equal for pictures that can share a network call."""
         return self.run.model, self.ask.x.shape, self.run.conditioning.context.shape
 
-    def send(self, eps: Tensor) -> bool:
+    @property
+    def conditioning(self) -> Conditioning:
+        """What the network is given for the present ask."""
+        return self.run.conditioning.at(self.ask.step, self.num_steps)
+
+    def send(self, predicted: Prediction) -> bool:
         """Gives the sampler its answer; True where that completed a step.
 
         Raises:
             NotFinite: the answer holds NaN or infinity.
         """
-        if not bool(torch.isfinite(eps).all()):
+        if not bool(torch.isfinite(predicted.x0).all()):
             raise NotFinite(
                 f"The network produced NaN or infinity at step {self.ask.step + 1} of {self.num_steps}. "
                 "Set ATELIER_DTYPE=float32; if that does not help, the model's file is damaged."
             )
-        answered = self.ask
+        stood = self._stood
         try:
-            self.ask = self._sampling.send(eps)
+            self.ask = self._sampling.send(predicted)
         except StopIteration as stop:
             z: Tensor = stop.value
             self.z = z
-        if self.z is None and self.ask.step == answered.step:
+        if self.z is None and self.ask.step == stood.step:
             return False  # the sampler asks more than once for this step
-        self.done = answered.step + 1
-        self.run.job.keep(self.index, answered.step, self.num_steps, answered.t, answered.x)
+        self._stood = self.ask
+        self.done = stood.step + 1
+        self.run.job.keep(self.index, stood.step, self.num_steps, stood.t, stood.x)
         if self.z is not None:
             self.run.job.keep(self.index, self.num_steps, self.num_steps, -1, self.z)
         return True
@@ -123,9 +131,9 @@ class Run:
             self._num_begun += 1
         return self.images[:limit]
 
-    def advance(self, answered: Sequence[tuple[Image, Tensor]]) -> None:
+    def advance(self, answered: Sequence[tuple[Image, Prediction]]) -> None:
         """Sends answers to the pictures and tells of the steps they completed."""
-        stepped = [image for image, eps in answered if image.send(eps)]
+        stepped = [image for image, predicted in answered if image.send(predicted)]
         if stepped:
             self._pace.stepped(len(stepped))
         num_images = self.job.request.batch_size

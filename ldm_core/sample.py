@@ -11,7 +11,8 @@ from torch import Tensor
 from ldm_core.guidance import guided
 from ldm_core.model import LatentDiffusion
 from ldm_core.samplers import SAMPLERS
-from ldm_core.schedule import Spacing, timesteps
+from ldm_core.schedule import timesteps
+from ldm_core.spec import Spacing
 
 
 def initial_noise(seeds: list[int], shape: tuple[int, int, int]) -> Tensor:
@@ -40,16 +41,16 @@ def sample(
     f, channels = model.spec.first_stage.downsampling, model.spec.unet.in_channels
     context, uncond = model.context(prompts), model.context([""] * len(prompts))
     x = initial_noise(seeds, (channels, height // f, width // f))
-    schedule = model.schedule
     sampling = SAMPLERS[sampler](
-        x, schedule, timesteps(steps, schedule.num_timesteps, spacing), 0.0, lambda: torch.randn_like(x)
+        x, model.schedule, timesteps(model.schedule, steps, spacing), 0.0, lambda: torch.randn_like(x)
     )
     try:
         ask = next(sampling)
         while True:
-            t = torch.full((len(prompts),), ask.t)
-            eps = model.eps(torch.cat([ask.x, ask.x]), torch.cat([t, t]), torch.cat([context, uncond])).cpu()
-            cond, unconditional = eps.chunk(2)
-            ask = sampling.send(guided(cond, unconditional, guidance_scale))
+            t = torch.full((2 * len(prompts),), ask.t)
+            output = model.output(torch.cat([ask.x, ask.x]), t, torch.cat([context, uncond])).cpu()
+            cond, unconditional = output.chunk(2)
+            output = guided(cond, unconditional, guidance_scale)
+            ask = sampling.send(model.prediction(output, ask.x, ask.t))
     except StopIteration as finished:
         return finished.value

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Parameterization = Literal["eps", "v"]
+Parameterization = Literal["eps", "v", "x0"]
+# How a sampler's timesteps lie, see `schedule.timesteps`.
+Spacing = Literal["trailing", "uniform", "quadratic", "karras"]
+ScheduleKind = Literal["scaled_linear", "linear", "cosine"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +74,18 @@ class TextSpec:
 
 @dataclass(frozen=True, slots=True)
 class ScheduleSpec:
-    """Noise schedule: betas whose square roots are linear from sqrt(start) to sqrt(end)."""
+    """Noise schedule.
+
+    `kind` says what is linear from `linear_start` to `linear_end`: the square roots of the betas (the
+    published models' "linear"), or the betas themselves.  "cosine" looks at neither.
+    """
 
     num_timesteps: int
     linear_start: float
     linear_end: float
+    kind: ScheduleKind = "scaled_linear"
+    betas: tuple[float, ...] = ()  # given ones, `num_timesteps` of them, instead of a kind
+    zero_terminal_snr: bool = False  # rescaled, so that nothing of x_0 is left in the last timestep
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from ldm_core.formats import load_model
 from ldm_core.guidance import guided
 from ldm_core.model import LatentDiffusion
 from ldm_core.nn.autoencoder import AutoencoderKL, AutoencoderVQ, FirstStage
-from ldm_core.samplers import SAMPLERS, predict_x0
+from ldm_core.samplers import SAMPLERS
 from ldm_core.schedule import timesteps
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -176,23 +176,20 @@ def sample(
     noise: Callable[[], Tensor],
 ) -> tuple[Tensor, list[Tensor]]:
     """Answers a sampler's questions; returns x_0 and what was predicted of it after each step."""
-    steps = timesteps(num_steps, model.schedule.num_timesteps, "uniform")
+    steps = timesteps(model.schedule, num_steps, "uniform")
     sampling = SAMPLERS[sampler](x, model.schedule, steps, eta, noise)
     trace: list[Tensor] = []
     try:
         ask = next(sampling)
         while True:
-            if ask.pred_x0 is not None:
-                trace.append(ask.pred_x0)
             t = torch.tensor([ask.t])
-            eps = model.eps(ask.x, t, cond)
+            output = model.output(ask.x, t, cond)
             if uncond is not None:
-                eps = guided(eps, model.eps(ask.x, t, uncond), GUIDANCE)
-            last = ask, eps
-            ask = sampling.send(eps)
+                output = guided(output, model.output(ask.x, t, uncond), GUIDANCE)
+            predicted = model.prediction(output, ask.x, ask.t)
+            trace.append(predicted.x0)
+            ask = sampling.send(predicted)
     except StopIteration as stop:
-        ask, eps = last
-        trace.append(predict_x0(ask.x, eps, model.schedule.alpha_bar(ask.t)))
         return stop.value, trace
 
 

@@ -30,7 +30,7 @@ from ldm_core.job import Job, Pace
 from ldm_core.model import LatentDiffusion
 from ldm_core.models import ModelLibrary
 from ldm_core.preview import PreviewMap
-from ldm_core.request import TextToImage, single
+from ldm_core.request import SAMPLERS, TextToImage, single
 from tests import tiny
 
 SMALL = TextToImage(prompt="a lake at sunset", width=64, height=64, steps=5, seed=7)
@@ -103,7 +103,7 @@ def test_also_in_another_engine(engine: Engine, canary: bytes) -> None:
     assert pixels(engine.submit(SMALL)) == canary
 
 
-@pytest.mark.parametrize("sampler", ["ddim", "plms"])
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_also_beside_other_jobs(shared: Engine, sampler: str) -> None:
     request = replace(SMALL, sampler=sampler, eta=0.5 if sampler == "ddim" else 0.0, steps=8)
     alone = pixels(shared.submit(request))
@@ -320,8 +320,8 @@ FAULTS = {
     "lost": (torch.AcceleratorError("CUDA error: an illegal memory access"), EngineError),
 }
 PLACES = {
-    "first step": (LatentDiffusion, "eps", 0),
-    "third step": (LatentDiffusion, "eps", 2),
+    "first step": (LatentDiffusion, "output", 0),
+    "third step": (LatentDiffusion, "output", 2),
     "text": (LatentDiffusion, "context", 0),
     "decoder": (LatentDiffusion, "decode", 0),
     "preview": (PreviewMap, "__call__", 0),
@@ -351,7 +351,7 @@ def test_a_fault_ends_its_job_alone(
 def test_a_fault_of_one_job_in_a_shared_call_spares_the_others(
     library: ModelLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    eps = LatentDiffusion.eps
+    output = LatentDiffusion.output
     poison = 123
 
     def faulty(
@@ -359,10 +359,10 @@ def test_a_fault_of_one_job_in_a_shared_call_spares_the_others(
     ) -> torch.Tensor:
         if any(self.poisoned(row) for row in x):  # type: ignore[operator]
             raise ValueError("no")
-        return eps(self, x, t, context)
+        return output(self, x, t, context)
 
     bad = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(poison))[0]
-    monkeypatch.setattr(LatentDiffusion, "eps", faulty)
+    monkeypatch.setattr(LatentDiffusion, "output", faulty)
     monkeypatch.setattr(LatentDiffusion, "poisoned", lambda self, row: torch.equal(row, bad), raising=False)
     with Engine(library, device="cpu", max_batch=4) as engine:
         good = [engine.submit(replace(SMALL, steps=30, seed=i)) for i in range(2)]
@@ -376,16 +376,16 @@ def test_memory_too_short_for_all_at_once_is_answered_in_parts(
     shared: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = shared.submit(SMALL).pictures()[0]
-    eps = LatentDiffusion.eps
+    output = LatentDiffusion.output
 
     def one_row(
         self: LatentDiffusion, x: torch.Tensor, t: torch.Tensor, context: torch.Tensor
     ) -> torch.Tensor:
         if len(x) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return eps(self, x, t, context)
+        return output(self, x, t, context)
 
-    monkeypatch.setattr(LatentDiffusion, "eps", one_row)
+    monkeypatch.setattr(LatentDiffusion, "output", one_row)
     got = shared.submit(SMALL).pictures()[0]
     assert np.abs(expected.astype(int) - got.astype(int)).max() <= 16  # bfloat16 rounds differently
 

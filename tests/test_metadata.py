@@ -33,6 +33,9 @@ requests = st.builds(
     guidance_scale=st.integers(0, 300).map(lambda n: n / 10),
     seed=st.integers(0, 2**53 - 1),
     spacing=st.sampled_from(SPACINGS),
+    guidance_rescale=st.integers(0, 20).map(lambda n: n / 20),
+    guidance_start=st.integers(0, 10).map(lambda n: n / 20),
+    guidance_end=st.integers(10, 20).map(lambda n: n / 20),
 )
 
 
@@ -70,8 +73,8 @@ def test_the_pixels_and_the_text_in_the_file() -> None:
     with Image.open(io.BytesIO(data)) as picture:
         assert np.array_equal(np.asarray(picture), PIXELS)
         assert picture.info["parameters"] == (
-            "a lake\nNegative prompt: fog\nSteps: 30, Sampler: DDIM, CFG scale: 2.5, Seed: 7, Size: 256x256, "
-            "Model hash: 0123456789, Model: landscapes, Spacing: trailing"
+            "a lake\nNegative prompt: fog\nSteps: 30, Sampler: DDIM, Schedule type: SGM Uniform, CFG scale: 2.5, "
+            "Seed: 7, Size: 256x256, Model hash: 0123456789, Model: landscapes"
         )
         assert json.loads(picture.info["latent-atelier"])["version"] == 1
 
@@ -87,8 +90,32 @@ def test_a_picture_of_another_program() -> None:
     assert request.prompt == 'oil painting of "a lake", (mountains:1.2),\nsecond line'
     assert request.negative_prompt == "blurry,\nugly"
     assert (request.width, request.height, request.steps, request.seed) == (512, 768, 20, 965400086)
-    assert (request.guidance_scale, request.model, request.sampler) == (7.0, "v1-5", "ddim")
-    assert "Euler a" in read.notes[0]
+    assert (request.guidance_scale, request.model, request.sampler) == (7.0, "v1-5", "euler_ancestral")
+    assert (request.spacing, read.notes) == ("karras", ())
+
+
+@pytest.mark.parametrize(
+    ("said", "sampler", "spacing"),
+    [
+        ("Sampler: DPM++ 2M Karras", "dpmpp_2m", "karras"),
+        ("Sampler: DPM++ 2M SDE Karras", "dpmpp_2m_sde", "karras"),
+        ("Sampler: DPM++ 2M, Schedule type: Karras", "dpmpp_2m", "karras"),
+        ("Sampler: Euler, Schedule type: SGM Uniform", "euler", "trailing"),
+        ("Sampler: Heun, Schedule type: Automatic", "heun", "trailing"),
+        ("Sampler: UniPC, Schedule type: Uniform", "unipc", "uniform"),
+        ("Sampler: DDIM, Spacing: uniform", "ddim", "uniform"),  # our own first pictures
+    ],
+)
+def test_names_of_samplers_and_spacings(said: str, sampler: str, spacing: str) -> None:
+    read = from_parameters(f"x\nSteps: 20, {said}, Seed: 1")
+    assert (read.request.sampler, read.request.spacing, read.notes) == (sampler, spacing, ())
+
+
+@pytest.mark.parametrize("said", ["Sampler: DPM adaptive", "Sampler: LCM Karras", "Schedule type: Beta"])
+def test_unknown_samplers_and_spacings_are_told(said: str) -> None:
+    read = from_parameters(f"x\nSteps: 20, {said}, Seed: 1")
+    assert read.request.sampler == "ddim"
+    assert len(read.notes) == 1 and said.split(": ")[1] in read.notes[0]
 
 
 def test_our_own_text_comes_first() -> None:

@@ -26,6 +26,9 @@ numbers = {
     "batch_size": st.integers(1, 4),
     "eta": st.floats(*module.ETA),
     "guidance_scale": st.floats(*module.GUIDANCE),
+    "guidance_rescale": st.floats(*module.FRACTION),
+    "guidance_start": st.floats(0, 0.5),
+    "guidance_end": st.floats(0.5, 1),
 }
 valid_objects = st.fixed_dictionaries(
     {"task": st.just("text-to-image")},
@@ -84,6 +87,7 @@ def test_nonsense_is_refused_naming_the_field(field: str, value: object) -> None
     refused(field, value)
 
 
+NAMES = "'ddim', 'ddpm', 'plms', 'euler', 'euler_ancestral', 'heun', 'dpmpp_2m', 'dpmpp_2m_sde' or 'unipc'"
 WRONG = [
     ("steps", 0, "steps is 0; it has to be a whole number from 1 to 250."),
     ("steps", 2.5, "steps is 2.5; it has to be a whole number from 1 to 250."),
@@ -101,8 +105,11 @@ WRONG = [
     ("seed", 2**80, f"seed is {2**80}; it has to be a whole number from 0 to {2**53 - 1}."),
     ("eta", 1.01, "eta is 1.01; it has to be a number from 0 to 1."),
     ("guidance_scale", math.inf, "guidance_scale is inf; it has to be a number from 0 to 30."),
-    ("sampler", "DDIM", "sampler is 'DDIM'; it has to be 'ddim' or 'plms'."),
-    ("sampler", {}, "sampler is an object; it has to be 'ddim' or 'plms'."),
+    ("sampler", "DDIM", f"sampler is 'DDIM'; it has to be {NAMES}."),
+    ("sampler", {}, f"sampler is an object; it has to be {NAMES}."),
+    ("guidance_rescale", -0.1, "guidance_rescale is -0.1; it has to be a number from 0 to 1."),
+    ("guidance_start", 2, "guidance_start is 2; it has to be a number from 0 to 1."),
+    ("guidance_end", None, "guidance_end is None; it has to be a number from 0 to 1."),
     ("model", "", "model is ''; it has to be a name of 1 to 200 printable characters."),
     ("model", "a\x00b", r"model is 'a\x00b'; it has to be a name of 1 to 200 printable characters."),
     ("prompt", None, "prompt is None; it has to be text of up to 20,000 characters."),
@@ -166,6 +173,24 @@ def test_pixel_budget() -> None:
     assert parse_request({**TASK, "width": 2048, "height": 2048, "batch_size": 4}).batch_size == 4
     with pytest.raises(RequestError, match="batch_size is 5; it has to be at most 4 at 2048 x 2048 pixels"):
         parse_request({**TASK, "width": 2048, "height": 2048, "batch_size": 5})
+
+
+def test_guidance_ends_after_it_starts() -> None:
+    assert parse_request({**TASK, "guidance_start": 0.3, "guidance_end": 0.3}).guidance_end == 0.3
+    with pytest.raises(RequestError, match=r"guidance_start is 0.5; it has to be at most guidance_end, 0.25"):
+        parse_request({**TASK, "guidance_start": 0.5, "guidance_end": 0.25})
+
+
+def test_requests_of_the_first_version_mean_the_same() -> None:
+    stored = (
+        '{"task": "text-to-image", "model": "landscapes", "prompt": "a lake", "negative_prompt": "", '
+        '"width": 256, "height": 256, "steps": 20, "sampler": "plms", "eta": 0.0, "guidance_scale": 2.5, '
+        '"seed": 3, "batch_size": 1, "spacing": "uniform"}'
+    )
+    assert parse_json(stored) == TextToImage(
+        prompt="a lake", steps=20, sampler="plms", seed=3, spacing="uniform"
+    )
+    assert (parse_json(stored).guidance_start, parse_json(stored).guidance_end) == (0.0, 1.0)
 
 
 def test_single_pictures_of_a_batch() -> None:

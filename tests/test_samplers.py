@@ -2,48 +2,73 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import get_args
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from ldm_core.guidance import guided
-from ldm_core.samplers import SAMPLERS
-from ldm_core.schedule import NoiseSchedule, Spacing, timesteps
-from ldm_core.spec import ScheduleSpec
+from ldm_core.guidance import Guidance, guided
+from ldm_core.parameterization import Prediction, prediction
+from ldm_core.request import ETA_SAMPLERS
+from ldm_core.samplers import SAMPLERS, Ask, diffused
+from ldm_core.schedule import NoiseSchedule, timesteps
+from ldm_core.spec import Parameterization, ScheduleSpec, Spacing
 
 SCHEDULE = NoiseSchedule(ScheduleSpec(1000, 0.0015, 0.0195))
+NO_SIGNAL = NoiseSchedule(ScheduleSpec(1000, 0.00085, 0.012, zero_terminal_snr=True))
+SPACINGS: tuple[Spacing, ...] = get_args(Spacing)
+ANCESTRAL = ("ddpm", "euler_ancestral", "dpmpp_2m_sde")
+DETERMINISTIC = tuple(name for name in SAMPLERS if name not in ANCESTRAL)
 
 
 class Gaussian:
-    """Data x_0 ~ N(mean, std^2): eps(x_t, t) is known, and so is where the deterministic process ends."""
+    """Data x_0 ~ N(mean, std^2): x_0 and eps given x_t are known, and so is where the process ends."""
 
-    def __init__(self, mean: float, std: float) -> None:
-        self.mean, self.std = mean, std
+    def __init__(self, mean: float, std: float, schedule: NoiseSchedule = SCHEDULE) -> None:
+        self.mean, self.std, self.schedule = mean, std, schedule
 
-    def marginal_std(self, alpha_bar: float) -> float:
+    def marginal_std(self, t: float) -> float:
+        alpha_bar = self.schedule.alpha_bar(t)
         return (alpha_bar * self.std**2 + 1 - alpha_bar) ** 0.5
 
-    def eps(self, x: Tensor, t: int) -> Tensor:
-        alpha_bar = SCHEDULE.alpha_bar(t)
-        score = -(x - alpha_bar**0.5 * self.mean) / self.marginal_std(alpha_bar) ** 2
-        return -((1 - alpha_bar) ** 0.5) * score
+    def __call__(self, x: Tensor, t: float) -> Prediction:
+        alpha_bar = self.schedule.alpha_bar(t)
+        place = (x - alpha_bar**0.5 * self.mean) / self.marginal_std(t) ** 2
+        return Prediction(
+            x0=self.mean + alpha_bar**0.5 * self.std**2 * place, eps=(1 - alpha_bar) ** 0.5 * place
+        )
 
-    def transported(self, x: Tensor, start: int, end: int) -> Tensor:
+    def transported(self, x: Tensor, start: float, end: float) -> Tensor:
         """The probability-flow ODE keeps a sample's place, in standard deviations, in the marginal."""
-        a, b = SCHEDULE.alpha_bar(start), SCHEDULE.alpha_bar(end)
-        place = (x - a**0.5 * self.mean) / self.marginal_std(a)
-        return b**0.5 * self.mean + place * self.marginal_std(b)
+        a, b = self.schedule.alpha_bar(start), self.schedule.alpha_bar(end)
+        place = (x - a**0.5 * self.mean) / self.marginal_std(start)
+        return b**0.5 * self.mean + place * self.marginal_std(end)
 
 
-def run(name: str, model: Gaussian, x: Tensor, steps: list[int], eta: float = 0.0) -> Tensor:
+def run(
+    name: str,
+    model: Gaussian,
+    x: Tensor,
+    steps: list[float],
+    eta: float = 0.0,
+    noise: Callable[[], Tensor] | None = None,
+    asks: list[Ask] | None = None,
+) -> Tensor:
+    """x_0; every ask is added to `asks`."""
     generator = torch.Generator().manual_seed(1)
-    sampling = SAMPLERS[name](
-        x, SCHEDULE, steps, eta, lambda: torch.randn(x.shape, generator=generator, dtype=x.dtype)
-    )
+    drawn = noise or (lambda: torch.randn(x.shape, generator=generator, dtype=x.dtype))
+    sampling = SAMPLERS[name](x, model.schedule, steps, eta, drawn)
     try:
         ask = next(sampling)
         while True:
-            ask = sampling.send(model.eps(ask.x, ask.t))
+            if asks is not None:
+                asks.append(ask)
+            ask = sampling.send(model(ask.x, ask.t))
     except StopIteration as finished:
         return finished.value
 
@@ -53,89 +78,236 @@ def noise(count: int = 64) -> Tensor:
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("schedule", [SCHEDULE, NO_SIGNAL], ids=["published", "zero terminal SNR"])
+@pytest.mark.parametrize("spacing", ["trailing", "karras"])
 @pytest.mark.parametrize("num_steps", [1, 2, 7, 50])
-def test_data_at_one_point_are_reached_exactly(name: str, num_steps: int) -> None:
-    point = Gaussian(0.7, 0.0)
-    x_0 = run(name, point, noise(), timesteps(num_steps, 1000, "trailing"))
+def test_data_at_one_point_are_reached_exactly(
+    name: str, schedule: NoiseSchedule, spacing: Spacing, num_steps: int
+) -> None:
+    point = Gaussian(0.7, 0.0, schedule)
+    x_0 = run(name, point, noise(), timesteps(schedule, num_steps, spacing))
     torch.testing.assert_close(x_0, torch.full_like(x_0, 0.7), rtol=0, atol=1e-9)
 
 
-def error(name: str, num_steps: int) -> float:
-    """The largest distance from the exact solution."""
-    model, steps = Gaussian(0.5, 0.8), timesteps(num_steps, 1000, "trailing")
-    exact = model.transported(noise(), steps[0], -1)
-    return float((run(name, model, noise(), steps) - exact).abs().max())
+# Order of convergence: from t = 999 to 20, evenly in log sigma; the step to the clean image is a
+# singular one and of first order with all of them.
+
+
+def even_in_log_sigma(num_steps: int) -> list[float]:
+    ends = [math.log(SCHEDULE.sigma(t)) for t in (999, 20)]
+    return [SCHEDULE.timestep(math.exp(value)) for value in np.linspace(*ends, num_steps + 1)]
+
+
+def orders(errors: list[float]) -> list[float]:
+    """From the errors at numbers of steps that double."""
+    return [math.log2(coarse / fine) for coarse, fine in pairwise(errors)]
+
+
+@pytest.mark.parametrize(
+    ("name", "order"), [("ddim", 1), ("euler", 1), ("heun", 2), ("plms", 2), ("dpmpp_2m", 2), ("unipc", 3)]
+)
+def test_order_of_convergence(name: str, order: int) -> None:
+    model, errors = Gaussian(0.5, 0.8), []
+    for num_steps in (40, 80, 160):
+        steps = even_in_log_sigma(num_steps)
+        exact = model.transported(noise(), steps[0], steps[-1])
+        errors.append(float((run(name, model, noise(), steps) - exact).abs().max()))
+    assert orders(errors) == pytest.approx([order, order], abs=0.12)
+
+
+def resulting_std(name: str, model: Gaussian, steps: list[float]) -> float:
+    """Exactly: x_T and each noise drawn are axes of their own, and all is linear when the mean is 0."""
+    x_T = torch.zeros(1, len(steps), 1, 1, dtype=torch.float64)
+    x_T[0, 0] = model.marginal_std(steps[0])
+    axes = iter(range(1, len(steps)))
+
+    def noise() -> Tensor:
+        drawn = torch.zeros_like(x_T)
+        drawn[0, next(axes)] = 1
+        return drawn
+
+    return float(run(name, model, x_T, steps, eta=1.0, noise=noise).norm())
+
+
+@pytest.mark.parametrize(
+    ("name", "order"), [("ddim", 1), ("ddpm", 1), ("euler_ancestral", 1), ("dpmpp_2m_sde", 2)]
+)
+def test_order_of_convergence_of_the_distribution(name: str, order: int) -> None:
+    model, errors = Gaussian(0.0, 0.8), []
+    for num_steps in (40, 80, 160):
+        steps = even_in_log_sigma(num_steps)
+        errors.append(abs(resulting_std(name, model, steps) - model.marginal_std(steps[-1])))
+    assert orders(errors) == pytest.approx([order, order], abs=0.15)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_twice_the_steps_halve_the_error(name: str) -> None:
-    # Both are of first order here: PLMS loses its second one at the last step, to t = -1, where the
-    # process is singular.
-    errors = [error(name, num_steps) for num_steps in (50, 100, 200)]
-    assert errors[0] / errors[1] == pytest.approx(2, rel=0.15)
-    assert errors[1] / errors[2] == pytest.approx(2, rel=0.15)
+@pytest.mark.parametrize("spacing", ["trailing", "karras"])
+@pytest.mark.parametrize("schedule", [SCHEDULE, NO_SIGNAL], ids=["published", "zero terminal SNR"])
+def test_many_steps_give_the_data_distribution(name: str, spacing: Spacing, schedule: NoiseSchedule) -> None:
+    model = Gaussian(0.0, 0.6, schedule)
+    assert resulting_std(name, model, timesteps(schedule, 250, spacing)) == pytest.approx(0.6, abs=0.03)
 
 
-def test_plms_is_four_times_as_exact_as_ddim_at_the_same_steps() -> None:
-    assert error("plms", 50) < error("ddim", 50) / 4
+@pytest.mark.parametrize("name", DETERMINISTIC)
+def test_higher_order_needs_fewer_steps(name: str) -> None:
+    model, steps = Gaussian(0.5, 0.8), timesteps(SCHEDULE, 20, "karras")
+    error = (run(name, model, noise(), steps) - model.transported(noise(), 999, -1)).abs().max()
+    assert float(error) < {"ddim": 0.3, "euler": 0.3}.get(name, 0.07)
 
 
-def test_ddim_with_every_timestep_solves_the_gaussian() -> None:
-    model = Gaussian(-0.3, 1.3)
-    steps = timesteps(1000, 1000, "trailing")
-    x_0 = run("ddim", model, noise(), steps)
-    torch.testing.assert_close(x_0, model.transported(noise(), 999, -1), rtol=0, atol=0.01)
+# Noise ----------------------------------------------------------------------------------------------------
 
 
-def test_ddim_with_eta_1_samples_the_data_distribution() -> None:
-    x_0 = run("ddim", Gaussian(0.5, 0.6), noise(20_000), timesteps(250, 1000, "trailing"), eta=1.0)
-    assert float(x_0.mean()) == pytest.approx(0.5, abs=0.02)
-    assert float(x_0.std()) == pytest.approx(0.6, abs=0.02)
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_who_draws_noise(name: str) -> None:
+    drawn: list[Tensor] = []
+
+    def count() -> Tensor:
+        drawn.append(noise())
+        return drawn[-1]
+
+    for eta in (0.0, 1.0):
+        drawn.clear()
+        run(name, Gaussian(0.0, 1.0), noise(), timesteps(SCHEDULE, 10, "trailing"), eta, count)
+        # The last step arrives at the clean image: no noise is added.
+        assert len(drawn) == (9 if name in ANCESTRAL or (name in ETA_SAMPLERS and eta > 0) else 0)
 
 
-def test_eta_0_draws_no_noise_and_eta_1_differs() -> None:
-    steps = timesteps(10, 1000, "trailing")
-    model = Gaussian(0.0, 1.0)
-    assert torch.equal(run("ddim", model, noise(), steps), run("ddim", model, noise(), steps))
-    assert not torch.allclose(run("ddim", model, noise(), steps), run("ddim", model, noise(), steps, eta=1.0))
+def test_samplers_that_are_one_process_by_two_names() -> None:
+    steps = timesteps(SCHEDULE, 12, "karras")
+    model = Gaussian(0.3, 0.9)
+    for eta, names in ((0.0, ("ddim", "euler")), (1.0, ("ddim", "ddpm")), (1.0, ("ddim", "euler_ancestral"))):
+        one, other = (run(name, model, noise(), steps, eta) for name in names)
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
 
 
-def test_asks_carry_the_step_and_the_last_prediction() -> None:
-    point = Gaussian(0.2, 0.0)
-    sampling = SAMPLERS["plms"](noise(), SCHEDULE, timesteps(3, 1000, "trailing"), 0.0, noise)
-    ask = next(sampling)
-    seen = [(ask.step, ask.pred_x0)]
-    try:
-        while True:
-            ask = sampling.send(point.eps(ask.x, ask.t))
-            seen.append((ask.step, ask.pred_x0))
-    except StopIteration:
-        pass
-    assert [step for step, _ in seen] == [0, 0, 1, 2]  # the first step asks twice
-    assert seen[0][1] is None
-    assert all(torch.allclose(x, torch.full_like(x, 0.2)) for _, x in seen[1:] if x is not None)
+# What is asked --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("num_steps", [1, 3, 30, 37, 999, 1000])
-def test_trailing_makes_exactly_the_steps_asked_for(num_steps: int) -> None:
-    steps = timesteps(num_steps, 1000, "trailing")
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_asks_carry_the_step_and_the_last_prediction(name: str, spacing: Spacing) -> None:
+    asks: list[Ask] = []
+    steps = timesteps(SCHEDULE, 5, spacing)
+    run(name, Gaussian(0.2, 0.0), noise(), steps, asks=asks)
+    twice = {"heun": {0, 1, 2, 3, 4}, "plms": {0}}.get(name, set())
+    if steps[-1] == -1:
+        twice = twice - {4}
+    assert [ask.step for ask in asks] == sorted([*range(5), *twice])
+    assert [ask.t for ask in asks] == sorted([*steps[:5], *(steps[i + 1] for i in twice)], reverse=True)
+    assert asks[0].pred_x0 is None
+    for ask in asks[1:]:
+        assert ask.pred_x0 is not None
+        torch.testing.assert_close(ask.pred_x0, torch.full_like(ask.x, 0.2), rtol=0, atol=1e-9)
+
+
+# Timesteps ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spacing", ["trailing", "karras", "quadratic"])
+@pytest.mark.parametrize("num_steps", [1, 2, 3, 30, 37, 250])
+def test_exactly_the_steps_asked_for(spacing: Spacing, num_steps: int) -> None:
+    steps = timesteps(SCHEDULE, num_steps, spacing)
     assert len(steps) == num_steps + 1
-    assert steps[0] == 999
-    assert steps[-1] == -1
     assert steps == sorted(set(steps), reverse=True)
+    assert steps[0] == (801 if spacing == "quadratic" else 999)
+    assert steps[-1] == (0 if spacing == "quadratic" else -1)
 
 
-def test_uniform_is_the_reference_spacing() -> None:
-    assert timesteps(5, 1000, "uniform") == [801, 601, 401, 201, 1, 0]
-    assert len(timesteps(6, 1000, "uniform")) - 1 == 7
+def test_spacings_of_the_reference_implementation() -> None:
+    assert timesteps(SCHEDULE, 5, "uniform") == [801, 601, 401, 201, 1, 0]
+    assert len(timesteps(SCHEDULE, 6, "uniform")) - 1 == 7
+    reference = [*(np.linspace(0, math.sqrt(1000 * 0.8), 10) ** 2).astype(int)[::-1] + 1, 0]
+    assert [math.floor(t + 1e-9) for t in timesteps(SCHEDULE, 10, "quadratic")] == reference
 
 
-@pytest.mark.parametrize("spacing", ["uniform", "trailing"])
-@pytest.mark.parametrize("num_steps", [1, 250, 999, 1000])
-def test_no_timestep_lies_outside_the_schedule(spacing: Spacing, num_steps: int) -> None:
-    assert all(-1 <= t <= 999 for t in timesteps(num_steps, 1000, spacing))
+def test_karras_spacing_is_even_in_the_seventh_root_of_sigma() -> None:
+    steps = timesteps(SCHEDULE, 10, "karras")
+    roots = [SCHEDULE.sigma(t) ** (1 / 7) for t in steps[:-1]]
+    assert np.diff(roots) == pytest.approx([(roots[-1] - roots[0]) / 9] * 9, rel=1e-6)
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("count", [2, 10, 1000])
+def test_no_timestep_lies_outside_the_schedule_or_comes_twice(spacing: Spacing, count: int) -> None:
+    schedule = NoiseSchedule(ScheduleSpec(count, 0.0015, 0.0195))
+    for num_steps in {1, 2, count // 2, count - 1, count}:
+        steps = timesteps(schedule, num_steps, spacing)
+        assert all(-1 <= t <= count - 1 for t in steps)
+        assert steps == sorted(set(steps), reverse=True)
+
+
+# Schedules ------------------------------------------------------------------------------------------------
+
+
+def test_between_two_timesteps_log_sigma_is_linear() -> None:
+    assert SCHEDULE.alpha_bar(500.0) == float(SCHEDULE.alphas_cumprod[500])
+    assert SCHEDULE.sigma(500.25) == pytest.approx(SCHEDULE.sigma(500) ** 0.75 * SCHEDULE.sigma(501) ** 0.25)
+    for t in (0.0, 0.5, 17.3, 998.9, 999.0):
+        assert SCHEDULE.timestep(SCHEDULE.sigma(t)) == pytest.approx(t, abs=1e-9)
+    assert SCHEDULE.timestep(1e9) == 999 and SCHEDULE.timestep(1e-9) == 0
+    assert (SCHEDULE.alpha_bar(-1), SCHEDULE.sigma(-1)) == (1.0, 0.0)
+
+
+def test_kinds_of_schedules() -> None:
+    scaled, linear, cosine = (
+        NoiseSchedule(ScheduleSpec(1000, 0.00085, 0.012, kind=kind)).alphas_cumprod
+        for kind in ("scaled_linear", "linear", "cosine")
+    )
+    assert float(scaled[-1]) == pytest.approx(0.0047, abs=1e-4)  # Stable Diffusion's
+    assert float(linear[-1]) == pytest.approx(math.prod(1 - b for b in np.linspace(0.00085, 0.012, 1000)))
+    assert float(cosine[499]) == pytest.approx(math.cos(0.508 / 1.008 * math.pi / 2) ** 2, rel=1e-3)
+    given = NoiseSchedule(ScheduleSpec(3, 0.0, 0.0, betas=(0.1, 0.2, 0.3)))
+    assert given.alphas_cumprod.tolist() == pytest.approx([0.9, 0.72, 0.504])
+
+
+def test_zero_terminal_snr() -> None:
+    published = NoiseSchedule(ScheduleSpec(1000, 0.00085, 0.012))
+    assert NO_SIGNAL.alpha_bar(999) == 0 and NO_SIGNAL.sigma(999) == math.inf
+    assert NO_SIGNAL.alpha_bar(0) == pytest.approx(published.alpha_bar(0))
+    root = NO_SIGNAL.alphas_cumprod.sqrt()
+    ratio = (root[0] - root) / (root[0] - published.alphas_cumprod.sqrt()).clamp(min=1e-12)
+    torch.testing.assert_close(ratio[1:], ratio[1:2].expand(999), rtol=1e-6, atol=0)
+
+
+def conversions() -> Iterator[tuple[Parameterization, float]]:
+    for parameterization in get_args(Parameterization):
+        for t in (0, 500, 999):
+            yield parameterization, t
+
+
+@pytest.mark.parametrize(("parameterization", "t"), conversions())
+def test_what_the_network_says_is_read_as_x0_and_eps(parameterization: Parameterization, t: int) -> None:
+    x0, eps = noise().flip(0), noise()
+    schedule = SCHEDULE if parameterization == "eps" else NO_SIGNAL
+    alpha, sigma = schedule.alpha_bar(t) ** 0.5, (1 - schedule.alpha_bar(t)) ** 0.5
+    said = {"eps": eps, "x0": x0, "v": alpha * eps - sigma * x0}[parameterization]
+    x = diffused(Prediction(x0, eps), schedule.alpha_bar(t))
+    read = prediction(parameterization, said, x, alpha, sigma)
+    torch.testing.assert_close(read.x0, x0)
+    torch.testing.assert_close(read.eps, eps)
+
+
+# Guidance -------------------------------------------------------------------------------------------------
 
 
 def test_guidance_is_an_extrapolation() -> None:
     cond, uncond = torch.tensor(3.0), torch.tensor(1.0)
     assert [float(guided(cond, uncond, scale)) for scale in (0.0, 1.0, 2.0)] == [1.0, 3.0, 5.0]
+
+
+def test_rescaled_guidance_has_the_conditional_outputs_spread() -> None:
+    generator = torch.Generator().manual_seed(0)
+    cond, uncond = torch.randn(2, 3, 4, 8, 8, generator=generator)
+    plain, whole = guided(cond, uncond, 7.0), guided(cond, uncond, 7.0, rescale=1.0)
+    std = {"dim": (1, 2, 3)}
+    assert plain.std(**std).min() > 5  # type: ignore[call-overload]
+    torch.testing.assert_close(whole.std(**std), cond.std(**std))  # type: ignore[call-overload]
+    torch.testing.assert_close(guided(cond, uncond, 7.0, rescale=0.25), 0.25 * whole + 0.75 * plain)
+
+
+def test_guidance_within_an_interval() -> None:
+    middle = Guidance(4.0, start=0.2, end=0.7)
+    assert [step for step in range(10) if middle.applies(step, 10)] == [2, 3, 4, 5, 6]
+    assert all(Guidance(4.0).applies(step, 7) for step in range(7))
+    assert not any(Guidance(4.0, start=1.0).applies(step, 7) for step in range(7))

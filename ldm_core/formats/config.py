@@ -1,22 +1,31 @@
 """From a `config.yaml` in the published schema to a model's description.
 
 `target:` strings are looked up in a table, never imported.  Our additions to the schema:
-`parameterization: v`, the first stage's `patch_size`, and an optional top-level section `atelier:`.
+`parameterization: v`, `zero_terminal_snr`, the first stage's `patch_size`, and an optional top-level section
+`atelier:`.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast, get_args
 
 from ldm_core.errors import ConfigError
 from ldm_core.formats import plain_yaml
 from ldm_core.formats.plain_yaml import Value
-from ldm_core.spec import AutoencoderSpec, ModelSpec, Parameterization, ScheduleSpec, TextSpec, UNetSpec
-
-Spacing = Literal["uniform", "trailing"]
+from ldm_core.spec import (
+    AutoencoderSpec,
+    ModelSpec,
+    Parameterization,
+    ScheduleKind,
+    ScheduleSpec,
+    Spacing,
+    TextSpec,
+    UNetSpec,
+)
 
 _DIFFUSION = frozenset({"ldm.models.diffusion.ddpm.LatentDiffusion"})
 _UNET = frozenset({"ldm.modules.diffusionmodules.openaimodel.UNetModel"})
@@ -120,6 +129,12 @@ class Section:
             raise self.wrong(key, " or ".join(repr(a) for a in allowed))
         return value
 
+    def flag(self, key: str) -> bool:
+        value = self.values.get(key, False)
+        if not isinstance(value, bool):
+            raise self.wrong(key, "true or false")
+        return value
+
     def has_target(self, known: frozenset[str]) -> bool:
         target = self.values.get("target")
         return isinstance(target, str) and target in known
@@ -176,7 +191,7 @@ def _defaults(section: Section) -> Defaults:
         height=section.whole("height", 64, 2048, usual.height),
         steps=section.whole("steps", 1, 250, usual.steps),
         guidance_scale=section.number("guidance_scale", 0.0, 30.0, usual.guidance_scale),
-        spacing=cast(Spacing, section.choice("spacing", ("uniform", "trailing"), usual.spacing)),
+        spacing=cast(Spacing, section.choice("spacing", get_args(Spacing), usual.spacing)),
         first_stage=section.text("first_stage", 200),
     )
 
@@ -192,7 +207,29 @@ def _diffusion(params: Section) -> ModelSpec:
         raise params.wrong("conditioning_key", "'crossattn', the only kind that is supported so far")
     if params.values.get("scale_by_std") not in (None, False):
         raise params.wrong("scale_by_std", "false, with the latent's scale in scale_factor")
-    params.choice("beta_schedule", ("linear",), "linear")
+    spec = ModelSpec(
+        first_stage=_first_stage(params.section("first_stage_config")),
+        unet=_unet(params.section("unet_config")),
+        text=_text(params.section("cond_stage_config").section("params")),
+        schedule=_schedule(params),
+        parameterization=cast(
+            Parameterization, params.choice("parameterization", get_args(Parameterization), "eps")
+        ),
+        scale_factor=params.number("scale_factor", 1e-6, 1e6, 1.0),
+    )
+    check(spec, params.place)
+    return spec
+
+
+# The published names of what is linear in t.
+_BETA_SCHEDULES: Mapping[str, ScheduleKind] = {
+    "linear": "scaled_linear",
+    "sqrt_linear": "linear",
+    "cosine": "cosine",
+}
+
+
+def _schedule(params: Section) -> ScheduleSpec:
     if "given_betas" in params:
         raise params.wrong(
             "given_betas", "left out, as only linear_start and linear_end are supported so far"
@@ -201,19 +238,12 @@ def _diffusion(params: Section) -> ModelSpec:
         num_timesteps=params.whole("timesteps", 2, 10_000),
         linear_start=params.number("linear_start", 1e-8, 0.5),
         linear_end=params.number("linear_end", 1e-8, 0.5),
+        kind=_BETA_SCHEDULES[params.choice("beta_schedule", tuple(_BETA_SCHEDULES), "linear")],
+        zero_terminal_snr=params.flag("zero_terminal_snr"),
     )
     if schedule.linear_start > schedule.linear_end:
         raise params.wrong("linear_end", "at least linear_start")
-    spec = ModelSpec(
-        first_stage=_first_stage(params.section("first_stage_config")),
-        unet=_unet(params.section("unet_config")),
-        text=_text(params.section("cond_stage_config").section("params")),
-        schedule=schedule,
-        parameterization=cast(Parameterization, params.choice("parameterization", ("eps", "v"), "eps")),
-        scale_factor=params.number("scale_factor", 1e-6, 1e6, 1.0),
-    )
-    check(spec, params.place)
-    return spec
+    return schedule
 
 
 def _first_stage(section: Section) -> AutoencoderSpec:
@@ -329,6 +359,11 @@ def check(spec: ModelSpec, place: str) -> None:
     Raises:
         ConfigError: naming both sides.
     """
+    if spec.schedule.zero_terminal_snr and spec.parameterization == "eps":
+        raise ConfigError(
+            f"{place}: with zero_terminal_snr the network is also asked at pure noise, of which eps says "
+            "nothing; parameterization has to be 'v' or 'x0'."
+        )
     latent, unet = spec.first_stage.embed_dim, spec.unet
     if unet.in_channels != latent or unet.out_channels != latent:
         raise ConfigError(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ldm_core.guidance import Guidance
 from ldm_core.model import LatentDiffusion
 from ldm_core.models import ModelInfo
 from ldm_core.request import TextToImage
@@ -22,12 +23,16 @@ class Conditioning:
     Attributes:
         context: (1, n, d), what guidance goes towards.
         unconditional: (1, n, d), what it goes away from; None: no guidance, the network is asked once.
-        guidance_scale: see `guidance.guided`.
+        guidance: how far, and in which steps.
     """
 
     context: Tensor
     unconditional: Tensor | None
-    guidance_scale: float
+    guidance: Guidance
+
+    def at(self, step: int, num_steps: int) -> Conditioning:
+        """Without the unconditional part where guidance does not apply."""
+        return self if self.guidance.applies(step, num_steps) else replace(self, unconditional=None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

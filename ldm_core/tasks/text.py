@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ldm_core.errors import RequestError
+from ldm_core.guidance import Guidance
 from ldm_core.images import to_pixels
 from ldm_core.model import LatentDiffusion
 from ldm_core.models import ModelInfo
 from ldm_core.request import TextToImage
 from ldm_core.samplers import SAMPLERS
-from ldm_core.schedule import Spacing, timesteps
+from ldm_core.schedule import timesteps
+from ldm_core.spec import Spacing
 from ldm_core.tasks.base import Conditioning, Start
 
 
@@ -34,13 +36,15 @@ class TextTask:
 
     def condition(self, request: TextToImage, model: LatentDiffusion) -> Conditioning:
         prompt, negative = request.prompt.strip(), request.negative_prompt.strip()
-        scale = request.guidance_scale
-        if scale == 1 or prompt == negative:
-            return Conditioning(model.context([prompt]), None, 1.0)
-        if scale == 0:
-            return Conditioning(model.context([negative]), None, 1.0)
+        guidance = Guidance(
+            request.guidance_scale, request.guidance_rescale, request.guidance_start, request.guidance_end
+        )
+        if guidance.scale == 1 or prompt == negative:
+            return Conditioning(model.context([prompt]), None, guidance)
+        if guidance.scale == 0 and guidance.always:
+            return Conditioning(model.context([negative]), None, guidance)
         context, unconditional = model.context([prompt, negative]).chunk(2)
-        return Conditioning(context, unconditional, scale)
+        return Conditioning(context, unconditional, guidance)
 
     def start(self, request: TextToImage, model: LatentDiffusion) -> Start:
         first_stage = model.spec.first_stage
@@ -53,7 +57,7 @@ class TextTask:
             return torch.randn(shape, generator=generator).to(model.device)
 
         spacing = cast("Spacing", request.spacing)
-        steps = timesteps(request.steps, model.schedule.num_timesteps, spacing)
+        steps = timesteps(model.schedule, request.steps, spacing)
         sampling = SAMPLERS[request.sampler](noise(), model.schedule, steps, request.eta, noise)
         return Start(sampling, len(steps) - 1)
 

@@ -135,7 +135,7 @@ class DiffusionTraining:
         eps = torch.randn(z.shape, generator=generator).to(self.device)
         alpha, sigma = self.schedule.alpha_sigma(t)
         x_t = (alpha * z + sigma * eps).contiguous(memory_format=torch.channels_last)
-        target = eps if self.spec.parameterization == "eps" else alpha * eps - sigma * z
+        target = {"eps": eps, "x0": z, "v": alpha * eps - sigma * z}[self.spec.parameterization]
         with precision(self.device):
             prediction = self.unet(x_t, t, self.model["text"](tokens))
         loss = F.mse_loss(prediction.float(), target)
