@@ -73,8 +73,8 @@ def test_the_pixels_and_the_text_in_the_file() -> None:
     with Image.open(io.BytesIO(data)) as picture:
         assert np.array_equal(np.asarray(picture), PIXELS)
         assert picture.info["parameters"] == (
-            "a lake\nNegative prompt: fog\nSteps: 30, Sampler: DDIM, Schedule type: SGM Uniform, CFG scale: 2.5, "
-            "Seed: 7, Size: 256x256, Model hash: 0123456789, Model: landscapes"
+            "a lake\nNegative prompt: fog\nSteps: 30, Sampler: DDIM, Schedule type: SGM Uniform, "
+            "CFG scale: 2.5, Seed: 7, Size: 256x256, Model hash: 0123456789, Model: landscapes"
         )
         assert json.loads(picture.info["latent-atelier"])["version"] == 1
 
