@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.places import ROOT, model_folders
+from app.places import ROOT, open_models
 from app.server import choose_port
 from ldm_core.errors import AtelierError
 from ldm_core.request import DEFAULT_MODEL
@@ -122,9 +122,8 @@ def measure(name: str, models: Sequence[str], device: str | None) -> dict[str, f
     began = time.monotonic()
     from app.studio import Ended, Live, Studio
     from ldm_core import run
-    from ldm_core.models import ModelLibrary
 
-    studio = Studio(ModelLibrary(model_folders(models)), None, device)
+    studio = Studio(open_models(models), None, device)
     studio.warm_up()
     if studio.problem:
         raise AtelierError(studio.problem)

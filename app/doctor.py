@@ -7,9 +7,8 @@ import subprocess
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from app.places import ROOT, model_folders
+from app.places import ROOT, open_models
 from ldm_core.errors import AtelierError
-from ldm_core.models import ModelLibrary
 
 PACKAGES = (
     "torch",
@@ -38,19 +37,13 @@ def report(models: Sequence[str] = (), device: str | None = None) -> str:
 
 def list_models(folders: Sequence[str] = ()) -> list[str]:
     """Each model there is, with its size and, where it cannot be used, why."""
-    library = ModelLibrary(model_folders(folders))
+    library = open_models(folders)
     lines = []
-    for name in library.names():
-        try:
-            info = library.info(name)
-            size = sum(file.stat().st_size for file in info.path.iterdir() if file.is_file())
-            usual = f"{info.defaults.width} x {info.defaults.height}, {info.defaults.steps} steps"
-            lines.append(
-                f"{name}: {info.title}, {size / 1e6:.1f} MB, {usual}, sha256 {library.sha256(name)[:10]}"
-            )
-        except AtelierError as error:
-            lines.append(f"{name}: cannot be used. {error}")
-    return lines or ["none"]
+    for entry in library.entries():
+        title = entry.title or entry.family or entry.kind
+        facts = (title, f"{entry.size / 1e6:.1f} MB", entry.precision, entry.problem)
+        lines.append(f"{entry.name}: {', '.join(fact for fact in facts if fact)}")
+    return [*lines, *library.problems()] or ["none"]
 
 
 def _version(package: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from app import metadata
 from app.library import Library
-from app.places import model_folders
+from app.places import open_models
 from ldm_core.errors import AtelierError, FileError, RequestError
 from ldm_core.models import ModelLibrary
 from ldm_core.request import JSON_BYTES, TextToImage, parse_json, parse_request, to_json
@@ -31,7 +31,7 @@ def generate(source: str, out: str, changes: Sequence[str], models: Sequence[str
         models: folders to look for models in; none means the usual ones.
         device: as the engine takes it.
     """
-    library = ModelLibrary(model_folders(models))
+    library = open_models(models)
     try:
         settings = _read(source)
         request = with_changes(settings.request, changes)

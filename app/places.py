@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from ldm_core.models import ModelLibrary
 
 ROOT = Path(__file__).resolve().parent.parent
 ASSETS = ROOT / "assets"
@@ -13,10 +16,30 @@ OWN_MODELS = ROOT / "models"  # the person's own checkpoints
 OUTPUTS = ROOT / "outputs"
 
 
-def model_folders(chosen: Sequence[str] = ()) -> tuple[Path, ...]:
-    """Where to look for models: the folders chosen, else `ATELIER_MODELS`, else bundled and own ones."""
+def model_folders(more: Sequence[str] = ()) -> tuple[Path, ...]:
+    """Where to look for models: `more` folders first, then `ATELIER_MODELS`, else our own and bundled."""
     named = [part for part in os.environ.get("ATELIER_MODELS", "").split(os.pathsep) if part]
-    return tuple(Path(folder) for folder in chosen or named) or (BUNDLED_MODELS, OWN_MODELS)
+    usual = tuple(map(Path, named)) or (OWN_MODELS, BUNDLED_MODELS)
+    return (*map(Path, more), *usual)
+
+
+def open_models(more: Sequence[str] = (), *, wait: bool = True) -> ModelLibrary:
+    """The models in those folders, with the index that is kept between starts."""
+    return ModelLibrary(model_folders(more), cache=data_folder() / "models.json", wait=wait)
+
+
+def data_folder() -> Path:
+    """Where the program keeps what it computed for itself: `ATELIER_DATA`, else the system's usual place."""
+    named = os.environ.get("ATELIER_DATA")
+    if named:
+        return Path(named)
+    if os.name == "nt":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return base / "latent-atelier"
 
 
 def outputs_folder(chosen: str | None = None) -> Path:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.places import model_folders, outputs_folder
+from app.places import open_models, outputs_folder
 from ldm_core.errors import AtelierError, FileError
 
 if TYPE_CHECKING:
@@ -97,10 +97,9 @@ def start(options: Options, port: int) -> Running:
     from app.library import Library
     from app.studio import Studio
     from app.theme import make_theme
-    from ldm_core.models import ModelLibrary
 
     library = Library(outputs_folder(options.outputs))
-    studio = Studio(ModelLibrary(model_folders(options.models)), library, options.device)
+    studio = Studio(open_models(options.models, wait=False), library, options.device)
     blocks = page.build_page(studio)
     blocks.queue(max_size=64, default_concurrency_limit=8)
     hosts = LOOPBACK if options.host in LOOPBACK else ()

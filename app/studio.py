@@ -116,6 +116,7 @@ class Studio:
         self._engine: Engine | None = None
         self._problem: AtelierError | None = None
         self._ready = threading.Event()
+        self._closed = threading.Event()
         self._lock = threading.Lock()
         self._sessions: dict[str, Session] = {}
         self._tokenizers: dict[str, Tokenizer] = {}
@@ -128,6 +129,7 @@ class Studio:
             from ldm_core.engine import Engine
 
             self._engine = Engine(self.models, device=self._device)
+            self.models.scan()
             names = self.models.names()
             if names:
                 first = DEFAULT_MODEL if DEFAULT_MODEL in names else names[0]
@@ -135,6 +137,7 @@ class Studio:
                 self._engine.submit(replace(self.models.info(first).defaults, steps=1)).pictures()
                 self._ready.set()
                 self.models.sha256(first)
+            self.models.hash_all(self._closed)
         except AtelierError as error:
             self._problem = error
         except Exception as error:
@@ -177,6 +180,7 @@ class Studio:
 
     def close(self) -> None:
         """Stops all jobs."""
+        self._closed.set()
         for name in list(self._sessions):
             self.stop(name)
         if self._engine is not None:
@@ -319,7 +323,8 @@ class Studio:
         try:
             info = self.models.info(model)
             if model not in self._tokenizers:
-                self._tokenizers[model] = Tokenizer(info.path / "vocab.txt", info.spec.text.max_length)
+                folder = info.path if info.path.is_dir() else info.path.parent
+                self._tokenizers[model] = Tokenizer(folder / "vocab.txt", info.spec.text.max_length)
             return self._tokenizers[model].unknown_words(prompt)
         except AtelierError:
             return ()

@@ -2,7 +2,8 @@
 
 A turn takes what the next job asks for, adds what other jobs ask for in the same shape of the same model,
 gets all answers in one network call, and sends each back into its sampler.  Jobs take turns step by step,
-so a new job starts at the next step, and stopping one is not answering it any more.
+so a new job starts at the next step, and stopping one is not answering it any more.  Models are loaded in a
+thread beside it, and a job whose model is not there yet has no turn.
 
     with Engine(ModelLibrary()) as engine:
         job = engine.submit(TextToImage(prompt="a lake at dusk"))
@@ -17,9 +18,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from types import TracebackType
-from weakref import WeakKeyDictionary
 
 import torch
 
@@ -28,13 +29,12 @@ from ldm_core.device import choose, is_out_of_memory, release_memory
 from ldm_core.errors import AtelierError, EngineError, OutOfMemory, QueueFull
 from ldm_core.events import Cancelled, Done, Failed, Queued, Started
 from ldm_core.job import Job
+from ldm_core.loader import Loaded, Loader
 from ldm_core.memory import keep_freed_blocks
-from ldm_core.model import LatentDiffusion
 from ldm_core.models import ModelLibrary
 from ldm_core.parameterization import Prediction
-from ldm_core.preview import PreviewMap
 from ldm_core.request import TextToImage
-from ldm_core.run import Image, Measured, Run
+from ldm_core.run import Image, Run
 from ldm_core.tasks import TASKS
 
 __all__ = ["MAX_RUNNING", "Engine", "Job"]
@@ -77,10 +77,11 @@ class Engine:
         self._closed = False
         self._queued: deque[Job] = deque()
         self._running: deque[Job] = deque()  # the job at the left has the next turn
-        self._preloads: deque[str] = deque()
+        self._preloads: deque[tuple[str, Future[Loaded]]] = deque()
         # Of the worker alone:
-        self._runs: dict[Job, Run] = {}  # of the running jobs whose model is loaded
-        self._measured: WeakKeyDictionary[LatentDiffusion, Measured] = WeakKeyDictionary()
+        self._loading: dict[Job, Future[Loaded]] = {}  # of the running jobs that have not begun
+        self._runs: dict[Job, Run] = {}  # of those that have
+        self._loader = Loader(library, self.device, self._notify)
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
         self._thread.start()
 
@@ -110,7 +111,7 @@ class Engine:
     def preload(self, name: str) -> None:
         """Loads a model and runs it once when nothing else is to do, so that the next job starts at once."""
         with self._wake:
-            self._preloads.append(name)
+            self._preloads.append((name, self._loader.request(name)))
             self._wake.notify_all()
 
     def close(self, timeout: float = 10.0) -> None:
@@ -118,6 +119,7 @@ class Engine:
         with self._wake:
             self._closed = True
             self._wake.notify_all()
+        self._loader.close()
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout)
 
@@ -134,6 +136,7 @@ class Engine:
         with self._wake:
             if job in self._queued:
                 self._end(job, Cancelled())
+            self._wake.notify_all()
 
     def _end(self, job: Job, event: Done | Failed | Cancelled) -> None:
         with self._wake:
@@ -143,7 +146,13 @@ class Engine:
             if job in self._running:
                 self._running.remove(job)
         self._runs.pop(job, None)
+        self._loading.pop(job, None)
         job.tell(event)
+
+    def _notify(self) -> None:
+        """Wakes the worker: a model is there."""
+        with self._wake:
+            self._wake.notify_all()
 
     def _tell_places(self) -> None:
         for position, waiting in enumerate(self._queued):
@@ -165,7 +174,7 @@ class Engine:
     def _wait_for_work(self) -> bool:
         """Admits waiting jobs; False once the engine is closed."""
         with self._wake:
-            while not (self._closed or self._queued or self._running or self._preloads):
+            while not (self._closed or self._has_work()):
                 self._wake.wait()
             while self._queued and len(self._running) < MAX_RUNNING and not self._closed:
                 job = self._queued.popleft()
@@ -173,6 +182,18 @@ class Engine:
                 job.tell(Started())
                 self._tell_places()
             return not self._closed
+
+    def _has_work(self) -> bool:
+        """Whether a job can start or have a turn, or, where there is none, a model be tried out."""
+        if self._queued and len(self._running) < MAX_RUNNING:
+            return True
+        if not self._running:
+            return any(loading.done() for _, loading in self._preloads)
+        return any(job.cancelled or self._is_loaded(job) for job in self._running)
+
+    def _is_loaded(self, job: Job) -> bool:
+        loading = self._loading.get(job)
+        return job in self._runs or loading is None or loading.done()
 
     def _turn(self) -> None:
         """One network call for the next job and those that can share it."""
@@ -210,7 +231,7 @@ class Engine:
                 continue  # a job without its model waits for a turn of its own
             try:
                 run = self._runs.get(job) or self._begin(job)
-                if job.cancelled:  # while its model was loaded
+                if run is None or job.cancelled:  # its model is being loaded; it was stopped meanwhile
                     continue
                 images += [i for i in run.active(room) if not images or i.shape == images[0].shape]
             except Exception as error:
@@ -220,21 +241,18 @@ class Engine:
             self._running.append(served)
         return images
 
-    def _begin(self, job: Job) -> Run:
-        """Loads the model and reads the prompt."""
-        began = time.monotonic()
-        model = self.library.load(job.request.model, device=self.device.name, dtype=self.device.dtype)
-        run = Run(job, TASKS[job.request.task], model, self._measure(model), began)
+    def _begin(self, job: Job) -> Run | None:
+        """Reads the prompt, once the model is loaded; None before."""
+        if job not in self._loading:
+            self._loading[job] = self._loader.request(job.request.model)
+        loading = self._loading[job]
+        if not loading.done():
+            return None
+        model, measured = loading.result()
+        del self._loading[job]
+        run = Run(job, TASKS[job.request.task], model, measured, time.monotonic())
         self._runs[job] = run
         return run
-
-    def _measure(self, model: LatentDiffusion) -> Measured:
-        measured = self._measured.get(model)
-        if measured is None:
-            measured = self._measured[model] = Measured(
-                PreviewMap.fit(model.decode, model.spec.first_stage.embed_dim)
-            )
-        return measured
 
     def _answers(self, images: Sequence[Image]) -> Sequence[Prediction | Exception]:
         """What is predicted for each picture; an error is given to the picture that caused it alone."""
@@ -259,13 +277,14 @@ class Engine:
 
     def _preload_one(self) -> None:
         with self._wake:
-            if not self._preloads:
+            done = next((one for one in self._preloads if one[1].done()), None)
+            if done is None:
                 return
-            name = self._preloads.popleft()
+            self._preloads.remove(done)
+        name, loading = done
         try:
+            model, _ = loading.result()
             request = replace(self.library.info(name).defaults, prompt="a")
-            model = self.library.load(name, device=self.device.name, dtype=self.device.dtype)
-            self._measure(model)
             task = TASKS[request.task]
             ask = next(task.start(request, model).sampling)
             answers(model, [(ask, task.condition(request, model))])

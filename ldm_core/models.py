@@ -1,20 +1,23 @@
 """The models there are, and the ones that are loaded.  Imports no torch before a model is loaded.
 
-A model is a folder with `model.safetensors`, `config.yaml` and `vocab.txt`; its name is the folder's.
+Names are looked up in the index of the folders and never joined to a path.
 """
 
 from __future__ import annotations
 
-import hashlib
 import threading
-from collections import OrderedDict
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ldm_core.collection import Stamp, stamp_of
 from ldm_core.errors import ConfigError, ModelFileError, ModelNotFound
-from ldm_core.request import NAME_CHARACTERS, TextToImage
+from ldm_core.index import Entry, Index
+from ldm_core.request import TextToImage
+from ldm_core.residents import Residents
 from ldm_core.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -23,16 +26,15 @@ if TYPE_CHECKING:
     from ldm_core.model import LatentDiffusion
 
 BUNDLED = Path(__file__).resolve().parent.parent / "assets" / "models"
-_WEIGHTS, _CONFIG, _VOCABULARY = "model.safetensors", "config.yaml", "vocab.txt"
-
-Stamp = tuple[tuple[int, int], ...]  # of each file: modification time in ns, size
+FRESH = 5.0  # seconds for which a scan counts as new when an unknown name is asked for
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
     """What a person may know of a model before it is loaded.
 
-    `defaults` is the request that suits the model best, with an empty prompt.
+    `path` is the file, or the model's folder.  `defaults` is the request that suits the model best, with an
+    empty prompt.
     """
 
     name: str
@@ -53,35 +55,126 @@ class ModelLibrary:
     """Finds models in folders and keeps the last used ones in memory.  Safe to use from several threads.
 
     Args:
-        folders: where to look, one folder a model; of two models of one name the first folder's counts.
-        keep: how many models stay loaded.
+        folders: where to look; of two models of one name the first folder's keeps it, the other gets more of
+            its path as its name.
+        cache: file that remembers what the folders hold; None looks into every file anew.
+        budget: bytes of models to keep in memory; None is a share of what is free.
+        wait: whether the first question waits for a first `scan`; else it is answered from the cache.
     """
 
-    def __init__(self, folders: Sequence[Path] = (BUNDLED,), *, keep: int = 2) -> None:
-        self._folders = tuple(folders)
-        self._keep = keep
+    def __init__(
+        self,
+        folders: Sequence[Path] = (BUNDLED,),
+        *,
+        cache: Path | None = None,
+        budget: int | None = None,
+        wait: bool = True,
+    ) -> None:
+        self._index = Index(folders, cache)
+        self._wait = wait
+        self._scanned: float | None = None  # when, by the monotonic clock
         self._infos: dict[Path, tuple[Stamp, ModelInfo]] = {}
-        self._hashes: dict[Path, tuple[Stamp, str]] = {}
-        self._loaded: OrderedDict[tuple[object, ...], LatentDiffusion] = OrderedDict()
-        self._lock = threading.Lock()
+        self._residents = Residents(budget)
+        self._loading = threading.Lock()
+
+    # What there is ----------------------------------------------------------------------------------------
+
+    def scan(self, max_age: float = 0.0) -> None:
+        """Looks into the folders again, unless that was done less than `max_age` seconds ago."""
+        if self._scanned is None or time.monotonic() - self._scanned >= max_age:
+            self._index.scan()
+            self._scanned = time.monotonic()
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Everything that lies in the folders, usable or not, sorted by name; as the last scan saw it."""
+        return tuple(self._entries().values())
 
     def names(self) -> tuple[str, ...]:
-        """The names of all models, sorted.  Folders are read anew, so new models are seen."""
-        return tuple(sorted(self._paths()))
+        """The names of the models that can be used, sorted; as the last scan saw them."""
+        return tuple(name for name, entry in self._entries().items() if entry.is_usable)
+
+    def problems(self) -> tuple[str, ...]:
+        """A sentence for each folder that cannot be read."""
+        return self._index.problems
+
+    def entry(self, name: str) -> Entry:
+        """What the index knows of a model, or of something that is none.
+
+        Raises:
+            ModelNotFound: there is nothing of that name.
+        """
+        entries = self._entries()
+        if name not in entries and self._scanned is not None:
+            self.scan(FRESH)  # it may have come just now
+            entries = self._entries()
+        if name not in entries:
+            shown = name if len(name) <= 60 else f"{name[:57]}..."
+            names = self.names()
+            there = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
+            raise ModelNotFound(f"There is no model {shown!r}. Models: {there or 'none; models/ is empty'}.")
+        return entries[name]
 
     def info(self, name: str) -> ModelInfo:
         """What is known of a model without loading it.
 
         Raises:
             ModelNotFound: there is no model of that name.
-            ConfigError: its description is wrong.
+            ModelError: it is no model, or its description is wrong.
         """
-        path = self._path(name)
-        stamp = _stamp(path)
-        known = self._infos.get(path)
-        if known is None or known[0] != stamp:
-            known = self._infos[path] = stamp, _read_info(name, path)
+        entry = self.entry(name)
+        stamp = self._stamp(name)
+        known = self._infos.get(entry.path)
+        if known is None or known[0] != stamp or known[1].name != name:
+            known = self._infos[entry.path] = stamp, _read_info(entry)
         return known[1]
+
+    def sha256(self, name: str) -> str:
+        """Hash of a model's weights, 64 hexadecimal digits; pictures name their model by it.
+
+        Raises:
+            ModelError: there is no such model, or its files cannot be read.
+        """
+        self.entry(name)
+        self._require_scan()
+        return self._index.sha256(name)
+
+    def hash_all(self, stop: threading.Event) -> None:
+        """Computes the hashes that are missing, the small files' first, until `stop` is set."""
+        for entry in sorted(self.entries(), key=lambda entry: entry.size):
+            if stop.is_set():
+                break
+            if not entry.sha256 and entry.kind != "unknown":
+                with suppress(ModelFileError):
+                    self._index.sha256(entry.name, stop)
+        self._index.save()
+
+    def _entries(self) -> dict[str, Entry]:
+        if self._scanned is None:
+            if not self._wait:
+                return self._index.remembered()
+            self._require_scan()
+        return self._index.entries()
+
+    def _require_scan(self) -> None:
+        if self._scanned is None:
+            self.scan()
+
+    def _stamp(self, name: str) -> Stamp:
+        found = self._index.found(name)
+        return stamp_of(found) if found is not None else ()
+
+    # What is loaded ---------------------------------------------------------------------------------------
+
+    def loaded(self, name: str, *, device: str, dtype: torch.dtype) -> LatentDiffusion | None:
+        """The model where it is in memory and its files have not changed; never waits.
+
+        Raises:
+            ModelFileError: its files were removed.
+        """
+        entry = self._entries().get(name)
+        if entry is None:
+            return None
+        return self._residents.get((entry.path, self._stamp(name), device, dtype))
 
     def load(self, name: str, *, device: str, dtype: torch.dtype) -> LatentDiffusion:
         """A model ready for use; read from its files where it is not loaded yet or the files have changed.
@@ -92,64 +185,32 @@ class ModelLibrary:
         from ldm_core.formats import load_model
         from ldm_core.model import LatentDiffusion
 
-        path = self._path(name)
-        key = (path, _stamp(path), device, dtype)
-        with self._lock:
-            model = self._loaded.get(key)
+        self._require_scan()
+        entry = self.entry(name)
+        with self._loading:
+            model = self.loaded(name, device=device, dtype=dtype)
             if model is None:
-                while len(self._loaded) >= self._keep:
-                    self._loaded.popitem(last=False)  # before loading: two large models may not fit at once
-                loaded = load_model(path, device=device, dtype=dtype)
+                key = (entry.path, self._stamp(name), device, dtype)
+                self._residents.make_room(entry.num_parameters * dtype.itemsize, device)
+                loaded = load_model(entry.path, device=device, dtype=dtype)
                 if not isinstance(loaded, LatentDiffusion):
                     raise ModelFileError(f"{name} holds a first stage alone; choose a whole model.")
                 model = loaded
-                self._loaded[key] = model
-            self._loaded.move_to_end(key)
+                self._residents.add(key, model)
             return model
 
-    def sha256(self, name: str) -> str:
-        """Hash of a model's weights file, 64 hexadecimal digits; pictures name their model by it."""
-        path = self._path(name)
-        stamp = _stamp(path)
-        known = self._hashes.get(path)
-        if known is None or known[0] != stamp:
-            digest = hashlib.sha256()
-            with (path / _WEIGHTS).open("rb") as file:
-                while block := file.read(2**20):
-                    digest.update(block)
-            known = self._hashes[path] = stamp, digest.hexdigest()
-        return known[1]
 
-    def _paths(self) -> dict[str, Path]:
-        found: dict[str, Path] = {}
-        for folder in reversed(self._folders):
-            for path in folder.iterdir() if folder.is_dir() else ():
-                usable = path.name.isprintable() and len(path.name) <= NAME_CHARACTERS
-                if usable and all((path / file).is_file() for file in (_WEIGHTS, _CONFIG, _VOCABULARY)):
-                    found[path.name] = path
-        return found
+def _read_info(entry: Entry) -> ModelInfo:
+    from ldm_core.formats.config import Defaults, config_beside, read_config
 
-    def _path(self, name: str) -> Path:
-        paths = self._paths()  # the name is looked up, never joined to a path
-        if name not in paths:
-            shown = name if len(name) <= 60 else f"{name[:57]}..."
-            there = ", ".join(sorted(paths)[:20]) or "none; models/ is empty"
-            raise ModelNotFound(f"There is no model {shown!r}. Models: {there}.")
-        return paths[name]
+    name, path = entry.name, entry.path
+    beside = config_beside(path / "model.safetensors" if path.is_dir() else path)
+    if beside is not None:
+        config = read_config(beside)
+    else:
+        from ldm_core.formats.identify import describe  # imports torch
 
-
-def _stamp(path: Path) -> Stamp:
-    try:
-        stats = [(path / file).stat() for file in (_WEIGHTS, _CONFIG, _VOCABULARY)]
-    except OSError:
-        raise ModelFileError(f"The files of {path.name} were removed or cannot be read.") from None
-    return tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)
-
-
-def _read_info(name: str, path: Path) -> ModelInfo:
-    from ldm_core.formats.config import Defaults, read_config
-
-    config = read_config(path / _CONFIG)
+        config = describe(path)
     if not isinstance(config.spec, ModelSpec):
         raise ConfigError(
             f"{name} describes a first stage alone; a model needs a UNet and a text transformer."
@@ -168,7 +229,7 @@ def _read_info(name: str, path: Path) -> ModelInfo:
         name=name,
         title=given.title or name,
         description=given.description,
-        licence=given.licence,
+        licence=given.licence or entry.licence,
         path=path,
         spec=config.spec,
         defaults=defaults,

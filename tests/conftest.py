@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 # Threads that spin while they wait take the cores from the test beside them; read when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# The index of models must not land among the person's own files.
+os.environ.setdefault("ATELIER_DATA", tempfile.mkdtemp(prefix="latent-atelier-tests-"))
 
 from tests.golden import shared_folder
 

@@ -44,7 +44,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ModelLibrary:
     tiny.write_model(folder)
     tiny.write_model(folder, seed=1, name="other")
     tiny.write_broken_model(folder)
-    return ModelLibrary([folder], keep=3)
+    return ModelLibrary([folder])
 
 
 @pytest.fixture(scope="module")
@@ -270,6 +270,7 @@ def test_cancelling_while_loading_and_decoding(
         assert kinds(jobs[0]) == [Queued, Started, Step, Cancelled]
     with monkeypatch.context() as patch:
         patch.setattr(engine.library, "load", load_and_cancel)
+        patch.setattr(engine.library, "loaded", lambda name, **_: None)
         jobs[:] = [engine.submit(SMALL)]
         assert kinds(jobs[0]) == [Queued, Started, Cancelled]
     assert pixels(engine.submit(SMALL)) == canary

@@ -65,6 +65,16 @@ def read_zip_checkpoint(file: RegularFile) -> dict[str, torch.Tensor]:
     Raises:
         ModelFileError: the archive or its contents are not as torch.save writes them.
     """
+    members, wanted = read_contents(file)
+    return read_tensors(file, members, wanted)
+
+
+def read_contents(file: RegularFile) -> tuple[dict[str, Member], dict[str, StoredTensor]]:
+    """The archive's members, and what its list of contents says of the weights; reads no weights.
+
+    Raises:
+        ModelFileError: as `read_zip_checkpoint`.
+    """
     members = _strip_root(file, read_members(file))
     pickled = members["data.pkl"]
     if pickled.size > MAX_PICKLE:
@@ -85,12 +95,13 @@ def read_zip_checkpoint(file: RegularFile) -> dict[str, torch.Tensor]:
                     f"it has a tensor called {shown(str(name))!r}, not a name of a model's weights"
                 )
             wanted[name] = value
-    return _read_tensors(file, members, wanted)
+    return members, wanted
 
 
-def _read_tensors(
+def read_tensors(
     file: RegularFile, members: dict[str, Member], wanted: dict[str, StoredTensor]
 ) -> dict[str, torch.Tensor]:
+    """The wanted tensors, contiguous."""
     storages: dict[Storage, torch.Tensor] = {}
     tensors: dict[str, torch.Tensor] = {}
     taken = 0  # bytes of memory

@@ -158,6 +158,12 @@ class Section:
                 raise ConfigError(f"{self.place}.{key[:60]} is not known; the model may be of a newer kind.")
 
 
+def config_beside(file: Path) -> Path | None:
+    """The configuration that lies beside a file of weights: `NAME.yaml`, else `config.yaml`."""
+    candidates = (file.with_suffix(".yaml"), file.with_name("config.yaml"))
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
 def read_config(path: Path) -> Config:
     """Reads a configuration in the published schema.
 

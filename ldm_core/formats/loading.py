@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ldm_core.conditioners import Tokenizer
 from ldm_core.errors import ConfigError, ModelFileError
-from ldm_core.formats.config import read_config
+from ldm_core.formats.config import config_beside, read_config
 from ldm_core.formats.reading import read_state_dict
 from ldm_core.formats.recognise import recognise, require_agreement
 from ldm_core.model import LatentDiffusion, load_first_stage
@@ -22,7 +22,7 @@ def load(
 ) -> LatentDiffusion | FirstStage:
     """See `ldm_core.formats.load_model`."""
     file = _weights_file(path)
-    found = config or _beside(file)
+    found = config or config_beside(file)
     # Read before the weights: a wrong description is told in a moment, the weights take seconds.
     described = None if found is None else read_config(found)
     weights = read_state_dict(file)
@@ -67,9 +67,3 @@ def _weights_file(path: Path) -> Path:
             f"The folder {path.name} has no model.safetensors; choose the model file itself."
         )
     return path / "model.safetensors"
-
-
-def _beside(file: Path) -> Path | None:
-    """The configuration that lies beside a file: `NAME.yaml`, else `config.yaml`."""
-    candidates = (file.with_suffix(".yaml"), file.with_name("config.yaml"))
-    return next((candidate for candidate in candidates if candidate.is_file()), None)

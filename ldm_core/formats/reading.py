@@ -7,16 +7,18 @@ run or imported, whatever it says.
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
 import torch
 
-from ldm_core.formats.checkpoint_zip import read_zip_checkpoint
+from ldm_core.formats.checkpoint_zip import read_contents, read_tensors, read_zip_checkpoint
 from ldm_core.formats.files import RegularFile, shown
-from ldm_core.formats.safetensors_file import read_safetensors
+from ldm_core.formats.safetensors_file import read_entries, read_entry, read_safetensors
 
 _HEAD = 1024  # bytes looked at to tell what a file is
+_SMALL = 10_000  # numbers; the schedule of a model has 1,000
 
 # What a file begins with -> what to say about it.
 _OTHER_KINDS: tuple[tuple[bytes, str], ...] = (
@@ -61,6 +63,33 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
             raise file.error(_what_it_is(head, file.size))
         _require_finite(file, tensors)
         return tensors
+
+
+def read_shapes(path: Path) -> dict[str, torch.Tensor]:
+    """As `read_state_dict`, but reads little more than the file's header: tensors without their values.
+
+    They lie on the device "meta", except for the small buffers of the model itself (the noise schedule, the
+    latent's scale), whose names have no dot.  Weights are not checked for NaN.
+
+    Raises:
+        ModelFileError: the file is not a checkpoint, is incomplete, or contains what one has no need of.
+    """
+    with RegularFile(path) as file:
+        head = file.read(0, min(file.size, _HEAD))
+        if _is_safetensors(head):
+            entries, start = read_entries(file)
+            return {
+                e.name: read_entry(file, e, start)
+                if "." not in e.name and math.prod(e.shape) <= _SMALL
+                else torch.empty(e.shape, dtype=e.dtype, device="meta")
+                for e in entries
+            }
+        if not head.startswith(b"PK\x03\x04"):
+            raise file.error(_what_it_is(head, file.size))
+        members, wanted = read_contents(file)
+        small = {n: t for n, t in wanted.items() if "." not in n and t.storage.numel <= _SMALL}
+        shapes = {n: torch.empty(t.shape, dtype=t.storage.dtype, device="meta") for n, t in wanted.items()}
+        return shapes | read_tensors(file, members, small)
 
 
 def _is_safetensors(head: bytes) -> bool:

@@ -42,7 +42,9 @@ _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_:-]|\.(?!\.))*")
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class Entry:
+    """A tensor of the file: what it is, and where its bytes lie behind the header."""
+
     name: str
     dtype: torch.dtype
     shape: tuple[int, ...]
@@ -61,14 +63,27 @@ def read_safetensors(file: RegularFile) -> dict[str, torch.Tensor]:
     Raises:
         ModelFileError: any part of the header is not as the format says, or the data is cut short.
     """
+    entries, data_start = read_entries(file)
+    return {e.name: read_entry(file, e, data_start) for e in entries}
+
+
+def read_entries(file: RegularFile) -> tuple[list[Entry], int]:
+    """What the header describes, and where the data behind it begins.
+
+    Raises:
+        ModelFileError: as `read_safetensors`.
+    """
     header, data_start = _read_header(file)
     entries = [_entry(file, name, fields) for name, fields in header.items() if name != "__metadata__"]
     _check_metadata(file, header.get("__metadata__", {}))
     _check_layout(file, entries, file.size - data_start)
-    return {
-        e.name: file.tensor(data_start + e.begin, math.prod(e.shape), e.dtype).reshape(e.shape)
-        for e in entries
-    }
+    return entries, data_start
+
+
+def read_entry(file: RegularFile, entry: Entry, data_start: int) -> torch.Tensor:
+    """The values of one tensor."""
+    numel = math.prod(entry.shape)
+    return file.tensor(data_start + entry.begin, numel, entry.dtype).reshape(entry.shape)
 
 
 def _read_header(file: RegularFile) -> tuple[dict[str, object], int]:
@@ -119,7 +134,7 @@ def _check_size_of_json(file: RegularFile, raw: bytes) -> None:
         raise file.error("its safetensors header is damaged; download it again")
 
 
-def _entry(file: RegularFile, name: str, fields: object) -> _Entry:
+def _entry(file: RegularFile, name: str, fields: object) -> Entry:
     if not is_tensor_name(name):
         raise file.error(f"it has a tensor called {shown(name)!r}, which is not a name of a model's weights")
     if not isinstance(fields, dict) or fields.keys() != {"dtype", "shape", "data_offsets"}:
@@ -145,7 +160,7 @@ def _entry(file: RegularFile, name: str, fields: object) -> _Entry:
             f"{shown(name)} should take {size_text(expected)} by its shape, but {size_text(end - begin)} are "
             "set aside for it; the file is damaged, download it again"
         )
-    return _Entry(name, DTYPES[dtype], tuple(shape), begin, end)
+    return Entry(name, DTYPES[dtype], tuple(shape), begin, end)
 
 
 def _is_counts(value: object) -> bool:
@@ -158,7 +173,7 @@ def _check_metadata(file: RegularFile, metadata: object) -> None:
         raise file.error("its metadata is not a list of texts; download it again")
 
 
-def _check_layout(file: RegularFile, entries: list[_Entry], available: int) -> None:
+def _check_layout(file: RegularFile, entries: list[Entry], available: int) -> None:
     """The tensors fill the data without gap or overlap."""
     if not entries:
         raise file.error("it contains no tensors; choose the file with the model's weights")

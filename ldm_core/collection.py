@@ -1,0 +1,148 @@
+"""What may be a model in somebody's folders: a quick walk that opens nothing.
+
+A collection may be shared with other programs: nested folders, single files of any name, folders with
+`model.safetensors`, folders in the layout of diffusers.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from ldm_core.errors import ModelFileError
+from ldm_core.formats.folders import weights_of
+
+WEIGHTS_SUFFIXES = frozenset({".safetensors", ".ckpt", ".pt", ".pth", ".bin"})
+MAX_DEPTH = 8  # folders below a folder of models
+SOURCE = "source.json"  # beside what was fetched: where from, its licence
+# Never looked into: what lies beside models in such collections.
+_OTHER_SUFFIXES = frozenset(
+    ".txt .md .json .yaml .yml .csv .html .png .jpg .jpeg .webp .gif .mp4 .part .py .lock .info .log".split()
+)
+_BESIDE = ("config.yaml", "vocab.txt", SOURCE, "model_index.json")
+
+Stamp = tuple[tuple[str, int, int], ...]  # of each file: name, modification time in ns, size
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Something that may be a model, before anybody looked into it."""
+
+    path: Path  # the file, or the model's folder
+    weights: tuple[Path, ...]
+    size: int  # bytes of the weights
+    stamp: Stamp
+
+    @property
+    def is_folder(self) -> bool:
+        return self.weights[:1] != (self.path,)
+
+
+def walk(folder: Path, problems: list[str]) -> Iterator[Found]:
+    """All that may be a model in a folder and below, without opening anything.
+
+    Links are followed, each folder once.  What cannot be read becomes a sentence in `problems`.
+    """
+    seen: set[tuple[int, int]] = set()
+    waiting = [(folder.absolute(), 0)]
+    while waiting:
+        here, depth = waiting.pop()
+        try:
+            info = os.stat(here)
+            if not stat.S_ISDIR(info.st_mode) or (info.st_dev, info.st_ino) in seen:
+                continue
+            seen.add((info.st_dev, info.st_ino))
+            with os.scandir(here) as scan:
+                inside = sorted(scan, key=lambda item: item.name)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            problems.append(f"The folder {printable(here.name)} cannot be read: {error.strerror}.")
+            continue
+        files: dict[str, os.stat_result] = {}  # that may be models
+        notes: dict[str, os.stat_result] = {}
+        folders: list[str] = []
+        for item in inside:
+            if item.name.startswith(".") or item.name == "__pycache__":
+                continue
+            with suppress(OSError):  # it vanished, or is a link to nothing
+                suffix = PurePath(item.name).suffix.lower()
+                if item.is_dir():
+                    folders.append(item.name)
+                elif item.name in _BESIDE or suffix == ".yaml":
+                    notes[item.name] = item.stat()
+                elif item.is_file() and suffix not in _OTHER_SUFFIXES:
+                    files[item.name] = item.stat()
+        if "model_index.json" in notes:
+            with suppress(OSError):
+                yield _diffusers_folder(here)
+            continue
+        yield from _files(here, files, notes, depth)
+        if depth < MAX_DEPTH:
+            waiting += [(here / name, depth + 1) for name in reversed(folders)]
+
+
+def _files(
+    folder: Path, files: dict[str, os.stat_result], notes: dict[str, os.stat_result], depth: int
+) -> Iterator[Found]:
+    """A folder's files; `model.safetensors` stands for its folder."""
+    beside = tuple(_mark(name, notes[name]) for name in _BESIDE if name in notes)
+    for name, info in files.items():
+        own = f"{PurePath(name).stem}.yaml"
+        described = (_mark(own, notes[own]),) if own in notes and own not in _BESIDE else ()
+        is_folder = name == "model.safetensors" and (depth > 0 or "config.yaml" in notes)
+        stamp = (_mark(name, info), *described, *beside)
+        yield Found(folder if is_folder else folder / name, (folder / name,), info.st_size, stamp)
+
+
+def _diffusers_folder(folder: Path) -> Found:
+    weights = weights_of(folder)
+    notes = [folder / name for name in _BESIDE if (folder / name).is_file()]
+    stats = {str(file.relative_to(folder)): file.stat() for file in (*weights, *notes)}
+    size = sum(stats[str(file.relative_to(folder))].st_size for file in weights)
+    return Found(folder, weights, size, tuple(_mark(name, info) for name, info in stats.items()))
+
+
+def _mark(name: str, info: os.stat_result) -> tuple[str, int, int]:
+    return name, info.st_mtime_ns, info.st_size
+
+
+def stamp_of(one: Found) -> Stamp:
+    """The files' times and sizes now.
+
+    Raises:
+        ModelFileError: a file was removed or cannot be read.
+    """
+    base = one.path if one.is_folder else one.path.parent
+    try:
+        stats = [(name, os.stat(base / name)) for name, _, _ in one.stamp]
+    except OSError:
+        shown = printable(one.path.name)
+        raise ModelFileError(f"The files of {shown} were removed or cannot be read.") from None
+    return tuple(_mark(name, info) for name, info in stats)
+
+
+def names_of(found: Sequence[Found]) -> list[str]:
+    """A name for each: the file's without its suffix; where that is taken, more of its path."""
+    taken: set[str] = set()
+    names = []
+    for one in found:
+        whole, parent = printable(one.path.name), printable(one.path.parent.name)
+        short = whole if one.is_folder else printable(one.path.stem)
+        candidates = (short, whole, f"{short} ({parent})", f"{whole} ({parent})")
+        numbered = (f"{whole} ({parent}) {number}" for number in itertools.count(2))
+        name = next(name for name in itertools.chain(candidates, numbered) if name not in taken)
+        taken.add(name)
+        names.append(name)
+    return names
+
+
+def printable(name: str) -> str:
+    """A file's name as it may stand on the page: one line, not long, without halves of characters."""
+    clean = "".join(c if c.isprintable() and c not in "/\\" else "_" for c in name).strip() or "_"
+    return clean if len(clean) <= 80 else f"{clean[:60]}…{clean[-19:]}"
