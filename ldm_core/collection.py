@@ -43,7 +43,7 @@ class Found:
         return self.weights[:1] != (self.path,)
 
 
-def walk(folder: Path, problems: list[str]) -> Iterator[Found]:
+def walk(folder: Path, problems: list[str], max_depth: int = MAX_DEPTH) -> Iterator[Found]:
     """All that may be a model in a folder and below, without opening anything.
 
     Links are followed, each folder once.  What cannot be read becomes a sentence in `problems`.
@@ -83,7 +83,7 @@ def walk(folder: Path, problems: list[str]) -> Iterator[Found]:
                 yield _diffusers_folder(here)
             continue
         yield from _files(here, files, notes, depth)
-        if depth < MAX_DEPTH:
+        if depth < max_depth:
             waiting += [(here / name, depth + 1) for name in reversed(folders)]
 
 

@@ -44,17 +44,17 @@ class Entry:
     name: str
     path: Path
     kind: str
-    family: str
-    tasks: tuple[str, ...]
-    precision: str
-    num_parameters: int
-    title: str
-    description: str
-    licence: str
-    problem: str
     size: int
-    sha256: str
-    source: str
+    family: str = ""
+    tasks: tuple[str, ...] = ()
+    precision: str = ""
+    num_parameters: int = 0
+    title: str = ""
+    description: str = ""
+    licence: str = ""
+    problem: str = ""
+    sha256: str = ""
+    source: str = ""
 
     @property
     def is_usable(self) -> bool:
@@ -91,10 +91,20 @@ class Index:
         return self._entries
 
     def remembered(self) -> dict[str, Entry]:
-        """What the cache says of these folders, without a look at the disk."""
+        """What the cache says of these folders; where it says nothing, the folders with a description.
+
+        Opens no file, so a page can be shown at once.
+        """
         inside = [str(folder.absolute()) + os.sep for folder in self._folders]
         entries = (e for p, (_, e) in sorted(self._known.items()) if any(p.startswith(f) for f in inside))
-        return {entry.name: entry for entry in entries}
+        found = {entry.name: entry for entry in entries if entry.kind}
+        return found or self._glance()
+
+    def _glance(self) -> dict[str, Entry]:
+        found = [one for folder in self._folders for one in walk(folder, [], max_depth=1)]
+        described = [one for one in found if any(name == "config.yaml" for name, _, _ in one.stamp)]
+        named = zip(names_of(described), described, strict=True)
+        return {name: Entry(name, one.path, kind="model", size=one.size) for name, one in named}
 
     def scan(self) -> dict[str, Entry]:
         """Looks into the folders: into files whose size or time is new, at the names alone of all others."""

@@ -287,7 +287,10 @@ def test_hashing_can_be_stopped(tmp_path: Path) -> None:
 def test_before_the_first_scan_a_page_is_answered_from_the_cache(tmp_path: Path) -> None:
     cache, folder = tmp_path / "index.json", tmp_path / "models"
     tiny.write_model(folder)
-    assert ModelLibrary([folder], cache=cache, wait=False).names() == ()
+    saved(folder / "deep" / "x.safetensors", "some.thing")
+    first = ModelLibrary([folder], cache=cache, wait=False)
+    assert first.names() == ("landscapes",)  # no cache yet: a look at the names alone
+    assert first.info("landscapes").title == "Tiny"
     ModelLibrary([folder], cache=cache).names()
     tiny.write_model(folder, name="new")
     library = ModelLibrary([folder], cache=cache, wait=False)

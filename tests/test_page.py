@@ -54,10 +54,12 @@ def running(tmp_path_factory: pytest.TempPathFactory, outputs: Path) -> Iterator
     write_model(models, 1, name="other")
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["GRADIO_TEMP_DIR"] = str(tmp_path_factory.mktemp("cache"))
-    options = Options(models=(str(models),), outputs=str(outputs))
+    os.environ["ATELIER_MODELS"] = str(models)
+    options = Options(outputs=str(outputs))
     served = start(options, choose_port(options.host, None))
     yield served
     served.close()
+    del os.environ["ATELIER_MODELS"]
 
 
 @pytest.fixture(scope="module")
