@@ -30,7 +30,7 @@ from ldm_core.job import Job, Pace
 from ldm_core.model import LatentDiffusion
 from ldm_core.models import ModelLibrary
 from ldm_core.preview import PreviewMap
-from ldm_core.request import SAMPLERS, TextToImage, single
+from ldm_core.request import SAMPLERS, TextToImage, parse_request, single, to_json
 from tests import tiny
 
 SMALL = TextToImage(prompt="a lake at sunset", width=64, height=64, steps=5, seed=7)
@@ -138,6 +138,10 @@ def test_what_should_change_the_picture_does(shared: Engine, canary: bytes) -> N
         {"guidance_scale": 0.0},
         {"model": "other"},
         {"spacing": "uniform"},
+        {"spacing": "karras"},
+        {"guidance_rescale": 0.7},
+        {"guidance_start": 0.4},
+        {"guidance_end": 0.4},
     ):
         assert pixels(shared.submit(replace(SMALL, **change))) != canary, change
 
@@ -422,11 +426,77 @@ def test_order_of_events(shared: Engine) -> None:
     assert all(p.pixels.shape == (64, 64, 3) and p.pixels.dtype == np.uint8 for p in pictures)
 
 
-@pytest.mark.parametrize(("sampler", "spacing"), [("ddim", "uniform"), ("plms", "trailing")])
+@pytest.mark.parametrize(
+    ("sampler", "spacing"),
+    [
+        *((name, "trailing") for name in SAMPLERS),
+        ("ddim", "uniform"),
+        ("heun", "quadratic"),
+        ("plms", "karras"),
+    ],
+)
 def test_steps_count_to_their_number(shared: Engine, sampler: str, spacing: str) -> None:
     job = shared.submit(replace(SMALL, steps=7, sampler=sampler, spacing=spacing))
     steps = [event for event in job.events() if isinstance(event, Step)]
     assert [s.step for s in steps] == list(range(1, steps[0].num_steps + 1))
+    assert len(steps) == (8 if spacing == "uniform" else 7)
+    moments = job.trajectory(0)
+    assert [moment.step for moment in moments] == list(range(len(steps) + 1))
+    assert [moment.t for moment in moments] == sorted((m.t for m in moments), reverse=True)
+
+
+def test_a_job_stops_between_two_evaluations_of_one_step(
+    shared: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs: list[Job] = []
+    calls = 0
+    output, submitted = LatentDiffusion.output, threading.Event()
+
+    def stopping(
+        self: LatentDiffusion, x: torch.Tensor, t: torch.Tensor, context: torch.Tensor
+    ) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == 3:  # the first of the second step's two
+            assert submitted.wait(20)
+            jobs[0].cancel()
+        return output(self, x, t, context)
+
+    monkeypatch.setattr(LatentDiffusion, "output", stopping)
+    jobs.append(shared.submit(replace(SMALL, sampler="heun")))
+    submitted.set()
+    events = list(jobs[0].events())
+    assert [event.step for event in events if isinstance(event, Step)] == [1]
+    assert isinstance(events[-1], Cancelled)
+    assert calls == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "rows"),
+    [
+        ({}, [2] * 10),
+        ({"guidance_start": 0.2, "guidance_end": 0.7}, [1, 1, 2, 2, 2, 2, 2, 1, 1, 1]),
+        ({"sampler": "heun", "steps": 4, "guidance_end": 0.5}, [2, 2, 2, 2, 1, 1, 1]),
+        ({"guidance_start": 1.0}, [1] * 10),
+        ({"guidance_scale": 1.0}, [1] * 10),
+        ({"guidance_scale": 0.0, "guidance_end": 0.5}, [2] * 5 + [1] * 5),
+    ],
+)
+def test_outside_of_guidance_the_network_is_not_asked_twice(
+    shared: Engine, monkeypatch: pytest.MonkeyPatch, change: dict[str, object], rows: list[int]
+) -> None:
+    asked: list[int] = []
+    output = LatentDiffusion.output
+
+    def counted(
+        self: LatentDiffusion, x: torch.Tensor, t: torch.Tensor, context: torch.Tensor
+    ) -> torch.Tensor:
+        asked.append(len(x))
+        return output(self, x, t, context)
+
+    monkeypatch.setattr(LatentDiffusion, "output", counted)
+    shared.submit(parse_request({**to_json(SMALL), "steps": 10, **change})).pictures()
+    assert asked == rows
 
 
 def test_seconds_left(shared: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

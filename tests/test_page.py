@@ -99,7 +99,7 @@ def page(running: Running, browser: Browser) -> Iterator[Page]:
     assert complaints == []
 
 
-def set_number(page: Page, name: str, value: int) -> None:
+def set_number(page: Page, name: str, value: float) -> None:
     page.get_by_label(name, exact=True).fill(str(value))
 
 
@@ -256,6 +256,25 @@ def test_a_dropped_picture_opens_its_settings(page: Page) -> None:
     status(page, "cannot be used|damaged|not a PNG")
     drop(page, b"no picture")
     status(page, "not a PNG")
+
+
+def test_methods_and_guidance_reach_the_picture(page: Page, outputs: Path) -> None:
+    before = pictures(outputs)
+    open_more(page)
+    set_number(page, "number input for Steps", 4)
+    set_number(page, "number input for Soften", 0.7)
+    set_number(page, "number input for until", 0.5)
+    for label, choice in (("Method", "DPM++ 2M"), ("Where steps fall", "Finest in the details (Karras)")):
+        page.get_by_label(label, exact=True).click()
+        page.get_by_role("option", name=choice, exact=True).click()
+    expect(page.get_by_label("number input for Fresh noise")).to_be_disabled()
+    expect(page.locator("#more")).to_contain_text("only DDIM lets you choose it")
+    page.locator("#generate").click()
+    status(page, "Finished in")
+    (path,) = pictures(outputs) - before
+    request = read_settings(path).request
+    assert (request.sampler, request.spacing, request.steps) == ("dpmpp_2m", "karras", 4)
+    assert (request.guidance_rescale, request.guidance_start, request.guidance_end) == (0.7, 0.0, 0.5)
 
 
 def test_wrong_numbers_give_a_sentence(page: Page) -> None:

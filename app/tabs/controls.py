@@ -15,6 +15,8 @@ from ldm_core.request import (
     BATCH,
     DEFAULT_MODEL,
     ETA,
+    ETA_SAMPLERS,
+    FRACTION,
     GUIDANCE,
     SAMPLERS,
     SEED,
@@ -31,10 +33,15 @@ Values = Mapping[object, object]  # component -> its value
 NEW_SEED, KEEP_SEED = "New each time", "Keep"
 RANDOM_SEEDS = 10**7  # short enough to be read aloud and to fit its field
 SHAPES = {"Square": (1.0, 1.0), "Wide": (1.5, 1.0), "Tall": (1.0, 1.5)}  # of the model's own size
-SPACINGS = {"To the very end": "trailing", "As published": "uniform"}
+SPACINGS = {
+    "Evenly": "trailing",
+    "Evenly, as published": "uniform",
+    "Finer towards the end": "quadratic",
+    "Finest in the details (Karras)": "karras",
+}
 FIELDS = (
     "prompt", "negative_prompt", "width", "height", "seed", "model", "batch_size", "steps", "sampler",
-    "guidance_scale", "eta", "spacing",
+    "eta", "spacing", "guidance_scale", "guidance_rescale", "guidance_start", "guidance_end",
 )  # fmt: skip
 
 
@@ -51,9 +58,12 @@ class Controls:
     batch_size: gr.Slider
     steps: gr.Slider
     sampler: gr.Dropdown
-    guidance_scale: gr.Slider
     eta: gr.Slider
     spacing: gr.Dropdown
+    guidance_scale: gr.Slider
+    guidance_rescale: gr.Slider
+    guidance_start: gr.Slider
+    guidance_end: gr.Slider
     seed_mode: gr.Radio
     shape: gr.Radio
     unknown: gr.HTML  # words that the model never learnt
@@ -103,47 +113,75 @@ def build(studio: Studio) -> Controls:
     names = studio.models.names() or (DEFAULT_MODEL,)
     model = gr.Dropdown([(_title(studio, name), name) for name in names], value=start.model, label="Model")
     with gr.Accordion("More", open=False, elem_id="more"):
-        negative_prompt, steps, guidance_scale, sampler, eta, spacing = _more(start)
+        negative_prompt = gr.Textbox(
+            "", label="Leave out", info="The negative prompt.", lines=2, elem_id="negative"
+        )
+        guidance = _guidance(start)
+        steps, sampler, eta, spacing = _method(start)
     return Controls(
-        prompt, negative_prompt, width, height, seed, model, batch_size, steps, sampler, guidance_scale,
-        eta, spacing, seed_mode, shape, unknown,
+        prompt, negative_prompt, width, height, seed, model, batch_size, steps, sampler, eta, spacing,
+        *guidance, seed_mode, shape, unknown,
     )  # fmt: skip
 
 
-def _more(
-    start: TextToImage,
-) -> tuple[gr.Textbox, gr.Slider, gr.Slider, gr.Dropdown, gr.Slider, gr.Dropdown]:
-    """What most pictures need not change."""
+def _method(start: TextToImage) -> tuple[gr.Slider, gr.Dropdown, gr.Slider, gr.Dropdown]:
+    """How noise becomes a picture: steps, sampler, eta, spacing."""
     return (
-        gr.Textbox("", label="Leave out", info="The negative prompt.", lines=2, elem_id="negative"),
         gr.Slider(*STEPS, value=start.steps, step=1, label="Steps", info="More settle more detail, slower."),
-        gr.Slider(
-            *GUIDANCE,
-            value=start.guidance_scale,
-            step=0.1,
-            label="Follow the words",
-            info="The guidance scale (CFG). 1 lets the picture wander; high values follow harshly.",
-        ),
         gr.Dropdown(
             [(SAMPLER_NAMES[name], name) for name in SAMPLERS],
             value=start.sampler,
             label="Method",
-            info="The sampler.",
+            info="The sampler. DPM++ 2M and UniPC need the fewest steps; Euler a, DDPM and SDE wander more.",
         ),
         gr.Slider(
             *ETA,
             value=start.eta,
             step=0.05,
             label="Fresh noise",
-            info="Eta: noise added again at each step. 0 adds none, 1 is DDPM.",
+            info=_eta_info(start.sampler),
+            interactive=start.sampler in ETA_SAMPLERS,
         ),
         gr.Dropdown(
             list(SPACINGS.items()),
             value=start.spacing,
             label="Where steps fall",
-            info="Timestep spacing: trailing or uniform. Models say what suits them.",
+            info="Timestep spacing: trailing, uniform, quadratic or Karras. Models say what suits them.",
         ),
     )
+
+
+def _guidance(start: TextToImage) -> tuple[gr.Slider, gr.Slider, gr.Slider, gr.Slider]:
+    """How the words are followed: guidance scale, rescale, start and end."""
+    scale = gr.Slider(
+        *GUIDANCE,
+        value=start.guidance_scale,
+        step=0.1,
+        label="Follow the words",
+        info="The guidance scale (CFG). 1 lets the picture wander; high values follow harshly.",
+    )
+    rescale = gr.Slider(
+        *FRACTION,
+        value=start.guidance_rescale,
+        step=0.05,
+        label="Soften",
+        info="Guidance rescale: takes back the glare that following harshly gives. Try 0.7.",
+    )
+    with gr.Row(elem_classes="pair"):
+        begin, end = (
+            gr.Slider(*FRACTION, value=value, step=0.05, label=label, info=info, min_width=0)
+            for label, value, info in (
+                ("Follow from", start.guidance_start, "Where guidance begins: 0 is the first step,"),
+                ("until", start.guidance_end, "and where it ends. Steps outside take half the time."),
+            )
+        )
+    return scale, rescale, begin, end
+
+
+def _eta_info(sampler: object) -> str:
+    if sampler in ETA_SAMPLERS:
+        return "Eta: noise added again at each step. 0 adds none, 1 is DDPM."
+    return "Eta: only DDIM lets you choose it."
 
 
 def _pixels(label: str, value: int) -> gr.Number:
@@ -206,6 +244,12 @@ def suit(studio: Studio, controls: Controls, model: object) -> Updates:
     start = model_defaults(studio, model)
     names = ("width", "height", "steps", "guidance_scale", "spacing")
     return {**{getattr(controls, name): getattr(start, name) for name in names}, controls.shape: "Square"}
+
+
+def suit_sampler(controls: Controls, sampler: object) -> Updates:
+    """Says whether a newly chosen sampler uses eta."""
+    usable = sampler in ETA_SAMPLERS
+    return {controls.eta: gr.update(info=_eta_info(sampler), interactive=usable)}
 
 
 def restore(studio: Studio, controls: Controls, kept: object) -> Updates:

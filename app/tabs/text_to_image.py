@@ -141,12 +141,16 @@ def _connect_controls(studio: Studio, controls: Controls) -> None:
     def reshape(model: object, width: object, height: object) -> str | None:
         return left.shape_of(studio, model, width, height)
 
+    def suit_sampler(sampler: object) -> Updates:
+        return left.suit_sampler(controls, sampler)
+
     def unknown(model: object, prompt: object) -> str:
         return _unknown(studio.unknown_words(str(model), str(prompt or "")))
 
     controls.model.input(suit, controls.model, controls.filled(), **QUICK)
     controls.shape.input(resize, [controls.model, controls.shape], size, **QUICK)
     gr.on([part.input for part in size], reshape, [controls.model, *size], controls.shape, **QUICK)
+    controls.sampler.change(suit_sampler, controls.sampler, controls.eta, **QUICK)
     controls.seed.input(lambda: KEEP_SEED, None, controls.seed_mode, **QUICK)
     gr.on(
         [controls.prompt.change, controls.model.change],
