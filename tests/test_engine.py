@@ -44,6 +44,10 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ModelLibrary:
     tiny.write_model(folder)
     tiny.write_model(folder, seed=1, name="other")
     tiny.write_broken_model(folder)
+    from_nothing = replace(tiny.SPEC.schedule, zero_terminal_snr=True)
+    tiny.write_model(folder, name="v-from-nothing", spec=replace(tiny.SPEC, schedule=from_nothing))
+    spec = replace(tiny.SPEC, schedule=from_nothing, parameterization="x0")
+    tiny.write_model(folder, name="x0-from-nothing", spec=spec)
     return ModelLibrary([folder])
 
 
@@ -144,6 +148,14 @@ def test_what_should_change_the_picture_does(shared: Engine, canary: bytes) -> N
         {"guidance_end": 0.4},
     ):
         assert pixels(shared.submit(replace(SMALL, **change))) != canary, change
+
+
+@pytest.mark.parametrize("model", ["v-from-nothing", "x0-from-nothing"])
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_schedules_that_start_in_pure_noise(shared: Engine, sampler: str, model: str) -> None:
+    for spacing in ("trailing", "karras"):
+        made = shared.submit(replace(SMALL, model=model, sampler=sampler, spacing=spacing)).pictures()
+        assert len(np.unique(made[0])) > 16
 
 
 def test_shared_calls_answer_each_picture_as_alone(library: ModelLibrary) -> None:

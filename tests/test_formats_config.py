@@ -72,6 +72,18 @@ def test_tiny_model(tmp_path: Path) -> None:
     )
 
 
+def test_noise_schedules(tmp_path: Path) -> None:
+    for said, kind in (("linear", "scaled_linear"), ("sqrt_linear", "linear"), ("cosine", "cosine")):
+        config = read_config(written(tmp_path, changed("model.params.beta_schedule", said)))
+        assert isinstance(config.spec, ModelSpec) and config.spec.schedule.kind == kind
+    config = read_config(written(tmp_path, changed("model.params.zero_terminal_snr", True)))
+    assert isinstance(config.spec, ModelSpec) and config.spec.schedule.zero_terminal_snr
+    wrong = changed("model.params.zero_terminal_snr", True)
+    cast(Tree, cast(Tree, wrong["model"])["params"])["parameterization"] = "eps"
+    with pytest.raises(ConfigError, match="parameterization has to be 'v' or 'x0'"):
+        read_config(written(tmp_path, wrong))
+
+
 def test_published_text_to_image(shared: Path) -> None:
     config = read_config(shared / "published_configs" / "txt2img_1p4B.yaml")
     spec = config.spec

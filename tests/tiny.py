@@ -108,6 +108,7 @@ def config(spec: ModelSpec = SPEC) -> dict[str, object]:
                 "linear_start": schedule.linear_start,
                 "linear_end": schedule.linear_end,
                 "timesteps": schedule.num_timesteps,
+                "zero_terminal_snr": schedule.zero_terminal_snr,
                 "parameterization": spec.parameterization,
                 "image_size": 8,
                 "channels": unet.in_channels,
