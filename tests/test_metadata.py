@@ -101,7 +101,8 @@ def test_a_picture_of_another_program() -> None:
         ("Sampler: DPM++ 2M SDE Karras", "dpmpp_2m_sde", "karras"),
         ("Sampler: DPM++ 2M, Schedule type: Karras", "dpmpp_2m", "karras"),
         ("Sampler: Euler, Schedule type: SGM Uniform", "euler", "trailing"),
-        ("Sampler: Heun, Schedule type: Automatic", "heun", "trailing"),
+        ("Sampler: Heun, Schedule type: Automatic", "heun", "karras"),
+        ("Sampler: Euler a", "euler_ancestral", "trailing"),
         ("Sampler: UniPC, Schedule type: Uniform", "unipc", "uniform"),
         ("Sampler: DDIM, Spacing: uniform", "ddim", "uniform"),  # our own first pictures
     ],

@@ -181,6 +181,12 @@ def test_guidance_ends_after_it_starts() -> None:
         parse_request({**TASK, "guidance_start": 0.5, "guidance_end": 0.25})
 
 
+def test_spacing_follows_the_sampler_unless_it_is_given() -> None:
+    assert parse_request({**TASK, "sampler": "unipc"}).spacing == "karras"
+    assert parse_request({**TASK, "sampler": "euler"}).spacing == "trailing"
+    assert parse_request({**TASK, "sampler": "unipc", "spacing": "uniform"}).spacing == "uniform"
+
+
 def test_requests_of_the_first_version_mean_the_same() -> None:
     stored = (
         '{"task": "text-to-image", "model": "landscapes", "prompt": "a lake", "negative_prompt": "", '

@@ -18,6 +18,7 @@ from ldm_core.request import (
     ETA_SAMPLERS,
     FRACTION,
     GUIDANCE,
+    KARRAS_SAMPLERS,
     SAMPLERS,
     SEED,
     SIZE,
@@ -246,10 +247,20 @@ def suit(studio: Studio, controls: Controls, model: object) -> Updates:
     return {**{getattr(controls, name): getattr(start, name) for name in names}, controls.shape: "Square"}
 
 
-def suit_sampler(controls: Controls, sampler: object) -> Updates:
-    """Says whether a newly chosen sampler uses eta."""
-    usable = sampler in ETA_SAMPLERS
-    return {controls.eta: gr.update(info=_eta_info(sampler), interactive=usable)}
+def explain_eta(controls: Controls, sampler: object) -> Updates:
+    """Says whether a sampler uses eta."""
+    return {controls.eta: gr.update(info=_eta_info(sampler), interactive=sampler in ETA_SAMPLERS)}
+
+
+def suited_spacing(studio: Studio, model: object, sampler: object) -> str:
+    """The spacing that a newly chosen sampler works best with."""
+    start = model_defaults(studio, model)
+    try:
+        starts_in_noise = studio.models.info(start.model).spec.schedule.zero_terminal_snr
+    except AtelierError:
+        starts_in_noise = False
+    # Karras's would spend most of the steps where nothing is left but noise.
+    return "karras" if sampler in KARRAS_SAMPLERS and not starts_in_noise else start.spacing
 
 
 def restore(studio: Studio, controls: Controls, kept: object) -> Updates:

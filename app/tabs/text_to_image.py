@@ -141,8 +141,11 @@ def _connect_controls(studio: Studio, controls: Controls) -> None:
     def reshape(model: object, width: object, height: object) -> str | None:
         return left.shape_of(studio, model, width, height)
 
-    def suit_sampler(sampler: object) -> Updates:
-        return left.suit_sampler(controls, sampler)
+    def explain_eta(sampler: object) -> Updates:
+        return left.explain_eta(controls, sampler)
+
+    def respace(model: object, sampler: object) -> str:
+        return left.suited_spacing(studio, model, sampler)
 
     def unknown(model: object, prompt: object) -> str:
         return _unknown(studio.unknown_words(str(model), str(prompt or "")))
@@ -150,7 +153,8 @@ def _connect_controls(studio: Studio, controls: Controls) -> None:
     controls.model.input(suit, controls.model, controls.filled(), **QUICK)
     controls.shape.input(resize, [controls.model, controls.shape], size, **QUICK)
     gr.on([part.input for part in size], reshape, [controls.model, *size], controls.shape, **QUICK)
-    controls.sampler.change(suit_sampler, controls.sampler, controls.eta, **QUICK)
+    controls.sampler.change(explain_eta, controls.sampler, controls.eta, **QUICK)
+    controls.sampler.input(respace, [controls.model, controls.sampler], controls.spacing, **QUICK)
     controls.seed.input(lambda: KEEP_SEED, None, controls.seed_mode, **QUICK)
     gr.on(
         [controls.prompt.change, controls.model.change],
