@@ -159,16 +159,19 @@ def _networks(studio: Studio, name: str) -> dict[str, float]:
     """Medians of single calls of the networks, for the model's own size."""
     import torch
 
+    from ldm_core.conditioners import Given
+
     device = studio.engine().device
     model = studio.models.load(name, device=device.name, dtype=device.dtype)
     info = studio.models.info(name)
-    factor, channels = info.spec.first_stage.downsampling, info.spec.unet.in_channels
-    x = torch.randn(2, channels, info.defaults.height // factor, info.defaults.width // factor)
-    context = model.context(["a lake at sunset", ""])
+    first_stage = info.spec.first_stage
+    size = (info.defaults.height // first_stage.downsampling, info.defaults.width // first_stage.downsampling)
+    x = torch.randn(2, first_stage.embed_dim, *size)
+    condition = model.condition([Given(prompt="a lake at sunset"), Given()], size)
     t = torch.tensor([500, 500])
 
     def guided_step() -> None:
-        model.output(x, t, context).cpu()
+        model.output(x, t, condition).cpu()
 
     def decode() -> None:
         model.decode(x[:1]).cpu()

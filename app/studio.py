@@ -25,6 +25,7 @@ from ldm_core.errors import AtelierError, EngineError, FileError
 from ldm_core.events import Cancelled, Done, Failed, Picture, Pixels, Queued, Started, Step
 from ldm_core.models import ModelLibrary
 from ldm_core.request import DEFAULT_MODEL, TextToImage
+from ldm_core.spec import TextSpec
 
 if TYPE_CHECKING:
     from ldm_core.conditioners import Tokenizer
@@ -322,9 +323,12 @@ class Studio:
 
         try:
             info = self.models.info(model)
+            text = info.spec.conditioner(TextSpec)
+            if text is None:
+                return ()
             if model not in self._tokenizers:
                 folder = info.path if info.path.is_dir() else info.path.parent
-                self._tokenizers[model] = Tokenizer(folder / "vocab.txt", info.spec.text.max_length)
+                self._tokenizers[model] = Tokenizer(folder / "vocab.txt", text.max_length)
             return self._tokenizers[model].unknown_words(prompt)
         except AtelierError:
             return ()

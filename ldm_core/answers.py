@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ldm_core.conditioners import Condition
 from ldm_core.device import is_out_of_memory
 from ldm_core.guidance import guided
 from ldm_core.model import LatentDiffusion
@@ -16,21 +17,21 @@ from ldm_core.tasks.base import Conditioning
 
 
 def answers(model: LatentDiffusion, asks: Sequence[tuple[Ask, Conditioning]]) -> list[Prediction]:
-    """x_0 and eps, (1, c, h, w), for each ask; their latents and contexts have one shape, their t may differ.
+    """x_0 and eps, (1, c, h, w), for each ask; latents and conditions have one shape, t may differ.
 
     Conditional and unconditional predictions go into the same call.
     """
     x: list[Tensor] = []
     t: list[float] = []
-    context: list[Tensor] = []
+    conditions: list[Condition] = []
     for ask, conditioning in asks:
-        for one in (conditioning.context, conditioning.unconditional):
+        for one in (conditioning.condition, conditioning.unconditional):
             if one is not None:
                 x.append(ask.x)
                 t.append(ask.t)
-                context.append(one)
+                conditions.append(one)
     times = torch.tensor(t, dtype=torch.float32)
-    rows = iter(torch.split(_outputs(model, torch.cat(x), times, torch.cat(context)), 1))
+    rows = iter(torch.split(_outputs(model, torch.cat(x), times, Condition.cat(conditions)), 1))
     predictions = []
     for ask, conditioning in asks:
         output, guidance = next(rows), conditioning.guidance
@@ -40,13 +41,13 @@ def answers(model: LatentDiffusion, asks: Sequence[tuple[Ask, Conditioning]]) ->
     return predictions
 
 
-def _outputs(model: LatentDiffusion, x: Tensor, t: Tensor, context: Tensor) -> Tensor:
+def _outputs(model: LatentDiffusion, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
     """`model.output`, in halves where memory is too short for all at once."""
     try:
-        return model.output(x, t, context)
+        return model.output(x, t, condition)
     except Exception as error:
         if len(x) == 1 or not is_out_of_memory(error):
             raise
     half = len(x) // 2  # outside of the handler, which holds on to the failed call's tensors
     parts = (slice(None, half), slice(half, None))
-    return torch.cat([_outputs(model, x[part], t[part], context[part]) for part in parts])
+    return torch.cat([_outputs(model, x[part], t[part], condition[part]) for part in parts])

@@ -1,4 +1,4 @@
-"""A latent diffusion model: first stage, UNet, conditioner and noise schedule."""
+"""A latent diffusion model: first stage, UNet, conditioners and noise schedule."""
 
 from __future__ import annotations
 
@@ -7,76 +7,42 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from ldm_core.conditioners import Tokenizer
-from ldm_core.errors import ConfigError, WeightsError
+from ldm_core.conditioners import (
+    Condition,
+    Given,
+    Tokenizer,
+    box_map,
+    box_tensor,
+    known_region,
+    label_map,
+    layout_tokens,
+    masked_image,
+    one_hot,
+)
+from ldm_core.errors import ConfigError, RequestError
 from ldm_core.nn.autoencoder import FirstStage, first_stage
+from ldm_core.nn.conditioners import ClassEmbedder, SpatialRescaler
 from ldm_core.nn.text import TextTransformer
 from ldm_core.nn.unet import UNet
 from ldm_core.parameterization import Prediction, prediction
 from ldm_core.schedule import NoiseSchedule
-from ldm_core.spec import AutoencoderSpec, ModelSpec
-
-# In published files beside the weights: the schedule, which the description gives in float64; the
-# transformer's language-model head; the first stage's losses; EMA bookkeeping.
-_IGNORED = (
-    "betas", "alphas_cumprod", "sqrt_", "log_one_minus_", "posterior_", "lvlb_weights", "logvar",
-    "cond_stage_model.transformer.to_logits.", "first_stage_model.loss.", "loss.", "model_ema.decay",
-    "model_ema.num_updates", "scale_factor",
-)  # fmt: skip
-
-
-def load_strictly(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Puts the tensors themselves into a module made on the meta device: no copy, no initialisation.
-
-    Raises:
-        WeightsError: tensors are missing, unexpected or of another shape; names them.
-    """
-    expected = module.state_dict()
-    missing = sorted(expected.keys() - weights.keys())
-    unexpected = sorted(weights.keys() - expected.keys())
-    shapes = [
-        f"{name} has shape {list(weights[name].shape)}, expected {list(tensor.shape)}"
-        for name, tensor in expected.items()
-        if name in weights and weights[name].shape != tensor.shape
-    ]
-    problems = [
-        f"{len(names)} {what}: {', '.join(names[:5])}{', …' if len(names) > 5 else ''}"
-        for what, names in (
-            ("tensors are missing", missing),
-            ("tensors are not part of this architecture", unexpected),
-            ("tensors have another shape", shapes),
-        )
-        if names
-    ]
-    if problems:
-        raise WeightsError(f"The checkpoint does not fit its description. {'. '.join(problems)}.")
-    module.load_state_dict(dict(weights), strict=True, assign=True)
-
-
-M = TypeVar("M", bound=nn.Module)
-
-
-def _with_weights(
-    model: M, state_dict: Mapping[str, Tensor], device: str | torch.device, dtype: torch.dtype
-) -> M:
-    """A model made on the meta device -> the same ready for inference."""
-    weights = {
-        name: tensor.to(device, dtype) for name, tensor in state_dict.items() if not name.startswith(_IGNORED)
-    }
-    load_strictly(model, weights)
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return model.eval().requires_grad_(False)
-
-
-def with_ema(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Replaces the UNet's weights by their moving average where the file holds one."""
-    merged = {name: tensor for name, tensor in weights.items() if not name.startswith("model_ema.")}
-    for name in list(merged):
-        if name.startswith("model."):
-            average = "model_ema." + name.removeprefix("model.").replace(".", "")
-            merged[name] = weights.get(average, merged[name])
-    return merged
+from ldm_core.spec import (
+    AutoencoderSpec,
+    BoxMapSpec,
+    ClassSpec,
+    ConcatSpec,
+    ContextSpec,
+    KnownRegionSpec,
+    LabelMapSpec,
+    LayoutSpec,
+    LowResolutionSpec,
+    MaskedImageSpec,
+    ModelSpec,
+    TextSpec,
+)
+from ldm_core.weights import with_ema, with_weights
 
 
 class DiffusionWrapper(nn.Module):
@@ -87,10 +53,26 @@ class DiffusionWrapper(nn.Module):
         self.diffusion_model = unet
 
 
+def _cond_stage(spec: ModelSpec) -> nn.Module | None:
+    """The conditioner that has weights of its own; the published models have one at most."""
+    for conditioner in spec.conditioners:
+        match conditioner:
+            case TextSpec() | LayoutSpec():
+                return TextTransformer(conditioner)
+            case ClassSpec():
+                return ClassEmbedder(conditioner)
+            case LabelMapSpec() if conditioner.channels:
+                return SpatialRescaler(conditioner)
+    return None
+
+
 class LatentDiffusion(nn.Module):
     """Inference with a latent diffusion model.  Tensors go in and come out in float32.
 
     Scale and shift of the latent live inside `encode` and `decode`.
+
+    Raises:
+        ConfigError: the tokenizer does not suit the model, or the latent's scale is not known.
     """
 
     def __init__(self, spec: ModelSpec, tokenizer: Tokenizer | None = None) -> None:
@@ -100,10 +82,14 @@ class LatentDiffusion(nn.Module):
         self.tokenizer = tokenizer
         self.first_stage_model = first_stage(spec.first_stage)
         self.model = DiffusionWrapper(UNet(spec.unet))
-        self.cond_stage_model = TextTransformer(spec.text)
-        if tokenizer is not None and tokenizer.vocab_size > spec.text.vocab_size:
+        self.cond_stage_model = _cond_stage(spec)
+        if spec.scale_factor is None:
+            raise ConfigError("The latent's scale is not in the checkpoint; give it as scale_factor.")
+        self.scale_factor = spec.scale_factor
+        text = spec.conditioner(TextSpec)
+        if tokenizer is not None and text is not None and tokenizer.vocab_size > text.vocab_size:
             raise ConfigError(
-                f"The vocabulary has {tokenizer.vocab_size} tokens, the model {spec.text.vocab_size}. "
+                f"The vocabulary has {tokenizer.vocab_size} tokens, the model {text.vocab_size}. "
                 "Put the vocab.txt that the model was trained with beside it."
             )
 
@@ -120,11 +106,15 @@ class LatentDiffusion(nn.Module):
         """Builds a model from a checkpoint's tensors; uses the EMA weights where there are any.
 
         Raises:
+            ConfigError: the latent's scale is not known.
             WeightsError: tensors are missing, unexpected or of another shape.
         """
         with torch.device("meta"):
             model = cls(spec, tokenizer)
-        return _with_weights(model, with_ema(state_dict), device, dtype)
+        weights = with_ema(state_dict)
+        if model.cond_stage_model is None:  # the published inpainting model holds its first stage twice
+            weights = {name: t for name, t in weights.items() if not name.startswith("cond_stage_model.")}
+        return with_weights(model, weights, device, dtype)
 
     @property
     def device(self) -> torch.device:
@@ -140,12 +130,12 @@ class LatentDiffusion(nn.Module):
     @torch.inference_mode()
     def encode(self, image: Tensor) -> Tensor:
         """(b, 3, H, W) in [-1, 1] -> (b, c, h, w), scaled to about unit variance."""
-        return self.first_stage_model.latent(self._internal(image)).float() * self.spec.scale_factor
+        return self.first_stage_model.latent(self._internal(image)).float() * self.scale_factor
 
     @torch.inference_mode()
     def decode(self, z: Tensor) -> Tensor:
         """(b, c, h, w) scaled latent -> (b, 3, H, W), about [-1, 1]."""
-        return self.first_stage_model.decode(self._internal(z / self.spec.scale_factor)).float()
+        return self.first_stage_model.decode(self._internal(z / self.scale_factor)).float()
 
     @torch.inference_mode()
     def context(self, prompts: Sequence[str]) -> Tensor:
@@ -156,35 +146,109 @@ class LatentDiffusion(nn.Module):
         """
         if self.tokenizer is None:
             raise ConfigError("This model came without its vocabulary; put its vocab.txt beside the file.")
-        return self.context_from_tokens(self.tokenizer(prompts))
+        return self.context_from_ids(self.tokenizer(prompts))
 
     @torch.inference_mode()
-    def context_from_tokens(self, tokens: Tensor) -> Tensor:
-        """(b, n) int64 -> (b, n, d)."""
-        return self.cond_stage_model(tokens.to(self.device)).float()
+    def context_from_ids(self, ids: Tensor) -> Tensor:
+        """Token ids (b, n), or class ids (b,), int64 -> (b, n, d)."""
+        assert self.cond_stage_model is not None
+        return self.cond_stage_model(ids.to(self.device)).float()
 
     @torch.inference_mode()
-    def output(self, x: Tensor, t: Tensor, context: Tensor) -> Tensor:
+    def condition(self, given: Sequence[Given], size: tuple[int, int]) -> Condition:
+        """What the UNet is given beside x_t and t.
+
+        Args:
+            given: for each picture of a batch; what the model does not take is not looked at.
+            size: height and width of the latent.
+
+        Raises:
+            RequestError: something is not given that the model cannot do without.
+            ConfigError: the model came without its vocabulary.
+        """
+        conditioners = self.spec.conditioners
+        contexts = [self._context(one, given) for one in conditioners if isinstance(one, ContextSpec)]
+        concats = [
+            torch.cat([self._concat(one, each, size).to(self.device) for each in given])
+            for one in conditioners
+            if isinstance(one, ConcatSpec)
+        ]
+        return Condition(
+            context=torch.cat(contexts, dim=1) if contexts else None,
+            concat=torch.cat(concats, dim=1) if concats else None,
+        )
+
+    def _context(self, conditioner: ContextSpec, given: Sequence[Given]) -> Tensor:
+        """(b, n, d)."""
+        match conditioner:
+            case TextSpec():
+                return self.context([one.prompt for one in given])
+            case LayoutSpec():
+                tokens = [layout_tokens(one.boxes, conditioner) for one in given]
+                return self.context_from_ids(torch.tensor(tokens))
+            case ClassSpec():
+                no_class = conditioner.no_class
+                ids = [no_class if one.class_id is None else one.class_id for one in given]
+                return self.context_from_ids(torch.tensor([_needed("class", number) for number in ids]))
+
+    def _concat(self, conditioner: ConcatSpec, given: Given, size: tuple[int, int]) -> Tensor:
+        """(1, c, h, w) for one picture."""
+        embed_dim = self.spec.first_stage.embed_dim
+        match conditioner:
+            case LabelMapSpec() if self.cond_stage_model is not None and conditioner.channels:
+                labels = one_hot(_needed("label_map", given.label_map)[None], conditioner.num_classes)
+                return self.cond_stage_model(self._internal(labels)).float()
+            case LabelMapSpec():
+                if given.label_map is None:
+                    return torch.zeros(1, conditioner.num_classes, *size)
+                return label_map(given.label_map[None], conditioner.num_classes, size)
+            case BoxMapSpec():
+                return box_map(box_tensor(given.boxes), len(conditioner.classes), size)
+            case KnownRegionSpec():
+                if given.image is None or given.mask is None:
+                    return torch.zeros(1, embed_dim + 1, *size)
+                return known_region(self.encode(given.image[None]), given.mask[None])
+            case MaskedImageSpec():
+                image, mask = _needed("image", given.image)[None], _needed("mask", given.mask)[None]
+                z = self.encode(masked_image(image, mask))
+                return torch.cat([z, F.interpolate(2 * mask.to(z) - 1, size)], dim=1)
+            case LowResolutionSpec():
+                return _needed("low_res", given.low_res)[None]
+
+    @torch.inference_mode()
+    def output(self, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
         """What the network says, (b, c, h, w): eps, v or x_0, as it was trained to.
 
         Args:
             x: (b, c, h, w), x_t.
             t: (b,) 0 .. T - 1, one for each sample; also between two whole timesteps.
-            context: (b, n, d).
+            condition: for the batch.
         """
-        context = context.to(self.device, self.dtype)
-        return self.model.diffusion_model(self._internal(x), t.to(self.device), context).float()
+        condition = condition.map(lambda part: part.to(self.device, self.dtype))
+        x = self._internal(x)
+        if condition.concat is not None:
+            x = torch.cat([x, condition.concat], dim=1).to(memory_format=torch.channels_last)
+        return self.model.diffusion_model(x, t.to(self.device), condition.context).float()
 
     def prediction(self, output: Tensor, x: Tensor, t: float) -> Prediction:
         """x_0 and eps from the network's output, guided or not, at one t for all of x_t (b, c, h, w)."""
         alpha_bar = self.schedule.alpha_bar(t)
         return prediction(self.spec.parameterization, output, x, alpha_bar**0.5, (1 - alpha_bar) ** 0.5)
 
-    def eps(self, x: Tensor, t: Tensor, context: Tensor) -> Tensor:
+    def eps(self, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
         """The noise in x_t (b, c, h, w), for whole timesteps t (b,) int64."""
         x, t = x.to(self.device), t.to(self.device)
         alpha, sigma = self.schedule.alpha_sigma(t)
-        return prediction(self.spec.parameterization, self.output(x, t, context), x, alpha, sigma).eps
+        return prediction(self.spec.parameterization, self.output(x, t, condition), x, alpha, sigma).eps
+
+
+G = TypeVar("G")
+
+
+def _needed(name: str, given: G | None) -> G:
+    if given is None:
+        raise RequestError(name, None, "given, as this model cannot do without it")
+    return given
 
 
 def load_first_stage(
@@ -201,4 +265,4 @@ def load_first_stage(
     """
     with torch.device("meta"):
         model = first_stage(spec)
-    return _with_weights(model, state_dict, device, dtype)
+    return with_weights(model, state_dict, device, dtype)

@@ -55,7 +55,7 @@ class Image:
     @property
     def shape(self) -> tuple[object, ...]:
         """Equal for pictures that can share a network call."""
-        return self.run.model, self.ask.x.shape, self.run.conditioning.context.shape
+        return self.run.model, self.ask.x.shape, self.run.conditioning.condition.shape
 
     @property
     def conditioning(self) -> Conditioning:

@@ -5,9 +5,13 @@ The program itself samples through `ldm_core.engine`, which shares network calls
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
+from ldm_core.conditioners import Condition, Given
 from ldm_core.guidance import guided
 from ldm_core.model import LatentDiffusion
 from ldm_core.samplers import SAMPLERS
@@ -22,7 +26,7 @@ def initial_noise(seeds: list[int], shape: tuple[int, int, int]) -> Tensor:
 
 def sample(
     model: LatentDiffusion,
-    prompts: list[str],
+    given: Sequence[Given],
     *,
     height: int,
     width: int,
@@ -32,23 +36,25 @@ def sample(
     sampler: str = "ddim",
     spacing: Spacing = "trailing",
 ) -> Tensor:
-    """Prompts -> latents (b, c, h, w); eta is 0.
+    """What is given for each picture -> latents (b, c, h, w); eta is 0.  Guidance is away from no prompt.
 
     Args:
         height, width: of the picture in pixels, multiples of the model's `size_multiple`.
-        seeds: one for each prompt.
+        seeds: one for each picture.
     """
-    f, channels = model.spec.first_stage.downsampling, model.spec.unet.in_channels
-    context, uncond = model.context(prompts), model.context([""] * len(prompts))
-    x = initial_noise(seeds, (channels, height // f, width // f))
+    f, channels = model.spec.first_stage.downsampling, model.spec.first_stage.embed_dim
+    size = (height // f, width // f)
+    without = [replace(one, prompt="") for one in given]
+    condition = Condition.cat([model.condition(given, size), model.condition(without, size)])
+    x = initial_noise(seeds, (channels, *size))
     sampling = SAMPLERS[sampler](
         x, model.schedule, timesteps(model.schedule, steps, spacing), 0.0, lambda: torch.randn_like(x)
     )
     try:
         ask = next(sampling)
         while True:
-            t = torch.full((2 * len(prompts),), ask.t)
-            output = model.output(torch.cat([ask.x, ask.x]), t, torch.cat([context, uncond])).cpu()
+            t = torch.full((2 * len(given),), ask.t)
+            output = model.output(torch.cat([ask.x, ask.x]), t, condition).cpu()
             cond, unconditional = output.chunk(2)
             output = guided(cond, unconditional, guidance_scale)
             ask = sampling.send(model.prediction(output, ask.x, ask.t))

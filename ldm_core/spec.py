@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 Parameterization = Literal["eps", "v", "x0"]
 # How a sampler's timesteps lie, see `schedule.timesteps`.
@@ -40,18 +40,23 @@ class AutoencoderSpec:
 
 @dataclass(frozen=True, slots=True)
 class UNetSpec:
-    """UNet with cross-attention (paper, section 3.3).  Exactly one of the two head fields is set."""
+    """The UNet (paper, section 3.2 and 3.3), with cross-attention where it is given a context.
 
-    in_channels: int
+    One of the two head fields is set; where both are, `num_head_channels` counts.
+    """
+
+    in_channels: int  # of the noisy latent and of what is concatenated to it
     out_channels: int
     model_channels: int
     channel_mult: tuple[int, ...]
     num_res_blocks: int
     attention_resolutions: tuple[int, ...]  # downsampling factors at which attention stands
-    context_dim: int
+    context_dim: int = 0  # 0: plain self-attention, no context
     transformer_depth: int = 1
     num_heads: int | None = None
     num_head_channels: int | None = None
+    resblock_updown: bool = False  # residual blocks change the size, not single convolutions
+    use_scale_shift_norm: bool = False  # the embedding of t scales and shifts, rather than being added
     # Our extension: the mean of the context is added to the embedding of t, as the later models of the
     # family do with a pooled prompt, so that every layer is told of the prompt as a whole.
     pooled_context: bool = False
@@ -61,15 +66,109 @@ class UNetSpec:
         """The latent's height and width have to be multiples of this."""
         return 2 ** (len(self.channel_mult) - 1)
 
+    def heads(self, channels: int) -> int:
+        """Attention heads of a level of so many channels."""
+        return channels // self.num_head_channels if self.num_head_channels else self.num_heads or 1
+
+
+# Conditioners: what a person can give, and where it enters the UNet (paper, section 3.3).
+
 
 @dataclass(frozen=True, slots=True)
 class TextSpec:
-    """Text transformer on BERT-style token ids (paper, Appendix E.2)."""
+    """A prompt -> cross-attention: a text transformer on BERT-style token ids (paper, Appendix E.2)."""
 
     dim: int
     depth: int
     vocab_size: int
     max_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClassSpec:
+    """A class -> cross-attention: one learned token for each class (paper, section 4.3.1)."""
+
+    num_classes: int
+    dim: int
+
+    @property
+    def no_class(self) -> int | None:
+        """The class that stands for none in guidance: the last one of the published 1,001."""
+        return 1000 if self.num_classes == 1001 else None
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutSpec:
+    """Labelled boxes -> cross-attention: a transformer on three tokens a box (paper, section 4.3.1).
+
+    The last two of the `max_length` tokens are the crop.
+    """
+
+    dim: int
+    depth: int
+    vocab_size: int
+    max_length: int
+
+    @property
+    def max_boxes(self) -> int:
+        return (self.max_length - 2) // 3
+
+
+@dataclass(frozen=True, slots=True)
+class LabelMapSpec:
+    """A class for every pixel -> concatenation.
+
+    As published, the one-hot map is halved `halvings` times and mapped to `channels` by a learned 1x1
+    convolution (paper, section 4.3.2).  Ours has neither (`channels` = 0): the one-hot map is averaged over
+    the latent's cells.
+    """
+
+    num_classes: int
+    channels: int = 0
+    halvings: int = 0
+    classes: tuple[str, ...] = ()  # their names, where the description gives them
+
+
+@dataclass(frozen=True, slots=True)
+class LowResolutionSpec:
+    """A small picture, of the latent's height and width -> concatenation (paper, section 4.4)."""
+
+    channels: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedImageSpec:
+    """A picture with a hole -> concatenation: its latent, then the mask (paper, section 4.5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRegionSpec:
+    """Ours.  A picture with a hole -> concatenation: the latent of what is known, then the share known."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoxMapSpec:
+    """Ours.  Labelled boxes -> concatenation: for each class the share of each cell that is covered."""
+
+    classes: tuple[str, ...]
+
+
+ContextSpec = TextSpec | ClassSpec | LayoutSpec
+ConcatSpec = LabelMapSpec | LowResolutionSpec | MaskedImageSpec | KnownRegionSpec | BoxMapSpec
+ConditionerSpec = ContextSpec | ConcatSpec
+
+
+def concat_channels(conditioner: ConcatSpec, embed_dim: int) -> int:
+    """Channels that a conditioner adds to the UNet's input beside a latent of `embed_dim` channels."""
+    match conditioner:
+        case LabelMapSpec():
+            return conditioner.channels or conditioner.num_classes
+        case LowResolutionSpec():
+            return conditioner.channels
+        case BoxMapSpec():
+            return len(conditioner.classes)
+        case MaskedImageSpec() | KnownRegionSpec():
+            return embed_dim + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +187,64 @@ class ScheduleSpec:
     zero_terminal_snr: bool = False  # rescaled, so that nothing of x_0 is left in the last timestep
 
 
+TaskName = Literal[
+    "text-to-image",
+    "class",
+    "layout",
+    "semantic",
+    "super-resolution",
+    "inpaint",
+    "unconditional",
+    "image-to-image",
+]
+_TASKS: tuple[tuple[type, TaskName], ...] = (
+    (TextSpec, "text-to-image"),
+    (ClassSpec, "class"),
+    (LayoutSpec, "layout"),
+    (BoxMapSpec, "layout"),
+    (LabelMapSpec, "semantic"),
+    (LowResolutionSpec, "super-resolution"),
+    (MaskedImageSpec, "inpaint"),
+    (KnownRegionSpec, "inpaint"),
+)
+
+C = TypeVar("C")
+
+
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """A whole latent diffusion model.  `scale_factor` multiplies the first stage's latent."""
+    """A whole latent diffusion model.
+
+    `scale_factor` multiplies the first stage's latent; None: it was measured when the training began, and
+    is in the checkpoint.  What is concatenated stands in the order of the conditioners.
+    """
 
     first_stage: AutoencoderSpec
     unet: UNetSpec
-    text: TextSpec
+    conditioners: tuple[ConditionerSpec, ...]
     schedule: ScheduleSpec
     parameterization: Parameterization
-    scale_factor: float
+    scale_factor: float | None
 
     @property
     def size_multiple(self) -> int:
         """A picture's width and height have to be multiples of this, in pixels."""
         return self.first_stage.downsampling * self.unet.downsampling
+
+    def conditioner(self, kind: type[C]) -> C | None:
+        """The conditioner of a kind, where the model has one."""
+        return next((one for one in self.conditioners if isinstance(one, kind)), None)
+
+    @property
+    def tasks(self) -> frozenset[TaskName]:
+        """What the model can do.
+
+        Any model that makes whole pictures can also go on from one (image to image) and fill a hole by
+        keeping the rest at every step; "inpaint" is native where a conditioner takes the hole.
+        """
+        own: set[TaskName] = {name for kind, name in _TASKS if self.conditioner(kind) is not None}
+        if not self.conditioners:
+            own.add("unconditional")
+        if not own <= {"super-resolution", "inpaint"}:
+            own |= {"inpaint", "image-to-image"}
+        return frozenset(own)

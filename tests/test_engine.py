@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from ldm_core import engine as engine_module
+from ldm_core.conditioners import Condition
 from ldm_core.engine import Engine
 from ldm_core.errors import (
     AtelierError,
@@ -371,12 +372,10 @@ def test_a_fault_of_one_job_in_a_shared_call_spares_the_others(
     output = LatentDiffusion.output
     poison = 123
 
-    def faulty(
-        self: LatentDiffusion, x: torch.Tensor, t: torch.Tensor, context: torch.Tensor
-    ) -> torch.Tensor:
+    def faulty(self: LatentDiffusion, x: torch.Tensor, t: torch.Tensor, condition: Condition) -> torch.Tensor:
         if any(self.poisoned(row) for row in x):  # type: ignore[operator]
             raise ValueError("no")
-        return output(self, x, t, context)
+        return output(self, x, t, condition)
 
     bad = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(poison))[0]
     monkeypatch.setattr(LatentDiffusion, "output", faulty)
@@ -396,11 +395,11 @@ def test_memory_too_short_for_all_at_once_is_answered_in_parts(
     output = LatentDiffusion.output
 
     def one_row(
-        self: LatentDiffusion, x: torch.Tensor, t: torch.Tensor, context: torch.Tensor
+        self: LatentDiffusion, x: torch.Tensor, t: torch.Tensor, condition: Condition
     ) -> torch.Tensor:
         if len(x) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return output(self, x, t, context)
+        return output(self, x, t, condition)
 
     monkeypatch.setattr(LatentDiffusion, "output", one_row)
     got = shared.submit(SMALL).pictures()[0]

@@ -61,16 +61,6 @@ def test_an_unused_tensor_fails(
     assert "neither used nor checked" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("case", ["small/celeba256", "small/inpainting_big"])
-@pytest.mark.parametrize("flags", [[], ["--no-config"]])
-def test_what_cannot_be_loaded_yet_says_so(
-    case: str, flags: list[str], shared: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert golden.main([case, *flags]) == 1
-    out = capsys.readouterr().out
-    assert "ConfigError: The model uses " in out and "Traceback" not in out
-
-
 def test_without_heads_it_says_what_is_missing(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert golden.main(["small/txt2img_1p4B", "--no-config"]) == 1
     assert "attention heads cannot be told" in capsys.readouterr().out

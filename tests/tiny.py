@@ -53,7 +53,7 @@ SPEC = ModelSpec(
         context_dim=32,
         num_heads=2,
     ),
-    text=TextSpec(dim=32, depth=1, vocab_size=len(VOCABULARY), max_length=16),
+    conditioners=(TextSpec(dim=32, depth=1, vocab_size=len(VOCABULARY), max_length=16),),
     schedule=ScheduleSpec(num_timesteps=1000, linear_start=0.00085, linear_end=0.012),
     parameterization="v",
     scale_factor=0.5,
@@ -100,7 +100,9 @@ def write_broken_model(folder: Path, *, name: str = "broken") -> Path:
 
 def config(spec: ModelSpec = SPEC) -> dict[str, object]:
     """The model's description in the published schema, with our `atelier` section."""
-    first_stage, unet, text, schedule = spec.first_stage, spec.unet, spec.text, spec.schedule
+    first_stage, unet, schedule = spec.first_stage, spec.unet, spec.schedule
+    text = spec.conditioner(TextSpec)
+    assert text is not None
     return {
         "model": {
             "target": "ldm.models.diffusion.ddpm.LatentDiffusion",

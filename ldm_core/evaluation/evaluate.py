@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from ldm_core import scenes
+from ldm_core.conditioners import Given
 from ldm_core.evaluation.metrics import frechet_distance, psnr
 from ldm_core.model import LatentDiffusion
 from ldm_core.nn.autoencoder import FirstStage
@@ -88,9 +89,9 @@ def generate(model: LatentDiffusion, count: int, size: int, steps: int, guidance
     batches = []
     for start in range(0, count, BATCH):
         indices = list(range(start, min(start + BATCH, count)))
-        prompts = [scenes.describe(data.attributes("unseen", i)) for i in indices]
+        given = [Given(prompt=scenes.describe(data.attributes("unseen", i))) for i in indices]
         z = sample(
-            model, prompts, height=size, width=size, steps=steps, guidance_scale=guidance_scale, seeds=indices
+            model, given, height=size, width=size, steps=steps, guidance_scale=guidance_scale, seeds=indices
         )
         batches.append(data.to_pictures(model.decode(z)))
     return np.concatenate(batches)

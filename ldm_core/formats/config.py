@@ -1,13 +1,12 @@
 """From a `config.yaml` in the published schema to a model's description.
 
 `target:` strings are looked up in a table, never imported.  Our additions to the schema:
-`parameterization: v`, `zero_terminal_snr`, the first stage's `patch_size`, and an optional top-level section
-`atelier:`.
+`parameterization: v`, `zero_terminal_snr`, the first stage's `patch_size`, the UNet's `pooled_context`,
+`concat_conditions`, and an optional top-level section `atelier:`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,31 +14,26 @@ from typing import cast, get_args
 
 from ldm_core.errors import ConfigError
 from ldm_core.formats import plain_yaml
-from ldm_core.formats.plain_yaml import Value
+from ldm_core.formats.config_conditioners import read_conditioners
+from ldm_core.formats.section import Section
 from ldm_core.spec import (
     AutoencoderSpec,
+    ConcatSpec,
+    ContextSpec,
+    LabelMapSpec,
     ModelSpec,
     Parameterization,
     ScheduleKind,
     ScheduleSpec,
     Spacing,
-    TextSpec,
     UNetSpec,
+    concat_channels,
 )
 
 _DIFFUSION = frozenset({"ldm.models.diffusion.ddpm.LatentDiffusion"})
 _UNET = frozenset({"ldm.modules.diffusionmodules.openaimodel.UNetModel"})
 _KL = frozenset({"ldm.models.autoencoder.AutoencoderKL"})
 _VQ = frozenset({"ldm.models.autoencoder.VQModel", "ldm.models.autoencoder.VQModelInterface"})
-_BERT = frozenset({"ldm.modules.encoders.modules.BERTEmbedder"})
-# Published parts that are known but cannot be built yet -> what they are.
-_NOT_YET = {
-    "ldm.modules.encoders.modules.ClassEmbedder": "conditioning on classes",
-    "ldm.modules.encoders.modules.SpatialRescaler": "conditioning on label maps",
-    "torch.nn.Identity": "conditioning by concatenation",
-    "__is_first_stage__": "conditioning by concatenation",
-    "__is_unconditional__": "unconditional models",
-}
 
 # Keys that do not change what is computed, or only in training.
 _UNET_IGNORED = frozenset({"image_size", "use_checkpoint", "use_fp16", "dropout", "legacy"})
@@ -71,91 +65,6 @@ class Config:
 
     spec: ModelSpec | AutoencoderSpec
     defaults: Defaults | None
-
-
-class Section:
-    """A map of a configuration, with its place in it for messages."""
-
-    def __init__(self, values: Value, place: str) -> None:
-        if not isinstance(values, dict):
-            raise ConfigError(
-                f"{place} is missing or not a section; put the model's own configuration there."
-            )
-        self.values = values
-        self.place = place
-
-    def __contains__(self, key: str) -> bool:
-        return self.values.get(key) is not None
-
-    def section(self, key: str) -> Section:
-        return Section(self.values.get(key), f"{self.place}.{key}")
-
-    def wrong(self, key: str, allowed: str) -> ConfigError:
-        if key not in self.values:
-            return ConfigError(f"{self.place}.{key} is missing; it has to be {allowed}.")
-        shown = repr(self.values[key])[:60]
-        return ConfigError(f"{self.place}.{key} is {shown}; it has to be {allowed}.")
-
-    def whole(self, key: str, low: int, high: int, default: int | None = None) -> int:
-        value = self.values.get(key, default)
-        if type(value) is not int or not low <= value <= high:
-            raise self.wrong(key, f"a whole number from {low} to {high}")
-        return value
-
-    def number(self, key: str, low: float, high: float, default: float | None = None) -> float:
-        value = self.values.get(key, default)
-        if type(value) not in (int, float) or not low <= cast(float, value) <= high:
-            raise self.wrong(key, f"a number from {low:g} to {high:g}")
-        return cast(float, value) * 1.0
-
-    def wholes(self, key: str, low: int, high: int, longest: int) -> tuple[int, ...]:
-        value = self.values.get(key)
-        if not isinstance(value, list) or len(value) > longest:
-            raise self.wrong(key, f"a list of at most {longest} whole numbers")
-        found = tuple(v for v in value if type(v) is int and low <= v <= high)
-        if len(found) != len(value):
-            raise self.wrong(key, f"a list of whole numbers from {low} to {high}")
-        return found
-
-    def text(self, key: str, longest: int) -> str:
-        value = self.values.get(key, "")
-        if not isinstance(value, str) or len(value) > longest:
-            raise self.wrong(key, f"a text of at most {longest:,} characters")
-        return value
-
-    def choice(self, key: str, allowed: tuple[str, ...], default: str) -> str:
-        value = self.values.get(key, default)
-        if not isinstance(value, str) or value not in allowed:
-            raise self.wrong(key, " or ".join(repr(a) for a in allowed))
-        return value
-
-    def flag(self, key: str) -> bool:
-        value = self.values.get(key, False)
-        if not isinstance(value, bool):
-            raise self.wrong(key, "true or false")
-        return value
-
-    def has_target(self, known: frozenset[str]) -> bool:
-        target = self.values.get("target")
-        return isinstance(target, str) and target in known
-
-    def target(self, known: frozenset[str]) -> None:
-        """Requires `target` to be one of the known names."""
-        target = self.values.get("target")
-        if self.has_target(known):
-            return
-        if isinstance(target, str) and target in _NOT_YET:
-            raise _not_yet(_NOT_YET[target])
-        raise self.wrong("target", " or ".join(sorted(known)))
-
-    def only(self, known: frozenset[str], fixed: dict[str, tuple[Value, ...]]) -> None:
-        """Refuses keys that are not known, and values other than the ones that can be built."""
-        for key, value in self.values.items():
-            if key in fixed:
-                if value not in fixed[key] or (value is not None and type(value) is not type(fixed[key][0])):
-                    raise self.wrong(key, f"{fixed[key][0]!r}, the only kind that is supported so far")
-            elif key not in known:
-                raise ConfigError(f"{self.place}.{key[:60]} is not known; the model may be of a newer kind.")
 
 
 def config_beside(file: Path) -> Path | None:
@@ -203,25 +112,15 @@ def _defaults(section: Section) -> Defaults:
 
 
 def _diffusion(params: Section) -> ModelSpec:
-    for key in ("first_stage_config", "cond_stage_config"):
-        part = params.values.get(key)
-        if isinstance(part, str) and part in _NOT_YET:
-            raise _not_yet(_NOT_YET[part])
-    params.section("first_stage_config").target(_KL | _VQ)
-    params.section("cond_stage_config").target(_BERT)
-    if params.values.get("conditioning_key") != "crossattn":
-        raise params.wrong("conditioning_key", "'crossattn', the only kind that is supported so far")
-    if params.values.get("scale_by_std") not in (None, False):
-        raise params.wrong("scale_by_std", "false, with the latent's scale in scale_factor")
     spec = ModelSpec(
         first_stage=_first_stage(params.section("first_stage_config")),
         unet=_unet(params.section("unet_config")),
-        text=_text(params.section("cond_stage_config").section("params")),
+        conditioners=read_conditioners(params),
         schedule=_schedule(params),
         parameterization=cast(
             Parameterization, params.choice("parameterization", get_args(Parameterization), "eps")
         ),
-        scale_factor=params.number("scale_factor", 1e-6, 1e6, 1.0),
+        scale_factor=None if params.flag("scale_by_std") else params.number("scale_factor", 1e-6, 1e6, 1.0),
     )
     check(spec, params.place)
     return spec
@@ -294,11 +193,8 @@ def _unet(section: Section) -> UNetSpec:
         _UNET_IGNORED
         | {"in_channels", "out_channels", "model_channels", "channel_mult", "num_res_blocks", "context_dim"}
         | {"attention_resolutions", "transformer_depth", "num_heads", "num_head_channels"}
-        | {"pooled_context"},
+        | {"use_spatial_transformer", "resblock_updown", "use_scale_shift_norm", "pooled_context"},
         {
-            "use_spatial_transformer": (True,),
-            "resblock_updown": (False,),
-            "use_scale_shift_norm": (False,),
             "use_new_attention_order": (False,),
             "use_linear_in_transformer": (False,),
             "conv_resample": (True,),
@@ -308,18 +204,16 @@ def _unet(section: Section) -> UNetSpec:
             "num_heads_upsample": (-1,),
         },
     )
-    if "use_spatial_transformer" not in params:
-        raise params.wrong("use_spatial_transformer", "True, the only kind that is supported so far")
     # -1 is the published schema's way to say "not given".
     heads, head_channels = (
         params.whole(key, 1, 512) if params.values.get(key) not in (None, -1) else None
         for key in ("num_heads", "num_head_channels")
     )
-    if (heads is None) == (head_channels is None):
-        raise ConfigError(f"{params.place} needs exactly one of num_heads and num_head_channels.")
-    pooled = params.values.get("pooled_context", False)
-    if not isinstance(pooled, bool):
-        raise params.wrong("pooled_context", "true or false")
+    if heads is None and head_channels is None:
+        raise ConfigError(f"{params.place} needs one of num_heads and num_head_channels.")
+    attends = params.flag("use_spatial_transformer")
+    if not attends and "context_dim" in params:
+        raise params.wrong("context_dim", "left out where use_spatial_transformer is not true")
     spec = UNetSpec(
         in_channels=params.whole("in_channels", 1, 1024),
         out_channels=params.whole("out_channels", 1, 1024),
@@ -327,36 +221,24 @@ def _unet(section: Section) -> UNetSpec:
         channel_mult=params.wholes("channel_mult", 1, 32, 8),
         num_res_blocks=params.whole("num_res_blocks", 1, 16),
         attention_resolutions=params.wholes("attention_resolutions", 1, 1024, 16),
-        context_dim=params.whole("context_dim", 1, 8192),
+        context_dim=params.whole("context_dim", 1, 8192) if attends else 0,
         transformer_depth=params.whole("transformer_depth", 1, 32, 1),
-        num_heads=heads,
+        num_heads=None if head_channels else heads,
         num_head_channels=head_channels,
-        pooled_context=pooled,
+        resblock_updown=params.flag("resblock_updown"),
+        use_scale_shift_norm=params.flag("use_scale_shift_norm"),
+        pooled_context=params.flag("pooled_context"),
     )
     if not spec.channel_mult:
         raise params.wrong("channel_mult", "a list of at least one whole number")
     if spec.model_channels % 32:
         raise params.wrong("model_channels", "a multiple of 32")
     for mult in spec.channel_mult:
-        if (mult * spec.model_channels) % math.prod(n or 1 for n in (heads, head_channels)):
+        if (mult * spec.model_channels) % (spec.num_head_channels or spec.num_heads or 1):
             raise params.wrong(
-                "num_heads" if heads else "num_head_channels", "a divisor of every level's channels"
+                "num_head_channels" if head_channels else "num_heads", "a divisor of every level's channels"
             )
     return spec
-
-
-def _text(params: Section) -> TextSpec:
-    params.only(
-        frozenset({"n_embed", "n_layer", "vocab_size", "max_seq_len"})
-        | {"use_tokenizer", "device", "embedding_dropout"},
-        {},
-    )
-    return TextSpec(
-        dim=params.whole("n_embed", 1, 8192),
-        depth=params.whole("n_layer", 1, 128),
-        vocab_size=params.whole("vocab_size", 1, 1_000_000, 30_522),
-        max_length=params.whole("max_seq_len", 1, 4096, 77),
-    )
 
 
 def check(spec: ModelSpec, place: str) -> None:
@@ -371,19 +253,26 @@ def check(spec: ModelSpec, place: str) -> None:
             "nothing; parameterization has to be 'v' or 'x0'."
         )
     latent, unet = spec.first_stage.embed_dim, spec.unet
-    if unet.in_channels != latent or unet.out_channels != latent:
+    beside = [concat_channels(one, latent) for one in spec.conditioners if isinstance(one, ConcatSpec)]
+    if unet.in_channels != latent + sum(beside) or unet.out_channels != latent:
         raise ConfigError(
-            f"{place}: the first stage's latent has {latent} channels, but the UNet takes {unet.in_channels} "
-            f"and gives {unet.out_channels}; they have to be equal."
+            f"{place}: the first stage's latent has {latent} channels and {sum(beside)} are concatenated, "
+            f"but the UNet takes {unet.in_channels} and gives {unet.out_channels}; it has to take "
+            f"{latent + sum(beside)} and give {latent}."
         )
-    if unet.context_dim != spec.text.dim:
+    dims = [one.dim for one in spec.conditioners if isinstance(one, ContextSpec)]
+    if any(dim != unet.context_dim for dim in dims or [0]):
         raise ConfigError(
-            f"{place}: the text transformer gives {spec.text.dim} numbers a token, but the UNet's "
-            f"context_dim is {unet.context_dim}; they have to be equal."
+            f"{place}: the conditioners give {' and '.join(map(str, dims)) or 'no'} numbers a token, but the "
+            f"UNet's context_dim is {unet.context_dim or 'not given'}; they have to be equal."
         )
-
-
-def _not_yet(what: str) -> ConfigError:
-    return ConfigError(
-        f"The model uses {what}, which cannot be loaded yet; text-to-image models and first stages can."
-    )
+    label_map = spec.conditioner(LabelMapSpec)
+    if (
+        label_map is not None
+        and label_map.channels
+        and 2**label_map.halvings != spec.first_stage.downsampling
+    ):
+        raise ConfigError(
+            f"{place}: the rescaler makes label maps {2**label_map.halvings} times smaller, the first stage "
+            f"pictures {spec.first_stage.downsampling} times; they have to be equal."
+        )

@@ -14,7 +14,7 @@ from ldm_core.formats.files import shown
 from ldm_core.formats.folders import read_json, weights_of
 from ldm_core.formats.reading import read_shapes
 from ldm_core.formats.recognise import recognise
-from ldm_core.spec import AutoencoderSpec, ModelSpec
+from ldm_core.spec import AutoencoderSpec
 
 Shapes = dict[str, torch.Tensor]
 
@@ -124,15 +124,10 @@ def _checkpoint(path: Path) -> Identity:
         if isinstance(config.spec, AutoencoderSpec):
             kind, problem = FIRST_STAGE, "It is a first stage (VAE) alone, not a model."
         else:
-            tasks = tasks_of(config.spec)
+            tasks = tuple(sorted(config.spec.tasks))
     except AtelierError as error:
         problem = str(error)
     return Identity(kind, family, tasks, precision, count, title, description, licence, problem)
-
-
-def tasks_of(spec: ModelSpec) -> tuple[str, ...]:
-    """The tasks that a model can serve."""
-    return ("text-to-image",) if spec.text else ()
 
 
 def _kind(names: Iterable[str]) -> str:

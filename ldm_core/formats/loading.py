@@ -11,10 +11,10 @@ from ldm_core.conditioners import Tokenizer
 from ldm_core.errors import ConfigError, ModelFileError
 from ldm_core.formats.config import config_beside, read_config
 from ldm_core.formats.reading import read_state_dict
-from ldm_core.formats.recognise import recognise, require_agreement
+from ldm_core.formats.recognise import recognise, require_agreement, with_stored_scale
 from ldm_core.model import LatentDiffusion, load_first_stage
 from ldm_core.nn.autoencoder import FirstStage
-from ldm_core.spec import AutoencoderSpec
+from ldm_core.spec import AutoencoderSpec, TextSpec
 
 
 def load(
@@ -36,8 +36,9 @@ def load(
     dtype = dtype or torch.float32
     if isinstance(spec, AutoencoderSpec):
         return load_first_stage(spec, weights, device=device, dtype=dtype)
-    vocabulary = file.with_name("vocab.txt")
-    tokenizer = Tokenizer(vocabulary, spec.text.max_length) if vocabulary.is_file() else None
+    vocabulary, text = file.with_name("vocab.txt"), spec.conditioner(TextSpec)
+    tokenizer = Tokenizer(vocabulary, text.max_length) if text and vocabulary.is_file() else None
+    spec = with_stored_scale(spec, weights)
     return LatentDiffusion.from_state_dict(spec, weights, tokenizer, device=device, dtype=dtype)
 
 

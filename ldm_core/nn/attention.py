@@ -37,6 +37,26 @@ class CrossAttention(nn.Module):
         return self.to_out(attend(q, k, v).transpose(1, 2).flatten(2))
 
 
+class AttentionBlock(nn.Module):
+    """Self-attention over the positions of a feature map, of models without a context."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.GroupNorm(32, channels)
+        self.qkv = nn.Conv1d(channels, 3 * channels, 1)
+        self.proj_out = nn.Conv1d(channels, channels, 1)
+        nn.init.zeros_(self.proj_out.weight)
+        nn.init.zeros_(self.proj_out.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:  # (b, c, h, w)
+        # The published weights hold q, k and v of the first head, then those of the second, ...
+        qkv = self.qkv(self.norm(x).flatten(2)).unflatten(1, (self.heads, 3, -1))  # (b, heads, 3, d, h * w)
+        q, k, v = qkv.transpose(-1, -2).unbind(2)  # (b, heads, h * w, d)
+        h = attend(q, k, v).transpose(-1, -2).flatten(1, 2)  # (b, c, h * w)
+        return x + self.proj_out(h).view(x.shape)
+
+
 class GEGLU(nn.Module):
     """Gated linear unit with GELU (arXiv:2002.05202)."""
 

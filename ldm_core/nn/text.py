@@ -1,4 +1,4 @@
-"""The text transformer of the paper's text-to-image models (Appendix E.2), trained with the UNet."""
+"""The transformer of the paper's text- and layout-to-image models (Appendix E.2), trained with the UNet."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ldm_core.nn.attention import attend
-from ldm_core.spec import TextSpec
+from ldm_core.spec import LayoutSpec, TextSpec
 
 # Fixed in the published models: 8 heads of 64 channels whatever the transformer's width.
 HEADS, HEAD_DIM = 8, 64
@@ -66,7 +66,7 @@ class PositionalEmbedding(nn.Module):
 
 
 class Transformer(nn.Module):
-    def __init__(self, spec: TextSpec) -> None:
+    def __init__(self, spec: TextSpec | LayoutSpec) -> None:
         super().__init__()
         self.token_emb = nn.Embedding(spec.vocab_size, spec.dim)
         self.pos_emb = PositionalEmbedding(spec.dim, spec.max_length)
@@ -83,7 +83,7 @@ class Transformer(nn.Module):
 class TextTransformer(nn.Module):
     """Token ids (b, n) int64 -> context (b, n, dim)."""
 
-    def __init__(self, spec: TextSpec) -> None:
+    def __init__(self, spec: TextSpec | LayoutSpec) -> None:
         super().__init__()
         self.transformer = Transformer(spec)
 

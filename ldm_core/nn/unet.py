@@ -1,13 +1,15 @@
-"""The time-conditional UNet with cross-attention (paper, section 3.3; Appendix E.2)."""
+"""The time-conditional UNet (paper, section 3.2 and 3.3; Appendix E.2)."""
 
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from ldm_core.nn.attention import SpatialTransformer
+from ldm_core.nn.attention import AttentionBlock, SpatialTransformer
 from ldm_core.nn.upsample import Upsample
 from ldm_core.spec import UNetSpec
 
@@ -29,15 +31,25 @@ def _zero(conv: nn.Conv2d) -> nn.Conv2d:
     return conv
 
 
-class ResBlock(nn.Module):
-    """Two convolutions; the embedding of t is added between them."""
+Resize = Literal["keep", "half", "double"]
 
-    def __init__(self, in_channels: int, out_channels: int, emb_dim: int) -> None:
+
+class ResBlock(nn.Module):
+    """Two convolutions; the embedding of t is added between them, or scales and shifts there.
+
+    Where the block changes the size, it does so before the first convolution, and on the shortcut.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, emb_dim: int, *, scale_shift: bool, resize: Resize = "keep"
+    ) -> None:
         super().__init__()
+        self.scale_shift = scale_shift
+        self.resize = resize
         self.in_layers = nn.Sequential(
             nn.GroupNorm(32, in_channels), nn.SiLU(), nn.Conv2d(in_channels, out_channels, 3, padding=1)
         )
-        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(emb_dim, out_channels))
+        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(emb_dim, (1 + scale_shift) * out_channels))
         self.out_layers = nn.Sequential(
             nn.GroupNorm(32, out_channels),
             nn.SiLU(),
@@ -49,8 +61,27 @@ class ResBlock(nn.Module):
         )
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:  # (b, c, h, w), (b, emb_dim)
-        h = self.in_layers(x) + self.emb_layers(emb)[:, :, None, None]
-        return self.skip_connection(x) + self.out_layers(h)
+        norm, activation, conv = self.in_layers
+        h = conv(self._resized(activation(norm(x))))
+        emb = self.emb_layers(emb)[:, :, None, None]
+        if self.scale_shift:
+            norm, *rest = self.out_layers
+            scale, shift = emb.chunk(2, dim=1)
+            h = norm(h) * (1 + scale) + shift
+            for layer in rest:
+                h = layer(h)
+        else:
+            h = self.out_layers(h + emb)
+        return self.skip_connection(self._resized(x)) + h
+
+    def _resized(self, x: Tensor) -> Tensor:
+        match self.resize:
+            case "keep":
+                return x
+            case "half":
+                return F.avg_pool2d(x, 2)
+            case "double":
+                return F.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
 class Downsample(nn.Module):
@@ -65,7 +96,7 @@ class Downsample(nn.Module):
 class Block(nn.ModuleList):
     """A row of layers, each given what it takes."""
 
-    def forward(self, x: Tensor, emb: Tensor, context: Tensor) -> Tensor:
+    def forward(self, x: Tensor, emb: Tensor, context: Tensor | None) -> Tensor:
         for layer in self:
             if isinstance(layer, ResBlock):
                 x = layer(x, emb)
@@ -91,15 +122,26 @@ class UNet(nn.Module):
                 nn.Linear(spec.context_dim, emb_dim), nn.SiLU(), nn.Linear(emb_dim, emb_dim)
             )
 
-        def layers(in_channels: int, channels: int, factor: int) -> list[nn.Module]:
-            row: list[nn.Module] = [ResBlock(in_channels, channels, emb_dim)]
-            if factor in spec.attention_resolutions:
-                row.append(transformer(channels))
-            return row
+        def residual(in_channels: int, channels: int, resize: Resize = "keep") -> ResBlock:
+            return ResBlock(
+                in_channels, channels, emb_dim, scale_shift=spec.use_scale_shift_norm, resize=resize
+            )
 
-        def transformer(channels: int) -> SpatialTransformer:
-            heads = spec.num_heads or channels // (spec.num_head_channels or channels)
+        def attention(channels: int) -> nn.Module:
+            heads = spec.heads(channels)
+            if not spec.context_dim:
+                return AttentionBlock(channels, heads)
             return SpatialTransformer(channels, spec.context_dim, heads, spec.transformer_depth)
+
+        def layers(in_channels: int, channels: int, level: int) -> list[nn.Module]:
+            attends = 2**level in spec.attention_resolutions
+            return [residual(in_channels, channels), *([attention(channels)] if attends else [])]
+
+        def half(channels: int) -> nn.Module:
+            return residual(channels, channels, "half") if spec.resblock_updown else Downsample(channels)
+
+        def double(channels: int) -> nn.Module:
+            return residual(channels, channels, "double") if spec.resblock_updown else Upsample(channels)
 
         widths = [mult * spec.model_channels for mult in spec.channel_mult]
         last = len(widths) - 1
@@ -108,38 +150,34 @@ class UNet(nn.Module):
         self.input_blocks = nn.ModuleList([Block([nn.Conv2d(spec.in_channels, channels, 3, padding=1)])])
         for level, width in enumerate(widths):
             for _ in range(spec.num_res_blocks):
-                self.input_blocks.append(Block(layers(channels, width, 2**level)))
+                self.input_blocks.append(Block(layers(channels, width, level)))
                 channels = width
                 skips.append(channels)
             if level != last:
-                self.input_blocks.append(Block([Downsample(channels)]))
+                self.input_blocks.append(Block([half(channels)]))
                 skips.append(channels)
 
         self.middle_block = Block(
-            [
-                ResBlock(channels, channels, emb_dim),
-                transformer(channels),
-                ResBlock(channels, channels, emb_dim),
-            ]
+            [residual(channels, channels), attention(channels), residual(channels, channels)]
         )
 
         self.output_blocks = nn.ModuleList()
         for level, width in reversed(list(enumerate(widths))):
             for i in range(spec.num_res_blocks + 1):
-                row = layers(channels + skips.pop(), width, 2**level)
+                row = layers(channels + skips.pop(), width, level)
                 channels = width
                 if level and i == spec.num_res_blocks:
-                    row.append(Upsample(channels))
+                    row.append(double(channels))
                 self.output_blocks.append(Block(row))
 
         self.out = nn.Sequential(
             nn.GroupNorm(32, channels), nn.SiLU(), _zero(nn.Conv2d(channels, spec.out_channels, 3, padding=1))
         )
 
-    def forward(self, x: Tensor, t: Tensor, context: Tensor) -> Tensor:
-        """x (b, c, h, w), t (b,) 0 .. T - 1, context (b, n, context_dim) -> (b, out_channels, h, w)."""
+    def forward(self, x: Tensor, t: Tensor, context: Tensor | None = None) -> Tensor:
+        """x (b, in_channels, h, w), t (b,) 0 .. T - 1, context (b, n, d) -> (b, out_channels, h, w)."""
         emb = self.time_embed(timestep_embedding(t, self.model_channels).to(x.dtype))
-        if hasattr(self, "context_embed"):
+        if context is not None and hasattr(self, "context_embed"):
             emb = emb + self.context_embed(context.mean(dim=1))
         h, skips = x, []
         for block in self.input_blocks:

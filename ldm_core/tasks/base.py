@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ldm_core.conditioners import Condition
 from ldm_core.guidance import Guidance
 from ldm_core.model import LatentDiffusion
 from ldm_core.models import ModelInfo
@@ -21,13 +22,13 @@ class Conditioning:
     """What the network is given beside x_t and t.
 
     Attributes:
-        context: (1, n, d), what guidance goes towards.
-        unconditional: (1, n, d), what it goes away from; None: no guidance, the network is asked once.
+        condition: for a batch of one, what guidance goes towards.
+        unconditional: what it goes away from; None: no guidance, the network is asked once.
         guidance: how far, and in which steps.
     """
 
-    context: Tensor
-    unconditional: Tensor | None
+    condition: Condition
+    unconditional: Condition | None
     guidance: Guidance
 
     def at(self, step: int, num_steps: int) -> Conditioning:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ldm_core.conditioners import Condition, Given
 from ldm_core.errors import RequestError
 from ldm_core.guidance import Guidance
 from ldm_core.images import to_pixels
@@ -25,6 +26,8 @@ class TextTask:
     """Pictures from a prompt; an empty prompt gives the unconditional picture."""
 
     def check(self, request: TextToImage, info: ModelInfo) -> None:
+        if "text-to-image" not in info.spec.tasks:
+            raise RequestError("model", request.model, "a model that takes a prompt")
         multiple = info.size_multiple
         for field, size in (("width", request.width), ("height", request.height)):
             if size % multiple:
@@ -39,17 +42,19 @@ class TextTask:
         guidance = Guidance(
             request.guidance_scale, request.guidance_rescale, request.guidance_start, request.guidance_end
         )
+
+        def condition(*prompts: str) -> Condition:
+            return model.condition([Given(prompt=text) for text in prompts], _latent_size(request, model))
+
         if guidance.scale == 1 or prompt == negative:
-            return Conditioning(model.context([prompt]), None, guidance)
+            return Conditioning(condition(prompt), None, guidance)
         if guidance.scale == 0 and guidance.always:
-            return Conditioning(model.context([negative]), None, guidance)
-        context, unconditional = model.context([prompt, negative]).chunk(2)
-        return Conditioning(context, unconditional, guidance)
+            return Conditioning(condition(negative), None, guidance)
+        both = condition(prompt, negative)
+        return Conditioning(both[:1], both[1:], guidance)
 
     def start(self, request: TextToImage, model: LatentDiffusion) -> Start:
-        first_stage = model.spec.first_stage
-        factor = first_stage.downsampling
-        shape = (1, first_stage.embed_dim, request.height // factor, request.width // factor)
+        shape = (1, model.spec.first_stage.embed_dim, *_latent_size(request, model))
         # Drawn on the CPU: the same seed starts from the same noise on every device.
         generator = torch.Generator().manual_seed(request.seed)
 
@@ -63,3 +68,8 @@ class TextTask:
 
     def finish(self, z: Tensor, request: TextToImage, model: LatentDiffusion) -> NDArray[np.uint8]:
         return to_pixels(model.decode(z)[0])
+
+
+def _latent_size(request: TextToImage, model: LatentDiffusion) -> tuple[int, int]:
+    factor = model.spec.first_stage.downsampling
+    return request.height // factor, request.width // factor

@@ -17,11 +17,12 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from ldm_core import scenes
-from ldm_core.conditioners import Tokenizer
+from ldm_core.conditioners import Given, Tokenizer
+from ldm_core.errors import ConfigError
 from ldm_core.model import LatentDiffusion
 from ldm_core.nn.autoencoder import FirstStage
 from ldm_core.sample import sample
-from ldm_core.spec import ModelSpec
+from ldm_core.spec import ModelSpec, TextSpec
 from ldm_core.training import data
 from ldm_core.training.export import write_model, write_vocabulary
 from ldm_core.training.loop import precision, step_generator, update_average
@@ -69,9 +70,13 @@ class DiffusionTraining:
         self.settings, self.device = settings, device
         out.mkdir(parents=True, exist_ok=True)
         write_vocabulary(scenes.vocabulary(), out / "vocab.txt")
-        self.tokenizer = Tokenizer(out / "vocab.txt", spec.text.max_length)
-        text = dataclasses.replace(spec.text, vocab_size=self.tokenizer.vocab_size)
-        self.spec = dataclasses.replace(spec, text=text)
+        described = spec.conditioner(TextSpec)
+        if described is None:
+            raise ConfigError("A diffusion training needs a model with a text transformer.")
+        self.tokenizer = Tokenizer(out / "vocab.txt", described.max_length)
+        text = dataclasses.replace(described, vocab_size=self.tokenizer.vocab_size)
+        conditioners = tuple(text if one is described else one for one in spec.conditioners)
+        self.spec = dataclasses.replace(spec, conditioners=conditioners)
         self.config = _with_vocab_size(config, text.vocab_size)
         self.shares_first_stage = shares_first_stage
         self.first_stage = first_stage
@@ -82,6 +87,7 @@ class DiffusionTraining:
 
         torch.manual_seed(settings.seed)
         full = LatentDiffusion(self.spec, self.tokenizer)
+        assert full.cond_stage_model is not None
         self.model = nn.ModuleDict({"unet": full.model.diffusion_model, "text": full.cond_stage_model})
         self.schedule = full.schedule
         if settings.initial:
@@ -163,11 +169,9 @@ class DiffusionTraining:
     def samples(self) -> NDArray[np.uint8]:
         """Pictures of unseen captions at the size of the first set."""
         rng = np.random.default_rng(7)
-        prompts = [scenes.caption(data.attributes("unseen", i), rng) for i in range(16)]
+        given = [Given(prompt=scenes.caption(data.attributes("unseen", i), rng)) for i in range(16)]
         size, model = self.settings.data[0][0], self.assembled()
-        z = sample(
-            model, prompts, height=size, width=size, steps=20, guidance_scale=2.0, seeds=list(range(16))
-        )
+        z = sample(model, given, height=size, width=size, steps=20, guidance_scale=2.0, seeds=list(range(16)))
         return data.sheet(data.to_pictures(model.decode(z)), 8)
 
     def state_dict(self) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""From what a person gives (a prompt) to what the networks take (token ids)."""
+"""From a prompt to token ids."""
 
 from __future__ import annotations
 

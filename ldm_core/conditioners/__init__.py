@@ -1,0 +1,21 @@
+"""From what a person gives (prompt, class, boxes, label map, picture and mask) to what the UNet takes."""
+
+from ldm_core.conditioners.condition import Condition
+from ldm_core.conditioners.given import Box, Given
+from ldm_core.conditioners.layout import layout_tokens
+from ldm_core.conditioners.spatial import box_map, box_tensor, known_region, label_map, masked_image, one_hot
+from ldm_core.conditioners.tokenizer import Tokenizer
+
+__all__ = [
+    "Box",
+    "Condition",
+    "Given",
+    "Tokenizer",
+    "box_map",
+    "box_tensor",
+    "known_region",
+    "label_map",
+    "layout_tokens",
+    "masked_image",
+    "one_hot",
+]

@@ -1,0 +1,38 @@
+"""What a person gives beside numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A labelled box.  Edges in fractions of the picture from its top left; x0 <= x1, y0 <= y1."""
+
+    class_id: int
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Given:
+    """What is given for one picture.  A conditioner takes its part; what is None or empty is not given.
+
+    Attributes:
+        label_map: (H, W) uint8, class ids, 255 where nothing is said.
+        image: (3, H, W) in [-1, 1], a picture with a hole.
+        mask: (1, H, W), 1 in the hole and 0 elsewhere; belongs to `image`.
+        low_res: (3, h, w) in [-1, 1], a small picture of the latent's height and width.
+    """
+
+    prompt: str = ""
+    class_id: int | None = None
+    boxes: tuple[Box, ...] = ()
+    label_map: Tensor | None = None
+    image: Tensor | None = None
+    mask: Tensor | None = None
+    low_res: Tensor | None = None

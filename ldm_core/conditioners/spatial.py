@@ -1,0 +1,82 @@
+"""Conditions that lie in the picture's plane, as channels to concatenate to x_t.
+
+For the three that are ours (`known_region`, `label_map`, `box_map`) zeros mean "not given", so one model
+serves any combination of them.  All take batches, so that training uses them as tasks do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ldm_core.conditioners.given import Box
+
+NOTHING = 255  # in a label map: nothing is said of this pixel
+
+Size = tuple[int, int]  # height and width of the latent
+
+
+def known_region(z: Tensor, mask: Tensor) -> Tensor:
+    """The latent of what is known of a picture, and which share of each cell is known.
+
+    Args:
+        z: (b, c, h, w), the scaled latent of the picture, whatever is in the hole.
+        mask: (b, 1, H, W), 1 in the hole and 0 elsewhere.
+
+    Returns:
+        (b, c + 1, h, w); the latent is 0 in cells that are not wholly known.
+    """
+    height, width = z.shape[-2:]
+    known = F.adaptive_avg_pool2d(1.0 - mask.to(z), (height, width))
+    return torch.cat([z * (known > 1.0 - 1e-4), known], dim=1)
+
+
+def label_map(labels: Tensor, num_classes: int, size: Size) -> Tensor:
+    """(b, H, W) class ids, 255 says nothing -> (b, num_classes, h, w), each class's share of a cell."""
+    return F.adaptive_avg_pool2d(one_hot(labels, num_classes), size)
+
+
+def one_hot(labels: Tensor, num_classes: int) -> Tensor:
+    """(b, H, W) class ids -> (b, num_classes, H, W) float32; ids that are no class say nothing."""
+    ids = torch.where(labels.long() < num_classes, labels.long(), num_classes)
+    return F.one_hot(ids, num_classes + 1)[..., :-1].movedim(-1, 1).float()
+
+
+def box_map(boxes: Tensor, num_classes: int, size: Size) -> Tensor:
+    """For each class the share of each cell that its boxes cover.
+
+    Args:
+        boxes: (b, n, 5): class id, or -1 for no box, then x0, y0, x1, y1 in [0, 1].
+        size: height and width of the latent.
+
+    Returns:
+        (b, num_classes, h, w); boxes of one class lie over each other as if independent, 1 - prod(1 - cover).
+    """
+    height, width = size
+    across = _overlap(boxes[..., 1], boxes[..., 3], width)  # (b, n, w)
+    down = _overlap(boxes[..., 2], boxes[..., 4], height)  # (b, n, h)
+    cover = down[..., :, None] * across[..., None, :]  # (b, n, h, w)
+    of_class = boxes[..., :1] == torch.arange(num_classes, device=boxes.device)  # (b, n, num_classes)
+    left = 1.0 - of_class[..., None, None] * cover[:, :, None]  # (b, n, num_classes, h, w)
+    return 1.0 - left.prod(dim=1)
+
+
+def _overlap(start: Tensor, end: Tensor, cells: int) -> Tensor:
+    """Intervals (b, n) in [0, 1] -> (b, n, cells), the share of each of the line's cells that they cover."""
+    edges = torch.arange(cells, device=start.device, dtype=start.dtype)
+    first, last = start[..., None] * cells, end[..., None] * cells
+    return (torch.minimum(last, edges + 1) - torch.maximum(first, edges)).clamp(0.0, 1.0)
+
+
+def box_tensor(boxes: Sequence[Box]) -> Tensor:
+    """(1, n, 5) float32, for `box_map`."""
+    rows = [(box.class_id, box.x0, box.y0, box.x1, box.y1) for box in boxes]
+    return torch.tensor(rows, dtype=torch.float32).view(1, len(rows), 5)
+
+
+def masked_image(image: Tensor, mask: Tensor) -> Tensor:
+    """(b, 3, H, W) with -1 in the hole, where mask (b, 1, H, W) is 1; as the published models take it."""
+    return image * (1.0 - mask) - mask

@@ -1,0 +1,122 @@
+"""The published models: how each is told apart, and what its tensors do not tell.
+
+They come as a bare `model.ckpt`.  Hyperparameters: github.com/CompVis/latent-diffusion, models/ and configs/.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ldm_core.spec import LayoutSpec, ScheduleSpec, TextSpec, UNetSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A published model.  `layout`: its transformer takes the tokens of a layout, not a prompt."""
+
+    title: str
+    unet: UNetSpec
+    schedule: ScheduleSpec
+    scale_factor: float = 1.0
+    layout: bool = False
+
+    @property
+    def shapes(self) -> UNetSpec:
+        """What shapes tell of the UNet: all but the heads."""
+        return replace(self.unet, num_heads=None, num_head_channels=None)
+
+    def transformer(self, found: TextSpec) -> TextSpec | LayoutSpec:
+        """What the transformer is, of which shapes tell all but the kind."""
+        return (
+            LayoutSpec(found.dim, found.depth, found.vocab_size, found.max_length) if self.layout else found
+        )
+
+
+def _unet(
+    channels: tuple[int, int],
+    model_channels: int,
+    channel_mult: tuple[int, ...],
+    attention_resolutions: tuple[int, ...],
+    *,
+    heads: int | None = None,
+    head_channels: int | None = None,
+    context_dim: int = 0,
+    depth: int = 1,
+    resblock_updown: bool = False,
+    scale_shift: bool = False,
+) -> UNetSpec:
+    return UNetSpec(
+        in_channels=channels[0],
+        out_channels=channels[1],
+        model_channels=model_channels,
+        channel_mult=channel_mult,
+        num_res_blocks=2,
+        attention_resolutions=attention_resolutions,
+        context_dim=context_dim,
+        transformer_depth=depth,
+        num_heads=heads,
+        num_head_channels=head_channels,
+        resblock_updown=resblock_updown,
+        use_scale_shift_norm=scale_shift,
+    )
+
+
+def _schedule(start: float, end: float) -> ScheduleSpec:
+    return ScheduleSpec(num_timesteps=1000, linear_start=start, linear_end=end)
+
+
+PUBLISHED: tuple[Published, ...] = (
+    Published(
+        "unconditional 256 x 256 (CelebA-HQ, FFHQ, LSUN-Bedrooms)",
+        _unet((3, 3), 224, (1, 2, 3, 4), (2, 4, 8), head_channels=32),
+        _schedule(0.0015, 0.0195),
+    ),
+    Published(
+        "unconditional 256 x 256 (LSUN-Churches)",
+        _unet((4, 4), 192, (1, 2, 2, 4, 4), (1, 2, 4, 8), heads=8, resblock_updown=True, scale_shift=True),
+        _schedule(0.0015, 0.0155),
+    ),
+    Published(
+        "class-conditional ImageNet, f = 8",
+        _unet((4, 4), 256, (1, 2, 4), (1, 2, 4), head_channels=32, context_dim=512),
+        _schedule(0.0015, 0.0195),
+    ),
+    Published(
+        "class-conditional ImageNet, f = 4",
+        _unet((3, 3), 192, (1, 2, 3, 5), (2, 4, 8), heads=1, context_dim=512),
+        _schedule(0.0015, 0.0195),
+    ),
+    Published(
+        "text to image, f = 4",
+        _unet((3, 3), 192, (1, 2, 3, 5), (2, 4, 8), head_channels=32, context_dim=640),
+        _schedule(0.0015, 0.0195),
+    ),
+    Published(
+        "text to image (LAION-400M, 1.45 billion parameters)",
+        _unet((4, 4), 320, (1, 2, 4, 4), (1, 2, 4), heads=8, context_dim=1280),
+        _schedule(0.00085, 0.012),
+        scale_factor=0.18215,
+    ),
+    Published(
+        "layout to image (Open Images)",
+        _unet((3, 3), 128, (1, 2, 3, 4), (2, 4, 8), head_channels=32, context_dim=512, depth=3),
+        _schedule(0.0015, 0.0205),
+        layout=True,
+    ),
+    Published(
+        "semantic synthesis (Landscapes, 256 and 512)",
+        # The configurations ask for attention at factors 8, 16 and 32; there are three levels only.
+        _unet((6, 3), 128, (1, 4, 8), (), heads=8),
+        _schedule(0.0015, 0.0205),
+    ),
+    Published(
+        "super-resolution (BSR)",
+        _unet((6, 3), 160, (1, 2, 2, 4), (8,), head_channels=32),
+        _schedule(0.0015, 0.0155),
+    ),
+    Published(
+        "inpainting (large)",
+        _unet((7, 3), 256, (1, 2, 3, 4), (2, 4, 8), heads=8, resblock_updown=True),
+        _schedule(0.0015, 0.0205),
+    ),
+)

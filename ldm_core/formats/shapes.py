@@ -1,0 +1,210 @@
+"""What the parts of a model are, told by their tensors' names and shapes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from ldm_core.errors import ConfigError
+from ldm_core.spec import (
+    AutoencoderSpec,
+    ClassSpec,
+    ConditionerSpec,
+    LabelMapSpec,
+    LowResolutionSpec,
+    MaskedImageSpec,
+    ScheduleSpec,
+    TextSpec,
+    UNetSpec,
+)
+
+Weights = Mapping[str, torch.Tensor]
+
+UNET = "model.diffusion_model."
+FIRST_STAGE = "first_stage_model."
+COND_STAGE = "cond_stage_model."
+HOW = "Put the model's config.yaml beside the file."
+# Attention is given by resolution; the published first stages were all trained at this one, and only
+# the ratio matters.
+_RESOLUTION = 256
+
+
+def first_stage(weights: Weights, prefix: str) -> AutoencoderSpec:
+    """The first stage whose tensors' names begin with `prefix`.
+
+    Raises:
+        ConfigError: its shapes contradict each other.
+    """
+    shape = Shapes(weights, prefix)
+    channels, stem, *_ = shape.of("encoder.conv_in.weight")
+    patch_size = next((p for p in range(1, 17) if stem == 3 * p * p), 1)
+    levels = shape.count("encoder.down")
+    widths = [shape.of(f"encoder.down.{i}.block.0.conv1.weight")[0] for i in range(levels)]
+    start = _RESOLUTION // patch_size
+    codebook = "quantize.embedding.weight"
+    return AutoencoderSpec(
+        in_channels=stem // patch_size**2,
+        out_channels=shape.of("decoder.conv_out.weight")[0] // patch_size**2,
+        channels=channels,
+        channel_mult=_multiples(widths, channels),
+        num_res_blocks=shape.count("encoder.down.0.block"),
+        attn_resolutions=tuple(start // 2**i for i in range(levels) if shape.count(f"encoder.down.{i}.attn")),
+        resolution=_RESOLUTION,
+        z_channels=shape.of("decoder.conv_in.weight")[1],
+        embed_dim=shape.of("post_quant_conv.weight")[1],
+        patch_size=patch_size,
+        attention="encoder.mid.attn_1.q.weight" in shape,
+        n_embed=shape.of(codebook)[0] if codebook in shape else 0,
+    )
+
+
+def unet(weights: Weights) -> UNetSpec:
+    """The UNet, without its heads, which shapes do not tell.
+
+    Raises:
+        ConfigError: its shapes contradict each other.
+    """
+    shape = Shapes(weights, UNET)
+    model_channels, in_channels, *_ = shape.of("input_blocks.0.0.weight")
+    # The last of a level's output blocks ends with a change of size: a convolution or a residual block.
+    num_output_blocks = shape.count("output_blocks")
+    ends = [
+        i
+        for i in range(num_output_blocks)
+        if any(f"output_blocks.{i}.{j}.{key}" in shape for j in (1, 2) for key in _RESIZES)
+    ]
+    blocks_of_level = ends[0] + 1 if ends else num_output_blocks
+    levels = len(ends) + 1
+    if num_output_blocks != levels * blocks_of_level or shape.count("input_blocks") != num_output_blocks:
+        raise ConfigError(f"The UNet's levels are not alike, so what it is cannot be told. {HOW}")
+    first = [f"input_blocks.{1 + level * blocks_of_level}" for level in range(levels)]
+    widths = [shape.of(f"{block}.0.out_layers.3.weight")[0] for block in first]
+    block = "middle_block.1.transformer_blocks"
+    depth = shape.count(block)
+    return UNetSpec(
+        in_channels=in_channels,
+        out_channels=shape.of("out.2.weight")[0],
+        model_channels=model_channels,
+        channel_mult=_multiples(widths, model_channels),
+        num_res_blocks=blocks_of_level - 1,
+        attention_resolutions=tuple(
+            2**level for level in range(levels) if f"{first[level]}.1.norm.weight" in shape
+        ),
+        context_dim=shape.of(f"{block}.0.attn2.to_k.weight")[1] if depth else 0,
+        transformer_depth=depth or 1,
+        resblock_updown=any(f"output_blocks.{i}.{j}.{_RESIZES[1]}" in shape for i in ends for j in (1, 2)),
+        use_scale_shift_norm=shape.of(f"{first[0]}.0.emb_layers.1.weight")[0] == 2 * widths[0],
+        pooled_context="context_embed.0.weight" in shape,
+    )
+
+
+_RESIZES = ("conv.weight", "in_layers.2.weight")
+
+
+def conditioners(
+    weights: Weights, autoencoder: AutoencoderSpec, network: UNetSpec
+) -> tuple[ConditionerSpec, ...]:
+    """The published conditioners.  A transformer is taken for one on text, which shapes do not tell.
+
+    Raises:
+        ConfigError: channels are concatenated, and what they are cannot be told.
+    """
+    shape = Shapes(weights, COND_STAGE)
+    beside = network.in_channels - autoencoder.embed_dim
+    if "transformer.token_emb.weight" in shape:
+        return (text_transformer(weights),)
+    if "embedding.weight" in shape:
+        num_classes, dim = shape.of("embedding.weight")
+        return (ClassSpec(num_classes, dim),)
+    if "channel_mapper.weight" in shape:
+        channels, num_classes, *_ = shape.of("channel_mapper.weight")
+        return (LabelMapSpec(num_classes, channels, autoencoder.downsampling.bit_length() - 1),)
+    if beside == autoencoder.embed_dim + 1:
+        return (MaskedImageSpec(),)
+    if beside == 3:
+        return (LowResolutionSpec(),)
+    if beside or network.context_dim:
+        raise ConfigError(f"What the model is conditioned on cannot be told from its weights. {HOW}")
+    return ()
+
+
+def text_transformer(weights: Weights) -> TextSpec:
+    """The transformer on token ids."""
+    shape = Shapes(weights, f"{COND_STAGE}transformer.")
+    vocab_size, dim, *_ = shape.of("token_emb.weight")
+    return TextSpec(
+        dim=dim,
+        depth=shape.count("attn_layers.layers") // 2,  # attention and feed-forward in turn
+        vocab_size=vocab_size,
+        max_length=shape.of("pos_emb.emb.weight")[0],
+    )
+
+
+def schedule(weights: Weights) -> ScheduleSpec | None:
+    """The noise schedule of the `betas` buffer, or None where there is no such buffer.
+
+    Raises:
+        ConfigError: it is not linear in the square root of beta.
+    """
+    betas = weights.get("betas")
+    if betas is None or betas.dim() != 1 or len(betas) < 2:
+        return None
+    values = betas.double()
+    # The file's float32 is the rounded value of a short decimal number.
+    start, end = (float(f"{float(v):.6g}") for v in (values[0], values[-1]))
+    if not 0 < start <= end < 1:
+        raise ConfigError(f"The checkpoint's noise schedule (betas) is damaged. {HOW}")
+    line = torch.linspace(start**0.5, end**0.5, len(values), dtype=torch.float64) ** 2
+    if not torch.allclose(values, line, rtol=1e-3):
+        raise ConfigError(f"The checkpoint's noise schedule (betas) is of an unknown kind. {HOW}")
+    return ScheduleSpec(num_timesteps=len(values), linear_start=start, linear_end=end)
+
+
+def scale_factor(weights: Weights) -> float | None:
+    """The latent's scale, where training measured and stored it."""
+    stored = weights.get("scale_factor")
+    return float(stored) if stored is not None and stored.numel() == 1 else None
+
+
+class Shapes:
+    """Looks up shapes of the tensors below a prefix."""
+
+    def __init__(self, weights: Weights, prefix: str) -> None:
+        self.weights = weights
+        self.prefix = prefix
+        # "input_blocks.3.0.op.weight" is a child 3 of "input_blocks", a child 0 of "input_blocks.3", ...
+        self._children: dict[str, set[int]] = {}
+        for name in weights:
+            if not name.startswith(prefix):
+                continue
+            words = name.removeprefix(prefix).split(".")
+            for i, word in enumerate(words):
+                if word.isdecimal() and len(word) <= 4:
+                    self._children.setdefault(".".join(words[:i]), set()).add(int(word))
+
+    def __contains__(self, name: str) -> bool:
+        return self.prefix + name in self.weights
+
+    def of(self, name: str) -> tuple[int, ...]:
+        """The shape of a weight, at least two numbers."""
+        tensor = self.weights.get(self.prefix + name)
+        if tensor is None or tensor.dim() < 2:
+            raise ConfigError(
+                f"The checkpoint has no {self.prefix}{name}, so what it is cannot be told; it is not "
+                "of a known kind, or incomplete."
+            )
+        return tuple(tensor.shape)
+
+    def count(self, name: str) -> int:
+        """How many numbered children a module has."""
+        return len(self._children.get(name, ()))
+
+
+def _multiples(widths: list[int], base: int) -> tuple[int, ...]:
+    if not widths or any(width < base or width % base for width in widths):
+        raise ConfigError(
+            f"The levels' channels {widths} are no multiples of the first one's {base}, so what the model is "
+            "cannot be told; it is not of a known kind."
+        )
+    return tuple(width // base for width in widths)
