@@ -1,13 +1,38 @@
-"""Prompts to token ids."""
+"""What a person gives becomes what the UNet takes."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
-from ldm_core.conditioners import Tokenizer
-from ldm_core.errors import ConfigError
+from ldm_core.conditioners import (
+    Box,
+    Condition,
+    Given,
+    Tokenizer,
+    box_map,
+    box_tensor,
+    known_region,
+    label_map,
+    layout_tokens,
+    masked_image,
+)
+from ldm_core.errors import ConfigError, RequestError
+from ldm_core.model import LatentDiffusion
+from ldm_core.spec import (
+    BoxMapSpec,
+    ConditionerSpec,
+    KnownRegionSpec,
+    LabelMapSpec,
+    LayoutSpec,
+    LowResolutionSpec,
+    MaskedImageSpec,
+)
+from tests import tiny
 
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", ",", "lake", "sunset", "over", "a", "##s"]
 
@@ -47,3 +72,101 @@ def test_a_file_that_is_no_vocabulary_is_refused(tmp_path: Path, content: str | 
         path.write_text(content, "utf-8")
     with pytest.raises(ConfigError, match=r"vocab\.txt is no BERT vocabulary"):
         Tokenizer(path, 8)
+
+
+def test_layout_tokens_are_the_reference_s(shared: Path) -> None:
+    for case in json.loads((shared / "golden/layout_tokens/golden.json").read_text()):
+        spec = LayoutSpec(1, 1, case["num_tokens"], 3 * case["max_objects"] + 2)
+        boxes = [Box(c, x, y, x + w, y + h) for c, (x, y, w, h) in case["boxes_class_x_y_w_h"]]
+        assert layout_tokens(boxes, spec) == case["tokens"]
+
+
+def test_known_region() -> None:
+    """A cell that is known in part says how much, but its latent is left out."""
+    z, mask = torch.full((1, 2, 2, 2), 3.0), torch.zeros(1, 1, 8, 8)
+    mask[..., :4, :4] = 1  # the first cell
+    mask[..., 4:, 6:] = 1  # half of the last cell
+    got = known_region(z, mask)
+    assert got[0, :2].tolist() == [[[0, 3], [3, 0]]] * 2
+    assert got[0, 2].tolist() == [[0, 1], [1, 0.5]]
+
+
+def test_label_map_is_the_share_of_each_class_in_a_cell() -> None:
+    labels = torch.tensor([[[0, 0, 1, 255], [0, 1, 255, 255]]], dtype=torch.uint8)
+    got = label_map(labels, 2, (1, 2))
+    assert got.tolist() == [[[[0.75, 0.0]], [[0.25, 0.25]]]]
+    assert not label_map(torch.full((1, 4, 4), 255, dtype=torch.uint8), 3, (2, 2)).any()
+
+
+def test_box_map_is_the_share_of_each_cell_that_is_covered() -> None:
+    boxes = [Box(1, 0.0, 0.0, 0.75, 0.5), Box(1, 0.0, 0.0, 0.25, 1.0), Box(0, 0.5, 0.5, 1.0, 1.0)]
+    got = box_map(box_tensor(boxes), 2, (2, 2))[0]
+    assert got[0].tolist() == [[0, 0], [0, 1]]
+    # The first cell is covered by one box wholly and by another in half.
+    assert got[1].tolist() == [[1, 0.5], [0.5, 0]]
+    half = box_map(box_tensor([Box(0, 0.0, 0.0, 0.5, 1.0)] * 2), 1, (1, 1))
+    assert half.item() == 1 - 0.5 * 0.5
+    assert not box_map(box_tensor(()), 2, (2, 2)).any()
+    nothing = torch.tensor([[[-1.0, 0, 0, 1, 1]]])
+    assert not box_map(nothing, 2, (2, 2)).any()
+
+
+def test_masked_image() -> None:
+    image, mask = torch.full((1, 3, 1, 2), 0.5), torch.tensor([[[[1.0, 0.0]]]])
+    assert masked_image(image, mask)[0, 0].tolist() == [[-1.0, 0.5]]
+
+
+def test_conditions_are_joined_and_taken_apart() -> None:
+    one = Condition(context=torch.zeros(1, 3, 4), concat=torch.ones(1, 2, 5, 5))
+    two = Condition(context=torch.ones(1, 3, 4), concat=torch.zeros(1, 2, 5, 5))
+    both = Condition.cat([one, two])
+    assert both.shape == ((2, 3, 4), (2, 2, 5, 5), None) and one.shape == two.shape
+    assert torch.equal(both[1:].context, two.context) and torch.equal(both[:1].concat, one.concat)
+    assert Condition.cat([Condition(), Condition()]).shape == (None, None, None)
+
+
+OURS = (KnownRegionSpec(), LabelMapSpec(3, classes=("a", "b", "c")), BoxMapSpec(("sun",)))
+
+
+def model_with(conditioners: tuple[ConditionerSpec, ...], channels: int) -> LatentDiffusion:
+    unet = replace(tiny.SPEC.unet, in_channels=4 + channels)
+    torch.manual_seed(0)
+    return LatentDiffusion(replace(tiny.SPEC, unet=unet, conditioners=conditioners)).eval()
+
+
+def test_one_model_takes_any_combination_of_our_conditions() -> None:
+    model = model_with(OURS, 5 + 3 + 1)
+    image, mask = torch.rand(3, 32, 32), torch.ones(1, 32, 32)
+    mask[..., :16] = 0
+    labels = torch.full((32, 32), 1, dtype=torch.uint8)
+    given = [
+        Given(),
+        Given(image=image, mask=mask),
+        Given(label_map=labels),
+        Given(boxes=(Box(0, 0, 0, 1, 0.5),)),
+        Given(image=image, mask=mask, label_map=labels),
+    ]
+    concat = model.condition(given, (4, 4)).concat
+    assert concat is not None and concat.shape == (5, 9, 4, 4)
+    assert not concat[0].any()
+    known, labelled, boxed = concat[:, :5], concat[:, 5:8], concat[:, 8:]
+    assert [bool(part.any()) for part in known] == [False, True, False, False, True]
+    assert [bool(part.any()) for part in labelled] == [False, False, True, False, True]
+    assert [bool(part.any()) for part in boxed] == [False, False, False, True, False]
+    assert torch.equal(known[1, :4, :, :2], model.encode(image[None])[0, :, :, :2])
+
+
+@pytest.mark.parametrize(
+    ("conditioner", "channels", "field"),
+    [
+        (LabelMapSpec(3, channels=2, halvings=3), 2, "label_map"),
+        (LowResolutionSpec(), 3, "low_res"),
+        (MaskedImageSpec(), 5, "image"),
+    ],
+)
+def test_what_a_model_cannot_do_without_is_named(
+    conditioner: ConditionerSpec, channels: int, field: str
+) -> None:
+    model = model_with((conditioner,), channels)
+    with pytest.raises(RequestError, match=f"{field} is None; it has to be given"):
+        model.condition([Given()], (4, 4))

@@ -198,7 +198,11 @@ def test_wrong_concatenated_conditions_are_named(conditions: object, tmp_path: P
         ("model.params.unet_config.target", "os.system", "unet_config.target"),
         ("model.params.unet_config", None, "unet_config is missing"),
         ("model.params.first_stage_config.target", "ldm.models.autoencoder.VQModelInterface", "double_z"),
-        ("model.params.cond_stage_config.target", "ldm.modules.encoders.modules.ClassEmbedder", "n_embed"),
+        (
+            "model.params.cond_stage_config.target",
+            "ldm.modules.encoders.modules.ClassEmbedder",
+            "is not known",
+        ),
         ("model.params.cond_stage_config", "__is_unconditional__", "no numbers a token"),
         ("model.params.cond_stage_config", "__is_first_stage__", "'concat' with these conditioners"),
         ("model.params.conditioning_key", "concat", "conditioning_key is 'concat'"),

@@ -12,7 +12,12 @@ FIRST_STAGES = [
     f"first_stage_small/{name}"
     for name in "kl-f4 kl-f8 kl-f16 kl-f32 vq-f4 vq-f4-noattn vq-f8 vq-f8-n256 vq-f16".split()
 ]
-CASES = ["small/txt2img_1p4B", *FIRST_STAGES]
+MODELS = [
+    f"small/{name}"
+    for name in "bsr_sr celeba256 cin256 cin256_v2 inpainting_big layout2img lsun_churches256 semantic256 "
+    "txt2img_1p4B".split()
+]
+CASES = [*MODELS, *FIRST_STAGES]
 
 
 @pytest.mark.parametrize("case", CASES)
