@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 
 from app.server import Options
 
+MODELS_DIR = "look for models there as well, as often as wanted"
+
 
 def main(arguments: Sequence[str]) -> int:
     """Runs one command and returns the exit status.  Without a command, `run`."""
@@ -53,9 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_engine_options(generate)
     generate.set_defaults(run=_generate)
 
-    models = commands.add_parser("models", help="list the models")
-    models.add_argument("--models-dir", action="append", default=[], metavar="DIR")
-    models.set_defaults(run=_models)
+    _add_models(commands)
 
     doctor = commands.add_parser("doctor", help="print what a bug report needs")
     _add_engine_options(doctor)
@@ -70,10 +70,29 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_models(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    models = commands.add_parser("models", help="list models, add and remove them")
+    where = argparse.ArgumentParser(add_help=False)
+    # Given before or behind the action; what is not given behind must not undo what was given before.
+    for parser, missing in ((models, None), (where, argparse.SUPPRESS)):
+        parser.add_argument("--models-dir", action="append", default=missing, metavar="DIR", help=MODELS_DIR)
+        parser.add_argument("--json", action="store_true", default=missing, help="print JSON")
+    actions = models.add_subparsers(dest="action", metavar="ACTION")
+    actions.add_parser("list", parents=[where], help="everything in the folders (also without any action)")
+    info = actions.add_parser("info", parents=[where], help="everything known of one model")
+    info.add_argument("name")
+    add = actions.add_parser("add", parents=[where], help="add a file or folder, or fetch from the hub")
+    add.add_argument("what", metavar="PATH|NAME|OWNER/NAME", help="a path; a curated name; a hub's id")
+    add.add_argument("--link", action="store_true", help="link the file instead of copying it")
+    add.add_argument("--yes", action="store_true", help="ask nothing")
+    remove = actions.add_parser("remove", parents=[where], help="delete a model from models/")
+    remove.add_argument("name")
+    remove.add_argument("--yes", action="store_true", help="ask nothing")
+    models.set_defaults(run=_models)
+
+
 def _add_engine_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--models-dir", action="append", default=[], metavar="DIR", help="look for models only there"
-    )
+    parser.add_argument("--models-dir", action="append", default=[], metavar="DIR", help=MODELS_DIR)
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps; default: the best there is")
 
 
@@ -106,10 +125,24 @@ def _generate(options: argparse.Namespace) -> int:
 
 
 def _models(options: argparse.Namespace) -> int:
-    from app.doctor import list_models
+    from app import models_cli
+    from ldm_core.errors import AtelierError
 
-    print("\n".join(list_models(options.models_dir)))
-    return 0
+    folders, as_json = options.models_dir or [], bool(options.json)
+    try:
+        if options.action == "info":
+            return models_cli.show(folders, options.name, as_json)
+        if options.action == "add":
+            return models_cli.add(folders, options.what, link=options.link, yes=options.yes)
+        if options.action == "remove":
+            return models_cli.remove(folders, options.name, yes=options.yes)
+        return models_cli.list_models(folders, as_json)
+    except AtelierError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped. What has come is kept; the same command goes on from there.", file=sys.stderr)
+        return 130
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -23,6 +23,11 @@ def model_folders(more: Sequence[str] = ()) -> tuple[Path, ...]:
     return (*map(Path, more), *usual)
 
 
+def own_models() -> Path:
+    """The folder that models are added to and removed from: the first of `ATELIER_MODELS`, else `models`."""
+    return model_folders()[0]
+
+
 def open_models(more: Sequence[str] = (), *, wait: bool = True) -> ModelLibrary:
     """The models in those folders, with the index that is kept between starts."""
     return ModelLibrary(model_folders(more), cache=data_folder() / "models.json", wait=wait)

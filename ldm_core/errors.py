@@ -11,7 +11,9 @@
     │   ├── OutOfMemory      the picture does not fit into memory
     │   ├── NotFinite        the network produced NaN or infinity
     │   └── QueueFull        too many pictures are waiting
-    └── FileError            a picture or folder cannot be read or written
+    ├── FileError            a picture or folder cannot be read or written
+    └── FetchError           a model cannot be fetched from the hub
+        └── FetchStopped     the person stopped it
 
 A message is one or two sentences for a person: what was got, what is expected, what to do.
 """
@@ -78,3 +80,11 @@ class QueueFull(EngineError):
 
 class FileError(AtelierError):
     """A picture or folder cannot be read or written."""
+
+
+class FetchError(AtelierError):
+    """A model cannot be fetched from the hub."""
+
+
+class FetchStopped(FetchError):
+    """The person stopped it."""

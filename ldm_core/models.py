@@ -146,6 +146,10 @@ class ModelLibrary:
             if not entry.sha256 and entry.kind != "unknown":
                 with suppress(ModelFileError):
                     self._index.sha256(entry.name, stop)
+        self.remember()
+
+    def remember(self) -> None:
+        """Keeps what is known in the cache, the hashes as well."""
         self._index.save()
 
     def _entries(self) -> dict[str, Entry]:

@@ -17,26 +17,10 @@ from types import TracebackType
 import torch
 
 from ldm_core.errors import ModelFileError
+from ldm_core.wording import shown as shown
+from ldm_core.wording import size_text as size_text
 
 CHUNK = 1 << 24  # bytes between two updates of a checksum
-
-
-def shown(text: str, limit: int = 80) -> str:
-    """`text` from a file as it may stand in a message: printable, one line, not long."""
-    clean = "".join(c if c.isprintable() else "?" for c in text[: limit + 1])
-    return clean if len(clean) <= limit else f"{clean[: limit - 3]}..."
-
-
-def size_text(count: int) -> str:
-    """A number of bytes for a person: "83 bytes", "1.2 MB", "6.0 GB"."""
-    if count < 10_000:
-        return f"{count} bytes"
-    value = count / 1e3
-    for unit in ("kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} TB"
 
 
 class RegularFile:

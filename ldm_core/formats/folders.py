@@ -10,7 +10,7 @@ from ldm_core.errors import ConfigError, ModelFileError
 
 MAX_JSON = 1_000_000  # bytes
 # Of a component; the first that is there counts, so pickles are not opened beside safetensors.
-_WEIGHTS = tuple(
+WEIGHTS_NAMES = tuple(
     f"{stem}.{end}"
     for end in ("safetensors", "bin")
     for stem in ("diffusion_pytorch_model", "model", "pytorch_model")
@@ -29,7 +29,7 @@ def weights_of(folder: Path) -> tuple[Path, ...]:
     found = []
     for part in sorted(folder.iterdir()):
         there = {file.name: file for file in part.iterdir()} if part.is_dir() else {}
-        chosen = next((there[name] for name in _WEIGHTS if name in there), None)
+        chosen = next((there[name] for name in WEIGHTS_NAMES if name in there), None)
         if chosen is not None and part.name not in _UNUSED:
             found.append(chosen)
     return tuple(found)
