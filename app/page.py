@@ -10,7 +10,7 @@ import gradio as gr
 from app.components import Filmstrip, PngFile, cached
 from app.places import ASSETS
 from app.studio import Finished, Studio
-from app.tabs import text_to_image
+from app.tabs import models, text_to_image
 from ldm_core.errors import AtelierError
 from ldm_core.request import parse_request, to_json
 
@@ -31,8 +31,11 @@ def build_page(studio: Studio) -> gr.Blocks:
             with gr.Column(elem_id="rail", min_width=0):
                 gr.HTML("<h2>Latest pictures</h2>", elem_id="rail-title", apply_default_css=False)
                 rail = Filmstrip(label="Latest pictures", elem_id="latest")
-        with tabs, gr.Tab("Text to image"):
-            text_to_image.build(page, studio, rail)
+        with tabs:
+            with gr.Tab("Text to image"):
+                controls = text_to_image.build(page, studio, rail)
+            with gr.Tab("Models") as tab:
+                models.build(page, studio, controls, tab)
         theme.click(None, None, None, js="() => latentAtelier.toggleTheme()", api_visibility="private")
         fold.click(None, None, None, js="() => latentAtelier.toggleRail()", api_visibility="private")
         _watch_engine(studio, engine)
@@ -50,7 +53,7 @@ def head() -> str:
 
     Given as gradio's `css`, every rule would be moved below a class of gradio's, `:root` and `body` as well.
     """
-    style = (ASSETS / "atelier.css").read_text(encoding="utf-8")
+    style = "".join((ASSETS / name).read_text(encoding="utf-8") for name in ("atelier.css", "models.css"))
     script = (ASSETS / "atelier.js").read_text(encoding="utf-8")
     return f"<style>{style}</style><script>{script}</script>"
 

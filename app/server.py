@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.guard import LOOPBACK, Guard
 from app.places import open_models, outputs_folder
 from ldm_core.errors import AtelierError, FileError
 
@@ -37,6 +38,11 @@ class Options:
     models: tuple[str, ...] = ()
     outputs: str | None = None
     device: str | None = None
+
+    @property
+    def is_private(self) -> bool:
+        """Whether only programs on this computer reach the page, so that whoever sees it is the owner."""
+        return self.host in LOOPBACK
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +99,18 @@ def start(options: Options, port: int) -> Running:
     from starlette.middleware import Middleware
 
     from app import page
-    from app.guard import LOOPBACK, Guard
     from app.library import Library
+    from app.shelf import Shelf
     from app.studio import Studio
     from app.theme import make_theme
 
     library = Library(outputs_folder(options.outputs))
-    studio = Studio(open_models(options.models, wait=False), library, options.device)
+    models = open_models(options.models, wait=False)
+    shelf = Shelf(models) if options.is_private else None
+    studio = Studio(models, library, options.device, shelf)
     blocks = page.build_page(studio)
     blocks.queue(max_size=64, default_concurrency_limit=8)
-    hosts = LOOPBACK if options.host in LOOPBACK else ()
+    hosts = LOOPBACK if options.is_private else ()
     blocks.launch(
         server_name=options.host,
         server_port=port,

@@ -82,7 +82,7 @@ class Shelf:
         """
         if not self.owns(entry):
             raise FileError(
-                f"{entry.name} does not lie in {self.folder.name}/ itself, so it is not removed; delete it where it is."
+                f"{entry.name} does not lie in {self.folder.name}/ itself; delete it where it lies."
             )
         others = [other.path for other in self.models.entries() if other.path != entry.path]
         try:

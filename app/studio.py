@@ -28,6 +28,7 @@ from ldm_core.request import DEFAULT_MODEL, TextToImage
 from ldm_core.spec import TextSpec
 
 if TYPE_CHECKING:
+    from app.shelf import Shelf
     from ldm_core.conditioners import Tokenizer
     from ldm_core.engine import Engine, Job
 
@@ -108,10 +109,18 @@ class Studio:
         models: where models are found.
         library: where finished pictures go; None saves nothing.
         device: as `Engine` takes it; None lets the engine choose.
+        shelf: adds and removes models; None where others than this computer's owner can reach the page.
     """
 
-    def __init__(self, models: ModelLibrary, library: Library | None, device: str | None = None) -> None:
+    def __init__(
+        self,
+        models: ModelLibrary,
+        library: Library | None,
+        device: str | None = None,
+        shelf: Shelf | None = None,
+    ) -> None:
         self.models = models
+        self.shelf = shelf
         self._library = library
         self._device = device
         self._engine: Engine | None = None
@@ -182,6 +191,8 @@ class Studio:
     def close(self) -> None:
         """Stops all jobs."""
         self._closed.set()
+        if self.shelf is not None:
+            self.shelf.close()
         for name in list(self._sessions):
             self.stop(name)
         if self._engine is not None:

@@ -41,6 +41,9 @@
       setRail(open);
       remember("rail", open ? "open" : "folded");
     },
+    openTab(number) {
+      document.querySelectorAll("#tabs .tab-container [role=tab]")[number]?.click();
+    },
   };
 
   // Keys ----------------------------------------------------------------------------------------------

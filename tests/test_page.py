@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -72,8 +73,8 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
-@pytest.fixture
-def page(running: Running, browser: Browser) -> Iterator[Page]:
+@contextmanager
+def opened_page(running: Running, browser: Browser) -> Iterator[Page]:
     """A fresh page that is ready; at the end it must have complained about nothing and asked nobody else."""
     complaints: list[str] = []
     context = browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
@@ -97,6 +98,12 @@ def page(running: Running, browser: Browser) -> Iterator[Page]:
     yield opened
     context.close()
     assert complaints == []
+
+
+@pytest.fixture
+def page(running: Running, browser: Browser) -> Iterator[Page]:
+    with opened_page(running, browser) as opened:
+        yield opened
 
 
 def set_number(page: Page, name: str, value: float) -> None:

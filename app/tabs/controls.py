@@ -111,8 +111,7 @@ def build(studio: Studio) -> Controls:
             elem_id="seed",
         )
         seed_mode = gr.Radio([NEW_SEED, KEEP_SEED], value=NEW_SEED, label="For the next", elem_id="seed-mode")
-    names = studio.models.names() or (DEFAULT_MODEL,)
-    model = gr.Dropdown([(_title(studio, name), name) for name in names], value=start.model, label="Model")
+    model = gr.Dropdown(model_choices(studio), value=start.model, label="Model", elem_id="model")
     with gr.Accordion("More", open=False, elem_id="more"):
         negative_prompt = gr.Textbox(
             "", label="Leave out", info="The negative prompt.", lines=2, elem_id="negative"
@@ -192,12 +191,19 @@ def _pixels(label: str, value: int) -> gr.Number:
     )  # fmt: skip
 
 
-def _title(studio: Studio, name: str) -> str:
-    try:
-        title = studio.models.info(name).title
-    except AtelierError:
-        return name
-    return title if title.lower() == name.lower() else f"{title} ({name})"
+def model_choices(studio: Studio) -> list[tuple[str, str]]:
+    """(title, name) of each model that can be used."""
+    choices = [
+        (
+            entry.name
+            if entry.title.lower() in ("", entry.name.lower())
+            else f"{entry.title} ({entry.name})",
+            entry.name,
+        )
+        for entry in studio.models.entries()
+        if entry.is_usable
+    ]
+    return choices or [(DEFAULT_MODEL, DEFAULT_MODEL)]
 
 
 # Between the components and a request ---------------------------------------------------------------------

@@ -42,8 +42,8 @@ class Stage:
     rail: Filmstrip
 
 
-def build(page: gr.Blocks, studio: Studio, rail: Filmstrip) -> None:
-    """Makes the tab's components inside the surrounding `gr.Tab` and connects them."""
+def build(page: gr.Blocks, studio: Studio, rail: Filmstrip) -> Controls:
+    """Makes the tab's components inside the surrounding `gr.Tab`, connects them; returns the left column."""
     with gr.Row(elem_classes="workspace"):
         with gr.Column(elem_id="controls", min_width=0):
             with gr.Column(elem_id="settings", min_width=0):
@@ -73,6 +73,7 @@ def build(page: gr.Blocks, studio: Studio, rail: Filmstrip) -> None:
     _connect_stage(studio, controls, stage)
     _connect_controls(studio, controls)
     _remember(page, studio, controls)
+    return controls
 
 
 # Connecting ----------------------------------------------------------------------------------------------

@@ -1,0 +1,116 @@
+"""How models are shown: a list with a filter, and the facts of one."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+
+import gradio as gr
+
+from app.places import ASSETS
+from app.studio import Studio
+from app.tabs.controls import Controls, Updates, model_choices
+from ldm_core.index import Entry
+from ldm_core.wording import size_text
+
+Listing = dict[str, list[dict[str, str | bool]] | str]
+
+PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
+QUICK = {**PRIVATE, "queue": False}
+_TASKS = {"text-to-image": "text to image"}
+
+
+class ModelList(gr.HTML):
+    """Models with a filter.  Fires `pick` with the chosen one's name as `id` of the event."""
+
+    def __init__(
+        self,
+        *,
+        value: Listing | None = None,
+        label: str = "Models",
+        elem_id: str = "model-list",
+        render: bool = True,
+    ) -> None:
+        super().__init__(
+            value=value or {"items": []},
+            html_template="",
+            js_on_load=(ASSETS / "models.js").read_text(encoding="utf-8"),
+            apply_default_css=False,
+            label=label,
+            elem_id=elem_id,
+            render=render,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The components of the tab that everybody sees."""
+
+    listing: ModelList
+    chosen: gr.State  # name of the model whose facts are shown
+    facts: gr.HTML
+    use: gr.Button
+    refresh: gr.Button
+
+
+HINT = "<p class='quiet'>Choose a model to read about it.</p>"
+
+
+def listing_of(studio: Studio) -> Listing:
+    """What a `ModelList` shows: nothing that only the owner may know."""
+    entries = sorted(studio.models.entries(), key=lambda entry: (not entry.is_usable, entry.name.casefold()))
+    return {
+        "items": [_row(entry) for entry in entries],
+        "selected": "",
+        "note": " ".join(studio.models.problems()),
+    }
+
+
+def _row(entry: Entry) -> dict[str, str | bool]:
+    return {
+        "name": entry.name,
+        "title": entry.title,
+        "what": entry.family or entry.kind,
+        "tasks": _tasks(entry),
+        "size": size_text(entry.size),
+        "precision": entry.precision,
+        "hash": entry.autov2,
+        "licence": entry.licence,
+        "problem": entry.problem,
+        "usable": entry.is_usable,
+    }
+
+
+def facts_of(studio: Studio, entry: Entry) -> str:
+    """Everything about a model, as HTML; its place on the disk for the owner alone."""
+    rows = {
+        "Name": entry.name,
+        "Kind": entry.family or entry.kind,
+        "Makes": _tasks(entry),
+        "Size": size_text(entry.size),
+        "Numbers": f"{entry.num_parameters / 1e6:,.1f} million, {entry.precision}"
+        if entry.num_parameters
+        else "",
+        "Hash": entry.autov2 or "being computed",
+        "SHA-256": entry.sha256,
+        "Licence": entry.licence or "not named",
+        "From": entry.source,
+        "Lies in": str(entry.path) if studio.shelf is not None else "",
+    }
+    table = "".join(f"<dt>{key}</dt><dd>{html.escape(value)}</dd>" for key, value in rows.items() if value)
+    about = f"<p>{html.escape(entry.description)}</p>" if entry.description else ""
+    problem = sentence(entry.problem, failed=True) if entry.problem else ""
+    return f"<h2>{html.escape(entry.title or entry.name)}</h2>{about}{problem}<dl>{table}</dl>"
+
+
+def _tasks(entry: Entry) -> str:
+    return ", ".join(_TASKS.get(task, task) for task in entry.tasks)
+
+
+def sentence(text: str, *, failed: bool = False) -> str:
+    return f"<p class='{'failed' if failed else 'quiet'}'>{html.escape(text)}</p>" if text else ""
+
+
+def lists(studio: Studio, parts: Parts, controls: Controls) -> Updates:
+    """The models in every place that offers them, as the library knows them now."""
+    return {parts.listing: listing_of(studio), controls.model: gr.Dropdown(choices=model_choices(studio))}

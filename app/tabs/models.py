@@ -1,0 +1,71 @@
+"""The tab of models."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from app.studio import Studio
+from app.tabs import models_owner
+from app.tabs.controls import Controls, Updates
+from app.tabs.model_list import HINT, QUICK, ModelList, Parts, facts_of, listing_of, lists, sentence
+from ldm_core.errors import AtelierError
+
+SEEN = 3.0  # seconds for which a scan counts as new when a list is opened
+
+
+def build(page: gr.Blocks, studio: Studio, controls: Controls, tab: gr.Tab) -> None:
+    """Makes the tab's components inside the surrounding `gr.Tab` and connects them."""
+    with gr.Row(elem_id="models-tab"):
+        with gr.Column(elem_id="models-left", min_width=0):
+            listing = ModelList(value=listing_of(studio))
+        with gr.Column(elem_id="models-side", min_width=0):
+            chosen = gr.State("")
+            facts = gr.HTML(HINT, elem_id="model-facts", apply_default_css=False)
+            with gr.Row(elem_classes="buttons"):
+                use = gr.Button(
+                    "Use this model", elem_id="model-use", size="sm", interactive=False, min_width=0
+                )
+                refresh = gr.Button("Look again", elem_id="model-refresh", size="sm", min_width=0)
+            parts = Parts(listing, chosen, facts, use, refresh)
+            if studio.shelf is not None:
+                models_owner.build(page, studio, studio.shelf, parts, controls)
+    _connect(studio, controls, parts, tab)
+
+
+def _connect(studio: Studio, controls: Controls, parts: Parts, tab: gr.Tab) -> None:
+    def pick(event: gr.EventData) -> Updates:
+        name = event._data.get("id") if isinstance(event._data, dict) else ""
+        return _pick(studio, parts, str(name))
+
+    def reopen() -> Updates:
+        studio.models.scan(SEEN)
+        return lists(studio, parts, controls)
+
+    def look_again() -> Updates:
+        studio.models.scan()
+        return lists(studio, parts, controls)
+
+    seen = [parts.listing, controls.model]
+    parts.listing.pick(pick, None, [parts.chosen, parts.facts, parts.use], **QUICK)
+    parts.refresh.click(look_again, None, seen, **QUICK)
+    tab.select(reopen, None, seen, **QUICK)
+    controls.model.focus(reopen, None, seen, **QUICK)
+    parts.use.click(lambda name: name, parts.chosen, controls.model, **QUICK).then(
+        None, None, None, js="() => latentAtelier.openTab(0)", api_visibility="private"
+    )
+
+
+def _pick(studio: Studio, parts: Parts, name: str) -> Updates:
+    try:
+        entry = studio.models.entry(name)
+    except AtelierError as error:
+        return {
+            parts.chosen: "",
+            parts.facts: sentence(str(error), failed=True),
+            parts.use: gr.Button(interactive=False),
+        }
+    return {
+        parts.chosen: name,
+        parts.facts: facts_of(studio, entry),
+        parts.use: gr.Button(interactive=entry.is_usable),
+    }
