@@ -128,7 +128,12 @@ def start(options: Options, port: int) -> Running:
         allowed_paths=[],
         app_kwargs={"middleware": [Middleware(Guard, hosts=hosts)]},
     )
-    threading.Thread(target=studio.warm_up, name="warm-up", daemon=True).start()
+
+    def wake() -> None:
+        studio.warm_up()
+        studio.hash_models()
+
+    threading.Thread(target=wake, name="warm-up", daemon=True).start()
     return Running(f"http://{options.host}:{port}", studio, blocks)
 
 

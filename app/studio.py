@@ -36,6 +36,7 @@ PREVIEWS_PER_SECOND = 10
 PREVIEW_SIDE = 384  # pixels of the longer side of a preview
 THUMB_SIDE = 176
 KEPT_PICTURES = 48  # of a session
+HASH_SECONDS = 10.0  # between two looks for models without a hash
 START_SECONDS = 60.0  # longer than the engine takes to start
 
 
@@ -147,7 +148,6 @@ class Studio:
                 self._engine.submit(replace(self.models.info(first).defaults, steps=1)).pictures()
                 self._ready.set()
                 self.models.sha256(first)
-            self.models.hash_all(self._closed)
         except AtelierError as error:
             self._problem = error
         except Exception as error:
@@ -159,6 +159,12 @@ class Studio:
             if self._library is not None:
                 self._library.sweep()
             self._ready.set()
+
+    def hash_models(self) -> None:
+        """Computes hashes as models come, until the studio is closed.  Runs in its own thread."""
+        while not self._closed.is_set():
+            self.models.hash_all(self._closed)
+            self._closed.wait(HASH_SECONDS)
 
     @property
     def is_ready(self) -> bool:

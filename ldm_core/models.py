@@ -140,6 +140,7 @@ class ModelLibrary:
 
     def hash_all(self, stop: threading.Event) -> None:
         """Computes the hashes that are missing, the small files' first, until `stop` is set."""
+        self._require_scan()
         for entry in sorted(self.entries(), key=lambda entry: entry.size):
             if stop.is_set():
                 break

@@ -88,7 +88,7 @@ def facts_of(studio: Studio, entry: Entry) -> str:
         "Kind": entry.family or entry.kind,
         "Makes": _tasks(entry),
         "Size": size_text(entry.size),
-        "Numbers": f"{entry.num_parameters / 1e6:,.1f} million, {entry.precision}"
+        "Parameters": f"{entry.num_parameters / 1e6:,.1f} million, {entry.precision}"
         if entry.num_parameters
         else "",
         "Hash": entry.autov2 or "being computed",
@@ -113,4 +113,4 @@ def sentence(text: str, *, failed: bool = False) -> str:
 
 def lists(studio: Studio, parts: Parts, controls: Controls) -> Updates:
     """The models in every place that offers them, as the library knows them now."""
-    return {parts.listing: listing_of(studio), controls.model: gr.Dropdown(choices=model_choices(studio))}
+    return {parts.listing: listing_of(studio), controls.model: gr.update(choices=model_choices(studio))}

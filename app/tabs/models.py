@@ -26,9 +26,10 @@ def build(page: gr.Blocks, studio: Studio, controls: Controls, tab: gr.Tab) -> N
                     "Use this model", elem_id="model-use", size="sm", interactive=False, min_width=0
                 )
                 refresh = gr.Button("Look again", elem_id="model-refresh", size="sm", min_width=0)
+                remove = models_owner.build_remove() if studio.shelf is not None else None
             parts = Parts(listing, chosen, facts, use, refresh)
-            if studio.shelf is not None:
-                models_owner.build(page, studio, studio.shelf, parts, controls)
+            if studio.shelf is not None and remove is not None:
+                models_owner.build(page, studio, studio.shelf, parts, controls, remove)
     _connect(studio, controls, parts, tab)
 
 
@@ -62,10 +63,10 @@ def _pick(studio: Studio, parts: Parts, name: str) -> Updates:
         return {
             parts.chosen: "",
             parts.facts: sentence(str(error), failed=True),
-            parts.use: gr.Button(interactive=False),
+            parts.use: gr.update(interactive=False),
         }
     return {
         parts.chosen: name,
         parts.facts: facts_of(studio, entry),
-        parts.use: gr.Button(interactive=entry.is_usable),
+        parts.use: gr.update(interactive=entry.is_usable),
     }

@@ -37,18 +37,21 @@ class Owner:
     stop: gr.Button
 
 
-def build(page: gr.Blocks, studio: Studio, shelf: Shelf, parts: Parts, controls: Controls) -> None:
-    """Makes the owner's components inside the tab's side and connects them."""
-    with gr.Row(elem_classes="buttons"):
-        remove = gr.Button("Remove…", elem_id="model-remove", size="sm", min_width=0)
-        really = gr.Button(
-            "Delete from the disk",
-            elem_id="model-really",
-            size="sm",
-            variant="stop",
-            visible=False,
-            min_width=0,
-        )
+Remove = tuple[gr.Button, gr.Button]  # asks, deletes
+
+
+def build_remove() -> Remove:
+    """Makes the two buttons that delete a model."""
+    ask = gr.Button("Remove…", elem_id="model-remove", size="sm", min_width=0)
+    label = "Delete from the disk"
+    really = gr.Button(label, elem_id="model-really", size="sm", variant="stop", visible=False, min_width=0)
+    return ask, really
+
+
+def build(
+    page: gr.Blocks, studio: Studio, shelf: Shelf, parts: Parts, controls: Controls, remove: Remove
+) -> None:
+    """Makes the other components of the owner in the tab's side and connects all."""
     gr.HTML("<h2>Add a model</h2>", elem_id="add-title", apply_default_css=False)
     curated = gr.Dropdown(
         [(f"{row.title} · {row.gigabytes:g} GB · {row.licence}", row.name) for row in published()],
@@ -75,7 +78,7 @@ def build(page: gr.Blocks, studio: Studio, shelf: Shelf, parts: Parts, controls:
         shelf,
         parts,
         controls,
-        Owner(remove, really, curated, what, link, look_, offer, news, add, stop),
+        Owner(*remove, curated, what, link, look_, offer, news, add, stop),
     )
 
 
@@ -96,8 +99,8 @@ def _connect(
         return {
             parts.facts: told,
             parts.chosen: left,
-            parts.use: gr.Button(interactive=False),
-            owner.really: gr.Button(visible=False),
+            parts.use: gr.update(interactive=False),
+            owner.really: gr.update(visible=False),
             **lists(studio, parts, controls),
         }
 
@@ -113,7 +116,7 @@ def _connect(
     owner.really.click(
         remove, parts.chosen, [parts.facts, parts.chosen, parts.use, owner.really, *everywhere], **QUICK
     )
-    parts.listing.pick(lambda: gr.Button(visible=False), None, owner.really, **QUICK)
+    parts.listing.pick(lambda: gr.update(visible=False), None, owner.really, **QUICK)
     owner.curated.input(lambda name: name, owner.curated, owner.what, **QUICK)
     seen = [owner.offer, owner.news, owner.add]
     gr.on(
@@ -135,18 +138,18 @@ def _ask(studio: Studio, shelf: Shelf, parts: Parts, owner: Owner, name: str) ->
     try:
         entry = studio.models.entry(name)
     except AtelierError:
-        return {parts.facts: sentence("Choose a model first."), owner.really: gr.Button(visible=False)}
+        return {parts.facts: sentence("Choose a model first."), owner.really: gr.update(visible=False)}
     if not shelf.owns(entry):
         text = f"It does not lie in {shelf.folder.name}/ itself; delete it where it lies."
-        return {parts.facts: facts_of(studio, entry) + sentence(text), owner.really: gr.Button(visible=False)}
-    return {parts.facts: facts_of(studio, entry), owner.really: gr.Button(visible=True)}
+        return {parts.facts: facts_of(studio, entry) + sentence(text), owner.really: gr.update(visible=False)}
+    return {parts.facts: facts_of(studio, entry), owner.really: gr.update(visible=True)}
 
 
 def _look(owner: Owner) -> Callable[[str | None], Updates]:
     def look_at(text: str | None) -> Updates:
         """Shows what would be added, with its licence, before anything is fetched."""
         text = (text or "").strip()
-        nothing = {owner.offer: None, owner.add: gr.Button(interactive=False)}
+        nothing = {owner.offer: None, owner.add: gr.update(interactive=False)}
         if not text:
             return {**nothing, owner.news: sentence("Choose a published model, or write down where one is.")}
         path = Path(text).expanduser()
@@ -154,12 +157,12 @@ def _look(owner: Owner) -> Callable[[str | None], Updates]:
             if not path.exists():
                 return {**nothing, owner.news: sentence(f"There is no file {shown(path.name)}.", failed=True)}
             news = sentence(f"{path.name} lies on this computer.")
-            return {owner.offer: path, owner.news: news, owner.add: gr.Button(interactive=True)}
+            return {owner.offer: path, owner.news: news, owner.add: gr.update(interactive=True)}
         try:
             offer = look(text)
         except AtelierError as error:
             return {**nothing, owner.news: sentence(str(error), failed=True)}
-        return {owner.offer: offer, owner.news: _offer(offer), owner.add: gr.Button(interactive=True)}
+        return {owner.offer: offer, owner.news: _offer(offer), owner.add: gr.update(interactive=True)}
 
     return look_at
 
@@ -189,7 +192,7 @@ def _add(
     link: bool,
 ) -> Iterator[Updates]:
     """Adds what was looked at; tells how far a fetch is until it ends."""
-    busy = {owner.add: gr.Button(interactive=False), owner.look: gr.Button(interactive=False)}
+    busy = {owner.add: gr.update(interactive=False), owner.look: gr.update(interactive=False)}
     try:
         if isinstance(offer, Offer):
             yield from _watch(studio, parts, controls, owner, shelf.start(offer))
@@ -201,7 +204,7 @@ def _add(
         news = sentence(f"Added as {shelf.add(offer, link=link)}.")
     except AtelierError as error:
         news = sentence(str(error), failed=True)
-    yield {owner.news: news, owner.look: gr.Button(interactive=True), **lists(studio, parts, controls)}
+    yield {owner.news: news, owner.look: gr.update(interactive=True), **lists(studio, parts, controls)}
 
 
 def _watch(
@@ -210,9 +213,9 @@ def _watch(
     """Relays a fetch, which goes on where the page is closed."""
     yield {
         owner.news: _progress(fetching),
-        owner.add: gr.Button(interactive=False),
-        owner.look: gr.Button(interactive=False),
-        owner.stop: gr.Button(interactive=True),
+        owner.add: gr.update(interactive=False),
+        owner.look: gr.update(interactive=False),
+        owner.stop: gr.update(interactive=True),
     }
     while not fetching.ended.wait(TOLD_EVERY):
         yield {owner.news: _progress(fetching)}
@@ -220,8 +223,8 @@ def _watch(
     news = sentence(str(error), failed=True) if error else sentence(f"{fetching.offer.name} is here now.")
     yield {
         owner.news: news,
-        owner.look: gr.Button(interactive=True),
-        owner.stop: gr.Button(interactive=False),
+        owner.look: gr.update(interactive=True),
+        owner.stop: gr.update(interactive=False),
         **lists(studio, parts, controls),
     }
 
