@@ -70,7 +70,7 @@ def test_a_folder_is_copied_without_programs(
     copied = {path.name for path in (own / "landscapes").iterdir()}
     assert copied == {"model.safetensors", "config.yaml", "vocab.txt"}
     assert run("add", str(model)) == 1
-    assert "has a landscapes already" in capsys.readouterr().err
+    assert "There is a landscapes in own" in capsys.readouterr().err
     assert [path.name for path in own.iterdir()] == ["landscapes"]
 
 
