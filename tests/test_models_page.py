@@ -67,6 +67,8 @@ def row(page: Page, name: str) -> Locator:
 
 def test_the_list_says_what_everything_is(page: Page, folder: Path) -> None:
     expect(page.locator("#model-list .rows button")).to_have_count(4)
+    for button, label in (("#add-look", "Look"), ("#add-go", "Add"), ("#add-stop", "Stop")):
+        expect(page.locator(button)).to_have_text(label)
     page.locator("#model-list input").fill("lora")
     expect(page.locator("#model-list .rows button")).to_have_count(1)
     expect(page.locator("#model-list .problem")).to_have_text("It is a LoRA, not a model.")

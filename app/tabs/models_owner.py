@@ -108,6 +108,7 @@ def _connect(
         yield from _add(studio, shelf, parts, controls, owner, offer, link)
 
     def watch() -> Iterator[Updates]:
+        yield {owner.news: gr.skip()}
         if shelf.fetching is not None and not shelf.fetching.ended.is_set():
             yield from _watch(studio, parts, controls, owner, shelf.fetching)
 
