@@ -141,7 +141,7 @@ class Studio:
 
             self._engine = Engine(self.models, device=self._device)
             self.models.scan()
-            names = self.models.names()
+            names = self.models.names("text-to-image")
             if names:
                 first = DEFAULT_MODEL if DEFAULT_MODEL in names else names[0]
                 # The libraries prepare themselves at their first call; nobody should wait for that.

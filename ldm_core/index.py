@@ -61,6 +61,13 @@ class Entry:
         """Whether it is a whole model that can make pictures here."""
         return self.kind == "model" and not self.problem
 
+    def serves(self, task: str) -> bool:
+        """Whether it can be used for a task; for "" whether it can be used at all.
+
+        A model that was only glanced at may serve any task.
+        """
+        return self.is_usable and (not task or not self.tasks or task in self.tasks)
+
     @property
     def autov2(self) -> str:
         """The short form of the hash that other programs write into pictures; empty while not computed."""
@@ -240,7 +247,7 @@ def _hash(one: Found, stop: threading.Event | None) -> str:
 
 def _fingerprint() -> str:
     """Changes with the code that recognises files, so that its answers are not kept longer than it."""
-    files = sorted(_FORMATS.glob("*.py"))
+    files = (*sorted(_FORMATS.glob("*.py")), _FORMATS.with_name("spec.py"))
     marks = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return hashlib.sha256(repr((_VERSION, marks)).encode()).hexdigest()
 

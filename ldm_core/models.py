@@ -89,9 +89,9 @@ class ModelLibrary:
         """Everything that lies in the folders, usable or not, sorted by name; as the last scan saw it."""
         return tuple(self._entries().values())
 
-    def names(self) -> tuple[str, ...]:
-        """The names of the models that can be used, sorted; as the last scan saw them."""
-        return tuple(name for name, entry in self._entries().items() if entry.is_usable)
+    def names(self, task: str = "") -> tuple[str, ...]:
+        """The names of the models that can be used (for a task), sorted; as the last scan saw them."""
+        return tuple(name for name, entry in self._entries().items() if entry.serves(task))
 
     def problems(self) -> tuple[str, ...]:
         """A sentence for each folder that cannot be read."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -33,7 +34,7 @@ def run(*arguments: str) -> int:
     return cli.main(["models", *arguments])
 
 
-def listed(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, dict[str, object]]:
+def listed(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, dict[str, Any]]:
     capsys.readouterr()
     assert run("--json", *arguments) == 0
     return {row["name"]: row for row in json.loads(capsys.readouterr().out)}
@@ -49,11 +50,12 @@ def test_the_list_and_everything_about_one(
     rows = listed(capsys, "--models-dir", str(tmp_path / "shared"))
     assert set(rows) == {"landscapes", "other"}
     row = rows["landscapes"]
-    assert (row["title"], row["tasks"], row["usable"]) == ("Tiny", ["text-to-image"], True)
+    assert (row["title"], row["usable"]) == ("Tiny", True) and "text-to-image" in row["tasks"]
     assert (row["sha256"], row["autov2"], row["precision"]) == (digest, digest[:10], "float16")
     assert row["size"] == (path / "model.safetensors").stat().st_size
     assert run() == 0
-    assert capsys.readouterr().out.startswith("landscapes: Tiny · text-to-image · 2.7 MB · float16 · ")
+    line = capsys.readouterr().out
+    assert line.startswith("landscapes: Tiny · ") and "text-to-image · 2.7 MB · float16 · " in line
     assert run("info", "other", "--models-dir", str(tmp_path / "shared")) == 0
     assert "licence: MIT" in capsys.readouterr().out
     assert run("info", "nothing") == 1

@@ -192,7 +192,7 @@ def _pixels(label: str, value: int) -> gr.Number:
 
 
 def model_choices(studio: Studio) -> list[tuple[str, str]]:
-    """(title, name) of each model that can be used."""
+    """(title, name) of each model that makes pictures from text."""
     choices = [
         (
             entry.name
@@ -201,7 +201,7 @@ def model_choices(studio: Studio) -> list[tuple[str, str]]:
             entry.name,
         )
         for entry in studio.models.entries()
-        if entry.is_usable
+        if entry.serves("text-to-image")
     ]
     return choices or [(DEFAULT_MODEL, DEFAULT_MODEL)]
 
@@ -211,7 +211,7 @@ def model_choices(studio: Studio) -> list[tuple[str, str]]:
 
 def starting_model(studio: Studio) -> str:
     """The model that a new page has chosen."""
-    names = studio.models.names()
+    names = studio.models.names("text-to-image")
     return DEFAULT_MODEL if DEFAULT_MODEL in names or not names else names[0]
 
 
@@ -239,7 +239,7 @@ def fill(studio: Studio, controls: Controls, request: TextToImage) -> Updates:
     """Puts a request into the controls; a model that is not here leaves the chosen one."""
     values = to_json(request)
     updates: Updates = {component: values[name] for name, component in controls.fields().items()}
-    if request.model not in studio.models.names():
+    if request.model not in studio.models.names("text-to-image"):
         updates.pop(controls.model)
     updates[controls.seed_mode] = KEEP_SEED
     updates[controls.shape] = shape_of(studio, request.model, request.width, request.height)
@@ -279,7 +279,7 @@ def restore(studio: Studio, controls: Controls, kept: object) -> Updates:
             request = parse_request({"task": "text-to-image", name: kept[name]})
         except (KeyError, AtelierError):
             continue
-        if name != "model" or request.model in studio.models.names():
+        if name != "model" or request.model in studio.models.names("text-to-image"):
             updates[component] = getattr(request, name)
     if kept.get("seed_mode") == KEEP_SEED:
         updates[controls.seed_mode] = KEEP_SEED

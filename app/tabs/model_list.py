@@ -17,7 +17,16 @@ Listing = dict[str, list[dict[str, str | bool]] | str]
 
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 QUICK = {**PRIVATE, "queue": False}
-_TASKS = {"text-to-image": "text to image"}
+_TASKS = {
+    "text-to-image": "text to image",
+    "class": "classes",
+    "layout": "layouts",
+    "semantic": "label maps",
+    "super-resolution": "enlarging",
+    "inpaint": "inpainting",
+    "unconditional": "pictures without words",
+    "image-to-image": "image to image",
+}
 
 
 class ModelList(gr.HTML):
@@ -104,7 +113,7 @@ def facts_of(studio: Studio, entry: Entry) -> str:
 
 
 def _tasks(entry: Entry) -> str:
-    return ", ".join(_TASKS.get(task, task) for task in entry.tasks)
+    return ", ".join(words for task, words in _TASKS.items() if task in entry.tasks)
 
 
 def sentence(text: str, *, failed: bool = False) -> str:

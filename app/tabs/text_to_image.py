@@ -272,7 +272,7 @@ def _open(studio: Studio, controls: Controls, stage: Stage, path: str | None) ->
         return {stage.status: status_line(metadata.explain(error), kind="failed")}
     notes = list(settings.notes)
     model = settings.request.model
-    if model not in studio.models.names():
+    if model not in studio.models.names("text-to-image"):
         notes.append(f"Its model {model[:60]!r} is not here, so the chosen one stays.")
     elif settings.model_sha256 and not (studio.model_hash(model) or "").startswith(settings.model_sha256):
         notes.append(f"The model {model[:60]!r} has changed since, so the picture will differ.")
