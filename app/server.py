@@ -98,7 +98,7 @@ def start(options: Options, port: int) -> Running:
     """Serves the page and, once it is up, wakes the engine; returns at once."""
     from starlette.middleware import Middleware
 
-    from app import page
+    from app import canvas, page
     from app.library import Library
     from app.shelf import Shelf
     from app.studio import Studio
@@ -126,7 +126,7 @@ def start(options: Options, port: int) -> Running:
         max_file_size=UPLOAD,
         ssr_mode=False,
         allowed_paths=[],
-        app_kwargs={"middleware": [Middleware(Guard, hosts=hosts)]},
+        app_kwargs={"middleware": [Middleware(Guard, hosts=hosts)], "routes": [canvas.serve_files()]},
     )
 
     def wake() -> None:

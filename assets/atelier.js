@@ -46,6 +46,9 @@
     },
   };
 
+  // An open panel of a canvas takes Escape for itself.
+  const inPanel = (event) => event.composedPath().some((part) => part.classList?.contains("open-panel"));
+
   // Keys ----------------------------------------------------------------------------------------------
 
   document.addEventListener(
@@ -56,7 +59,7 @@
         event.stopPropagation();
         // A text field tells its newest value when it loses the focus at the latest.
         requestAnimationFrame(() => visible("#generate")?.click());
-      } else if (event.key === "Escape" && !document.fullscreenElement) {
+      } else if (event.key === "Escape" && !document.fullscreenElement && !inPanel(event)) {
         visible("#stop")?.click();
       }
     },
@@ -70,7 +73,9 @@
 
   // Dropping a saved picture anywhere -----------------------------------------------------------------
 
-  const carriesFiles = (event) => [...(event.dataTransfer?.types || [])].includes("Files");
+  // A canvas takes what is dropped on it itself.
+  const carriesFiles = (event) =>
+    [...(event.dataTransfer?.types || [])].includes("Files") && !event.target.closest?.(".latent-canvas");
   let leaving = 0;
   const over = (on) => {
     clearTimeout(leaving);

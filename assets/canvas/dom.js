@@ -1,0 +1,112 @@
+// Making elements.  Text is only ever set as text.
+
+export const make = (tag, attributes = {}, ...children) => {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
+  }
+  element.append(...children);
+  return element;
+};
+
+// One line of 1.5 on a field of 20 x 20, in the colour of the text.
+const ICONS = {
+  brush: "M4 16c2 0 3.5-.6 3.5-2.4a1.8 1.8 0 0 0-3.6 0C3.9 14.6 3.5 15.5 3 16zM7.4 12.3 15.5 4l1 1-7.6 8.4",
+  eraser: "M8 16.5h8M5.2 15.2 3.3 13.3a1 1 0 0 1 0-1.4l7.9-7.9a1 1 0 0 1 1.4 0l3.4 3.4a1 1 0 0 1 0 1.4l-6.7 6.7M7.5 7.7l4.8 4.8",
+  bucket: "M9 3.5 3.7 8.8a1 1 0 0 0 0 1.4l4.6 4.6a1 1 0 0 0 1.4 0l5.3-5.3zM7 1.5l3 3M4 9.5h11M16.5 12.5s1.5 2 1.5 3a1.5 1.5 0 0 1-3 0c0-1 1.5-3 1.5-3z",
+  rectangle: "M3.5 5h13v10h-13z",
+  lasso: "M6.2 13.3C4.2 12.4 3 10.9 3 9.2 3 6.3 6.1 4 10 4s7 2.3 7 5.2-3.1 5.2-7 5.2c-.9 0-1.7-.1-2.5-.3M7.6 14a1.5 1.5 0 1 1-2.8-.9 1.5 1.5 0 0 1 2.8.9c-.3 1.4-.9 2.3-1.9 3",
+  swap: "M10 4v12M4 7.5h4M12.5 7.5h4M14.5 5.5v4M4 13h4",
+  undo: "M7 4 3.5 7.5 7 11M4 7.5h7.5a4.5 4.5 0 0 1 0 9H8",
+  redo: "M13 4l3.5 3.5L13 11M16 7.5H8.5a4.5 4.5 0 0 0 0 9H12",
+  clear: "M4 5.5h12M8 5.5V3.5h4v2M5.5 5.5l.7 11h7.6l.7-11M8.5 8.5v5M11.5 8.5v5",
+  remove: "M3.5 5h13v10h-13zM8 8l4 4M12 8l-4 4",
+  out: "M4.5 10h11",
+  in: "M4.5 10h11M10 4.5v11",
+  fit: "M3.5 7.5v-4h4M12.5 3.5h4v4M16.5 12.5v4h-4M7.5 16.5h-4v-4",
+  cells: "M3.5 3.5h13v13h-13zM3.5 8h13M3.5 12h13M8 3.5v13M12 3.5v13",
+};
+
+export const icon = (name) => {
+  const space = "http://www.w3.org/2000/svg";
+  const svg = document.createElementNS(space, "svg");
+  svg.setAttribute("viewBox", "0 0 20 20");
+  svg.setAttribute("aria-hidden", "true");
+  const path = document.createElementNS(space, "path");
+  path.setAttribute("d", ICONS[name]);
+  svg.append(path);
+  return svg;
+};
+
+// A button with an icon.  `keys` are shown in the tooltip and told to screen readers ("Control+Z").
+export const iconButton = (name, label, onclick, { keys = "", ...more } = {}) =>
+  make(
+    "button",
+    {
+      type: "button",
+      class: "icon",
+      "aria-label": label,
+      "aria-keyshortcuts": keys || null,
+      title: keys ? `${label} (${keys.replace("Control", "Ctrl")})` : label,
+      onclick,
+      ...more,
+    },
+    icon(name)
+  );
+
+// A labelled slider; `unit` stands behind the number.  Call `.show(value)` to follow a change from elsewhere.
+export const slider = ({ label, min, max, unit = "", title = null, value, onchange, bend = 1 }) => {
+  // With bend > 1 small values get more of the way.
+  const toPlace = (number) => ((number - min) / (max - min)) ** (1 / bend) * 1000;
+  const toValue = (place) => Math.round(min + (place / 1000) ** bend * (max - min));
+  const output = make("span", { class: "number" });
+  const input = make("input", { type: "range", min: 0, max: 1000, step: 1, "aria-label": label, title });
+  const element = make("label", { class: "slider" }, make("span", {}, label), input, output);
+  element.show = (number) => {
+    if (toValue(input.valueAsNumber) !== number || !output.textContent) input.value = toPlace(number);
+    output.textContent = `${number}${unit}`;
+    input.setAttribute("aria-valuetext", `${number}${unit}`);
+  };
+  input.addEventListener("input", () => onchange(toValue(input.valueAsNumber)));
+  input.addEventListener("keydown", (event) => {
+    // One step of the number, however fine the slider's own steps are.
+    const step = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -10, PageUp: 10 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    onchange(Math.min(max, Math.max(min, toValue(input.valueAsNumber) + step)));
+  });
+  element.show(value);
+  return element;
+};
+
+// A button that opens a small panel under itself; it closes with Escape, or when the focus goes elsewhere.
+export const menu = (label, title, ...children) => {
+  const panel = make("div", { class: "panel", role: "group", "aria-label": label, hidden: true });
+  panel.append(...children);
+  const open = (state) => {
+    panel.hidden = !state;
+    element.classList.toggle("open-panel", state);
+    button.setAttribute("aria-expanded", state);
+    if (!state) return;
+    // Never beyond the canvas's right edge.
+    panel.style.translate = "none";
+    const over = panel.getBoundingClientRect().right - panel.closest(".canvas").getBoundingClientRect().right + 8;
+    panel.style.translate = over > 0 ? `${-over}px` : "none";
+  };
+  const button = make(
+    "button",
+    { type: "button", class: "menu", title, "aria-expanded": "false", onclick: () => open(panel.hidden) },
+    label
+  );
+  const element = make("div", { class: "holder" }, button, panel);
+  element.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || panel.hidden) return;
+    event.stopPropagation();
+    open(false);
+    button.focus();
+  });
+  element.close = () => open(false);
+  return element;
+};

@@ -1,0 +1,223 @@
+// Opening and saving pictures, masks, label maps and boxes; dropping and pasting.
+
+import { LARGEST_SIDE } from "./board.js";
+import { decodePng, encodePng } from "./png.js";
+import { fromBoxes, toBoxes } from "./value.js";
+
+// What app/canvas.py reads; anything else that the browser can show is sent as PNG.
+const SENT_AS_THEY_ARE = ["image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif"];
+const LARGEST_FILE = 48 * 2 ** 20; // bytes; below what the server takes
+
+export class Files {
+  constructor(board, note) {
+    this.board = board;
+    this.note = note;
+  }
+
+  // A picture to work on -> true when it was opened.
+  async openPicture(blob) {
+    const picture = await this.#read(() => readPicture(blob));
+    if (!picture) return false;
+    this.board.setPicture(picture);
+    const { width, height } = picture.bitmap;
+    if (picture.shrunk) this.note(`The picture was larger: it is worked on at ${width} × ${height}.`);
+    return true;
+  }
+
+  // A mask, label map or boxes, as the mode has it.
+  async openDrawing(blob) {
+    if (this.board.mode === "boxes") return this.#openBoxes(blob);
+    const map = await this.#read(() => this.#readMap(blob));
+    if (!map) return false;
+    const { sheet, picture } = this.board;
+    const fits = map.width === sheet.width && map.height === sheet.height;
+    if (picture && !fits) {
+      this.board.setLabels(resample(map, sheet.width, sheet.height), sheet.width, sheet.height);
+      this.note(`It was ${map.width} × ${map.height} and is now the size of the picture.`);
+    } else this.board.setLabels(map.values, map.width, map.height);
+    return true;
+  }
+
+  async #openBoxes(blob) {
+    const entries = await this.#read(async () => {
+      const content = JSON.parse(await blob.text());
+      const list = Array.isArray(content) ? content : content.boxes;
+      if (!Array.isArray(list)) throw new Error("no boxes");
+      return fromBoxes(list.slice(0, 1000), this.board.sheet);
+    });
+    if (!entries) return false;
+    const { board } = this;
+    board.boxes = entries.slice(0, board.maxBoxes);
+    board.selected = -1;
+    board.commit();
+    if (entries.length > board.maxBoxes) this.note(`This model takes up to ${board.maxBoxes} boxes.`);
+    return true;
+  }
+
+  // A file whose purpose is not said: boxes are JSON; a picture goes under the drawing.
+  openAny(file) {
+    const boxes = this.board.mode === "boxes" && (file.type === "application/json" || /\.json$/i.test(file.name));
+    return boxes ? this.openDrawing(file) : this.openPicture(file);
+  }
+
+  // The picture's transparent parts as the mask.
+  maskFromTransparency() {
+    const { bitmap } = this.board.picture;
+    const { data, width, height } = pixelsOf(bitmap);
+    const values = new Uint8Array(width * height);
+    for (let i = 0; i < values.length; i++) values[i] = data[4 * i + 3] < 128 ? this.board.ids.paint : 0;
+    if (values.some(Boolean)) this.board.setLabels(values, width, height);
+    else this.note("No part of this picture is transparent.");
+  }
+
+  async save() {
+    const { board } = this;
+    const { labels, width, height } = board.sheet;
+    if (board.mode === "boxes") {
+      const text = JSON.stringify(toBoxes(board.boxes, board.sheet), null, 2);
+      download(new Blob([text], { type: "application/json" }), "boxes.json");
+    } else if (board.mode === "mask") download(await encodePng(labels, width, height), "mask.png");
+    else {
+      const palette = board.palette.map(({ colour }) => rgbOf(colour));
+      download(await encodePng(labels, width, height, palette), "labels.png");
+    }
+  }
+
+  async #readMap(blob) {
+    const png = await decodePng(await blob.arrayBuffer());
+    if (png && Math.max(png.width, png.height) <= LARGEST_SIDE) {
+      if (this.board.mode === "mask" && !png.palette) return { ...png, values: png.values.map(threshold) };
+      const values = this.board.mode === "classes" ? this.#classIds(png) : null;
+      if (values) return { ...png, values };
+    }
+    const { bitmap } = await readPicture(blob, false);
+    const { data, width, height } = pixelsOf(bitmap);
+    const values = this.board.mode === "mask" ? maskOf(data) : nearest(data, this.board.palette);
+    return { values, width, height };
+  }
+
+  // A file's values as class ids, or null where they are not meant so.  A file painted in the palette's own
+  // colours is read by colour, whatever order its writer gave them; else the indices are the ids.
+  #classIds({ values, palette }) {
+    const used = [...new Set(values)];
+    const ours = new Map(this.board.palette.map(({ colour }, id) => [colour, id]));
+    if (palette) {
+      const ids = new Uint8Array(256).fill(255);
+      for (const value of used) ids[value] = ours.get(hex(palette[value] ?? [])) ?? 255;
+      if (used.every((value) => ids[value] !== 255 || value === 255)) return values.map((value) => ids[value]);
+    }
+    return used.every((value) => value < this.board.palette.length || value === 255) ? values : null;
+  }
+
+  async #read(work) {
+    try {
+      return await work();
+    } catch (error) {
+      const reason = error instanceof TooLarge ? error.message : "it may be damaged or of another kind";
+      this.note(`This file cannot be opened: ${reason}.`);
+      return null;
+    }
+  }
+}
+
+class TooLarge extends Error {}
+
+// A file's picture -> { bitmap, blob, upload, shrunk }; one that is too large for the sheet is made smaller.
+export const readPicture = async (blob, smooth = true) => {
+  if (blob.size > LARGEST_FILE) throw new TooLarge(`it is larger than ${LARGEST_FILE / 2 ** 20} MB`);
+  const bitmap = await createImageBitmap(blob);
+  const scale = Math.min(1, LARGEST_SIDE / Math.max(bitmap.width, bitmap.height));
+  if (scale === 1 && SENT_AS_THEY_ARE.includes(blob.type)) return { bitmap, blob, upload: null, shrunk: false };
+  const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * scale)));
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext("2d");
+  Object.assign(context, { imageSmoothingEnabled: smooth, imageSmoothingQuality: "high" });
+  context.drawImage(bitmap, 0, 0, width, height);
+  const png = await canvas.convertToBlob({ type: "image/png" });
+  return { bitmap: await createImageBitmap(canvas), blob: png, upload: null, shrunk: scale < 1 };
+};
+
+// Takes files that are dropped on the element, and pictures whose paste is meant for it (`mine(event)`).
+export const receiveFiles = (element, mine, open) => {
+  const carries = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+  element.addEventListener("dragover", (event) => {
+    if (!carries(event)) return;
+    event.preventDefault();
+    element.classList.add("dropping");
+  });
+  element.addEventListener("dragleave", () => element.classList.remove("dropping"));
+  element.addEventListener("drop", (event) => {
+    element.classList.remove("dropping");
+    const file = event.dataTransfer?.files[0];
+    if (!file) return;
+    event.preventDefault();
+    event.stopPropagation();
+    open(file);
+  });
+  document.addEventListener("paste", (event) => {
+    const file = [...(event.clipboardData?.files ?? [])].find(({ type }) => type.startsWith("image/"));
+    if (!file || !mine(event)) return;
+    event.preventDefault();
+    open(file);
+  });
+};
+
+export const download = (blob, name) => {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+};
+
+const pixelsOf = (bitmap) => {
+  const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d");
+  context.drawImage(bitmap, 0, 0);
+  return context.getImageData(0, 0, bitmap.width, bitmap.height);
+};
+
+const threshold = (value) => (value >= 128 ? 255 : 0);
+
+// White is to be filled; what is transparent counts as black.
+const maskOf = (data) => {
+  const mask = new Uint8Array(data.length / 4);
+  for (let i = 0; i < mask.length; i++) {
+    const grey = 0.299 * data[4 * i] + 0.587 * data[4 * i + 1] + 0.114 * data[4 * i + 2];
+    mask[i] = threshold((grey * data[4 * i + 3]) / 255);
+  }
+  return mask;
+};
+
+// Each pixel's class by the nearest colour of the palette; transparent pixels are empty.
+const nearest = (data, palette) => {
+  const colours = palette.map(({ colour }) => rgbOf(colour));
+  const known = new Map(); // most pixels of a map share a few colours
+  const ids = new Uint8Array(data.length / 4).fill(255);
+  for (let i = 0; i < ids.length; i++) {
+    const [red, green, blue, alpha] = [data[4 * i], data[4 * i + 1], data[4 * i + 2], data[4 * i + 3]];
+    if (alpha < 128) continue;
+    const key = (red << 16) | (green << 8) | blue;
+    let id = known.get(key);
+    if (id === undefined) {
+      const distances = colours.map(([r, g, b]) => (r - red) ** 2 + (g - green) ** 2 + (b - blue) ** 2);
+      id = distances.indexOf(Math.min(...distances));
+      known.set(key, id);
+    }
+    ids[i] = id;
+  }
+  return ids;
+};
+
+// The map at another size, each pixel from the one at its centre: ids cannot be mixed.
+const resample = (map, width, height) => {
+  const values = new Uint8Array(width * height);
+  for (let y = 0; y < height; y++) {
+    const row = Math.floor(((y + 0.5) * map.height) / height) * map.width;
+    for (let x = 0; x < width; x++)
+      values[y * width + x] = map.values[row + Math.floor(((x + 0.5) * map.width) / width)];
+  }
+  return values;
+};
+
+const rgbOf = (colour) => [1, 3, 5].map((start) => parseInt(colour.slice(start, start + 2), 16));
+const hex = (rgb) => `#${rgb.map((value) => value.toString(16).padStart(2, "0")).join("")}`;

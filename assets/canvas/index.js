@@ -1,0 +1,183 @@
+// Mounts a canvas into an element of gradio's, inside a shadow root so that neither style sheet reaches into
+// the other.  The parts:
+//
+//   board      what is worked on and every change to it     sheet, history, geometry: what it stands on
+//   layers     the picture and the coloured map             lines: what is drawn over them
+//   view       zoom and pan                                 gestures, keys: mouse, pen, touch, keyboard
+//   tools      brush, eraser, bucket, rectangle, lasso      boxes: the tool for boxes
+//   toolbar    buttons and panels                           palette: classes with search
+//   exchange   to Python and back                           keep: across reloads; files, png, value: formats
+
+import { Board } from "./board.js";
+import { make } from "./dom.js";
+import { Exchange, openRecord, toRecord } from "./exchange.js";
+import { Files, receiveFiles } from "./files.js";
+import { Gestures } from "./gestures.js";
+import { Keeper } from "./keep.js";
+import { listenToKeys } from "./keys.js";
+import { Layers } from "./layers.js";
+import { Lines } from "./lines.js";
+import { makePalette } from "./palette.js";
+import { makeToolbar } from "./toolbar.js";
+import { makeTools } from "./tools.js";
+import { View } from "./view.js";
+
+const LIVE_DELAY = 120; // milliseconds of rest after a stroke before "stroke" is told
+const NOTE_TIME = 6000;
+
+// `gradio` is { element, props, trigger, upload, watch } as gr.HTML gives them to its script.
+export const mount = async ({ element, props, trigger, upload, watch }) => {
+  const root = element.shadowRoot ?? element.attachShadow({ mode: "open" });
+  const frame = makeFrame(props.label);
+  root.replaceChildren();
+  await applyStyle(root);
+  root.append(frame.element);
+
+  const held = { space: false, control: false };
+  const layers = new Layers(frame.picture, frame.overlay);
+  const board = new Board(props, layers, (what) => told(what));
+  const note = (text) => frame.say(text);
+  const view = new View(frame.viewport, frame.paper, () => showView());
+  const tools = makeTools(board, note);
+  const gestures = new Gestures({ viewport: frame.viewport, view, board, tools, held, told: () => showPointer() });
+  const lines = new Lines(frame.lines, view, board, () => gestures.tool, () => gestures.hover);
+  const files = new Files(board, note);
+  const toolbar = makeToolbar(board, view, files, { choose: chooseFile });
+  const palette = makePalette(board);
+  const exchange = new Exchange({ board, upload, note, put: (value) => (props.value = value) });
+  const keeper = new Keeper(props.name);
+  frame.element.prepend(toolbar.element);
+  if (board.mode !== "mask") frame.middle.append(palette.element);
+
+  // Whatever changes comes by here.  `loading`: what is shown is not yet what was kept, so it must not be
+  // kept or sent.  `quiet`: Python's own value is taken up, which is no stroke.
+  let loading = true;
+  let quiet = true;
+  let resting;
+  function told(what) {
+    if (what === "page") view.show(board.sheet.width, board.sheet.height);
+    if ((what === "content" || what === "page") && !loading) {
+      const page = board.page();
+      exchange.send(page);
+      keeper.save(toRecord(board, page));
+      if (!quiet) rest();
+    }
+    if (what === "settings") showSettings();
+    if (what !== "lines") showControls();
+    lines.wake();
+    showPointer();
+  }
+  const rest = () => {
+    clearTimeout(resting);
+    const early = () => gestures.busy || exchange.sending;
+    resting = setTimeout(() => (early() ? rest() : trigger("stroke", {})), LIVE_DELAY);
+  };
+  let keeping;
+  const showSettings = () => {
+    const { opacity, feather } = board.settings;
+    frame.overlay.style.opacity = opacity / 100;
+    frame.overlay.style.filter = feather ? `blur(${feather / 2}px)` : "none";
+    clearTimeout(keeping);
+    if (!quiet) keeping = setTimeout(settingsKept, 300);
+    palette.reveal();
+  };
+  let sentFeather = board.settings.feather;
+  const settingsKept = () => {
+    keeper.save(toRecord(board));
+    if (board.settings.feather !== sentFeather) exchange.send();
+    sentFeather = board.settings.feather;
+  };
+  const showControls = () => {
+    if (!board.sheet) return;
+    toolbar.show();
+    palette.show();
+    // A mask needs something under it.
+    frame.hint.hidden = board.mode !== "mask" || board.picture !== null || board.history.canUndo;
+  };
+  const showView = () => {
+    toolbar.show();
+    lines.wake();
+  };
+  const showPointer = () => {
+    lines.wake();
+    frame.facts(board, gestures, view);
+  };
+
+  const keys = listenToKeys({ host: element, viewport: frame.viewport, board, view, gestures, palette, held });
+  receiveFiles(frame.element, keys.mine, (file) => files.openAny(file));
+  root.addEventListener("pointerdown", (event) => {
+    if (!event.target.closest(".holder")) toolbar.close();
+  });
+
+  const receive = async (value) => {
+    quiet = true;
+    await exchange.receive(value);
+    quiet = false;
+  };
+  const first = props.value?.from === "python" ? props.value : null;
+  const kept = first && !first.initial ? null : await keeper.load();
+  board.open({ width: props.width, height: props.height });
+  if (!(await openRecord(board, kept)) && first) await receive(first);
+  board.set({});
+  loading = quiet = false;
+  told("content");
+  clearTimeout(resting);
+  watch("value", () => receive(props.value));
+  element.reset = () => board.reset(props); // for scripts of the page, and for tests
+  element.dataset.ready = "";
+};
+
+// Waited for, so that nothing is seen unstyled and nothing is measured too early.
+const applyStyle = (root) =>
+  new Promise((resolve) => {
+    const link = make("link", { rel: "stylesheet", href: new URL("canvas.css", import.meta.url) });
+    link.onload = link.onerror = resolve;
+    root.append(link);
+  });
+
+const chooseFile = (accept, open) => {
+  const input = make("input", { type: "file", accept });
+  input.addEventListener("change", () => input.files[0] && open(input.files[0]));
+  input.click();
+};
+
+// The elements that do not depend on what is painted.
+const makeFrame = (label) => {
+  const picture = make("canvas", { class: "picture" });
+  const overlay = make("canvas", { class: "overlay" });
+  const paper = make("div", { class: "paper" }, picture, overlay);
+  const lines = make("canvas", { class: "lines" });
+  const hint = make("p", { class: "hint" }, "Drop or paste a picture here");
+  const viewport = make(
+    "div",
+    { class: "viewport", tabindex: 0, role: "application", "aria-label": label, "aria-describedby": "facts" },
+    paper,
+    lines,
+    hint
+  );
+  const notes = make("span", { class: "note", role: "status" });
+  const pointer = make("span", { class: "pointer" });
+  const size = make("span", { class: "size", id: "facts" });
+  const middle = make("div", { class: "middle" }, viewport);
+  const foot = make("div", { class: "foot" }, notes, pointer, size);
+  let fading;
+  return {
+    element: make("div", { class: "canvas" }, middle, foot),
+    middle, viewport, paper, picture, overlay, lines, hint,
+    say(text) {
+      notes.textContent = text;
+      clearTimeout(fading);
+      fading = setTimeout(() => (notes.textContent = ""), NOTE_TIME);
+    },
+    facts(board, gestures, view) {
+      if (!board.sheet) return;
+      const { width, height } = board.sheet;
+      size.textContent = `${width} × ${height}`;
+      const at = gestures.hover && view.inside(gestures.hover);
+      const id = at ? board.sheet.at(at) : null;
+      const place = id === null ? "" : `${Math.floor(at.x)}, ${Math.floor(at.y)}`;
+      const name = board.mode === "classes" && id !== null ? board.palette[id]?.name : "";
+      pointer.textContent = [gestures.tool.news, name, place].filter(Boolean).join("  ·  ");
+    },
+  };
+};

@@ -1,0 +1,79 @@
+// Everything drawn over the sheet at the screen's own resolution: the latent's cells, boxes, what a tool is
+// about to do, and the brush's outline.
+
+const NARROWEST_CELL = 5; // CSS pixels; below this a grid would only be grey
+
+export class Lines {
+  // `tool()` gives the tool in hand; `pointer()` its place in the viewport, or null.
+  constructor(canvas, view, board, tool, pointer) {
+    Object.assign(this, { canvas, view, board, tool, pointer });
+  }
+
+  // Draws at the next frame.
+  wake() {
+    this.frame ??= requestAnimationFrame(() => {
+      this.frame = undefined;
+      this.#draw();
+    });
+  }
+
+  #draw() {
+    const { canvas, view, board } = this;
+    const { clientWidth, clientHeight } = view.viewport;
+    if (!clientWidth || !board.sheet) return;
+    const scale = devicePixelRatio || 1;
+    const [width, height] = [Math.round(clientWidth * scale), Math.round(clientHeight * scale)];
+    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+    const context = canvas.getContext("2d");
+    context.setTransform(scale, 0, 0, scale, 0, 0);
+    context.clearRect(0, 0, clientWidth, clientHeight);
+    if (board.settings.cells) this.#cells(context);
+    this.tool().draw?.(context, view);
+    const at = this.pointer();
+    if (at && this.tool().round) this.#brush(context, at);
+  }
+
+  #cells(context) {
+    const { view, board } = this;
+    const cell = board.cellSize;
+    if (!cell || cell * view.zoom < NARROWEST_CELL) return;
+    const { width, height } = board.sheet;
+    const { clientWidth, clientHeight } = view.viewport;
+    const from = view.inside({ x: 0, y: 0 });
+    const to = view.inside({ x: clientWidth, y: clientHeight });
+    const start = view.outside({ x: 0, y: 0 });
+    const end = view.outside({ x: width, y: height });
+    const first = (value) => Math.max(cell, Math.ceil(value / cell) * cell);
+    context.beginPath();
+    for (let x = first(from.x); x < Math.min(width, to.x); x += cell) {
+      const at = Math.round(view.outside({ x, y: 0 }).x) + 0.5;
+      context.moveTo(at, Math.max(0, start.y));
+      context.lineTo(at, Math.min(clientHeight, end.y));
+    }
+    for (let y = first(from.y); y < Math.min(height, to.y); y += cell) {
+      const at = Math.round(view.outside({ x: 0, y }).y) + 0.5;
+      context.moveTo(Math.max(0, start.x), at);
+      context.lineTo(Math.min(clientWidth, end.x), at);
+    }
+    context.lineWidth = 1;
+    context.strokeStyle = "rgb(120 120 120 / 60%)";
+    context.stroke();
+  }
+
+  #brush(context, at) {
+    const radius = Math.max(2, (this.board.settings.size / 2) * this.view.zoom);
+    context.beginPath();
+    context.arc(at.x, at.y, radius, 0, 2 * Math.PI);
+    twoTone(context);
+  }
+}
+
+// Strokes the path so that it is seen on dark and on light.
+export const twoTone = (context) => {
+  context.lineWidth = 3;
+  context.strokeStyle = "rgb(0 0 0 / 55%)";
+  context.stroke();
+  context.lineWidth = 1;
+  context.strokeStyle = "#fff";
+  context.stroke();
+};

@@ -1,0 +1,108 @@
+// Where the sheet lies on the screen: zoom, pan and fit.  Points are in CSS pixels of the viewport outside,
+// in pixels of the picture inside.
+
+const MARGIN = 12;
+const LARGEST = 64;
+
+export class View {
+  // `moved` is called after every change.
+  constructor(viewport, paper, moved) {
+    this.viewport = viewport;
+    this.paper = paper;
+    this.moved = moved;
+    this.zoom = 1;
+    this.left = 0;
+    this.top = 0;
+    this.fitted = true;
+    new ResizeObserver(() => this.#resized()).observe(viewport);
+  }
+
+  show(width, height) {
+    this.width = width;
+    this.height = height;
+    this.paper.style.width = `${width}px`;
+    this.paper.style.height = `${height}px`;
+    this.fit();
+  }
+
+  fit() {
+    this.fitted = true;
+    const { clientWidth, clientHeight } = this.viewport;
+    if (!clientWidth || !clientHeight || !this.width) return; // hidden: fitted when it is shown
+    const whole = this.#whole();
+    this.zoom = whole >= 1 && whole < 1.3 ? 1 : whole; // nearly its own size: then exactly, and sharp
+    this.left = Math.round((clientWidth - this.width * this.zoom) / 2);
+    this.top = Math.round((clientHeight - this.height * this.zoom) / 2);
+    this.#apply();
+  }
+
+  // The zoom at which the whole page is seen.
+  #whole() {
+    const { clientWidth, clientHeight } = this.viewport;
+    const zoom = Math.min(
+      (clientWidth - 2 * MARGIN) / this.width,
+      (clientHeight - 2 * MARGIN) / this.height
+    );
+    return Math.max(0.01, Math.min(zoom, LARGEST));
+  }
+
+  // Zooms by a factor; what is under the point stays there.
+  zoomAt(factor, point = this.centre()) {
+    const smallest = Math.min(1, this.#whole()) / 2;
+    const zoom = Math.max(smallest, Math.min(LARGEST, this.zoom * factor));
+    const before = this.inside(point);
+    this.zoom = zoom;
+    this.left = point.x - before.x * zoom;
+    this.top = point.y - before.y * zoom;
+    this.fitted = false;
+    this.#apply();
+  }
+
+  zoomTo(zoom) {
+    this.zoomAt(zoom / this.zoom);
+  }
+
+  pan(dx, dy) {
+    this.left += dx;
+    this.top += dy;
+    this.fitted = false;
+    this.#apply();
+  }
+
+  centre() {
+    return { x: this.viewport.clientWidth / 2, y: this.viewport.clientHeight / 2 };
+  }
+
+  // A point of the viewport in the picture.
+  inside({ x, y }) {
+    return { x: (x - this.left) / this.zoom, y: (y - this.top) / this.zoom };
+  }
+
+  // A point of the picture in the viewport.
+  outside({ x, y }) {
+    return { x: x * this.zoom + this.left, y: y * this.zoom + this.top };
+  }
+
+  // An event's place in the viewport.
+  place(event) {
+    const box = this.viewport.getBoundingClientRect();
+    return { x: event.clientX - box.left, y: event.clientY - box.top };
+  }
+
+  #resized() {
+    if (!this.width) return;
+    if (this.fitted) this.fit();
+    else this.#apply();
+  }
+
+  #apply() {
+    // A part of the page always stays in sight.
+    const { clientWidth, clientHeight } = this.viewport;
+    const keep = 48;
+    this.left = Math.min(clientWidth - keep, Math.max(keep - this.width * this.zoom, this.left));
+    this.top = Math.min(clientHeight - keep, Math.max(keep - this.height * this.zoom, this.top));
+    this.paper.style.transform = `translate(${this.left}px, ${this.top}px) scale(${this.zoom})`;
+    this.paper.classList.toggle("near", this.zoom * devicePixelRatio >= 2);
+    this.moved();
+  }
+}
