@@ -11,6 +11,8 @@ from torch import Tensor
 
 from ldm_core.errors import ConfigError
 
+MAX_VOCABULARY = 16_000_000  # bytes; BERT's has 232,000
+
 
 class Tokenizer:
     """BERT's WordPiece tokenizer, lower case, as the paper's text-to-image models use it.
@@ -24,7 +26,7 @@ class Tokenizer:
     """
 
     def __init__(self, vocabulary: Path, max_length: int) -> None:
-        tokens = vocabulary.read_text("utf-8").splitlines() if vocabulary.is_file() else []
+        tokens = _lines(vocabulary)
         missing = [token for token in ("[PAD]", "[UNK]", "[CLS]", "[SEP]") if token not in tokens]
         if missing:
             raise ConfigError(
@@ -53,3 +55,17 @@ class Tokenizer:
             span for token, span in zip(encoding.tokens, encoding.offsets, strict=True) if token == "[UNK]"
         ]
         return tuple(dict.fromkeys(prompt[start:end] for start, end in spans))
+
+
+def _lines(vocabulary: Path) -> list[str]:
+    """The tokens of a vocabulary; none where there is no file."""
+    try:
+        if not vocabulary.is_file():
+            return []
+        with open(vocabulary, "rb") as file:
+            data = file.read(MAX_VOCABULARY + 1)
+        if len(data) <= MAX_VOCABULARY:
+            return data.decode("utf-8").splitlines()
+    except (OSError, ValueError):
+        pass
+    raise ConfigError(f"{vocabulary.name} cannot be read as a vocabulary: a text in UTF-8, one token a line.")
