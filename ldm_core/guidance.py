@@ -39,7 +39,7 @@ def guided(cond: Tensor, uncond: Tensor, scale: float, rescale: float = 0.0) -> 
         scale: 1 is the conditional model, 0 the unconditional one.  Eq. 6 of arXiv:2207.12598 with
             scale = 1 + w, as the paper writes it in Appendix C.
         rescale: 0..1, how far the result is given the conditional output's standard deviation, against
-            the harsh contrast of high scales.  Eq. 15 and 16, arXiv:2305.08891.
+            the harsh contrast of high scales.  Section 3.4, arXiv:2305.08891.
     """
     out = uncond + scale * (cond - uncond)
     if rescale == 0:

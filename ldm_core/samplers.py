@@ -258,7 +258,7 @@ def log_snr_step(schedule: NoiseSchedule, t: float, t_prev: float) -> float:
 
 
 def integrated(x: Tensor, x0: Tensor, schedule: NoiseSchedule, t: float, t_prev: float) -> Tensor:
-    """The step from t to t_prev, exact where x_0 stays as predicted.  Eq. 9, arXiv:2211.01095."""
+    """The step from t to t_prev, exact where x_0 is constant.  Proposition 4.1, arXiv:2211.01095."""
     alpha_bar, alpha_bar_prev = schedule.alpha_bar(t), schedule.alpha_bar(t_prev)
     std, std_prev = (1 - alpha_bar) ** 0.5, (1 - alpha_bar_prev) ** 0.5
     return std_prev / std * x - alpha_bar_prev**0.5 * math.expm1(-log_snr_step(schedule, t, t_prev)) * x0
@@ -277,6 +277,7 @@ def interpolated(x0: Tensor, before: Before, x0_after: Tensor, h: float) -> Tens
     if before is None:
         return (x0 + x0_after) / 2
     x0_before, h_before = before
+    # The moments of x_0 over the step, by B_2(h) = exp(-h) - 1, and the weights that match two of them.
     b1 = -1 / h - 1 / math.expm1(-h)
     b2 = -2 * b1 / h - 1 / math.expm1(-h)
     weight = (b1 - b2) / (1 + h_before / h)

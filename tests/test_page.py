@@ -270,7 +270,7 @@ def test_methods_and_guidance_reach_the_picture(page: Page, outputs: Path) -> No
     open_more(page)
     set_number(page, "number input for Steps", 4)
     set_number(page, "number input for Soften", 0.7)
-    set_number(page, "number input for until", 0.5)
+    set_number(page, "number input for Until", 0.5)
     page.get_by_label("Method", exact=True).click()
     page.get_by_role("option", name="DPM++ 2M", exact=True).click()
     spacing = page.get_by_label("Where steps fall", exact=True)

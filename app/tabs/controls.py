@@ -160,6 +160,14 @@ def _guidance(start: TextToImage) -> tuple[gr.Slider, gr.Slider, gr.Slider, gr.S
         label="Follow the words",
         info="The guidance scale (CFG). 1 lets the picture wander; high values follow harshly.",
     )
+    with gr.Row(elem_classes="pair"):
+        begin, end = (
+            gr.Slider(*FRACTION, value=value, step=0.05, label=label, info=info, min_width=0)
+            for label, value, info in (
+                ("From", start.guidance_start, "Where following begins, as a part of all steps."),
+                ("Until", start.guidance_end, "Where it ends. Steps outside of it take half the time."),
+            )
+        )
     rescale = gr.Slider(
         *FRACTION,
         value=start.guidance_rescale,
@@ -167,14 +175,6 @@ def _guidance(start: TextToImage) -> tuple[gr.Slider, gr.Slider, gr.Slider, gr.S
         label="Soften",
         info="Guidance rescale: takes back the glare that following harshly gives. Try 0.7.",
     )
-    with gr.Row(elem_classes="pair"):
-        begin, end = (
-            gr.Slider(*FRACTION, value=value, step=0.05, label=label, info=info, min_width=0)
-            for label, value, info in (
-                ("Follow from", start.guidance_start, "Where guidance begins: 0 is the first step,"),
-                ("until", start.guidance_end, "and where it ends. Steps outside take half the time."),
-            )
-        )
     return scale, rescale, begin, end
 
 
