@@ -314,6 +314,7 @@ def test_a_large_canvas_is_quick(bench: Bench, browser: Browser) -> None:
         value = hand.value()
         times.append(time.monotonic() - start)
     print(f"from the click to Python at 2048x2048: {np.median(times):.3f} s")
+    assert min(times) < 0.5  # 0.3 s where the machine does nothing else
     assert value.labels is not None
     assert value.labels.shape == (2048, 2048)
     page.close()

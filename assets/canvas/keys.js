@@ -61,7 +61,9 @@ export const listenToKeys = ({ host, viewport, board, view, gestures, palette, h
     }
     if (arrow) return () => view.pan(-40 * arrow[0], -40 * arrow[1]);
     if (event.key === "Delete" || event.key === "Backspace") return () => board.deleteBox();
-    if (event.key === "Enter" && event.composedPath()[0] === viewport && board.mode === "boxes" && !board.full && board.className) return addInTheMiddle;
+    const focused = event.composedPath()[0] === viewport; // elsewhere Enter presses a button
+    const room = board.mode === "boxes" && !board.full && board.className;
+    if (event.key === "Enter" && focused && room) return addInTheMiddle;
     return null;
   };
   const addInTheMiddle = () => {

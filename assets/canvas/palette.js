@@ -27,8 +27,8 @@ export const makePalette = (board) => {
     buttons = shown.map(({ name, colour }, index) => {
       const swatch = make("i", {});
       swatch.style.background = colour;
-      const choose = () => board.choose(index);
-      return make("button", { type: "button", class: "swatch", title: name, onclick: choose }, swatch, make("span", {}, name));
+      const attributes = { type: "button", class: "swatch", title: name, onclick: () => board.choose(index) };
+      return make("button", attributes, swatch, make("span", {}, name));
     });
     const many = shown.length >= SEARCH_FROM;
     const inOrder = [...buttons.keys()];

@@ -52,8 +52,8 @@ const toolButtons = (board) => {
     name,
     iconButton(name, label, () => board.set({ tool: name }), { keys }),
   ]);
-  const swap = iconButton("swap", "Take away with bucket, rectangle and lasso", () => does(), { keys: "X" });
-  const does = () => board.set({ erasing: !board.settings.erasing });
+  const exchange = () => board.set({ erasing: !board.settings.erasing });
+  const swap = iconButton("swap", "Take away with bucket, rectangle and lasso", exchange, { keys: "X" });
   const element = make("div", { class: "group", role: "group", "aria-label": "Tools" });
   element.append(...buttons.map(([, button]) => button), swap);
   return {
@@ -124,20 +124,23 @@ const checkbox = (label, title, onchange) => {
   return element;
 };
 
-const action = (label, onclick, title = null) => make("button", { type: "button", class: "action", title, onclick }, label);
+const action = (label, onclick, title = null) =>
+  make("button", { type: "button", class: "action", title, onclick }, label);
 
 const adjustMenu = (board, files) => {
   const { settings } = board;
   const follow = (name, label, options) => {
-    const element = slider({ label, value: settings[name], onchange: (value) => board.set({ [name]: value }), ...options });
+    const onchange = (value) => board.set({ [name]: value });
+    const element = slider({ label, value: settings[name], onchange, ...options });
     return { element, show: () => element.show(settings[name]) };
   };
-  const rows = [follow("opacity", "Opacity", { min: 10, max: 100, unit: "%", title: "Of the drawing over the picture" })];
+  const rows = [
+    follow("opacity", "Opacity", { min: 10, max: 100, unit: "%", title: "Of the drawing over the picture" }),
+  ];
   const elements = [rows[0].element];
   if (board.mode === "mask") {
-    rows.push(follow("feather", "Feather", {
-      min: 0, max: 64, unit: " px", title: "Softens the mask's edge; shown on the canvas, the mask itself stays sharp",
-    }));
+    const title = "Softens the mask's edge; shown on the canvas, the mask itself stays sharp";
+    rows.push(follow("feather", "Feather", { min: 0, max: 64, unit: " px", title }));
     elements.push(rows[1].element);
   }
   if (board.mode !== "boxes") elements.push(...regionRows(board, files, rows));
@@ -183,7 +186,11 @@ const regionRows = (board, files, rows) => {
   );
   if (board.mode !== "mask") return [distance, buttons, pressure];
   buttons.append(action("Invert", () => board.invert(), "Exchanges what is filled and what is kept (I)"));
-  const clear = action("From transparency", () => files.maskFromTransparency(), "The picture's transparent parts become the mask");
+  const clear = action(
+    "From transparency",
+    () => files.maskFromTransparency(),
+    "The picture's transparent parts become the mask"
+  );
   rows.push({ show: () => (clear.disabled = !board.picture) });
   return [distance, buttons, make("div", { class: "row" }, clear), pressure];
 };
@@ -194,7 +201,11 @@ const fileMenu = (board, files, does) => {
   const element = menu(
     "File",
     "Open and save",
-    action("Open picture…", () => does.choose("image/*", (file) => files.openPicture(file)), "Also by dropping or pasting it"),
+    action(
+      "Open picture…",
+      () => does.choose("image/*", (file) => files.openPicture(file)),
+      "Also by dropping or pasting it"
+    ),
     remove,
     action(
       words.open,
