@@ -29,7 +29,8 @@ class Hub:
     wrong: dict[str, bytes] = field(default_factory=dict)  # sent instead of the announced content
     redirect: str = ""  # where files are said to lie
     ranges: bool = True
-    trickle: float = 0.0  # seconds between bytes
+    trickle: float = 0.0  # seconds between pieces
+    piece: int = 1  # bytes
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     address: str = ""
 
@@ -77,9 +78,9 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body[: self.hub.drop_after.pop(0)])
             self.close_connection = True
         elif self.hub.trickle:
-            self.start(200, len(body), headers)
-            for byte in body:
-                self.wfile.write(bytes([byte]))
+            self.start(206 if start else 200, len(body), headers)
+            for at in range(0, len(body), self.hub.piece):
+                self.wfile.write(body[at : at + self.hub.piece])
                 time.sleep(self.hub.trickle)
         else:
             self.answer(206 if start else 200, body, headers)

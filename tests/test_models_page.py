@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +51,14 @@ def running(folder: Path, hub: Hub, tmp_path_factory: pytest.TempPathFactory) ->
     yield served
     served.close()
     del os.environ["ATELIER_MODELS"]
+
+
+@pytest.fixture(scope="module")
+def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where screenshots are left."""
+    folder = Path(os.environ.get("ATELIER_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 @pytest.fixture
@@ -113,14 +122,23 @@ def test_a_new_file_appears_without_a_restart(page: Page, folder: Path) -> None:
     assert not (folder / "dropped later").exists() and path.exists()
 
 
-def test_fetching_shows_the_licence_first_then_progress(page: Page, hub: Hub, folder: Path) -> None:
+def test_fetching_shows_the_licence_first_then_progress(
+    page: Page, hub: Hub, folder: Path, shots: Path
+) -> None:
     hub.card = {"license": "other", "license_name": EVIL, "license_link": "https://example.org/licence"}
     page.locator("#add-what textarea, #add-what input").fill(REPOSITORY)
     page.locator("#add-look").click()
     news = page.locator("#add-news")
     expect(news).to_contain_text(EVIL)
     expect(news.locator("a")).to_have_attribute("href", "https://example.org/licence")
-    hub.drop_after = [100_000]
+    hub.trickle, hub.piece = 0.05, 20_000
+    page.locator("#add-go").click()
+    expect(news).to_contain_text(re.compile(r"Fetching skies: .* MB of 2\.7 MB · \d+ s left"), timeout=WAIT)
+    page.screenshot(path=shots / "models-fetching.png")
+    page.locator("#add-stop").click()
+    expect(news).to_contain_text("Stopped. What has come so far is kept", timeout=WAIT)
+    assert not (folder / "skies").exists()
+    hub.trickle, hub.drop_after = 0.0, [100_000]
     page.locator("#add-go").click()
     expect(news).to_contain_text("skies is here now", timeout=WAIT)
     row(page, "skies").click()
@@ -152,10 +170,8 @@ def test_a_local_file_is_added(page: Page, tmp_path: Path, folder: Path) -> None
     assert (folder / "from elsewhere" / "model.safetensors").is_file()
 
 
-def test_how_it_looks(page: Page, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_how_it_looks(page: Page, shots: Path) -> None:
     """Leaves screenshots to look at, and checks that nothing is cut off."""
-    shots = Path(os.environ.get("ATELIER_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
-    shots.mkdir(parents=True, exist_ok=True)
     row(page, "landscapes").click()
     page.locator("#add-what textarea, #add-what input").fill(REPOSITORY)
     page.locator("#add-look").click()

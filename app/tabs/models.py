@@ -7,7 +7,7 @@ import gradio as gr
 from app.studio import Studio
 from app.tabs import models_owner
 from app.tabs.controls import Controls, Updates
-from app.tabs.model_list import HINT, QUICK, ModelList, Parts, facts_of, listing_of, lists, sentence
+from app.tabs.model_list import HINT, QUICK, ModelList, Parts, facts_of, lists, sentence
 from ldm_core.errors import AtelierError
 
 SEEN = 3.0  # seconds for which a scan counts as new when a list is opened
@@ -17,7 +17,7 @@ def build(page: gr.Blocks, studio: Studio, controls: Controls, tab: gr.Tab) -> N
     """Makes the tab's components inside the surrounding `gr.Tab` and connects them."""
     with gr.Row(elem_id="models-tab"):
         with gr.Column(elem_id="models-left", min_width=0):
-            listing = ModelList(value=listing_of(studio))
+            listing = ModelList()  # filled when the tab is opened: it may be long
         with gr.Column(elem_id="models-side", min_width=0):
             chosen = gr.State("")
             facts = gr.HTML(HINT, elem_id="model-facts", apply_default_css=False)

@@ -224,6 +224,7 @@ def _watch(
     news = sentence(str(error), failed=True) if error else sentence(f"{fetching.offer.name} is here now.")
     yield {
         owner.news: news,
+        owner.add: gr.update(interactive=error is not None),  # a new try goes on where this one stopped
         owner.look: gr.update(interactive=True),
         owner.stop: gr.update(interactive=False),
         **lists(studio, parts, controls),
