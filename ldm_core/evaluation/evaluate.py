@@ -66,7 +66,7 @@ def judge_pictures(judge: SceneNetwork, pictures: Pictures) -> Opinion:
     features = []
     for i in range(0, len(pictures), BATCH):
         images = data.to_tensor(pictures[i : i + BATCH])
-        for name, logits in judge(images).items():
+        for name, logits in judge(images)[0].items():
             seen[name] += [scenes.ATTRIBUTES[name][index] for index in logits.argmax(1).tolist()]
         features.append(judge.features(images).double().numpy())
     return Opinion(seen, np.concatenate(features))

@@ -35,11 +35,11 @@ def load_scene_network(path: Path) -> SceneNetwork:
 
 
 class SceneNetworkTraining:
-    """Cross-entropy summed over the attributes."""
+    """Cross-entropy summed over the attributes, and that of the pixels' classes."""
 
     def __init__(self, settings: SceneNetworkSettings, cache: Path, device: torch.device) -> None:
         self.settings, self.device = settings, device
-        self.pictures = cached(SceneSource(settings.split, INPUT_SIZE, settings.count), cache).images
+        self.scenes = cached(SceneSource(settings.split, INPUT_SIZE, settings.count), cache)
         self.attributes = [data.attributes(settings.split, i) for i in range(settings.count)]
         torch.manual_seed(settings.seed)
         self.network = SceneNetwork().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -47,28 +47,30 @@ class SceneNetworkTraining:
 
     def update(self, step: int, learning_rate: float) -> dict[str, float]:
         rng = np.random.default_rng([self.settings.seed, step])
-        chosen = rng.integers(0, len(self.pictures), self.settings.batch_size)
-        images = augment(
-            data.to_tensor(self.pictures[np.sort(chosen)]).to(self.device), step, self.settings.seed
+        chosen = np.sort(rng.integers(0, self.settings.count, self.settings.batch_size))
+        # Every second pixel: the network tells classes at half of the picture's size.
+        labels = torch.from_numpy(self.scenes.labels[chosen][:, ::2, ::2].astype(np.int64)).to(self.device)
+        images, labels = augment(
+            data.to_tensor(self.scenes.images[chosen]).to(self.device), labels, step, self.settings.seed
         )
-        wanted = targets([self.attributes[i] for i in np.sort(chosen)])
+        wanted = targets([self.attributes[i] for i in chosen])
         self.network.train()
         with precision(self.device):
-            logits = self.network(images)
-        loss = sum(
-            (F.cross_entropy(logits[name].float(), wanted[name].to(self.device)) for name in logits),
-            torch.zeros((), device=self.device),
-        )
+            logits, segmentation = self.network(images)
+        loss = F.cross_entropy(segmentation.float(), labels)
+        for name in logits:
+            loss = loss + F.cross_entropy(logits[name].float(), wanted[name].to(self.device))
         right = np.mean([float((logits[n].argmax(1).cpu() == wanted[n]).float().mean()) for n in logits])
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        return {"loss": float(loss.detach()), "right": float(right)}
+        pixels = float((segmentation.argmax(1) == labels).float().mean())
+        return {"loss": float(loss.detach()), "right": float(right), "pixels": pixels}
 
     def samples(self) -> NDArray[np.uint8]:
-        return data.sheet(self.pictures[:16], 8)
+        return data.sheet(self.scenes.images[:16], 8)
 
     def state_dict(self) -> dict[str, object]:
         return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
@@ -82,14 +84,15 @@ class SceneNetworkTraining:
         save_file(weights, folder / "model.safetensors")
 
 
-def augment(images: Tensor, step: int, seed: int) -> Tensor:
+def augment(images: Tensor, labels: Tensor, step: int, seed: int) -> tuple[Tensor, Tensor]:
     """Mirrors half of the pictures, softens some as a first stage would, and varies exposure a little."""
     generator = step_generator(seed, step)
-    mirrored = torch.rand(len(images), generator=generator) < 0.5
-    images = torch.where(mirrored.view(-1, 1, 1, 1).to(images.device), images.flip(3), images)
+    mirrored = (torch.rand(len(images), generator=generator) < 0.5).to(images.device)
+    images = torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images)
+    labels = torch.where(mirrored.view(-1, 1, 1), labels.flip(2), labels)
     if torch.rand((), generator=generator) < 0.4:
         small = F.interpolate(images, scale_factor=0.5, mode="area")
         images = F.interpolate(small, size=images.shape[-2:], mode="bilinear")
     gain = 1.0 + 0.06 * torch.randn(len(images), 1, 1, 1, generator=generator).to(images.device)
     noise = 0.04 * torch.randn(images.shape, generator=generator).to(images.device)
-    return ((images * gain) + noise).contiguous(memory_format=torch.channels_last)
+    return ((images * gain) + noise).contiguous(memory_format=torch.channels_last), labels
