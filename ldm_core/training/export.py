@@ -10,7 +10,7 @@ import yaml
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ldm_core.nn.autoencoder import AutoencoderKL
+from ldm_core.nn.autoencoder import AutoencoderVQ, FirstStage
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 
@@ -30,17 +30,23 @@ def write_model(folder: Path, weights: Mapping[str, Tensor], config: Mapping[str
 
 
 @torch.no_grad()
-def normalise_latent(first_stage: AutoencoderKL, mean: Tensor, std: Tensor) -> None:
-    """Folds (z - mean) / std, each (c,), into the convolutions on both sides of the latent.
+def normalise_latent(first_stage: FirstStage, z: Tensor) -> None:
+    """Folds (z - mean) / std into the layers on both sides of the latent; z: (n, c, h, w), samples of it.
 
-    The diffusion model then sees zero mean and unit variance in every channel, where the published models
-    rescale by one standard deviation (paper, Appendix G); the reconstruction stays the same.
+    The diffusion model then sees zero mean and unit variance, where the published models rescale by one
+    standard deviation (paper, Appendix G); the reconstruction stays the same.
     """
-    c = len(mean)
+    c, mean = z.shape[1], z.mean((0, 2, 3))
     quant, post = first_stage.quant_conv, first_stage.post_quant_conv
     assert quant.bias is not None and post.bias is not None
+    if isinstance(first_stage, AutoencoderVQ):
+        std = z.std().expand(c)  # one for all channels: the nearest entry stays the nearest
+        entries = first_stage.quantize.embedding.weight
+        entries.copy_((entries - mean) / std)
+    else:
+        std = z.std((0, 2, 3))
+        quant.bias[c:] -= 2 * std.log()
     post.bias += post.weight[:, :, 0, 0] @ mean
     post.weight *= std.view(1, c, 1, 1)
     quant.weight[:c] /= std.view(c, 1, 1, 1)
     quant.bias[:c] = (quant.bias[:c] - mean) / std
-    quant.bias[c:] -= 2 * std.log()

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ldm_core.nn.autoencoder import AutoencoderKL, Posterior, ResnetBlock
+from ldm_core.nn.autoencoder import AutoencoderVQ, Posterior, ResnetBlock, first_stage
 from ldm_core.spec import AutoencoderSpec
 from ldm_core.training import data
 from ldm_core.training.export import normalise_latent, write_model
@@ -27,12 +27,17 @@ from ldm_core.training.losses import (
 )
 from ldm_core.training.scene_trainer import load_scene_network
 from ldm_core.training.sources import SceneSource, cached
+from ldm_core.training.variety import vary
 
 
 @dataclass(frozen=True, slots=True)
 class FirstStageSettings:
     """data: (size in pixels, number of scenes) of each set; crop: side of the training crops in pixels.
 
+    codebook_weight: of the loss of a VQ-regularized first stage.  quantize_start: the step from which on it
+    quantizes; before, its latent is continuous.  revive_every: steps after which entries of the codebook that
+    were not used are replaced.
+    varied: turn, tint, texture and shrink the crops, for pictures that are no scenes.
     perceptual_network: file of the scene network's weights; none, no perceptual loss.
     initial: folder of an exported first stage to start from.  train_encoder: False keeps the latent space,
     so that a diffusion model trained in it stays valid.
@@ -48,6 +53,10 @@ class FirstStageSettings:
     adversarial_start: int
     discriminator_width: int
     discriminator_rate: float = 0.5
+    codebook_weight: float = 1.0
+    quantize_start: int = 0
+    revive_every: int = 200
+    varied: bool = False
     perceptual_network: str = ""
     initial: str = ""
     train_encoder: bool = True
@@ -55,7 +64,7 @@ class FirstStageSettings:
 
 
 class FirstStageTraining:
-    """Reconstruction + perceptual + adversarial + KL."""
+    """Reconstruction + perceptual + adversarial + KL or codebook loss.  Eq. 25."""
 
     def __init__(
         self,
@@ -68,7 +77,7 @@ class FirstStageTraining:
         self.settings, self.config, self.device = settings, config, device
         self.sets = [cached(SceneSource("train", size, count), cache).images for size, count in settings.data]
         torch.manual_seed(settings.seed)
-        self.model = AutoencoderKL(spec)
+        self.model = first_stage(spec)
         for module in self.model.modules():
             if isinstance(module, ResnetBlock):
                 nn.init.zeros_(module.conv2.weight)  # residual branches start as the identity
@@ -82,6 +91,8 @@ class FirstStageTraining:
         for module in (self.model, self.discriminator):
             module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         trained: nn.Module = self.model
+        # How often each entry of the codebook was the nearest since it was last looked at.
+        self.usage = torch.zeros(spec.n_embed, dtype=torch.int64, device=device)
         if not settings.train_encoder:
             self.model.encoder.requires_grad_(False)
             self.model.quant_conv.requires_grad_(False)
@@ -93,35 +104,64 @@ class FirstStageTraining:
             self.discriminator.parameters(), betas=(0.5, 0.9), weight_decay=1e-4, fused=True
         )
 
-    def _batch(self, step: int) -> Tensor:
-        rng = np.random.default_rng([self.settings.seed, step])
+    def _batch(self, step: int, number: int = 0) -> Tensor:
+        """Crops (b, 3, crop, crop); `number` > 0: others than the step's own."""
+        rng = np.random.default_rng([self.settings.seed, step, number])
         pictures = self.sets[rng.integers(len(self.sets))]
         crop = min(self.settings.crop, pictures.shape[1])
         align = self.model.spec.downsampling
         batch = data.random_crops(pictures, self.settings.batch_size, crop, align, rng)
+        if self.settings.varied:
+            batch = np.stack([vary(picture, rng) for picture in batch])
         return data.to_tensor(batch).to(self.device)
 
-    def _reconstruct(self, images: Tensor, step: int) -> tuple[Tensor, Posterior]:
-        noise_seed = int(step_generator(self.settings.seed, step).initial_seed()) % 2**62
-        torch.manual_seed(noise_seed)  # the posterior's sample depends on the step alone
-        with precision(self.device), torch.set_grad_enabled(self.settings.train_encoder):
-            posterior = self.model.encode(images)
-        posterior = Posterior(posterior.mean.float(), posterior.logvar.float())
+    def _reconstruct(self, images: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """The decoder's output, and the loss that regularises the latent (paper, section 3.1)."""
+        model, s = self.model, self.settings
+        with precision(self.device), torch.set_grad_enabled(s.train_encoder):
+            latent = model.encode(images)
+        if isinstance(model, AutoencoderVQ):
+            z, regularization = latent.float(), torch.zeros((), device=self.device)
+            if step >= s.quantize_start:
+                quantized = model.quantize(z)
+                self.usage += torch.bincount(quantized.indices.flatten(), minlength=len(self.usage))
+                z, regularization = quantized.z, s.codebook_weight * quantized.loss()
+            with precision(self.device):
+                return model.decode_quantized(z).float(), regularization
+        posterior = Posterior(latent.mean.float(), latent.logvar.float())
+        torch.manual_seed(step_generator(s.seed, step).initial_seed() % 2**62)  # depends on the step alone
         with precision(self.device):
-            return self.model.decode(posterior.sample()).float(), posterior
+            return model.decode(posterior.sample()).float(), s.kl_weight * posterior.kl()
+
+    @torch.no_grad()
+    def _renew_codebook(self, step: int) -> dict[str, Tensor]:
+        """Puts latents of pictures in the place of entries that were not used; reports the share in use."""
+        assert isinstance(self.model, AutoencoderVQ)
+        unused = (self.usage == 0).nonzero().flatten()
+        latents: list[Tensor] = []
+        while sum(map(len, latents)) < len(unused):
+            z = self.model.encode(self._batch(step, len(latents) + 1))
+            latents.append(z.movedim(1, -1).flatten(0, 2))  # (b * h * w, c)
+        if latents:
+            found = torch.cat(latents)
+            order = torch.randperm(len(found), generator=step_generator(self.settings.seed, step))
+            self.model.quantize.embedding.weight[unused] = found[order[: len(unused)].to(found.device)]
+        share = 1 - len(unused) / len(self.usage)
+        self.usage.zero_()
+        return {"codebook": torch.tensor(share)}
 
     def _generator_loss(
-        self, images: Tensor, output: Tensor, posterior: Posterior, step: int
+        self, images: Tensor, output: Tensor, regularization: Tensor, step: int
     ) -> dict[str, Tensor]:
         s = self.settings
         reconstruction = F.l1_loss(output, images) + s.gradient_weight * gradient_loss(images, output)
-        losses = {"reconstruction": reconstruction, "kl": posterior.kl()}
+        losses = {"reconstruction": reconstruction, "regularization": regularization}
         fidelity = reconstruction
         if self.perceptual is not None:
             with precision(self.device):
                 losses["perceptual"] = self.perceptual(images, output)
             fidelity = reconstruction + s.perceptual_weight * losses["perceptual"]
-        loss = fidelity + s.kl_weight * losses["kl"]
+        loss = fidelity + regularization
         if step >= s.adversarial_start:
             self.discriminator.requires_grad_(False)
             with precision(self.device):
@@ -134,8 +174,11 @@ class FirstStageTraining:
 
     def update(self, step: int, learning_rate: float) -> dict[str, float]:
         images = self._batch(step)
-        output, posterior = self._reconstruct(images, step)
-        losses = self._generator_loss(images, output, posterior, step)
+        s, renewed = self.settings, {}
+        if len(self.usage) and step >= s.quantize_start and (step - s.quantize_start) % s.revive_every == 0:
+            renewed = self._renew_codebook(step)
+        output, regularization = self._reconstruct(images, step)
+        losses = self._generator_loss(images, output, regularization, step) | renewed
         _apply(self.optimizer, losses["loss"], learning_rate)
         if step >= self.settings.adversarial_start:
             with precision(self.device):
@@ -152,7 +195,7 @@ class FirstStageTraining:
     def samples(self) -> NDArray[np.uint8]:
         """Scenes above their reconstructions."""
         pictures = np.stack([data.render("unseen", i, 256).image for i in range(6)])
-        output = self.model.decode(self.model.encode(data.to_tensor(pictures).to(self.device)).mean)
+        output = self.model.decode(self.model.latent(data.to_tensor(pictures).to(self.device)))
         return data.sheet(np.concatenate([pictures, data.to_pictures(output)]), 6)
 
     def state_dict(self) -> dict[str, object]:
@@ -161,6 +204,7 @@ class FirstStageTraining:
             "discriminator": self.discriminator.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "discriminator_optimizer": self.discriminator_optimizer.state_dict(),
+            "usage": self.usage,
         }
 
     def load_state_dict(self, state: dict[str, object]) -> None:
@@ -168,18 +212,19 @@ class FirstStageTraining:
         self.discriminator.load_state_dict(state["discriminator"])  # type: ignore[arg-type]
         self.optimizer.load_state_dict(state["optimizer"])  # type: ignore[arg-type]
         self.discriminator_optimizer.load_state_dict(state["discriminator_optimizer"])  # type: ignore[arg-type]
+        self.usage.copy_(state["usage"])  # type: ignore[arg-type]
 
     @torch.no_grad()
     def export(self, folder: Path) -> None:
         """Writes the model; normalises the latent over scenes of the training split if it is new."""
-        model = AutoencoderKL(self.model.spec)
+        model = first_stage(self.model.spec)
         model.load_state_dict({name: tensor.cpu() for name, tensor in self.model.state_dict().items()})
         if self.settings.train_encoder:
             pictures = self.sets[0][:256]
             latents = torch.cat(
-                [model.encode(data.to_tensor(pictures[i : i + 16])).mean for i in range(0, len(pictures), 16)]
+                [model.latent(data.to_tensor(pictures[i : i + 16])) for i in range(0, len(pictures), 16)]
             )
-            normalise_latent(model, latents.mean((0, 2, 3)), latents.std((0, 2, 3)))
+            normalise_latent(model, latents)
         write_model(folder, model.state_dict(), self.config)
 
 

@@ -16,6 +16,7 @@ from torch import nn
 from tqdm import tqdm
 
 from ldm_core.errors import FileError
+from ldm_core.training.parallel import ALONE, Processes
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +90,14 @@ def write_atomically(path: Path, state: dict[str, object]) -> None:
 class Log:
     """Losses and samples as TensorBoard files, where tensorboard is installed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | None) -> None:
+        self._writer = None
+        if folder is None:
+            return
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ModuleNotFoundError:
             print("tensorboard is not installed: no log files are written.")
-            self._writer = None
         else:
             self._writer = SummaryWriter(str(folder))
 
@@ -112,8 +115,17 @@ class Log:
             self._writer.close()
 
 
-def run(task: Trainable, settings: LoopSettings, out: Path, minutes: float | None, resume: bool) -> int:
+def run(
+    task: Trainable,
+    settings: LoopSettings,
+    out: Path,
+    minutes: float | None,
+    resume: bool,
+    processes: Processes = ALONE,
+) -> int:
     """Trains until the steps are done or the minutes are over; returns the number of steps done.
+
+    Of several processes the first one writes all files.
 
     Raises:
         FileError: `out` holds a checkpoint and `resume` was not asked for, or the reverse.
@@ -133,24 +145,28 @@ def run(task: Trainable, settings: LoopSettings, out: Path, minutes: float | Non
         done = state["step"]
 
     def save() -> None:
-        write_atomically(checkpoint, {"task": task.state_dict(), "step": done})
+        if processes.first:
+            write_atomically(checkpoint, {"task": task.state_dict(), "step": done})
 
-    log = Log(out)
+    log = Log(out if processes.first else None)
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
     with tqdm(total=settings.steps, initial=done, desc=out.name, mininterval=5.0) as bar:
-        while done < settings.steps and (deadline is None or time.monotonic() < deadline):
+        while done < settings.steps and not processes.any(deadline is not None and time.monotonic() > deadline):
             losses = task.update(done, settings.rate(done))
             done += 1
             bar.update()
             if done % settings.log_every == 0:
+                losses = processes.mean(losses)
                 log.losses(losses, done)
                 bar.set_postfix({name: f"{value:.4f}" for name, value in losses.items()}, refresh=False)
-            if done % settings.sample_every == 0:
+            if done % settings.sample_every == 0 and processes.first:
                 log.sheet(task.samples(), done)
             if done % settings.checkpoint_every == 0:
                 save()
     save()
-    log.sheet(task.samples(), done)
+    if processes.first:
+        log.sheet(task.samples(), done)
+        task.export(out)
     log.close()
-    task.export(out)
+    processes.wait()
     return done
