@@ -15,7 +15,7 @@ from ldm_core.errors import AtelierError, ConfigError, FileError
 from ldm_core.evaluation.metrics import frechet_distance, psnr
 from ldm_core.formats import load_model
 from ldm_core.model import LatentDiffusion
-from ldm_core.nn.autoencoder import AutoencoderKL
+from ldm_core.nn.autoencoder import AutoencoderKL, AutoencoderVQ, FirstStage
 from ldm_core.training import cli, data
 from ldm_core.training.export import normalise_latent
 from ldm_core.training.loop import LoopSettings
@@ -92,10 +92,10 @@ def first_stage(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
 
 def reconstruction_psnr(folder: Path) -> float:
     model = load_model(folder)
-    assert isinstance(model, AutoencoderKL)
+    assert isinstance(model, FirstStage)
     scenes = np.stack([data.render("unseen", i, 64).image for i in range(8)])
     with torch.inference_mode():
-        output = model.decode(model.encode(data.to_tensor(scenes)).mean)
+        output = model.decode(model.latent(data.to_tensor(scenes)))
     return float(psnr(scenes, data.to_pictures(output)).mean())
 
 
@@ -120,11 +120,32 @@ def test_normalising_the_latent_keeps_the_reconstruction(first_stage: Path) -> N
     images = torch.rand(2, 3, 32, 32) * 2 - 1
     with torch.inference_mode():
         before = model.decode(model.encode(images).mean)
-        deviation = 0.5 * model.encode(images).logvar.exp().sqrt()
-        normalise_latent(model, torch.tensor([1.0, -2.0, 0.5, 0.0]), torch.full((4,), 2.0))
+        z = torch.randn(64, 4, 2, 2) * 2.0 + torch.tensor([1.0, -2.0, 0.5, 0.0])[:, None, None]
+        deviation = model.encode(images).logvar.exp().sqrt() / z.std((0, 2, 3))[:, None, None]
+        normalise_latent(model, z)
         after = model.decode(model.encode(images).mean)
         torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(model.encode(images).logvar.exp().sqrt(), deviation, rtol=1e-4, atol=1e-6)
+
+
+def test_a_quantized_first_stage_learns_and_uses_its_codebook(tmp_path: Path, cache: Path) -> None:
+    def quantized(steps: int) -> dict[str, object]:
+        config = first_stage_config(steps, quantize_start=100, revive_every=20, varied=True)
+        ddconfig = {**DDCONFIG, "double_z": False}
+        params = {"embed_dim": 4, "n_embed": 64, "ddconfig": ddconfig}
+        return config | {"model": {"target": "ldm.models.autoencoder.VQModelInterface", "params": params}}
+
+    folder = train(quantized(200), tmp_path, cache, "trained")
+    untrained = train(quantized(1), tmp_path, cache, "untrained")
+    assert reconstruction_psnr(folder) > reconstruction_psnr(untrained) + 3
+    model = load_model(folder)
+    assert isinstance(model, AutoencoderVQ)
+    scenes = np.stack([data.render("unseen", i, 64).image for i in range(16)])
+    with torch.inference_mode():
+        z = model.encode(data.to_tensor(scenes))
+        used = model.quantize.nearest(z).unique()
+    assert len(used) > 24
+    assert 0.5 < float(z.std()) < 1.5
 
 
 def test_resuming_is_exact(tmp_path: Path, cache: Path) -> None:

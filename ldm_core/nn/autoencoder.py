@@ -181,6 +181,8 @@ class Posterior:
 class FirstStage(nn.Module, ABC):
     """Maps pictures in [-1, 1] to a latent f times smaller and back."""
 
+    quant_conv: nn.Conv2d
+
     def __init__(self, spec: AutoencoderSpec) -> None:
         super().__init__()
         self.spec = spec
@@ -241,6 +243,6 @@ class AutoencoderVQ(FirstStage):
         return self.decoder(self.post_quant_conv(z))
 
 
-def first_stage(spec: AutoencoderSpec) -> FirstStage:
+def first_stage(spec: AutoencoderSpec) -> AutoencoderKL | AutoencoderVQ:
     """The autoencoder that a description means, with fresh weights."""
     return AutoencoderVQ(spec) if spec.n_embed else AutoencoderKL(spec)

@@ -120,18 +120,24 @@ class FirstStageTraining:
         model, s = self.model, self.settings
         with precision(self.device), torch.set_grad_enabled(s.train_encoder):
             latent = model.encode(images)
-        if isinstance(model, AutoencoderVQ):
-            z, regularization = latent.float(), torch.zeros((), device=self.device)
-            if step >= s.quantize_start:
-                quantized = model.quantize(z)
-                self.usage += torch.bincount(quantized.indices.flatten(), minlength=len(self.usage))
-                z, regularization = quantized.z, s.codebook_weight * quantized.loss()
-            with precision(self.device):
-                return model.decode_quantized(z).float(), regularization
-        posterior = Posterior(latent.mean.float(), latent.logvar.float())
-        torch.manual_seed(step_generator(s.seed, step).initial_seed() % 2**62)  # depends on the step alone
+        if isinstance(latent, Posterior):
+            torch.manual_seed(step_generator(s.seed, step).initial_seed() % 2**62)  # from the step alone
+            posterior = Posterior(latent.mean.float(), latent.logvar.float())
+            z, regularization = posterior.sample(), s.kl_weight * posterior.kl()
+        else:
+            z, regularization = self._quantized(latent.float(), step)
+        decode = model.decode_quantized if isinstance(model, AutoencoderVQ) else model.decode
         with precision(self.device):
-            return model.decode(posterior.sample()).float(), s.kl_weight * posterior.kl()
+            return decode(z).float(), regularization
+
+    def _quantized(self, z: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """The codebook's entries, once quantization has begun, and its loss."""
+        if step < self.settings.quantize_start:
+            return z, torch.zeros((), device=self.device)
+        assert isinstance(self.model, AutoencoderVQ)
+        quantized = self.model.quantize(z)
+        self.usage += torch.bincount(quantized.indices.flatten(), minlength=len(self.usage))
+        return quantized.z, self.settings.codebook_weight * quantized.loss()
 
     @torch.no_grad()
     def _renew_codebook(self, step: int) -> dict[str, Tensor]:

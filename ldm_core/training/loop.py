@@ -151,7 +151,9 @@ def run(
     log = Log(out if processes.first else None)
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
     with tqdm(total=settings.steps, initial=done, desc=out.name, mininterval=5.0) as bar:
-        while done < settings.steps and not processes.any(deadline is not None and time.monotonic() > deadline):
+        while done < settings.steps and not processes.any(
+            deadline is not None and time.monotonic() > deadline
+        ):
             losses = task.update(done, settings.rate(done))
             done += 1
             bar.update()

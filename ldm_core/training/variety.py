@@ -10,7 +10,7 @@ Picture = NDArray[np.uint8]
 
 
 def vary(picture: Picture, rng: np.random.Generator) -> Picture:
-    """(s, s, 3) -> (s, s, 3): each change is made to a part of the pictures, half of them stay as they are."""
+    """(s, s, 3) -> (s, s, 3): half of them stay as they are, the others are changed at random."""
     if rng.random() < 0.5:
         return picture
     turned = np.rot90(picture, int(rng.integers(4)))
