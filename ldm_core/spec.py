@@ -60,11 +60,13 @@ class UNetSpec:
     # Our extension: the mean of the context is added to the embedding of t, as the later models of the
     # family do with a pooled prompt, so that every layer is told of the prompt as a whole.
     pooled_context: bool = False
+    # Our extension, as in `AutoencoderSpec`: space to depth before the first convolution, and back.
+    patch_size: int = 1
 
     @property
     def downsampling(self) -> int:
         """The latent's height and width have to be multiples of this."""
-        return 2 ** (len(self.channel_mult) - 1)
+        return self.patch_size * 2 ** (len(self.channel_mult) - 1)
 
     def heads(self, channels: int) -> int:
         """Attention heads of a level of so many channels."""

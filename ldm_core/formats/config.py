@@ -193,7 +193,8 @@ def _unet(section: Section) -> UNetSpec:
         _UNET_IGNORED
         | {"in_channels", "out_channels", "model_channels", "channel_mult", "num_res_blocks", "context_dim"}
         | {"attention_resolutions", "transformer_depth", "num_heads", "num_head_channels"}
-        | {"use_spatial_transformer", "resblock_updown", "use_scale_shift_norm", "pooled_context"},
+        | {"use_spatial_transformer", "resblock_updown", "use_scale_shift_norm", "pooled_context"}
+        | {"patch_size"},
         {
             "use_new_attention_order": (False,),
             "use_linear_in_transformer": (False,),
@@ -228,6 +229,7 @@ def _unet(section: Section) -> UNetSpec:
         resblock_updown=params.flag("resblock_updown"),
         use_scale_shift_norm=params.flag("use_scale_shift_norm"),
         pooled_context=params.flag("pooled_context"),
+        patch_size=params.whole("patch_size", 1, 16, 1),
     )
     if not spec.channel_mult:
         raise params.wrong("channel_mult", "a list of at least one whole number")

@@ -112,7 +112,7 @@ class UNet(nn.Module):
 
     def __init__(self, spec: UNetSpec) -> None:
         super().__init__()
-        self.model_channels = spec.model_channels
+        self.model_channels, self.patch_size = spec.model_channels, spec.patch_size
         emb_dim = 4 * spec.model_channels
         self.time_embed = nn.Sequential(
             nn.Linear(spec.model_channels, emb_dim), nn.SiLU(), nn.Linear(emb_dim, emb_dim)
@@ -147,7 +147,7 @@ class UNet(nn.Module):
         last = len(widths) - 1
         channels = spec.model_channels
         skips = [channels]
-        self.input_blocks = nn.ModuleList([Block([nn.Conv2d(spec.in_channels, channels, 3, padding=1)])])
+        self.input_blocks = nn.ModuleList([Block([nn.Conv2d(spec.in_channels * spec.patch_size**2, channels, 3, padding=1)])])
         for level, width in enumerate(widths):
             for _ in range(spec.num_res_blocks):
                 self.input_blocks.append(Block(layers(channels, width, level)))
@@ -171,7 +171,9 @@ class UNet(nn.Module):
                 self.output_blocks.append(Block(row))
 
         self.out = nn.Sequential(
-            nn.GroupNorm(32, channels), nn.SiLU(), _zero(nn.Conv2d(channels, spec.out_channels, 3, padding=1))
+            nn.GroupNorm(32, channels),
+            nn.SiLU(),
+            _zero(nn.Conv2d(channels, spec.out_channels * spec.patch_size**2, 3, padding=1)),
         )
 
     def forward(self, x: Tensor, t: Tensor, context: Tensor | None = None) -> Tensor:
@@ -179,11 +181,11 @@ class UNet(nn.Module):
         emb = self.time_embed(timestep_embedding(t, self.model_channels).to(x.dtype))
         if context is not None and hasattr(self, "context_embed"):
             emb = emb + self.context_embed(context.mean(dim=1))
-        h, skips = x, []
+        h, skips = F.pixel_unshuffle(x, self.patch_size), []
         for block in self.input_blocks:
             h = block(h, emb, context)
             skips.append(h)
         h = self.middle_block(h, emb, context)
         for block in self.output_blocks:
             h = block(torch.cat([h, skips.pop()], dim=1), emb, context)
-        return self.out(h)
+        return F.pixel_shuffle(self.out(h), self.patch_size)

@@ -19,6 +19,7 @@ from ldm_core.nn.autoencoder import FirstStage
 from ldm_core.spec import AutoencoderSpec, ModelSpec
 from ldm_core.training.diffusion import DiffusionSettings, DiffusionTraining
 from ldm_core.training.first_stage import FirstStageSettings, FirstStageTraining
+from ldm_core.training.parallel import ALONE, Processes, join
 from ldm_core.training.loop import LoopSettings, Trainable, run
 from ldm_core.training.scene_trainer import SceneNetworkSettings, SceneNetworkTraining
 
@@ -48,7 +49,12 @@ def _tuples(value: object) -> object:
 
 
 def make_task(
-    path: Path, config: Mapping[str, object], cache: Path, out: Path, device: torch.device
+    path: Path,
+    config: Mapping[str, object],
+    cache: Path,
+    out: Path,
+    device: torch.device,
+    processes: Processes = ALONE,
 ) -> Trainable:
     """The training that a file describes.
 
@@ -74,7 +80,7 @@ def make_task(
             raise ConfigError(
                 f"{path.name}: a diffusion training needs a whole model and a first stage's file."
             )
-        return DiffusionTraining(whole, options, exported, first_stage, shares, cache, out, device)
+        return DiffusionTraining(whole, options, exported, first_stage, shares, cache, out, device, processes)
     raise ConfigError(f"{path.name}: kind is {kind!r}; it has to be scene-network, first-stage or diffusion.")
 
 
@@ -99,5 +105,6 @@ def main(argv: Sequence[str]) -> None:
     loop = dict(config.get("loop") or {})
     if args.steps:
         loop["steps"] = args.steps
-    task = make_task(args.config, config, args.cache, args.out, torch.device(args.device))
-    run(task, settings_from(LoopSettings, loop, "loop"), args.out, args.minutes, args.resume)
+    processes, device = join(args.device)
+    task = make_task(args.config, config, args.cache, args.out, device, processes)
+    run(task, settings_from(LoopSettings, loop, "loop"), args.out, args.minutes, args.resume, processes)

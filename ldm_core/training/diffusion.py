@@ -4,57 +4,92 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn import functional as F
 from tqdm import tqdm
 
 from ldm_core import scenes
 from ldm_core.conditioners import Given, Tokenizer
-from ldm_core.errors import ConfigError
 from ldm_core.model import LatentDiffusion
 from ldm_core.nn.autoencoder import FirstStage
 from ldm_core.sample import sample
+from ldm_core.schedule import NoiseSchedule
 from ldm_core.spec import ModelSpec, TextSpec
 from ldm_core.training import data
+from ldm_core.training.batches import Batch, Batches, TrainingSet, Wording
 from ldm_core.training.export import write_model, write_vocabulary
 from ldm_core.training.loop import precision, step_generator, update_average
-from ldm_core.training.sources import SceneSource, Source, cached
+from ldm_core.training.parallel import ALONE, Processes, gathering
+from ldm_core.training.sources import FolderSource, SceneSource, Source, cached
 
 
 @dataclass(frozen=True, slots=True)
 class DiffusionSettings:
-    """data: (size in pixels, number of scenes, share of the steps) of each set.
+    """data: (size in pixels, number of scenes, share of the batches) of each set of scenes.
 
-    caption_dropout: share of captions replaced by the empty one, for guidance.  word_dropout: share of
-    words replaced by [UNK], so that the model copes with words that it does not know.
-    full_captions: share of captions that name every attribute in plain words.
-    initial: folder of an exported model of the same architecture to start from.
+    folder: a person's own pictures, instead of scenes; see `FolderSource`.  size: of them, in pixels.
+    batch_size: samples a step on each process.  accumulate: turns in which they are computed, to save
+    memory; so does checkpointing, which computes the UNet's activations twice.
+    dropout: share of the samples without a condition, by its name.  word_dropout: share of words replaced by
+    [UNK].  full_captions: share of captions that say everything in plain words.
+    min_snr: gamma of min-SNR weighting (arXiv:2303.09556), 0 for none.
+    noise_shift: factor on sigma_t / alpha_t of the timesteps that are drawn; a larger latent is told apart
+    from noise up to higher noise (arXiv:2403.03206, section 5.3.2).
+    initial: folder of an exported model to start from; where the UNet takes more channels than the model's,
+    those begin at zero.
     compile: compile the UNet with torch's inductor, which needs a C++ compiler: minutes at the start, then
     about an eighth quicker on a CPU.
     """
 
-    data: tuple[tuple[int, int, float], ...]
     first_stage: str
     batch_size: int
-    caption_dropout: float = 0.1
-    word_dropout: float = 0.03
+    data: tuple[tuple[int, int, float], ...] = ()
+    folder: str = ""
+    size: int = 256
+    accumulate: int = 1
+    checkpointing: bool = False
+    dropout: Mapping[str, float] = field(default_factory=dict)
+    word_dropout: float = 0.02
     full_captions: float = 0.0
+    loss: Literal["l1", "l2"] = "l2"
+    min_snr: float = 0.0
+    noise_shift: float = 1.0
     ema_decay: float = 0.999
     initial: str = ""
     compile: bool = False
     seed: int = 0
 
 
+class Denoiser(nn.Module):
+    """The networks that are trained: the UNet and the conditioner that has weights, if any."""
+
+    def __init__(self, unet: nn.Module, conditioner: nn.Module | None) -> None:
+        super().__init__()
+        self.unet, self.conditioner = unet, conditioner
+
+    def forward(self, x_t: Tensor, t: Tensor, batch: Batch) -> Tensor:
+        context, concats = None, [x_t]
+        if self.conditioner is not None and batch.ids is not None:
+            context = self.conditioner(batch.ids)
+        if self.conditioner is not None and batch.labels is not None:
+            concats.append(self.conditioner(batch.labels).to(x_t.dtype))
+        if batch.concat is not None:
+            concats.append(batch.concat)
+        x = torch.cat(concats, dim=1).contiguous(memory_format=torch.channels_last)
+        return self.unet(x, t, context)
+
+
 class DiffusionTraining:
-    """Text to image on cached latents; captions are worded anew at every step."""
+    """Eq. 3 on cached latents; conditions are drawn anew at every step."""
 
     def __init__(
         self,
@@ -66,111 +101,103 @@ class DiffusionTraining:
         cache: Path,
         out: Path,
         device: torch.device,
+        processes: Processes = ALONE,
     ) -> None:
-        self.settings, self.device = settings, device
+        self.settings, self.device, self.processes = settings, device, processes
+        self.first_stage, self.shares_first_stage = first_stage, shares_first_stage
         out.mkdir(parents=True, exist_ok=True)
-        write_vocabulary(scenes.vocabulary(), out / "vocab.txt")
-        described = spec.conditioner(TextSpec)
-        if described is None:
-            raise ConfigError("A diffusion training needs a model with a text transformer.")
-        self.tokenizer = Tokenizer(out / "vocab.txt", described.max_length)
-        text = dataclasses.replace(described, vocab_size=self.tokenizer.vocab_size)
-        conditioners = tuple(text if one is described else one for one in spec.conditioners)
-        self.spec = dataclasses.replace(spec, conditioners=conditioners)
-        self.config = _with_vocab_size(config, text.vocab_size)
-        self.shares_first_stage = shares_first_stage
-        self.first_stage = first_stage
-        self.sources = [SceneSource("train", size, count) for size, count, _ in settings.data]
-        self.latents = [
-            latents(first_stage, source, cache, Path(settings.first_stage), device) for source in self.sources
-        ]
+        sets = training_sets(settings, first_stage, cache, device, processes)
+        self.tokenizer = _tokenizer(spec, sets, out, processes)
+        self.spec = _with_vocabulary(spec, self.tokenizer)
+        self.config = _described(config, self.spec)
+        wording = Wording(settings.full_captions, settings.word_dropout)
+        self.batches = Batches(self.spec, sets, self.tokenizer, first_stage, settings.dropout, wording)
 
         torch.manual_seed(settings.seed)
         full = LatentDiffusion(self.spec, self.tokenizer)
-        assert full.cond_stage_model is not None
-        self.model = nn.ModuleDict({"unet": full.model.diffusion_model, "text": full.cond_stage_model})
         self.schedule = full.schedule
+        self.model = Denoiser(full.model.diffusion_model, full.cond_stage_model)
+        full.model.diffusion_model.checkpointing = settings.checkpointing
         if settings.initial:
-            self._start_from(Path(settings.initial) / "model.safetensors")
+            _start_from(self.model, Path(settings.initial) / "model.safetensors")
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.unet = torch.compile(self.model["unet"]) if settings.compile else self.model["unet"]
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
+        self.network = processes.wrap(self.model)
+        if settings.compile:
+            self.model.unet.compile()
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), betas=(0.9, 0.99), weight_decay=0.01, fused=True
         )
 
-    def _start_from(self, exported: Path) -> None:
-        """Takes over the networks of an exported model; its first stage, where it holds one, is left out."""
-        prefixes = {"unet": "model.diffusion_model.", "text": "cond_stage_model."}
-        weights = load_file(exported)
-        for name, prefix in prefixes.items():
-            part = {
-                key.removeprefix(prefix): t.float() for key, t in weights.items() if key.startswith(prefix)
-            }
-            self.model[name].load_state_dict(part)
-
-    def _batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Latents (b, c, h, w) and token ids (b, n)."""
-        rng = np.random.default_rng([self.settings.seed, step])
-        shares = np.array([share for *_, share in self.settings.data])
-        number = rng.choice(len(shares), p=shares / shares.sum())
-        source, encoded = self.sources[number], self.latents[number]
-        chosen = rng.integers(0, len(source), self.settings.batch_size)
-        z = encoded[torch.from_numpy(chosen)]
-        full = rng.random(len(chosen)) < self.settings.full_captions
-        captions = [source.caption(int(i), rng, bool(all_)) for i, all_ in zip(chosen, full, strict=True)]
-        dropped = rng.random(len(captions)) < self.settings.caption_dropout
-        tokens = self.tokenizer(["" if drop else text for text, drop in zip(captions, dropped, strict=True)])
-        unknown = torch.from_numpy(rng.random(tokens.shape) < self.settings.word_dropout) & (tokens > 3)
-        return z.float().to(self.device), tokens.masked_fill(unknown, 1).to(self.device)
-
-    def _timesteps(self, count: int, generator: torch.Generator) -> Tensor:
-        """(count,) int64, uniform in the angle arctan(sigma_t / alpha_t), as in a cosine schedule.
-
-        Uniform in t, half of them would be almost pure noise (alpha_bar < 0.12 with the published schedule).
-        """
-        alpha_bar = self.schedule.alphas_cumprod
-        angles = torch.atan2((1 - alpha_bar).sqrt(), alpha_bar.sqrt())
-        drawn = torch.rand(count, generator=generator, dtype=torch.float64) * angles[-1]
-        return torch.searchsorted(angles, drawn)
-
     def update(self, step: int, learning_rate: float) -> dict[str, float]:
-        z, tokens = self._batch(step)
-        generator = step_generator(self.settings.seed, step)
-        t = self._timesteps(len(z), generator).to(self.device)
-        eps = torch.randn(z.shape, generator=generator).to(self.device)
-        alpha, sigma = self.schedule.alpha_sigma(t)
-        x_t = (alpha * z + sigma * eps).contiguous(memory_format=torch.channels_last)
-        target = {"eps": eps, "x0": z, "v": alpha * eps - sigma * z}[self.spec.parameterization]
-        with precision(self.device):
-            prediction = self.unet(x_t, t, self.model["text"](tokens))
-        loss = F.mse_loss(prediction.float(), target)
+        s, total = self.settings, 0.0
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        count = s.batch_size * self.processes.count
+        batch = self.batches.draw(np.random.default_rng([s.seed, step]), count)
+        generator = step_generator(s.seed, step)
+        t = timesteps(self.schedule, s.noise_shift, count, generator)
+        eps = torch.randn(batch.z.shape, generator=generator)
+        for turn in range(s.accumulate):
+
+            def own(part: Tensor, turn: int = turn) -> Tensor:
+                return self.processes.own_part(part, s.accumulate, turn).to(self.device)
+
+            with gathering(self.network, last=turn == s.accumulate - 1):
+                loss = self._loss(batch.map(own), own(t), own(eps)) / s.accumulate
+                loss.backward()  # type: ignore[no-untyped-call]
+            total += float(loss.detach())
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
-        update_average(self.average, self.model, step, self.settings.ema_decay)
-        return {"loss": float(loss.detach())}
+        update_average(self.average, self.model, step, s.ema_decay)
+        return {"loss": total}
+
+    def _loss(self, batch: Batch, t: Tensor, eps: Tensor) -> Tensor:
+        alpha, sigma = self.schedule.alpha_sigma(t)
+        x_t = alpha * batch.z + sigma * eps
+        match self.spec.parameterization:
+            case "eps":
+                target = eps
+            case "v":
+                target = alpha * eps - sigma * batch.z
+            case "x0":
+                target = batch.z
+        with precision(self.device):
+            prediction = self.network(x_t, t, batch).float()
+        difference = prediction - target
+        error = difference.abs() if self.settings.loss == "l1" else difference**2
+        return (error * self._weight(alpha, sigma)).mean()
+
+    def _weight(self, alpha: Tensor, sigma: Tensor) -> Tensor:
+        """min(SNR, gamma) as a weight of x_0's error, in terms of the parametrization's (arXiv:2303.09556)."""
+        if not self.settings.min_snr:
+            return torch.ones_like(alpha)
+        snr = (alpha / sigma) ** 2
+        weight = snr.clamp(max=self.settings.min_snr)
+        return {"x0": weight, "eps": weight / snr, "v": weight / (snr + 1)}[self.spec.parameterization]
 
     def assembled(self) -> LatentDiffusion:
         """The whole model with the averaged weights, as it is shipped."""
         return LatentDiffusion.from_state_dict(self.spec, self._weights(), self.tokenizer, device=self.device)
 
     def _weights(self) -> dict[str, Tensor]:
-        parts = {
+        parts: dict[str, nn.Module | None] = {
             "first_stage_model.": self.first_stage,
-            "model.diffusion_model.": self.average["unet"],
-            "cond_stage_model.": self.average["text"],
+            "model.diffusion_model.": self.average.unet,
+            "cond_stage_model.": self.average.conditioner,
         }
-        return {prefix + name: t for prefix, part in parts.items() for name, t in part.state_dict().items()}
+        return {
+            prefix + name: tensor
+            for prefix, part in parts.items()
+            if part is not None
+            for name, tensor in part.state_dict().items()
+        }
 
     def samples(self) -> NDArray[np.uint8]:
-        """Pictures of unseen captions at the size of the first set."""
-        rng = np.random.default_rng(7)
-        given = [Given(prompt=scenes.caption(data.attributes("unseen", i), rng)) for i in range(16)]
-        size, model = self.settings.data[0][0], self.assembled()
+        """Pictures for what the first 16 samples of a batch give."""
+        given = self.batches.given(np.random.default_rng(7), 16)
+        model, size = self.assembled(), self.batches.sets[0].source.size
         z = sample(model, given, height=size, width=size, steps=20, guidance_scale=2.0, seeds=list(range(16)))
         return data.sheet(data.to_pictures(model.decode(z)), 8)
 
@@ -194,6 +221,40 @@ class DiffusionTraining:
         write_model(folder, weights, self.config)
 
 
+def timesteps(schedule: NoiseSchedule, shift: float, count: int, generator: torch.Generator) -> Tensor:
+    """(count,) int64, uniform in the angle arctan(sigma_t / alpha_t), as in a cosine schedule.
+
+    Uniform in t, half of them would be almost pure noise (alpha_bar < 0.12 with the published schedule).
+    """
+    alpha_bar = schedule.alphas_cumprod
+    angles = torch.atan2((1 - alpha_bar).sqrt(), alpha_bar.sqrt())
+    drawn = torch.rand(count, generator=generator, dtype=torch.float64) * math.pi / 2
+    shifted = torch.atan(shift * torch.tan(drawn))
+    return torch.searchsorted(angles, shifted).clamp(max=len(angles) - 1)
+
+
+def training_sets(
+    settings: DiffusionSettings, first_stage: FirstStage, cache: Path, device: torch.device, processes: Processes
+) -> list[TrainingSet]:
+    """The pictures and their latents; the first process makes the caches, the others read them."""
+    sources: list[tuple[Source, float]] = [
+        (SceneSource("train", size, count), share) for size, count, share in settings.data
+    ]
+    if settings.folder:
+        own = FolderSource.read(Path(settings.folder), settings.size, scenes.BOX_CLASSES)
+        sources.append((own, 1.0))
+    if not processes.first:
+        processes.wait()
+    file = Path(settings.first_stage)
+    sets = [
+        TrainingSet(source, cached(source, cache), latents(first_stage, source, cache, file, device), share)
+        for source, share in sources
+    ]
+    if processes.first:
+        processes.wait()
+    return sets
+
+
 @torch.inference_mode()
 def latents(
     first_stage: FirstStage, source: Source, cache: Path, weights: Path, device: torch.device
@@ -214,9 +275,52 @@ def latents(
     return torch.from_numpy(np.load(path))
 
 
-def _with_vocab_size(config: Mapping[str, object], vocab_size: int) -> dict[str, object]:
-    changed = copy.deepcopy(dict(config))
-    model = changed["model"]
-    assert isinstance(model, dict)
-    model["params"]["cond_stage_config"]["params"]["vocab_size"] = vocab_size
+def _start_from(model: Denoiser, exported: Path) -> None:
+    """Takes over the networks of an exported model; its first stage, where it holds one, is left out."""
+    parts = {"model.diffusion_model.": model.unet, "cond_stage_model.": model.conditioner}
+    weights = load_file(exported)
+    for prefix, part in parts.items():
+        own = {k.removeprefix(prefix): t.float() for k, t in weights.items() if k.startswith(prefix)}
+        if part is not None:
+            first = part.state_dict().get("input_blocks.0.0.weight")
+            if first is not None:
+                own["input_blocks.0.0.weight"] = _wider(own["input_blocks.0.0.weight"], first.shape[1])
+            part.load_state_dict(own)
+
+
+def _wider(weight: Tensor, channels: int) -> Tensor:
+    """(o, c, k, k) -> (o, channels, k, k): the added inputs do nothing yet."""
+    added = weight.new_zeros(len(weight), channels - weight.shape[1], *weight.shape[2:])
+    return torch.cat([weight, added], dim=1)
+
+
+def _tokenizer(spec: ModelSpec, sets: list[TrainingSet], out: Path, processes: Processes) -> Tokenizer | None:
+    """One token for each word of the captions; None for a model without a prompt."""
+    text = spec.conditioner(TextSpec)
+    if text is None:
+        return None
+    if processes.first:
+        words = {word for one in sets for word in one.source.vocabulary()}
+        write_vocabulary(sorted(words), out / "vocab.txt")
+    processes.wait()
+    return Tokenizer(out / "vocab.txt", text.max_length)
+
+
+def _with_vocabulary(spec: ModelSpec, tokenizer: Tokenizer | None) -> ModelSpec:
+    if tokenizer is None:
+        return spec
+    conditioners = tuple(
+        dataclasses.replace(one, vocab_size=tokenizer.vocab_size) if isinstance(one, TextSpec) else one
+        for one in spec.conditioners
+    )
+    return dataclasses.replace(spec, conditioners=conditioners)
+
+
+def _described(config: Mapping[str, object], spec: ModelSpec) -> dict[str, object]:
+    """The description with the vocabulary's size, which the captions decide."""
+    changed, text = copy.deepcopy(dict(config)), spec.conditioner(TextSpec)
+    if text is not None:
+        model = changed["model"]
+        assert isinstance(model, dict)
+        model["params"]["cond_stage_config"]["params"]["vocab_size"] = text.vocab_size
     return changed

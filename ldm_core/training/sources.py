@@ -6,6 +6,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,9 @@ class Source(Protocol):
     def caption(self, index: int, rng: np.random.Generator, full: bool) -> str:
         """A wording; `full`: one that says all that is known."""
 
+    def vocabulary(self) -> Sequence[str]:
+        """Every word of the captions, lower case."""
+
     def class_id(self, index: int) -> int: ...
 
 
@@ -83,6 +87,9 @@ class SceneSource:
     def caption(self, index: int, rng: np.random.Generator, full: bool) -> str:
         attributes = data.attributes(self.split, index)
         return scenes.describe(attributes) if full else scenes.caption(attributes, rng)
+
+    def vocabulary(self) -> Sequence[str]:
+        return scenes.vocabulary()
 
     def class_id(self, index: int) -> int:
         """Time of day and season as one number."""
@@ -162,6 +169,10 @@ class FolderSource:
         if not captions:
             return ""
         return max(captions, key=len) if full else captions[rng.integers(len(captions))]
+
+    def vocabulary(self) -> Sequence[str]:
+        text = " ".join(caption for item in self.items for caption in item.captions)
+        return sorted({word for word in re.findall(r"\w+", text.lower())})
 
     def class_id(self, index: int) -> int:
         return self.items[index].class_id
