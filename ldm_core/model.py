@@ -48,6 +48,8 @@ from ldm_core.weights import with_ema, with_weights
 class DiffusionWrapper(nn.Module):
     """Holds the UNet under the name that published checkpoints give it."""
 
+    diffusion_model: UNet
+
     def __init__(self, unet: UNet) -> None:
         super().__init__()
         self.diffusion_model = unet

@@ -80,7 +80,7 @@ def require_agreement(spec: ModelSpec | AutoencoderSpec, weights: Weights) -> No
         return
     autoencoder = shapes.first_stage(weights, FIRST_STAGE)
     _compare("first stage", spec.first_stage, autoencoder, skip=_FIRST_STAGE_SKIP)
-    _compare("UNet", spec.unet, shapes.unet(weights), skip=_UNET_SKIP)
+    _compare("UNet", spec.unet, shapes.unet(weights, spec.unet.patch_size), skip=_UNET_SKIP)
     _compare_conditioners(spec, weights)
     found_schedule = shapes.schedule(weights)
     if found_schedule is not None:

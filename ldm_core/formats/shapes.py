@@ -59,8 +59,8 @@ def first_stage(weights: Weights, prefix: str) -> AutoencoderSpec:
     )
 
 
-def unet(weights: Weights) -> UNetSpec:
-    """The UNet, without its heads, which shapes do not tell.
+def unet(weights: Weights, patch_size: int = 1) -> UNetSpec:
+    """The UNet, without its heads and `patch_size`, which shapes do not tell.
 
     Raises:
         ConfigError: its shapes contradict each other.
@@ -83,8 +83,8 @@ def unet(weights: Weights) -> UNetSpec:
     block = "middle_block.1.transformer_blocks"
     depth = shape.count(block)
     return UNetSpec(
-        in_channels=in_channels,
-        out_channels=shape.of("out.2.weight")[0],
+        in_channels=in_channels // patch_size**2,
+        out_channels=shape.of("out.2.weight")[0] // patch_size**2,
         model_channels=model_channels,
         channel_mult=_multiples(widths, model_channels),
         num_res_blocks=blocks_of_level - 1,
@@ -96,6 +96,7 @@ def unet(weights: Weights) -> UNetSpec:
         resblock_updown=any(f"output_blocks.{i}.{j}.{_RESIZES[1]}" in shape for i in ends for j in (1, 2)),
         use_scale_shift_norm=shape.of(f"{first[0]}.0.emb_layers.1.weight")[0] == 2 * widths[0],
         pooled_context="context_embed.0.weight" in shape,
+        patch_size=patch_size,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from ldm_core.nn.attention import AttentionBlock, SpatialTransformer
 from ldm_core.nn.upsample import Upsample
@@ -113,6 +114,7 @@ class UNet(nn.Module):
     def __init__(self, spec: UNetSpec) -> None:
         super().__init__()
         self.model_channels, self.patch_size = spec.model_channels, spec.patch_size
+        self.checkpointing = False  # training: a block's activations are computed again, not kept
         emb_dim = 4 * spec.model_channels
         self.time_embed = nn.Sequential(
             nn.Linear(spec.model_channels, emb_dim), nn.SiLU(), nn.Linear(emb_dim, emb_dim)
@@ -146,8 +148,9 @@ class UNet(nn.Module):
         widths = [mult * spec.model_channels for mult in spec.channel_mult]
         last = len(widths) - 1
         channels = spec.model_channels
+        in_channels, out_channels = (n * spec.patch_size**2 for n in (spec.in_channels, spec.out_channels))
         skips = [channels]
-        self.input_blocks = nn.ModuleList([Block([nn.Conv2d(spec.in_channels * spec.patch_size**2, channels, 3, padding=1)])])
+        self.input_blocks = nn.ModuleList([Block([nn.Conv2d(in_channels, channels, 3, padding=1)])])
         for level, width in enumerate(widths):
             for _ in range(spec.num_res_blocks):
                 self.input_blocks.append(Block(layers(channels, width, level)))
@@ -173,7 +176,7 @@ class UNet(nn.Module):
         self.out = nn.Sequential(
             nn.GroupNorm(32, channels),
             nn.SiLU(),
-            _zero(nn.Conv2d(channels, spec.out_channels * spec.patch_size**2, 3, padding=1)),
+            _zero(nn.Conv2d(channels, out_channels, 3, padding=1)),
         )
 
     def forward(self, x: Tensor, t: Tensor, context: Tensor | None = None) -> Tensor:
@@ -183,9 +186,15 @@ class UNet(nn.Module):
             emb = emb + self.context_embed(context.mean(dim=1))
         h, skips = F.pixel_unshuffle(x, self.patch_size), []
         for block in self.input_blocks:
-            h = block(h, emb, context)
+            h = self._run(block, h, emb, context)
             skips.append(h)
-        h = self.middle_block(h, emb, context)
+        h = self._run(self.middle_block, h, emb, context)
         for block in self.output_blocks:
-            h = block(torch.cat([h, skips.pop()], dim=1), emb, context)
+            h = self._run(block, torch.cat([h, skips.pop()], dim=1), emb, context)
         return F.pixel_shuffle(self.out(h), self.patch_size)
+
+    def _run(self, block: nn.Module, h: Tensor, emb: Tensor, context: Tensor | None) -> Tensor:
+        if self.checkpointing and torch.is_grad_enabled():
+            kept: Tensor = checkpoint(block, h, emb, context, use_reentrant=False)
+            return kept
+        return block(h, emb, context)

@@ -219,9 +219,7 @@ def _droppable(one: ConditionerSpec) -> bool:
     return True
 
 
-def _class_ids(
-    one: ClassSpec, source: Source, chosen: NDArray[np.int64], keep: NDArray[np.bool_]
-) -> Tensor:
+def _class_ids(one: ClassSpec, source: Source, chosen: NDArray[np.int64], keep: NDArray[np.bool_]) -> Tensor:
     ids = [source.class_id(int(i)) if k else one.no_class for i, k in zip(chosen, keep, strict=True)]
     return torch.tensor(ids)
 

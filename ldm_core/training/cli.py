@@ -19,8 +19,8 @@ from ldm_core.nn.autoencoder import FirstStage
 from ldm_core.spec import AutoencoderSpec, ModelSpec
 from ldm_core.training.diffusion import DiffusionSettings, DiffusionTraining
 from ldm_core.training.first_stage import FirstStageSettings, FirstStageTraining
-from ldm_core.training.parallel import ALONE, Processes, join
 from ldm_core.training.loop import LoopSettings, Trainable, run
+from ldm_core.training.parallel import ALONE, Processes, join
 from ldm_core.training.scene_trainer import SceneNetworkSettings, SceneNetworkTraining
 
 T = TypeVar("T")

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ldm_core import scenes
-from ldm_core.conditioners import Given, Tokenizer
+from ldm_core.conditioners import Tokenizer
 from ldm_core.model import LatentDiffusion
 from ldm_core.nn.autoencoder import FirstStage
 from ldm_core.sample import sample
@@ -170,7 +170,7 @@ class DiffusionTraining:
         return (error * self._weight(alpha, sigma)).mean()
 
     def _weight(self, alpha: Tensor, sigma: Tensor) -> Tensor:
-        """min(SNR, gamma) as a weight of x_0's error, in terms of the parametrization's (arXiv:2303.09556)."""
+        """min(SNR, gamma) on x_0's error, put in terms of what is predicted (arXiv:2303.09556)."""
         if not self.settings.min_snr:
             return torch.ones_like(alpha)
         snr = (alpha / sigma) ** 2
@@ -234,7 +234,11 @@ def timesteps(schedule: NoiseSchedule, shift: float, count: int, generator: torc
 
 
 def training_sets(
-    settings: DiffusionSettings, first_stage: FirstStage, cache: Path, device: torch.device, processes: Processes
+    settings: DiffusionSettings,
+    first_stage: FirstStage,
+    cache: Path,
+    device: torch.device,
+    processes: Processes,
 ) -> list[TrainingSet]:
     """The pictures and their latents; the first process makes the caches, the others read them."""
     sources: list[tuple[Source, float]] = [

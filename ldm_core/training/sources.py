@@ -172,7 +172,7 @@ class FolderSource:
 
     def vocabulary(self) -> Sequence[str]:
         text = " ".join(caption for item in self.items for caption in item.captions)
-        return sorted({word for word in re.findall(r"\w+", text.lower())})
+        return sorted(set(re.findall(r"\w+", text.lower())))
 
     def class_id(self, index: int) -> int:
         return self.items[index].class_id

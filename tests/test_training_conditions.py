@@ -1,0 +1,300 @@
+"""Diffusion models with every kind of condition, on networks small enough to train for seconds."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from ldm_core.conditioners import Given
+from ldm_core.errors import ConfigError, FileError
+from ldm_core.formats import load_model
+from ldm_core.model import LatentDiffusion
+from ldm_core.sample import sample
+from ldm_core.training import cli, data
+from ldm_core.training.degrade import degrade
+from ldm_core.training.masks import random_mask
+from ldm_core.training.sources import NOTHING, FolderSource, cached
+from tests.test_training import DIFFUSION, LOOP, first_stage_config, train
+
+TEXT = DIFFUSION["params"]["cond_stage_config"]  # type: ignore[index]
+BERT = "ldm.modules.encoders.modules.BERTEmbedder"
+CLASSES = ["sky", "cloud", "sun", "moon", "mountain", "hill", "water", "tree", "meadow", "sand", "rock",
+           "snow", "house", "boat"]  # fmt: skip
+BOXES = ["sun", "moon", "tree", "house", "boat"]
+
+# Kind -> changes to the model's parameters, channels beside the latent's 4, dropout.
+KINDS: dict[str, tuple[dict[str, Any], int, dict[str, float]]] = {
+    "text": ({"cond_stage_config": TEXT, "conditioning_key": "crossattn"}, 0, {"prompt": 0.1}),
+    "unconditional": ({"cond_stage_config": "__is_unconditional__", "conditioning_key": None}, 0, {}),
+    "class": (
+        {
+            "cond_stage_config": {
+                "target": "ldm.modules.encoders.modules.ClassEmbedder",
+                "params": {"embed_dim": 32, "n_classes": 1001},
+            },
+            "conditioning_key": "crossattn",
+        },
+        0,
+        {"class": 0.1},
+    ),
+    "layout": (
+        {
+            "cond_stage_config": {
+                "target": BERT,
+                "params": {"n_embed": 32, "n_layer": 1, "max_seq_len": 38, "vocab_size": 1024,
+                           "use_tokenizer": False},
+            },
+            "conditioning_key": "crossattn",
+        },
+        0,
+        {"boxes": 0.1},
+    ),
+    "label map": (
+        {
+            "cond_stage_config": {
+                "target": "ldm.modules.encoders.modules.SpatialRescaler",
+                "params": {"n_stages": 3, "in_channels": 14, "out_channels": 3},
+            },
+            "conditioning_key": "concat",
+        },
+        3,
+        {},
+    ),
+    "masked image": ({"cond_stage_config": "__is_first_stage__", "conditioning_key": "concat"}, 5, {}),
+    "low resolution": (
+        {"cond_stage_config": {"target": "torch.nn.Identity"}, "conditioning_key": "concat"}, 3, {},
+    ),
+    "several": (
+        {
+            "cond_stage_config": TEXT,
+            "conditioning_key": "hybrid",
+            "concat_conditions": ["known_region", {"label_map": CLASSES}, {"box_map": BOXES}],
+        },
+        24,
+        {"prompt": 0.2, "known_region": 0.5, "label_map": 0.5, "boxes": 0.5},
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def first_stage(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
+    return train(first_stage_config(60), tmp_path_factory.mktemp("first-stage"), cache, "out")
+
+
+def config(kind: str, first_stage: Path, **settings: object) -> dict[str, Any]:
+    changes, beside, dropout = KINDS[kind]
+    model = copy.deepcopy(DIFFUSION)
+    params: Any = model["params"]
+    params |= changes
+    params["unet_config"]["params"]["in_channels"] = 4 + beside
+    if changes["conditioning_key"] in (None, "concat"):
+        params["unet_config"]["params"].pop("context_dim")
+        params["unet_config"]["params"]["use_spatial_transformer"] = False
+    training = {
+        "data": [[64, 16, 1.0]],
+        "first_stage": str(first_stage / "model.safetensors"),
+        "batch_size": 8,
+        "ema_decay": 0.9,
+        "dropout": dropout,
+    }
+    return {
+        "kind": "diffusion",
+        "model": model,
+        "training": training | settings,
+        "loop": LOOP | {"steps": 60},
+    }
+
+
+def task(described: dict[str, Any], folder: Path, cache: Path) -> cli.Trainable:
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(described), "utf-8")
+    return cli.make_task(path, described, cache, folder / "out", torch.device("cpu"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_learns_and_its_export_draws(
+    kind: str, first_stage: Path, tmp_path: Path, cache: Path
+) -> None:
+    training = task(config(kind, first_stage), tmp_path, cache)
+    losses = [training.update(step, 2e-3)["loss"] for step in range(60)]
+    assert np.mean(losses[-10:]) < 0.85 * np.mean(losses[:10])
+    training.export(tmp_path / "out")
+    model = load_model(tmp_path / "out")
+    assert isinstance(model, LatentDiffusion)
+    scene = data.render("unseen", 1, 64)
+    given = Given(
+        prompt="a lake",
+        class_id=3,
+        label_map=torch.from_numpy(scene.labels),
+        image=data.to_tensor(scene.image[None])[0],
+        mask=torch.zeros(1, 64, 64),
+        low_res=torch.zeros(3, 8, 8),
+    )
+    z = sample(model, [given], height=64, width=64, steps=2, guidance_scale=2.0, seeds=[0])
+    assert model.decode(z).isfinite().all()
+
+
+def test_a_label_map_decides_the_picture(first_stage: Path, tmp_path: Path, cache: Path) -> None:
+    """The model is asked for two maps, each the other upside down: its noise estimate has to follow them."""
+    training = task(config("several", first_stage, dropout={"known_region": 1.0}), tmp_path, cache)
+    for step in range(120):
+        training.update(step, 2e-3)
+    training.export(tmp_path / "out")
+    model = load_model(tmp_path / "out")
+    assert isinstance(model, LatentDiffusion)
+    scenes = [data.render("train", i, 64) for i in range(16)]
+    z = model.encode(data.to_tensor(np.stack([s.image for s in scenes])))
+    noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(0))
+    t = torch.full((16,), 600)
+    alpha, sigma = model.schedule.alpha_sigma(t)
+
+    def error(upside_down: bool) -> float:
+        maps = [torch.from_numpy(s.labels[::-1].copy() if upside_down else s.labels) for s in scenes]
+        condition = model.condition([Given(label_map=labels) for labels in maps], (8, 8))
+        return float((model.eps(alpha * z + sigma * noise, t, condition) - noise).pow(2).mean())
+
+    assert error(upside_down=False) < 0.95 * error(upside_down=True)
+
+
+@pytest.mark.parametrize("settings", [{"accumulate": 2}, {"checkpointing": True}])
+def test_saving_memory_changes_nothing(
+    settings: dict[str, object], first_stage: Path, tmp_path: Path, cache: Path
+) -> None:
+    def losses(name: str, **changed: object) -> list[float]:
+        (tmp_path / name).mkdir()
+        training = task(config("text", first_stage, **changed), tmp_path / name, cache)
+        return [training.update(step, 1e-3)["loss"] for step in range(3)]
+
+    # bfloat16 rounds differently in batches of another size.
+    np.testing.assert_allclose(losses("saving", **settings), losses("plain"), rtol=5e-3)
+
+
+def test_two_processes_give_the_loss_of_one_with_the_double_batch(
+    first_stage: Path, tmp_path: Path, cache: Path
+) -> None:
+    def run(name: str, processes: int, batch_size: int) -> float:
+        described = config("text", first_stage, batch_size=batch_size) | {
+            "loop": LOOP | {"steps": 3, "log_every": 3}
+        }
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(described), "utf-8")
+        command = [
+            "-c", "import sys; from ldm_core.training.cli import main; main(sys.argv[1:])",
+        ] if processes == 1 else [
+            "-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--master-port=29611",
+            "-m", "ldm_core.training",
+        ]  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, *command, str(path), "--out", str(tmp_path / name), "--cache", str(cache),
+             "--device", "cpu", "--threads", "1"],
+            capture_output=True, text=True, check=False, timeout=300,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert (tmp_path / name / "model.safetensors").is_file()
+        return float(re.findall(r"loss=([0-9.]+)", done.stderr)[-1])
+
+    assert run("two", 2, 4) == pytest.approx(run("one", 1, 8), rel=5e-3)
+
+
+def test_dropout_of_what_a_model_cannot_do_without_is_refused(
+    first_stage: Path, tmp_path: Path, cache: Path
+) -> None:
+    with pytest.raises(ConfigError, match="low_res"):
+        task(config("low resolution", first_stage, dropout={"low_res": 0.1}), tmp_path, cache)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A person's folder: two scenes of other sizes, one with everything and one with nothing."""
+    own = tmp_path / "own"
+    own.mkdir()
+    scene = data.render("unseen", 5, 96)
+    Image.fromarray(scene.image).resize((160, 96)).save(own / "first.jpg")
+    Image.fromarray(scene.labels).save(own / "first.labels.png")
+    (own / "first.txt").write_text("an own lake\nwater\n", "utf-8")
+    Image.fromarray(scene.image).save(own / "second.png")
+    box = {"class": "house", "x": 0.4, "y": 0.5, "width": 0.2, "height": 0.25}
+    told = {"file_name": "first.jpg", "class_id": 7, "boxes": [box]}
+    (own / "metadata.jsonl").write_text(json.dumps(told) + "\n", "utf-8")
+    return own
+
+
+def test_a_folder_is_read_with_what_lies_beside_its_pictures(folder: Path, tmp_path: Path) -> None:
+    source = FolderSource.read(folder, 64, tuple(BOXES))
+    arrays = cached(source, tmp_path / "cache", 1)
+    assert arrays.images.shape == (2, 64, 64, 3)
+    assert (arrays.labels[0] < 14).all()
+    assert (arrays.labels[1] == NOTHING).all()
+    # Of 160 x 96 pixels the central 96 x 96 are left: x grows by 160 / 96 around the centre.
+    np.testing.assert_allclose(arrays.boxes[0, 0], [3, 1 / 3, 0.5, 2 / 3, 0.75], atol=1e-6)
+    assert (arrays.boxes[1] == -1).all()
+    rng = np.random.default_rng(0)
+    assert {source.caption(0, rng, full=False) for _ in range(20)} == {"an own lake", "water"}
+    assert source.caption(1, rng, full=False) == ""
+    assert source.class_id(0) == 7
+    assert set(source.vocabulary()) == {"an", "own", "lake", "water"}
+
+
+def test_a_model_is_trained_on_a_folder(folder: Path, first_stage: Path, tmp_path: Path, cache: Path) -> None:
+    training = task(config("text", first_stage, data=[], folder=str(folder), size=64), tmp_path, cache)
+    losses = [training.update(step, 2e-3)["loss"] for step in range(40)]
+    assert np.mean(losses[-10:]) < np.mean(losses[:10])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("metadata.jsonl", b"{nonsense", "metadata.jsonl, line 1"),
+        ("metadata.jsonl", b'{"file_name": "first.jpg", "boxes": [{"class": "sun"}]}', "first.jpg is wrong"),
+        ("first.jpg", b"no picture", "first.jpg cannot be read"),
+    ],
+)
+def test_a_damaged_folder_is_named(
+    name: str, content: bytes, message: str, folder: Path, tmp_path: Path
+) -> None:
+    (folder / name).write_bytes(content)
+    with pytest.raises(FileError, match=message):
+        cached(FolderSource.read(folder, 64), tmp_path / "cache", 1)
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="holds no picture"):
+        FolderSource.read(tmp_path, 64)
+
+
+def test_masks_are_of_many_shapes_and_leave_something() -> None:
+    rng = np.random.default_rng(0)
+    masks = np.stack([random_mask(rng, 64, 96) for _ in range(200)])
+    shares = masks.mean((1, 2))
+    assert set(np.unique(masks)) == {0, 1}
+    assert shares.min() > 0.002 and shares.max() < 0.95
+    assert shares.std() > 0.1
+
+
+def test_degradation_makes_a_smaller_and_worse_picture() -> None:
+    scene = data.render("unseen", 3, 128).image
+    rng = np.random.default_rng(0)
+    small = np.stack([degrade(scene, 4, rng) for _ in range(20)])
+    assert small.shape == (20, 32, 32, 3)
+    exact = scene.reshape(32, 4, 32, 4, 3).mean((1, 3))
+    errors = np.abs(small - exact).mean((1, 2, 3))
+    assert errors.max() > 2 * errors.min()  # never twice the same
+    assert errors.max() < 25  # of 255: still the same picture
