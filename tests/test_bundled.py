@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from ldm_core import scenes
 from ldm_core.engine import Engine
 from ldm_core.evaluation.cli import JUDGE
-from ldm_core.evaluation.evaluate import accuracies, evaluate_first_stage, judge_pictures, unseen_scenes
+from ldm_core.evaluation.evaluate import Settings, evaluate_first_stage, images, unseen_scenes
+from ldm_core.evaluation.judging import accuracies, judge_pictures
 from ldm_core.formats import load_model
 from ldm_core.models import BUNDLED, ModelLibrary
 from ldm_core.nn.autoencoder import AutoencoderKL
@@ -56,7 +57,9 @@ def test_all_models_together_are_small_and_have_cards() -> None:
 def test_the_first_stage_keeps_unseen_scenes() -> None:
     model = load_model(FIRST_STAGE)
     assert isinstance(model, AutoencoderKL)
-    assert evaluate_first_stage(model, 8, 256).figures["psnr_db"] > 28.5  # 30 on average over many more
+    assert (
+        evaluate_first_stage(model, Settings(8, 256, 1, 1.0)).figures["psnr_db"] > 28.5
+    )  # 30 on average over many more
 
 
 def test_the_model_shares_the_first_stage() -> None:
@@ -95,7 +98,7 @@ def test_pictures_are_not_flat(pictures: dict[tuple[str, str], NDArray[np.uint8]
 
 def test_the_judge_knows_unseen_scenes() -> None:
     judge = load_scene_network(JUDGE)
-    assert accuracies(judge_pictures(judge, unseen_scenes(48, 256)), 48)["mean"] > 0.95
+    assert accuracies(judge_pictures(judge, images(unseen_scenes(48, 256))), 48)["mean"] > 0.95
 
 
 def test_previews_look_like_the_picture(engine: Engine) -> None:

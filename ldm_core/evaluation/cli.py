@@ -1,20 +1,22 @@
-"""`python launch.py evaluate MODEL`: a JSON of figures and a contact sheet."""
+"""`python launch.py evaluate MODEL`: a JSON of figures and a contact sheet for each of its tasks."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from PIL import Image
 
 from ldm_core.errors import ModelNotFound
-from ldm_core.evaluation.evaluate import Report, as_json, evaluate_first_stage, evaluate_text_to_image
+from ldm_core.evaluation.evaluate import EVALUATIONS, Judges, Report, Settings, as_json, evaluate_first_stage
 from ldm_core.formats import load_model
 from ldm_core.nn.autoencoder import FirstStage
+from ldm_core.training.lpips import LPIPS
 from ldm_core.training.scene_trainer import load_scene_network
+from ldm_core.training.sources import read_arrays
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 BUNDLED, JUDGE = ASSETS / "models", ASSETS / "judge" / "model.safetensors"
@@ -26,11 +28,18 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument("model", type=Path, help="a model's folder or file, or the name of a bundled one")
     parser.add_argument("--out", type=Path, default=Path("runs/evaluation"))
+    parser.add_argument(
+        "--task", choices=sorted(EVALUATIONS), help="one of the model's tasks, instead of all"
+    )
     parser.add_argument("--count", type=int, default=128, help="number of pictures")
     parser.add_argument("--size", type=int, default=256, help="in pixels")
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--guidance-scale", type=float, default=2.5)
     parser.add_argument("--judge", type=Path, default=JUDGE)
+    parser.add_argument("--lpips", type=Path, help="file with the weights of VGG-16 and LPIPS")
+    parser.add_argument(
+        "--neighbours", type=Path, help="folder of cached training scenes, to look for copies"
+    )
     args = parser.parse_args(argv)
 
     path = args.model if args.model.exists() else BUNDLED / args.model.name
@@ -39,24 +48,23 @@ def main(argv: Sequence[str]) -> None:
             f"There is no model {args.model}; give a folder or file, or a bundled model's name."
         )
     model = load_model(path, device="cuda" if torch.cuda.is_available() else "cpu")
+    settings = Settings(args.count, args.size, args.steps, args.guidance_scale)
+    lpips = LPIPS.read(args.lpips) if args.lpips else None
     if isinstance(model, FirstStage):
-        report = evaluate_first_stage(model, args.count, args.size)
+        reports = {"first-stage": evaluate_first_stage(model, settings, lpips)}
     else:
-        report = evaluate_text_to_image(
-            model,
-            load_scene_network(args.judge),
-            count=args.count,
-            size=args.size,
-            steps=args.steps,
-            guidance_scale=args.guidance_scale,
-        )
-    write(report, args.out / path.name)
+        neighbours = read_arrays(args.neighbours) if args.neighbours else None
+        judges = Judges(load_scene_network(args.judge), lpips, neighbours)
+        wanted = [name for name in EVALUATIONS if name in model.spec.tasks and args.task in (None, name)]
+        reports = {name: EVALUATIONS[name](model, judges, settings) for name in wanted}
+    write(reports, settings, args.out / path.name)
 
 
-def write(report: Report, stem: Path) -> None:
-    """STEM.json and STEM.png; prints the figures."""
+def write(reports: Mapping[str, Report], settings: Settings, stem: Path) -> None:
+    """STEM.json, and STEM-TASK.png for each task; prints the figures."""
     stem.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(as_json(report), indent=2)
+    text = json.dumps({name: as_json(report, settings) for name, report in reports.items()}, indent=2)
     stem.with_suffix(".json").write_text(text + "\n", "utf-8")
-    Image.fromarray(report.sheet).save(stem.with_suffix(".png"))
+    for name, report in reports.items():
+        Image.fromarray(report.sheet).save(stem.with_name(f"{stem.name}-{name}.png"))
     print(text)

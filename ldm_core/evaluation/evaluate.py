@@ -1,28 +1,37 @@
-"""What a first stage keeps, and what a text-to-image model shows of its prompts."""
+"""Measures models on unseen scenes, one function a task.
+
+Each of them first measures its judge on the scenes themselves: no model can be shown to be better.
+"""
 
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from ldm_core import scenes
-from ldm_core.conditioners import Given
-from ldm_core.evaluation.metrics import frechet_distance, psnr
+from ldm_core.conditioners import Box, Given
+from ldm_core.evaluation import metrics
+from ldm_core.evaluation.judging import BATCH, Opinion, Pictures, accuracies, judge_pictures
 from ldm_core.model import LatentDiffusion
 from ldm_core.nn.autoencoder import FirstStage
 from ldm_core.sample import sample
 from ldm_core.training import data
+from ldm_core.training.degrade import degrade
+from ldm_core.training.lpips import LPIPS
+from ldm_core.training.masks import random_mask
 from ldm_core.training.scene_network import SceneNetwork
+from ldm_core.training.sources import Arrays
 
-Pictures = NDArray[np.uint8]
-BATCH = 16
+SHOWN = 32  # pictures on a contact sheet at most
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Report:
     """Figures by name, and a contact sheet (h, w, 3)."""
 
@@ -30,101 +39,255 @@ class Report:
     sheet: Pictures
 
 
-def unseen_scenes(count: int, size: int) -> Pictures:
-    """(count, size, size, 3); no training uses this split."""
-    return np.stack([data.render("unseen", i, size).image for i in range(count)])
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How pictures are made: number, side in pixels, sampling steps, guidance scale."""
+
+    count: int
+    size: int
+    steps: int
+    guidance_scale: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judges:
+    """lpips: None where no weights are given.  neighbours: scenes of a training, to look for copies."""
+
+    scenes: SceneNetwork
+    lpips: LPIPS | None = None
+    neighbours: Arrays | None = None
+
+
+def unseen_scenes(count: int, size: int) -> list[scenes.Scene]:
+    """No training uses this split."""
+    return [data.render("unseen", i, size) for i in range(count)]
+
+
+def images(rendered: Sequence[scenes.Scene]) -> Pictures:
+    return np.stack([scene.image for scene in rendered])
 
 
 @torch.inference_mode()
-def evaluate_first_stage(model: FirstStage, count: int, size: int) -> Report:
-    """PSNR of reconstructions; KL: through the posterior's mean."""
-    originals = unseen_scenes(count, size)
+def evaluate_first_stage(model: FirstStage, settings: Settings, lpips: LPIPS | None = None) -> Report:
+    """Reconstructions; KL: through the posterior's mean."""
+    originals = images(unseen_scenes(settings.count, settings.size))
     parameter = next(model.parameters())
     outputs = [
         data.to_pictures(model.decode(model.latent(data.to_tensor(originals[i : i + BATCH]).to(parameter))))
-        for i in range(0, count, BATCH)
+        for i in range(0, settings.count, BATCH)
     ]
     reconstructions = np.concatenate(outputs)
-    values = psnr(originals, reconstructions)
-    shown = min(6, count)
-    figures = {"pictures": float(count), "size": float(size), "psnr_db": float(values.mean())}
-    figures |= {"psnr_worst_db": float(values.min())}
+    figures = _likeness(originals, reconstructions, lpips)
+    shown = min(6, settings.count)
     return Report(figures, data.sheet(np.concatenate([originals[:shown], reconstructions[:shown]]), shown))
 
 
-@dataclass(frozen=True, slots=True)
-class Opinion:
-    """What the judge sees in pictures: attribute -> (n,) value names, and features (n, d)."""
-
-    attributes: dict[str, list[str]]
-    features: NDArray[np.float64]
-
-
-@torch.inference_mode()
-def judge_pictures(judge: SceneNetwork, pictures: Pictures) -> Opinion:
-    seen: dict[str, list[str]] = {name: [] for name in scenes.ATTRIBUTES}
-    features = []
-    for i in range(0, len(pictures), BATCH):
-        images = data.to_tensor(pictures[i : i + BATCH])
-        for name, logits in judge(images)[0].items():
-            seen[name] += [scenes.ATTRIBUTES[name][index] for index in logits.argmax(1).tolist()]
-        features.append(judge.features(images).double().numpy())
-    return Opinion(seen, np.concatenate(features))
+def evaluate_text_to_image(model: LatentDiffusion, judges: Judges, settings: Settings) -> Report:
+    """Do pictures show what their prompts name?"""
+    rendered = unseen_scenes(settings.count, settings.size)
+    real = judge_pictures(judges.scenes, images(rendered))
+    started = time.perf_counter()
+    pictures = generate(model, [Given(prompt=scenes.describe(s.attributes)) for s in rendered], settings)
+    seconds = time.perf_counter() - started
+    made = judge_pictures(judges.scenes, pictures)
+    figures = {f"judge_on_scenes_{name}": v for name, v in accuracies(real, settings.count).items()}
+    figures |= {f"shown_{name}": v for name, v in accuracies(made, settings.count).items()}
+    figures |= _distribution(real, made) | {"pictures_per_second": settings.count / seconds}
+    if judges.neighbours is not None:
+        figures |= _copies(judges.scenes, made, judges.neighbours, real)
+    return Report(figures, _sheet(pictures))
 
 
-def accuracies(opinion: Opinion, count: int) -> dict[str, float]:
-    """Share of the unseen scenes' counted attributes that the judge sees, by attribute and on average."""
-    wanted = [data.attributes("unseen", i) for i in range(count)]
-    shares = {
-        name: float(
-            np.mean([s == getattr(a, name) for s, a in zip(opinion.attributes[name], wanted, strict=True)])
-        )
-        for name in scenes.PHRASES
+def evaluate_semantic(model: LatentDiffusion, judges: Judges, settings: Settings) -> Report:
+    """Do pictures show the classes of their label maps, where the maps have them?"""
+    rendered = unseen_scenes(settings.count, settings.size)
+    wanted = np.stack([scene.labels for scene in rendered])
+    given = [
+        Given(prompt=scenes.describe(s.attributes), label_map=torch.from_numpy(s.labels)) for s in rendered
+    ]
+    pictures = generate(model, given, settings)
+    real, made = (judge_pictures(judges.scenes, p) for p in (images(rendered), pictures))
+    classes = len(scenes.CLASSES)
+    figures = {
+        "judge_on_scenes_miou": metrics.mean_iou(wanted, real.labels, classes),
+        "miou": metrics.mean_iou(wanted, made.labels, classes),
+        **_distribution(real, made),
     }
-    return {**shares, "mean": float(np.mean(list(shares.values())))}
+    return Report(figures, _sheet(images(rendered), pictures))
 
 
-def generate(model: LatentDiffusion, count: int, size: int, steps: int, guidance_scale: float) -> Pictures:
-    """Pictures for the prompts of the unseen scenes; picture i has seed i."""
+def evaluate_layout(model: LatentDiffusion, judges: Judges, settings: Settings) -> Report:
+    """Do pictures hold an object of its class in every box?"""
+    rendered = unseen_scenes(settings.count, settings.size)
+    given = [Given(prompt=scenes.describe(s.attributes), boxes=_boxes(s)) for s in rendered]
+    pictures = generate(model, given, settings)
+    real, made = (judge_pictures(judges.scenes, p) for p in (images(rendered), pictures))
+    figures = {
+        "judge_on_scenes_box_recall": _box_recall(rendered, real),
+        "box_recall": _box_recall(rendered, made),
+        **_distribution(real, made),
+    }
+    return Report(figures, _sheet(images(rendered), pictures))
+
+
+def evaluate_inpainting(model: LatentDiffusion, judges: Judges, settings: Settings) -> Report:
+    """Is what fills the holes nearer to the scenes than OpenCV's Telea, and are the borders unseen?"""
+    rng = np.random.default_rng(0)
+    rendered = unseen_scenes(settings.count, settings.size)
+    originals = images(rendered)
+    masks = np.stack([random_mask(rng, settings.size, settings.size) for _ in rendered]) > 0
+    given = [
+        Given(
+            prompt=scenes.describe(scene.attributes),
+            image=data.to_tensor(scene.image[None])[0],
+            mask=torch.from_numpy(mask)[None].float(),
+        )
+        for scene, mask in zip(rendered, masks, strict=True)
+    ]
+    hole = masks[..., None]
+    filled = np.where(hole, generate(model, given, settings), originals)
+    telea = np.stack(
+        [
+            cv2.inpaint(o, m.astype(np.uint8), 5, cv2.INPAINT_TELEA)
+            for o, m in zip(originals, masks, strict=True)
+        ]
+    )
+    distance = _feature_distance(judges)
+    seams = [
+        np.mean([metrics.seam(p, m) for p, m in zip(pictures, masks, strict=True)])
+        for pictures in (originals, filled, telea)
+    ]
+    figures = {
+        "preferred_to_telea": float(np.mean(distance(originals, filled) < distance(originals, telea))),
+        "seam_of_originals": float(seams[0]),
+        "seam": float(seams[1]),
+        "seam_of_telea": float(seams[2]),
+        **_likeness(originals, filled, judges.lpips),
+    }
+    grey = np.where(hole, np.uint8(128), originals)
+    return Report(figures, _sheet(grey, telea, filled))
+
+
+def evaluate_super_resolution(model: LatentDiffusion, judges: Judges, settings: Settings) -> Report:
+    """Are enlarged pictures nearer to the scenes than bicubic ones?"""
+    rng, f = np.random.default_rng(0), model.spec.first_stage.downsampling
+    rendered = unseen_scenes(settings.count, settings.size)
+    originals = images(rendered)
+    small = np.stack([degrade(picture, f, rng) for picture in originals])
+    made = generate(model, [Given(low_res=image) for image in data.to_tensor(small)], settings)
+    side = (settings.size, settings.size)
+    bicubic = np.stack([cv2.resize(s, side, interpolation=cv2.INTER_CUBIC) for s in small]).astype(np.uint8)
+    real, ours, theirs = (judge_pictures(judges.scenes, p).features for p in (originals, made, bicubic))
+    figures = {
+        **_likeness(originals, made, judges.lpips),
+        "psnr_of_bicubic_db": float(metrics.psnr(originals, bicubic).mean()),
+        "scene_frechet_distance": metrics.frechet_distance(real, ours),
+        "scene_frechet_distance_of_bicubic": metrics.frechet_distance(real, theirs),
+    }
+    return Report(figures, _sheet(bicubic, made, originals))
+
+
+Evaluation = Callable[[LatentDiffusion, Judges, Settings], Report]
+EVALUATIONS: dict[str, Evaluation] = {
+    "text-to-image": evaluate_text_to_image,
+    "semantic": evaluate_semantic,
+    "layout": evaluate_layout,
+    "inpaint": evaluate_inpainting,
+    "super-resolution": evaluate_super_resolution,
+}
+
+
+def generate(model: LatentDiffusion, given: Sequence[Given], settings: Settings) -> Pictures:
+    """(n, size, size, 3); picture i has seed i."""
     batches = []
-    for start in range(0, count, BATCH):
-        indices = list(range(start, min(start + BATCH, count)))
-        given = [Given(prompt=scenes.describe(data.attributes("unseen", i))) for i in indices]
+    for start in range(0, len(given), BATCH):
+        seeds = list(range(start, min(start + BATCH, len(given))))
         z = sample(
-            model, given, height=size, width=size, steps=steps, guidance_scale=guidance_scale, seeds=indices
+            model,
+            given[start : start + BATCH],
+            height=settings.size,
+            width=settings.size,
+            steps=settings.steps,
+            guidance_scale=settings.guidance_scale,
+            seeds=seeds,
         )
         batches.append(data.to_pictures(model.decode(z)))
     return np.concatenate(batches)
 
 
-def evaluate_text_to_image(
-    model: LatentDiffusion, judge: SceneNetwork, *, count: int, size: int, steps: int, guidance_scale: float
-) -> Report:
-    """Attribute accuracy, Frechet distance in the judge's features, and pictures a second.
+def _likeness(originals: Pictures, pictures: Pictures, lpips: LPIPS | None) -> dict[str, float]:
+    values = metrics.psnr(originals, pictures)
+    figures = {"psnr_db": float(values.mean()), "psnr_worst_db": float(values.min())}
+    figures |= {"ssim": float(metrics.ssim(originals, pictures).mean())}
+    if lpips is not None:
+        figures |= {"lpips": float(_lpips(lpips, originals, pictures).mean())}
+    return figures
 
-    The judge's own accuracy on the same number of unseen scenes comes first: no model can be shown to be
-    better than its judge.
-    """
-    originals = unseen_scenes(count, size)
-    real = judge_pictures(judge, originals)
-    started = time.perf_counter()
-    pictures = generate(model, count, size, steps, guidance_scale)
-    seconds = time.perf_counter() - started
-    made = judge_pictures(judge, pictures)
-    figures = {f"judge_on_scenes_{name}": share for name, share in accuracies(real, count).items()}
-    figures |= {f"shown_{name}": share for name, share in accuracies(made, count).items()}
-    figures |= {
-        "scene_frechet_distance": frechet_distance(real.features, made.features),
-        "pictures": float(count),
-        "size": float(size),
-        "steps": float(steps),
-        "guidance_scale": guidance_scale,
-        "pictures_per_second": count / seconds,
+
+@torch.inference_mode()
+def _lpips(lpips: LPIPS, a: Pictures, b: Pictures) -> NDArray[np.float64]:
+    parts = [
+        lpips(data.to_tensor(a[i : i + BATCH]), data.to_tensor(b[i : i + BATCH])).double().numpy()
+        for i in range(0, len(a), BATCH)
+    ]
+    return np.concatenate(parts)
+
+
+def _feature_distance(judges: Judges) -> Callable[[Pictures, Pictures], NDArray[np.float64]]:
+    """LPIPS where its weights are given, else the distance of the judge's features."""
+    if (lpips := judges.lpips) is not None:
+        return lambda a, b: _lpips(lpips, a, b)
+
+    def distance(a: Pictures, b: Pictures) -> NDArray[np.float64]:
+        features = [judge_pictures(judges.scenes, p).features for p in (a, b)]
+        return np.asarray(np.linalg.norm(features[0] - features[1], axis=1), np.float64)
+
+    return distance
+
+
+def _distribution(real: Opinion, made: Opinion) -> dict[str, float]:
+    """In the judge's features; not the FID, whose features are Inception's."""
+    precision, recall = metrics.precision_recall(real.features, made.features)
+    return {
+        "scene_frechet_distance": metrics.frechet_distance(real.features, made.features),
+        "scene_precision": precision,
+        "scene_recall": recall,
     }
-    shown = min(count, 32)
-    return Report(figures, data.sheet(pictures[: shown - shown % 8 or shown], min(8, shown)))
 
 
-def as_json(report: Report) -> dict[str, float]:
-    figures: dict[str, float] = asdict(report)["figures"]
-    return {name: round(value, 4) for name, value in figures.items()}
+def _copies(judge: SceneNetwork, made: Opinion, among: Arrays, real: Opinion) -> dict[str, float]:
+    """How near pictures come to scenes of the training, by how near unseen scenes do; far under 1: copies."""
+    trained = judge_pictures(judge, among.images[:2048]).features
+    ours, theirs = (metrics.nearest(o.features, trained)[1] for o in (made, real))
+    return {"nearest_neighbour_ratio": float(np.median(ours) / np.median(theirs))}
+
+
+def _boxes(scene: scenes.Scene) -> tuple[Box, ...]:
+    return tuple(Box(scenes.BOX_CLASSES.index(b.label), b.x0, b.y0, b.x1, b.y1) for b in scene.boxes)
+
+
+def _box_recall(rendered: Sequence[scenes.Scene], opinion: Opinion) -> float:
+    found = [
+        metrics.box_found((box.x0, box.y0, box.x1, box.y1), labels == scenes.CLASSES.index(box.label))
+        for scene, labels in zip(rendered, opinion.labels, strict=True)
+        for box in scene.boxes
+    ]
+    return float(np.mean(found))
+
+
+def _sheet(*rows: Pictures) -> Pictures:
+    """Pictures of several kinds, those that belong together above each other."""
+    columns = min(8, len(rows[0]))
+    count = min(len(rows[0]), SHOWN // len(rows))
+    order = [kind[i : i + columns] for i in range(0, count - columns + 1, columns) for kind in rows]
+    return data.sheet(np.concatenate(order), columns)
+
+
+def as_json(report: Report, settings: Settings) -> dict[str, float]:
+    described = {
+        "pictures": float(settings.count),
+        "size": float(settings.size),
+        "steps": float(settings.steps),
+        "guidance_scale": settings.guidance_scale,
+    }
+    return {name: round(value, 4) for name, value in (report.figures | described).items()}

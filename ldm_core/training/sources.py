@@ -252,6 +252,11 @@ def cached(source: Source, cache: Path, processes: int | None = None) -> Arrays:
         unfinished.mkdir(parents=True)
         _fill(unfinished, source, processes or os.cpu_count() or 1)
         unfinished.rename(folder)
+    return read_arrays(folder)
+
+
+def read_arrays(folder: Path) -> Arrays:
+    """A source's arrays that `cached` has made."""
     images, labels, boxes = (
         np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "labels", "boxes")
     )

@@ -1,0 +1,70 @@
+"""The evaluation of each task, with networks that know nothing: figures are there and mean what they say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from ldm_core.evaluation import cli
+from ldm_core.evaluation.evaluate import EVALUATIONS, Judges, Settings
+from ldm_core.formats import load_model
+from ldm_core.model import LatentDiffusion
+from ldm_core.training.scene_network import SceneNetwork
+from tests.test_training import first_stage_config, train
+from tests.test_training_conditions import config, task
+
+SETTINGS = Settings(count=8, size=64, steps=2, guidance_scale=2.0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained model that takes every condition of ours, and one for super-resolution."""
+    folder = tmp_path_factory.mktemp("models")
+    first_stage = train(first_stage_config(1), folder, folder / "cache", "first-stage")
+    for kind in ("several", "low resolution"):
+        (folder / kind).mkdir()
+        task(config(kind, first_stage), folder / kind, folder / "cache").export(folder / kind / "out")
+    torch.manual_seed(0)
+    weights = {name: t.contiguous() for name, t in SceneNetwork().state_dict().items()}
+    save_file(weights, folder / "judge.safetensors")
+    return folder
+
+
+def loaded(path: Path) -> LatentDiffusion:
+    model = load_model(path)
+    assert isinstance(model, LatentDiffusion)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "wanted"),
+    [
+        ("several", "text-to-image", {"judge_on_scenes_mean", "shown_mean", "scene_recall"}),
+        ("several", "semantic", {"judge_on_scenes_miou", "miou"}),
+        ("several", "layout", {"judge_on_scenes_box_recall", "box_recall"}),
+        ("several", "inpaint", {"preferred_to_telea", "seam", "ssim", "psnr_db"}),
+        ("low resolution", "super-resolution", {"psnr_db", "psnr_of_bicubic_db"}),
+    ],
+)
+def test_each_task_has_its_figures(kind: str, name: str, wanted: set[str], folder: Path) -> None:
+    judges = Judges(SceneNetwork().eval())
+    report = EVALUATIONS[name](loaded(folder / kind / "out"), judges, SETTINGS)
+    assert wanted <= set(report.figures)
+    assert all(np.isfinite(value) for value in report.figures.values())
+    assert report.sheet.dtype == np.uint8
+    assert report.sheet.shape[1] == 8 * 64
+
+
+def test_the_command_writes_figures_and_sheets(folder: Path, tmp_path: Path) -> None:
+    options = ["--count", "8", "--size", "64", "--steps", "2", "--judge", str(folder / "judge.safetensors")]
+    cli.main([str(folder / "several" / "out"), "--out", str(tmp_path), "--task", "layout", *options])
+    figures = json.loads((tmp_path / "out.json").read_text("utf-8"))
+    assert set(figures) == {"layout"}
+    assert 0 <= figures["layout"]["box_recall"] <= 1
+    assert Image.open(tmp_path / "out-layout.png").width == 8 * 64
