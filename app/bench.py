@@ -166,7 +166,7 @@ def _networks(studio: Studio, name: str) -> dict[str, float]:
     info = studio.models.info(name)
     first_stage = info.spec.first_stage
     size = (info.defaults.height // first_stage.downsampling, info.defaults.width // first_stage.downsampling)
-    x = torch.randn(2, first_stage.embed_dim, *size)
+    x = torch.randn(2, info.spec.latent_channels, *size)
     condition = model.condition([Given(prompt="a lake at sunset"), Given()], size)
     t = torch.tensor([500, 500])
 

@@ -64,6 +64,6 @@ class Loader:
         model = self._library.load(name, device=self._device.name, dtype=self._device.dtype)
         measured = self._measured.get(model)
         if measured is None:
-            measured = Measured(PreviewMap.fit(model.decode, model.spec.first_stage.embed_dim))
+            measured = Measured(PreviewMap.fit(model.decode, model.spec.latent_channels))
             self._measured[model] = measured
         return model, measured

@@ -16,10 +16,13 @@ from ldm_core.conditioners import (
     box_map,
     box_tensor,
     known_region,
+    label_bits,
     label_map,
+    labels_of,
     layout_tokens,
     masked_image,
     one_hot,
+    with_bits,
 )
 from ldm_core.errors import ConfigError, RequestError
 from ldm_core.nn.autoencoder import FirstStage, first_stage
@@ -137,7 +140,13 @@ class LatentDiffusion(nn.Module):
     @torch.inference_mode()
     def decode(self, z: Tensor) -> Tensor:
         """(b, c, h, w) scaled latent -> (b, 3, H, W), about [-1, 1]."""
-        return self.first_stage_model.decode(self._internal(z / self.scale_factor)).float()
+        z = z[:, : self.spec.first_stage.embed_dim] / self.scale_factor
+        return self.first_stage_model.decode(self._internal(z)).float()
+
+    def labels(self, z: Tensor) -> Tensor | None:
+        """(b, c, h, w) latent -> (b, h, w) class ids where it goes on with its label map, else None."""
+        spec = self.spec.label_bits
+        return None if spec is None else labels_of(z[:, self.spec.first_stage.embed_dim :], spec)
 
     @torch.inference_mode()
     def context(self, prompts: Sequence[str]) -> Tensor:
@@ -178,7 +187,21 @@ class LatentDiffusion(nn.Module):
         return Condition(
             context=torch.cat(contexts, dim=1) if contexts else None,
             concat=torch.cat(concats, dim=1) if concats else None,
+            bits=self._bits(given, size),
         )
+
+    def _bits(self, given: Sequence[Given], size: tuple[int, int]) -> Tensor | None:
+        """(b, n + 1, h, w), see `Condition`; None where no label map is given."""
+        spec = self.spec.label_bits
+        if spec is None or all(one.label_map is None for one in given):
+            return None
+        rows = [
+            torch.zeros(1, spec.count + 1, *size)
+            if one.label_map is None
+            else torch.cat(label_bits(one.label_map[None], spec, size), dim=1)
+            for one in given
+        ]
+        return torch.cat(rows).to(self.device)
 
     def _context(self, conditioner: ContextSpec, given: Sequence[Given]) -> Tensor:
         """(b, n, d)."""
@@ -228,6 +251,8 @@ class LatentDiffusion(nn.Module):
         """
         condition = condition.map(lambda part: part.to(self.device, self.dtype))
         x = self._internal(x)
+        if condition.bits is not None:
+            x = with_bits(x, condition.bits)
         if condition.concat is not None:
             x = torch.cat([x, condition.concat], dim=1).to(memory_format=torch.channels_last)
         return self.model.diffusion_model(x, t.to(self.device), condition.context).float()

@@ -42,7 +42,7 @@ def sample(
         height, width: of the picture in pixels, multiples of the model's `size_multiple`.
         seeds: one for each picture.
     """
-    f, channels = model.spec.first_stage.downsampling, model.spec.first_stage.embed_dim
+    f, channels = model.spec.first_stage.downsampling, model.spec.latent_channels
     size = (height // f, width // f)
     without = [replace(one, prompt="") for one in given]
     condition = Condition.cat([model.condition(given, size), model.condition(without, size)])

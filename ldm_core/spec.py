@@ -189,6 +189,24 @@ class ScheduleSpec:
     zero_terminal_snr: bool = False  # rescaled, so that nothing of x_0 is left in the last timestep
 
 
+@dataclass(frozen=True, slots=True)
+class LabelBitsSpec:
+    """Ours.  A latent that goes on with its own label map, which is drawn together with the picture.
+
+    Every cell's class is written in binary, each digit a channel of -scale or scale (analog bits,
+    arXiv:2208.04202).  The larger the scale, the higher the noise up to which a class can be told: what is
+    where is decided before what it looks like.  A label map that is given takes the place of the digits.
+    """
+
+    classes: tuple[str, ...]
+    scale: float
+
+    @property
+    def count(self) -> int:
+        """Digits of a class."""
+        return max(1, (len(self.classes) - 1).bit_length())
+
+
 TaskName = Literal[
     "text-to-image",
     "class",
@@ -227,6 +245,12 @@ class ModelSpec:
     schedule: ScheduleSpec
     parameterization: Parameterization
     scale_factor: float | None
+    label_bits: LabelBitsSpec | None = None
+
+    @property
+    def latent_channels(self) -> int:
+        """Channels that are drawn: the first stage's, then the label map's."""
+        return self.first_stage.embed_dim + (self.label_bits.count if self.label_bits else 0)
 
     @property
     def size_multiple(self) -> int:
@@ -245,6 +269,8 @@ class ModelSpec:
         keeping the rest at every step; "inpaint" is native where a conditioner takes the hole.
         """
         own: set[TaskName] = {name for kind, name in _TASKS if self.conditioner(kind) is not None}
+        if self.label_bits is not None:
+            own.add("semantic")
         if not self.conditioners:
             own.add("unconditional")
         if not own <= {"super-resolution", "inpaint"}:

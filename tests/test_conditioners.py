@@ -17,9 +17,12 @@ from ldm_core.conditioners import (
     box_map,
     box_tensor,
     known_region,
+    label_bits,
     label_map,
+    labels_of,
     layout_tokens,
     masked_image,
+    with_bits,
 )
 from ldm_core.errors import ConfigError, RequestError
 from ldm_core.model import LatentDiffusion
@@ -27,6 +30,7 @@ from ldm_core.spec import (
     BoxMapSpec,
     ConditionerSpec,
     KnownRegionSpec,
+    LabelBitsSpec,
     LabelMapSpec,
     LayoutSpec,
     LowResolutionSpec,
@@ -170,3 +174,21 @@ def test_what_a_model_cannot_do_without_is_named(
     model = model_with((conditioner,), channels)
     with pytest.raises(RequestError, match=f"{field} is None; it has to be given"):
         model.condition([Given()], (4, 4))
+
+
+def test_a_label_maps_digits_are_read_back_and_say_where_they_count() -> None:
+    spec = LabelBitsSpec(tuple(f"class {i}" for i in range(14)), scale=1.5)
+    labels = torch.arange(14, dtype=torch.uint8).repeat(2)[:16].view(1, 4, 4)
+    large = labels.repeat_interleave(8, 1).repeat_interleave(8, 2).clone()
+    bits, said = label_bits(large, spec, (4, 4))
+    assert bits.shape == (1, 4, 4, 4)
+    assert set(bits.unique().tolist()) == {-1.5, 1.5}
+    assert (labels_of(bits, spec) == labels).all()
+    assert (labels_of(bits + 0.7 * torch.randn(bits.shape).clamp(-1, 1), spec) == labels).all()
+    large[:, :8] = 255
+    _, said = label_bits(large, spec, (4, 4))
+    assert said[0, 0].tolist() == [[0] * 4, [1] * 4, [1] * 4, [1] * 4]
+    x = torch.zeros(1, 6, 4, 4)
+    given = with_bits(x, torch.cat([bits, said], dim=1))
+    assert (given[:, :2] == 0).all() and (given[:, 2:, 0] == 0).all()
+    assert (given[:, 2:, 1:] == bits[:, :, 1:]).all()

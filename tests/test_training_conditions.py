@@ -85,6 +85,15 @@ KINDS: dict[str, tuple[dict[str, Any], int, dict[str, float]]] = {
         24,
         {"prompt": 0.2, "known_region": 0.5, "label_map": 0.5, "boxes": 0.5},
     ),
+    "drawn label map": (
+        {
+            "cond_stage_config": TEXT,
+            "conditioning_key": "crossattn",
+            "label_bits": {"classes": CLASSES, "scale": 1.5},
+        },
+        4,
+        {"prompt": 0.2, "label_map": 0.5},
+    ),
 }  # fmt: skip
 
 
@@ -104,6 +113,7 @@ def config(kind: str, first_stage: Path, **settings: object) -> dict[str, Any]:
     params: Any = model["params"]
     params |= changes
     params["unet_config"]["params"]["in_channels"] = 4 + beside
+    params["unet_config"]["params"]["out_channels"] = 8 if "label_bits" in changes else 4
     if changes["conditioning_key"] in (None, "concat"):
         params["unet_config"]["params"].pop("context_dim")
         params["unet_config"]["params"]["use_spatial_transformer"] = False
@@ -151,9 +161,14 @@ def test_every_kind_learns_and_its_export_draws(
     assert model.decode(z).isfinite().all()
 
 
-def test_a_label_map_decides_the_picture(first_stage: Path, tmp_path: Path, cache: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "dropout"), [("several", {"known_region": 1.0}), ("drawn label map", {"label_map": 0.2})]
+)
+def test_a_label_map_decides_the_picture(
+    kind: str, dropout: dict[str, float], first_stage: Path, tmp_path: Path, cache: Path
+) -> None:
     """The model is asked for two maps, each the other upside down: its noise estimate has to follow them."""
-    training = task(config("several", first_stage, dropout={"known_region": 1.0}), tmp_path, cache)
+    training = task(config(kind, first_stage, dropout=dropout), tmp_path, cache)
     for step in range(120):
         training.update(step, 2e-3)
     training.export(tmp_path / "out")
@@ -161,14 +176,17 @@ def test_a_label_map_decides_the_picture(first_stage: Path, tmp_path: Path, cach
     assert isinstance(model, LatentDiffusion)
     scenes = [data.render("train", i, 64) for i in range(16)]
     z = model.encode(data.to_tensor(np.stack([s.image for s in scenes])))
-    noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(0))
+    # Where the model draws a label map as well, that part is noise alone.
+    noise = torch.randn(16, model.spec.latent_channels, 8, 8, generator=torch.Generator().manual_seed(0))
+    z = torch.cat([z, torch.zeros(16, noise.shape[1] - 4, 8, 8)], dim=1)
     t = torch.full((16,), 600)
     alpha, sigma = model.schedule.alpha_sigma(t)
 
     def error(upside_down: bool) -> float:
         maps = [torch.from_numpy(s.labels[::-1].copy() if upside_down else s.labels) for s in scenes]
         condition = model.condition([Given(label_map=labels) for labels in maps], (8, 8))
-        return float((model.eps(alpha * z + sigma * noise, t, condition) - noise).pow(2).mean())
+        difference = model.eps(alpha * z + sigma * noise, t, condition) - noise
+        return float(difference[:, :4].pow(2).mean())
 
     assert error(upside_down=False) < 0.95 * error(upside_down=True)
 

@@ -3,7 +3,17 @@
 from ldm_core.conditioners.condition import Condition
 from ldm_core.conditioners.given import Box, Given
 from ldm_core.conditioners.layout import layout_tokens
-from ldm_core.conditioners.spatial import box_map, box_tensor, known_region, label_map, masked_image, one_hot
+from ldm_core.conditioners.spatial import (
+    box_map,
+    box_tensor,
+    known_region,
+    label_bits,
+    label_map,
+    labels_of,
+    masked_image,
+    one_hot,
+    with_bits,
+)
 from ldm_core.conditioners.tokenizer import Tokenizer
 
 __all__ = [
@@ -14,8 +24,11 @@ __all__ = [
     "box_map",
     "box_tensor",
     "known_region",
+    "label_bits",
     "label_map",
+    "labels_of",
     "layout_tokens",
     "masked_image",
     "one_hot",
+    "with_bits",
 ]

@@ -17,11 +17,14 @@ class Condition:
         context: (b, n, d), for cross-attention.
         concat: (b, c, h, w), concatenated to x_t.
         vector: (b, d), joins the embedding of t.
+        bits: (b, n + 1, h, w), a label map that takes the place of x_t's own (`LabelBitsSpec`): its digits,
+            and 1 where they count.
     """
 
     context: Tensor | None = None
     concat: Tensor | None = None
     vector: Tensor | None = None
+    bits: Tensor | None = None
 
     @property
     def shape(self) -> tuple[torch.Size | None, ...]:
@@ -30,7 +33,7 @@ class Condition:
 
     @property
     def _parts(self) -> tuple[Tensor | None, ...]:
-        return self.context, self.concat, self.vector
+        return self.context, self.concat, self.vector, self.bits
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Condition:
         """The same change to every part that is there."""

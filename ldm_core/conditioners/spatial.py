@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ldm_core.conditioners.given import Box
+from ldm_core.spec import LabelBitsSpec
 
 NOTHING = 255  # in a label map: nothing is said of this pixel
 
@@ -37,6 +38,34 @@ def known_region(z: Tensor, mask: Tensor) -> Tensor:
 def label_map(labels: Tensor, num_classes: int, size: Size) -> Tensor:
     """(b, H, W) class ids, 255 says nothing -> (b, num_classes, h, w), each class's share of a cell."""
     return F.adaptive_avg_pool2d(one_hot(labels, num_classes), size)
+
+
+def label_bits(labels: Tensor, spec: LabelBitsSpec, size: Size) -> tuple[Tensor, Tensor]:
+    """(b, H, W) class ids, 255 says nothing -> digits (b, n, h, w), -scale .. scale; and where, (b, 1, h, w).
+
+    Cells that hold several classes have what lies between their digits; a cell counts where at least half of
+    it says something.
+    """
+    table = torch.zeros(256, spec.count + 1, device=labels.device)
+    ids = torch.arange(len(spec.classes), device=labels.device)
+    digits = ids[:, None].bitwise_right_shift(torch.arange(spec.count, device=labels.device)) & 1
+    table[: len(ids)] = F.pad(2.0 * digits - 1.0, (0, 1), value=1.0)  # the last column: something is said
+    pooled = F.adaptive_avg_pool2d(table[labels.long()].movedim(-1, 1), size)
+    bits, said = pooled[:, :-1], pooled[:, -1:]
+    return spec.scale * bits / said.clamp(min=1e-6), (said >= 0.5).float()
+
+
+def with_bits(x: Tensor, bits: Tensor) -> Tensor:
+    """x_t (b, c, h, w) with given digits (b, n + 1, h, w), see `Condition`, in the place of its last n."""
+    said, own = bits[:, -1:], x[:, 1 - bits.shape[1] :]
+    return torch.cat([x[:, : 1 - bits.shape[1]], torch.where(said > 0.5, bits[:, :-1], own)], dim=1)
+
+
+def labels_of(bits: Tensor, spec: LabelBitsSpec) -> Tensor:
+    """Digits (b, n, h, w), noisy or not -> (b, h, w) class ids."""
+    weights = 2 ** torch.arange(spec.count, device=bits.device)
+    ids = ((bits > 0) * weights.view(-1, 1, 1)).sum(1)
+    return ids.clamp(max=len(spec.classes) - 1)
 
 
 def one_hot(labels: Tensor, num_classes: int) -> Tensor:

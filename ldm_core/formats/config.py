@@ -20,6 +20,7 @@ from ldm_core.spec import (
     AutoencoderSpec,
     ConcatSpec,
     ContextSpec,
+    LabelBitsSpec,
     LabelMapSpec,
     ModelSpec,
     Parameterization,
@@ -120,10 +121,23 @@ def _diffusion(params: Section) -> ModelSpec:
         parameterization=cast(
             Parameterization, params.choice("parameterization", get_args(Parameterization), "eps")
         ),
+        label_bits=_label_bits(params.section("label_bits")) if "label_bits" in params else None,
         scale_factor=None if params.flag("scale_by_std") else params.number("scale_factor", 1e-6, 1e6, 1.0),
     )
     check(spec, params.place)
     return spec
+
+
+def _label_bits(section: Section) -> LabelBitsSpec:
+    section.only(frozenset({"classes", "scale"}), {})
+    names = section.values.get("classes")
+    if not isinstance(names, list) or not all(
+        isinstance(name, str) and 0 < len(name) <= 100 for name in names
+    ):
+        raise section.wrong("classes", "a list of names")
+    if not 2 <= len(names) <= 255 or len(set(names)) != len(names):
+        raise section.wrong("classes", "a list of 2 to 255 different names")
+    return LabelBitsSpec(tuple(map(str, names)), section.number("scale", 0.1, 10.0, 1.0))
 
 
 # The published names of what is linear in t.
@@ -254,11 +268,15 @@ def check(spec: ModelSpec, place: str) -> None:
             f"{place}: with zero_terminal_snr the network is also asked at pure noise, of which eps says "
             "nothing; parameterization has to be 'v' or 'x0'."
         )
-    latent, unet = spec.first_stage.embed_dim, spec.unet
-    beside = [concat_channels(one, latent) for one in spec.conditioners if isinstance(one, ConcatSpec)]
+    latent, unet = spec.latent_channels, spec.unet
+    beside = [
+        concat_channels(one, spec.first_stage.embed_dim)
+        for one in spec.conditioners
+        if isinstance(one, ConcatSpec)
+    ]
     if unet.in_channels != latent + sum(beside) or unet.out_channels != latent:
         raise ConfigError(
-            f"{place}: the first stage's latent has {latent} channels and {sum(beside)} are concatenated, "
+            f"{place}: the latent has {latent} channels and {sum(beside)} are concatenated, "
             f"but the UNet takes {unet.in_channels} and gives {unet.out_channels}; it has to take "
             f"{latent + sum(beside)} and give {latent}."
         )

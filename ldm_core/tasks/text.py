@@ -54,7 +54,7 @@ class TextTask:
         return Conditioning(both[:1], both[1:], guidance)
 
     def start(self, request: TextToImage, model: LatentDiffusion) -> Start:
-        shape = (1, model.spec.first_stage.embed_dim, *_latent_size(request, model))
+        shape = (1, model.spec.latent_channels, *_latent_size(request, model))
         # Drawn on the CPU: the same seed starts from the same noise on every device.
         generator = torch.Generator().manual_seed(request.seed)
 

@@ -70,7 +70,10 @@ class Wording:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingSet:
-    """A source with its pictures and their latents (n, c, h, w); `share` of the batches come from it."""
+    """A source with its pictures and their latents (n, c, h, w); `share` of the batches come from it.
+
+    The latents go on with their label maps where the model draws them.
+    """
 
     source: Source
     arrays: Arrays
@@ -87,12 +90,14 @@ class Batch:
         ids: token ids (b, n) or class ids (b,), for cross-attention.
         labels: (b, classes, H, W) one-hot, for a label map's convolution.
         concat: (b, k, h, w), everything else that is concatenated to x_t.
+        told: (b, 1, h, w) bool, where the label map that goes on the latent is given, and not to be drawn.
     """
 
     z: Tensor
     ids: Tensor | None = None
     labels: Tensor | None = None
     concat: Tensor | None = None
+    told: Tensor | None = None
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """The same change to every part that is there."""
@@ -100,7 +105,13 @@ class Batch:
         def changed(part: Tensor | None) -> Tensor | None:
             return None if part is None else change(part)
 
-        return Batch(change(self.z), changed(self.ids), changed(self.labels), changed(self.concat))
+        return Batch(
+            change(self.z),
+            changed(self.ids),
+            changed(self.labels),
+            changed(self.concat),
+            changed(self.told),
+        )
 
 
 class Batches:
@@ -122,6 +133,8 @@ class Batches:
         self.spec, self.sets, self.tokenizer, self.first_stage = spec, sets, tokenizer, first_stage
         self.dropout, self.wording = dropout, wording
         droppable = {NAMES[type(one)] for one in spec.conditioners if _droppable(one)}
+        if spec.label_bits is not None:
+            droppable.add("label_map")
         wrong = sorted(set(dropout) - droppable)
         if wrong:
             known = ", ".join(sorted(droppable)) or "none"
@@ -145,9 +158,20 @@ class Batches:
                 case LabelMapSpec() if one.channels:
                     labels = one_hot(_labels(chosen_set.arrays, chosen), one.num_classes)
                 case _:
-                    concat = self._concat(one, chosen_set.arrays, chosen, z, rng)
-                    concats.append(concat * torch.from_numpy(keep).view(-1, 1, 1, 1))
-        return Batch(z, ids, labels, torch.cat(concats, dim=1) if concats else None)
+                    part = self._concat(one, chosen_set.arrays, chosen, z, rng)
+                    concats.append(part * torch.from_numpy(keep).view(-1, 1, 1, 1))
+        concat = torch.cat(concats, dim=1) if concats else None
+        return Batch(z, ids, labels, concat, self._told(z, rng) if self.spec.label_bits else None)
+
+    def _told(self, z: Tensor, rng: np.random.Generator) -> Tensor:
+        """(b, 1, h, w) bool: of most samples nothing, of the others the whole label map or a part of it."""
+        count, _, height, width = z.shape
+        keep = rng.random(count) >= self.dropout.get("label_map", 0.0)
+        parts = [
+            random_mask(rng, height, width) if rng.random() < 1 / 3 else np.ones((height, width), np.uint8)
+            for _ in range(count)
+        ]
+        return torch.from_numpy(np.stack(parts) * keep[:, None, None])[:, None] > 0
 
     def given(self, rng: np.random.Generator, count: int) -> list[Given]:
         """What the first pictures say, for samples to look at; as a person would give it."""
@@ -196,7 +220,8 @@ class Batches:
             case BoxMapSpec():
                 return box_map(torch.from_numpy(arrays.boxes[chosen]), len(one.classes), size)
             case KnownRegionSpec():
-                return known_region(z, _masks(len(chosen), side, rng))
+                image_part = z[:, : self.spec.first_stage.embed_dim]
+                return known_region(image_part, _masks(len(chosen), side, rng))
             case MaskedImageSpec():
                 masks = _masks(len(chosen), side, rng)
                 holed = masked_image(data.to_tensor(arrays.images[chosen]), masks)

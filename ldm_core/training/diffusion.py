@@ -18,18 +18,18 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ldm_core import scenes
-from ldm_core.conditioners import Tokenizer
+from ldm_core.conditioners import Tokenizer, label_bits
 from ldm_core.model import LatentDiffusion
 from ldm_core.nn.autoencoder import FirstStage
 from ldm_core.sample import sample
 from ldm_core.schedule import NoiseSchedule
-from ldm_core.spec import ModelSpec, TextSpec
+from ldm_core.spec import LabelBitsSpec, ModelSpec, TextSpec
 from ldm_core.training import data
 from ldm_core.training.batches import Batch, Batches, TrainingSet, Wording
 from ldm_core.training.export import write_model, write_vocabulary
 from ldm_core.training.loop import precision, step_generator, update_average
 from ldm_core.training.parallel import ALONE, Processes, gathering
-from ldm_core.training.sources import FolderSource, SceneSource, Source, cached
+from ldm_core.training.sources import Arrays, FolderSource, SceneSource, Source, cached
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ class DiffusionSettings:
     min_snr: gamma of min-SNR weighting (arXiv:2303.09556), 0 for none.
     noise_shift: factor on sigma_t / alpha_t of the timesteps that are drawn; a larger latent is told apart
     from noise up to higher noise (arXiv:2403.03206, section 5.3.2).
-    initial: folder of an exported model to start from; where the UNet takes more channels than the model's,
-    those begin at zero.
+    initial: folder of an exported model to start from; where the UNet takes or gives more channels than the
+    model's, those begin at zero.
     compile: compile the UNet with torch's inductor, which needs a C++ compiler: minutes at the start, then
     about an eighth quicker on a CPU.
     """
@@ -106,7 +106,7 @@ class DiffusionTraining:
         self.settings, self.device, self.processes = settings, device, processes
         self.first_stage, self.shares_first_stage = first_stage, shares_first_stage
         out.mkdir(parents=True, exist_ok=True)
-        sets = training_sets(settings, first_stage, cache, device, processes)
+        sets = training_sets(spec, settings, first_stage, cache, device, processes)
         self.tokenizer = _tokenizer(spec, sets, out, processes)
         self.spec = _with_vocabulary(spec, self.tokenizer)
         self.config = _described(config, self.spec)
@@ -156,6 +156,11 @@ class DiffusionTraining:
     def _loss(self, batch: Batch, t: Tensor, eps: Tensor) -> Tensor:
         alpha, sigma = self.schedule.alpha_sigma(t)
         x_t = alpha * batch.z + sigma * eps
+        wanted = torch.ones_like(x_t)
+        if batch.told is not None:
+            c = self.spec.first_stage.embed_dim
+            x_t[:, c:] = torch.where(batch.told, batch.z[:, c:], x_t[:, c:])
+            wanted[:, c:] = (~batch.told).float()
         match self.spec.parameterization:
             case "eps":
                 target = eps
@@ -167,7 +172,7 @@ class DiffusionTraining:
             prediction = self.network(x_t, t, batch).float()
         difference = prediction - target
         error = difference.abs() if self.settings.loss == "l1" else difference**2
-        return (error * self._weight(alpha, sigma)).mean()
+        return (error * wanted * self._weight(alpha, sigma)).sum() / wanted.sum()
 
     def _weight(self, alpha: Tensor, sigma: Tensor) -> Tensor:
         """min(SNR, gamma) on x_0's error, put in terms of what is predicted (arXiv:2303.09556)."""
@@ -234,6 +239,7 @@ def timesteps(schedule: NoiseSchedule, shift: float, count: int, generator: torc
 
 
 def training_sets(
+    spec: ModelSpec,
     settings: DiffusionSettings,
     first_stage: FirstStage,
     cache: Path,
@@ -250,10 +256,12 @@ def training_sets(
     if not processes.first:
         processes.wait()
     file = Path(settings.first_stage)
-    sets = [
-        TrainingSet(source, cached(source, cache), latents(first_stage, source, cache, file, device), share)
-        for source, share in sources
-    ]
+    sets = []
+    for source, share in sources:
+        arrays, z = cached(source, cache), latents(first_stage, source, cache, file, device)
+        if spec.label_bits is not None:
+            z = torch.cat([z, _all_label_bits(arrays, spec.label_bits, (z.shape[2], z.shape[3]))], dim=1)
+        sets.append(TrainingSet(source, arrays, z, share))
     if processes.first:
         processes.wait()
     return sets
@@ -279,6 +287,15 @@ def latents(
     return torch.from_numpy(np.load(path))
 
 
+def _all_label_bits(arrays: Arrays, spec: LabelBitsSpec, size: tuple[int, int]) -> Tensor:
+    """(n, digits, h, w) float16."""
+    rows = [
+        label_bits(torch.from_numpy(arrays.labels[i : i + 16].copy()), spec, size)[0].half()
+        for i in range(0, len(arrays.labels), 16)
+    ]
+    return torch.cat(rows)
+
+
 def _start_from(model: Denoiser, exported: Path) -> None:
     """Takes over the networks of an exported model; its first stage, where it holds one, is left out."""
     parts = {"model.diffusion_model.": model.unet, "cond_stage_model.": model.conditioner}
@@ -286,16 +303,17 @@ def _start_from(model: Denoiser, exported: Path) -> None:
     for prefix, part in parts.items():
         own = {k.removeprefix(prefix): t.float() for k, t in weights.items() if k.startswith(prefix)}
         if part is not None:
-            first = part.state_dict().get("input_blocks.0.0.weight")
-            if first is not None:
-                own["input_blocks.0.0.weight"] = _wider(own["input_blocks.0.0.weight"], first.shape[1])
-            part.load_state_dict(own)
+            wanted = part.state_dict()
+            part.load_state_dict({name: _grown(tensor, wanted[name].shape) for name, tensor in own.items()})
 
 
-def _wider(weight: Tensor, channels: int) -> Tensor:
-    """(o, c, k, k) -> (o, channels, k, k): the added inputs do nothing yet."""
-    added = weight.new_zeros(len(weight), channels - weight.shape[1], *weight.shape[2:])
-    return torch.cat([weight, added], dim=1)
+def _grown(weight: Tensor, shape: torch.Size) -> Tensor:
+    """With zeros after its own numbers: added inputs do nothing yet, added outputs are zero."""
+    if weight.shape == shape:
+        return weight
+    grown = weight.new_zeros(shape)
+    grown[tuple(slice(n) for n in weight.shape)] = weight
+    return grown
 
 
 def _tokenizer(spec: ModelSpec, sets: list[TrainingSet], out: Path, processes: Processes) -> Tokenizer | None:

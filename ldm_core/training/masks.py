@@ -22,7 +22,7 @@ def _strokes(mask: Mask, rng: np.random.Generator) -> None:
     height, width = mask.shape
     side = min(height, width)
     for _ in range(rng.integers(1, 5)):
-        thickness = int(rng.uniform(0.06, 0.22) * side)
+        thickness = max(1, int(rng.uniform(0.06, 0.22) * side))
         point = rng.uniform(0, (width, height))
         angle = rng.uniform(0, 2 * np.pi)
         for _ in range(rng.integers(1, 6)):
