@@ -124,9 +124,9 @@ def test_conditions_are_joined_and_taken_apart() -> None:
     one = Condition(context=torch.zeros(1, 3, 4), concat=torch.ones(1, 2, 5, 5))
     two = Condition(context=torch.ones(1, 3, 4), concat=torch.zeros(1, 2, 5, 5))
     both = Condition.cat([one, two])
-    assert both.shape == ((2, 3, 4), (2, 2, 5, 5), None) and one.shape == two.shape
+    assert both.shape == ((2, 3, 4), (2, 2, 5, 5), None, None) and one.shape == two.shape
     assert torch.equal(both[1:].context, two.context) and torch.equal(both[:1].concat, one.concat)
-    assert Condition.cat([Condition(), Condition()]).shape == (None, None, None)
+    assert Condition.cat([Condition(), Condition()]).shape == (None,) * 4
 
 
 OURS = (KnownRegionSpec(), LabelMapSpec(3, classes=("a", "b", "c")), BoxMapSpec(("sun",)))

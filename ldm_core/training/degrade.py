@@ -5,9 +5,12 @@ BSR-light: the paper, Appendix D.6; after "Designing a practical degradation mod
 
 from __future__ import annotations
 
+import io
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 Picture = NDArray[np.uint8]
 _RESIZINGS = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA)
@@ -61,5 +64,6 @@ def _jpeg(picture: Picture, rng: np.random.Generator) -> Picture:
     if rng.random() < 0.3:
         return picture
     quality = int(rng.integers(50, 96))
-    _, encoded = cv2.imencode(".jpg", np.ascontiguousarray(picture), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file))
