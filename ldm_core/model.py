@@ -25,14 +25,13 @@ from ldm_core.conditioners import (
     with_bits,
 )
 from ldm_core.errors import ConfigError, RequestError
-from ldm_core.nn.autoencoder import FirstStage, first_stage
+from ldm_core.nn.autoencoder import first_stage
 from ldm_core.nn.conditioners import ClassEmbedder, SpatialRescaler
 from ldm_core.nn.text import TextTransformer
 from ldm_core.nn.unet import UNet
 from ldm_core.parameterization import Prediction, prediction
 from ldm_core.schedule import NoiseSchedule
 from ldm_core.spec import (
-    AutoencoderSpec,
     BoxMapSpec,
     ClassSpec,
     ConcatSpec,
@@ -45,7 +44,7 @@ from ldm_core.spec import (
     ModelSpec,
     TextSpec,
 )
-from ldm_core.weights import with_ema, with_weights
+from ldm_core.weights import with_weights
 
 
 class DiffusionWrapper(nn.Module):
@@ -114,12 +113,13 @@ class LatentDiffusion(nn.Module):
             ConfigError: the latent's scale is not known.
             WeightsError: tensors are missing, unexpected or of another shape.
         """
+        return with_weights(cls.without_weights(spec, tokenizer), state_dict, device, dtype)
+
+    @classmethod
+    def without_weights(cls, spec: ModelSpec, tokenizer: Tokenizer | None = None) -> LatentDiffusion:
+        """On the meta device, to be filled (`ldm_core.weights`)."""
         with torch.device("meta"):
-            model = cls(spec, tokenizer)
-        weights = with_ema(state_dict)
-        if model.cond_stage_model is None:  # the published inpainting model holds its first stage twice
-            weights = {name: t for name, t in weights.items() if not name.startswith("cond_stage_model.")}
-        return with_weights(model, weights, device, dtype)
+            return cls(spec, tokenizer)
 
     @property
     def device(self) -> torch.device:
@@ -276,20 +276,3 @@ def _needed(name: str, given: G | None) -> G:
     if given is None:
         raise RequestError(name, None, "given, as this model cannot do without it")
     return given
-
-
-def load_first_stage(
-    spec: AutoencoderSpec,
-    state_dict: Mapping[str, Tensor],
-    *,
-    device: str | torch.device = "cpu",
-    dtype: torch.dtype = torch.float32,
-) -> FirstStage:
-    """Builds a first stage alone from its checkpoint's tensors.
-
-    Raises:
-        WeightsError: tensors are missing, unexpected or of another shape.
-    """
-    with torch.device("meta"):
-        model = first_stage(spec)
-    return with_weights(model, state_dict, device, dtype)

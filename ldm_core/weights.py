@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 import torch
@@ -10,63 +10,83 @@ from torch import Tensor, nn
 
 from ldm_core.errors import WeightsError
 
+M = TypeVar("M", bound=nn.Module)
+
 # In published files beside the weights: the schedule, which the description gives in float64; the
 # transformer's language-model head; the first stage's losses; EMA bookkeeping.
-IGNORED = (
+IGNORED: tuple[str, ...] = (
     "betas", "alphas_cumprod", "sqrt_", "log_one_minus_", "posterior_", "lvlb_weights", "logvar",
-    "cond_stage_model.transformer.to_logits.", "first_stage_model.loss.", "loss.", "model_ema.decay",
-    "model_ema.num_updates", "scale_factor",
+    "cond_stage_model.transformer.to_logits.", "first_stage_model.loss.", "loss.", "model_ema.",
+    "scale_factor",
 )  # fmt: skip
 
 
-def load_strictly(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Puts the tensors themselves into a module made on the meta device: no copy, no initialisation.
+def places(module: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, str]:
+    """Which of a checkpoint's tensors the module holds: their names there -> the module's.
+
+    The UNet's moving averages take the place of its weights where the checkpoint has them.
+
+    Args:
+        weights: only names and shapes count.
 
     Raises:
         WeightsError: tensors are missing, unexpected or of another shape; names them.
     """
     expected = module.state_dict()
-    missing = sorted(expected.keys() - weights.keys())
-    unexpected = sorted(weights.keys() - expected.keys())
-    shapes = [
-        f"{name} has shape {list(weights[name].shape)}, expected {list(tensor.shape)}"
-        for name, tensor in expected.items()
-        if name in weights and weights[name].shape != tensor.shape
-    ]
-    problems = [
-        f"{len(names)} {what}: {', '.join(names[:5])}{', …' if len(names) > 5 else ''}"
-        for what, names in (
-            ("tensors are missing", missing),
-            ("tensors are not part of this architecture", unexpected),
-            ("tensors have another shape", shapes),
-        )
+    averages = {
+        "model_ema." + name.removeprefix("model.").replace(".", ""): name
+        for name in expected
+        if name.startswith("model.")
+    }
+    found = {name: name for name in weights if name in expected}
+    found |= {average: name for average, name in averages.items() if average in weights}
+    source = {name: there for there, name in found.items()}  # averages come last, so they count
+    ignored = IGNORED
+    if not any(name.startswith("cond_stage_model.") for name in expected):
+        ignored += ("cond_stage_model.",)  # the published inpainting model holds its first stage twice
+    problems = {
+        "tensors are missing": expected.keys() - source.keys(),
+        "tensors are not part of this architecture": {
+            name for name in weights.keys() - found.keys() if not name.startswith(ignored)
+        },
+        "tensors have another shape": {
+            f"{name} has shape {list(weights[there].shape)}, expected {list(expected[name].shape)}"
+            for name, there in source.items()
+            if weights[there].shape != expected[name].shape
+        },
+    }
+    told = [
+        f"{len(names)} {what}: {', '.join(sorted(names)[:5])}{', …' if len(names) > 5 else ''}"
+        for what, names in problems.items()
         if names
     ]
-    if problems:
-        raise WeightsError(f"The checkpoint does not fit its description. {'. '.join(problems)}.")
-    module.load_state_dict(dict(weights), strict=True, assign=True)
+    if told:
+        raise WeightsError(f"The checkpoint does not fit its description. {'. '.join(told)}.")
+    return {there: name for name, there in source.items()}
 
 
-M = TypeVar("M", bound=nn.Module)
+def fill(
+    module: M, tensors: Iterable[tuple[str, Tensor]], device: str | torch.device, dtype: torch.dtype
+) -> M:
+    """Puts tensors into a module made on the meta device, one by one; it is then ready for inference.
+
+    Each is converted as it comes, so that beside the finished weights there is never more than one.
+    """
+    for name, tensor in tensors:
+        owner, _, attribute = name.rpartition(".")
+        layout = torch.channels_last if tensor.dim() == 4 else torch.preserve_format
+        placed = tensor.to(device, dtype, memory_format=layout)
+        setattr(module.get_submodule(owner), attribute, nn.Parameter(placed, requires_grad=False))
+    return module.eval()
 
 
 def with_weights(
-    model: M, state_dict: Mapping[str, Tensor], device: str | torch.device, dtype: torch.dtype
+    module: M, weights: Mapping[str, Tensor], device: str | torch.device, dtype: torch.dtype
 ) -> M:
-    """A model made on the meta device -> the same ready for inference."""
-    weights = {
-        name: tensor.to(device, dtype) for name, tensor in state_dict.items() if not name.startswith(IGNORED)
-    }
-    load_strictly(model, weights)
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return model.eval().requires_grad_(False)
+    """A module made on the meta device -> the same with a checkpoint's tensors.
 
-
-def with_ema(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Replaces the UNet's weights by their moving average where the file holds one."""
-    merged = {name: tensor for name, tensor in weights.items() if not name.startswith("model_ema.")}
-    for name in list(merged):
-        if name.startswith("model."):
-            average = "model_ema." + name.removeprefix("model.").replace(".", "")
-            merged[name] = weights.get(average, merged[name])
-    return merged
+    Raises:
+        WeightsError: as `places`.
+    """
+    found = places(module, weights)
+    return fill(module, ((name, weights[there]) for there, name in found.items()), device, dtype)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -59,21 +60,11 @@ class _Central:
     offset: int
 
 
-def read_zip_checkpoint(file: RegularFile) -> dict[str, torch.Tensor]:
-    """The state dict of a checkpoint that torch.save wrote.
-
-    Raises:
-        ModelFileError: the archive or its contents are not as torch.save writes them.
-    """
-    members, wanted = read_contents(file)
-    return read_tensors(file, members, wanted)
-
-
 def read_contents(file: RegularFile) -> tuple[dict[str, Member], dict[str, StoredTensor]]:
     """The archive's members, and what its list of contents says of the weights; reads no weights.
 
     Raises:
-        ModelFileError: as `read_zip_checkpoint`.
+        ModelFileError: the archive or its contents are not as torch.save writes them.
     """
     members = _strip_root(file, read_members(file))
     pickled = members["data.pkl"]
@@ -99,23 +90,26 @@ def read_contents(file: RegularFile) -> tuple[dict[str, Member], dict[str, Store
 
 
 def read_tensors(
-    file: RegularFile, members: dict[str, Member], wanted: dict[str, StoredTensor]
-) -> dict[str, torch.Tensor]:
-    """The wanted tensors, contiguous."""
-    storages: dict[Storage, torch.Tensor] = {}
-    tensors: dict[str, torch.Tensor] = {}
-    taken = 0  # bytes of memory
+    file: RegularFile, members: dict[str, Member], wanted: Mapping[str, StoredTensor]
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """The wanted tensors, contiguous, one after the other.
+
+    Raises:
+        ModelFileError: the data is damaged or takes far more memory than the file.
+    """
+    of_storage: dict[Storage, list[tuple[str, StoredTensor]]] = {}
     for name, stored in wanted.items():
-        storage = stored.storage
-        if storage not in storages:
-            storages[storage] = _read_storage(file, members, storage, name)
-            taken += storage.numel * storage.dtype.itemsize
-        view = storages[storage].as_strided(stored.shape, stored.stride, stored.offset)
-        taken += 0 if view.is_contiguous() else view.numel() * view.element_size()
-        if taken > 4 * file.size:
-            raise file.error("its tensors take far more room than the file; download it again")
-        tensors[name] = view.contiguous()
-    return tensors
+        of_storage.setdefault(stored.storage, []).append((name, stored))
+    taken = 0  # bytes of memory
+    for storage, parts in of_storage.items():
+        numbers = _read_storage(file, members, storage, parts[0][0])
+        taken += storage.numel * storage.dtype.itemsize
+        for name, stored in parts:
+            view = numbers.as_strided(stored.shape, stored.stride, stored.offset)
+            taken += 0 if view.is_contiguous() else view.numel() * view.element_size()
+            if taken > 4 * file.size:
+                raise file.error("its tensors take far more room than the file; download it again")
+            yield name, view.contiguous()
 
 
 def _read_storage(file: RegularFile, members: dict[str, Member], storage: Storage, name: str) -> torch.Tensor:

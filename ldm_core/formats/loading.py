@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -10,11 +12,13 @@ from torch import Tensor
 from ldm_core.conditioners import Tokenizer
 from ldm_core.errors import ConfigError, ModelFileError
 from ldm_core.formats.config import config_beside, read_config
-from ldm_core.formats.reading import read_state_dict
+from ldm_core.formats.reading import Checkpoint
 from ldm_core.formats.recognise import recognise, require_agreement, with_stored_scale
-from ldm_core.model import LatentDiffusion, load_first_stage
-from ldm_core.nn.autoencoder import FirstStage
-from ldm_core.spec import AutoencoderSpec, TextSpec
+from ldm_core.formats.shapes import FIRST_STAGE
+from ldm_core.model import LatentDiffusion
+from ldm_core.nn.autoencoder import FirstStage, first_stage
+from ldm_core.spec import AutoencoderSpec, ModelSpec, TextSpec
+from ldm_core.weights import fill, places
 
 
 def load(
@@ -25,25 +29,41 @@ def load(
     found = config or config_beside(file)
     # Read before the weights: a wrong description is told in a moment, the weights take seconds.
     described = None if found is None else read_config(found)
-    weights = read_state_dict(file)
-    if described is None:
-        spec = recognise(weights)
-    else:
-        spec = described.spec
-        if described.defaults is not None and described.defaults.first_stage:
-            weights |= _shared_first_stage(file, described.defaults.first_stage)
-        require_agreement(spec, weights)
-    dtype = dtype or torch.float32
+    with ExitStack() as stack:
+        checkpoint = stack.enter_context(Checkpoint(file))
+        sources = [(checkpoint, "")]
+        if described is not None and described.defaults is not None and described.defaults.first_stage:
+            shared = _shared_first_stage(file, described.defaults.first_stage)
+            sources.append((stack.enter_context(Checkpoint(shared)), FIRST_STAGE))
+        shapes = {prefix + name: t for source, prefix in sources for name, t in source.shapes.items()}
+        if described is None:
+            spec = recognise(shapes)
+        else:
+            spec = described.spec
+            require_agreement(spec, shapes)
+        model = _without_weights(spec, shapes, file.with_name("vocab.txt"))
+        names = places(model, shapes)
+        tensors = (
+            (names[prefix + name], tensor)
+            for source, prefix in sources
+            for name, tensor in source.read([name for name in source.shapes if prefix + name in names])
+        )
+        return fill(model, tensors, device, dtype or torch.float32)
+
+
+def _without_weights(
+    spec: ModelSpec | AutoencoderSpec, shapes: Mapping[str, Tensor], vocabulary: Path
+) -> LatentDiffusion | FirstStage:
     if isinstance(spec, AutoencoderSpec):
-        return load_first_stage(spec, weights, device=device, dtype=dtype)
-    vocabulary, text = file.with_name("vocab.txt"), spec.conditioner(TextSpec)
+        with torch.device("meta"):
+            return first_stage(spec)
+    text = spec.conditioner(TextSpec)
     tokenizer = Tokenizer(vocabulary, text.max_length) if text and vocabulary.is_file() else None
-    spec = with_stored_scale(spec, weights)
-    return LatentDiffusion.from_state_dict(spec, weights, tokenizer, device=device, dtype=dtype)
+    return LatentDiffusion.without_weights(with_stored_scale(spec, shapes), tokenizer)
 
 
-def _shared_first_stage(file: Path, name: str) -> dict[str, Tensor]:
-    """The tensors of a first stage in the folder `name` beside the model's own, named as in a whole model."""
+def _shared_first_stage(file: Path, name: str) -> Path:
+    """The weights of a first stage in the folder `name` beside the model's own."""
     # The name comes from the file: it is looked up among the folders that are there, never joined to a path.
     folders = {folder.name: folder for folder in file.resolve().parent.parent.iterdir() if folder.is_dir()}
     if name not in folders:
@@ -51,8 +71,7 @@ def _shared_first_stage(file: Path, name: str) -> dict[str, Tensor]:
             f"{file.parent.name} shares its first stage with others: the folder {name[:60]!r} has to lie "
             "beside its own."
         )
-    weights = read_state_dict(_weights_file(folders[name]))
-    return {f"first_stage_model.{key}": tensor for key, tensor in weights.items()}
+    return _weights_file(folders[name])
 
 
 def _weights_file(path: Path) -> Path:

@@ -7,15 +7,16 @@ run or imported, whatever it says.
 
 from __future__ import annotations
 
-import math
 import re
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import TracebackType
 
 import torch
 
-from ldm_core.formats.checkpoint_zip import read_contents, read_tensors, read_zip_checkpoint
+from ldm_core.formats.checkpoint_zip import read_contents, read_tensors
 from ldm_core.formats.files import RegularFile, shown
-from ldm_core.formats.safetensors_file import read_entries, read_entry, read_safetensors
+from ldm_core.formats.safetensors_file import read_entries, read_entry
 
 _HEAD = 1024  # bytes looked at to tell what a file is
 _SMALL = 10_000  # numbers; the schedule of a model has 1,000
@@ -44,52 +45,91 @@ _LEGACY_PICKLE = (
 )
 
 
-def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """All weights of a checkpoint by name, contiguous, on the CPU, in the file's own dtype.
+class Checkpoint:
+    """An open checkpoint.  Opening reads what there is; the weights are read when they are wanted.
 
-    Of a trainer's checkpoint only its `state_dict` is read; optimizer states and other leftovers are not.
+    Of a trainer's checkpoint only its `state_dict` counts; optimizer states and other leftovers do not.
 
-    Raises:
-        ModelFileError: the file is not a checkpoint, is incomplete or damaged, contains what a
-            checkpoint has no need of, or has weights that are NaN or infinite.
-    """
-    with RegularFile(path) as file:
-        head = file.read(0, min(file.size, _HEAD))
-        if _is_safetensors(head):
-            tensors = read_safetensors(file)
-        elif head.startswith(b"PK\x03\x04"):
-            tensors = read_zip_checkpoint(file)
-        else:
-            raise file.error(_what_it_is(head, file.size))
-        _require_finite(file, tensors)
-        return tensors
-
-
-def read_shapes(path: Path) -> dict[str, torch.Tensor]:
-    """As `read_state_dict`, but reads little more than the file's header: tensors without their values.
-
-    They lie on the device "meta", except for the small buffers of the model itself (the noise schedule, the
-    latent's scale), whose names have no dot.  Weights are not checked for NaN.
+    Attributes:
+        shapes: every tensor by name, on the device "meta", except for the small buffers of the model itself
+            (the noise schedule, the latent's scale), whose names have no dot: those have their values.
 
     Raises:
         ModelFileError: the file is not a checkpoint, is incomplete, or contains what one has no need of.
     """
-    with RegularFile(path) as file:
-        head = file.read(0, min(file.size, _HEAD))
-        if _is_safetensors(head):
-            entries, start = read_entries(file)
-            return {
-                e.name: read_entry(file, e, start)
-                if "." not in e.name and math.prod(e.shape) <= _SMALL
-                else torch.empty(e.shape, dtype=e.dtype, device="meta")
-                for e in entries
-            }
-        if not head.startswith(b"PK\x03\x04"):
-            raise file.error(_what_it_is(head, file.size))
-        members, wanted = read_contents(file)
-        small = {n: t for n, t in wanted.items() if "." not in n and t.storage.numel <= _SMALL}
-        shapes = {n: torch.empty(t.shape, dtype=t.storage.dtype, device="meta") for n, t in wanted.items()}
-        return shapes | read_tensors(file, members, small)
+
+    def __init__(self, path: Path) -> None:
+        self._file = RegularFile(path)
+        try:
+            head = self._file.read(0, min(self._file.size, _HEAD))
+            if _is_safetensors(head):
+                shapes = self._open_safetensors()
+            elif head.startswith(b"PK\x03\x04"):
+                shapes = self._open_zip()
+            else:
+                raise self._file.error(_what_it_is(head, self._file.size))
+            small = [n for n, t in shapes.items() if "." not in n and t.numel() <= _SMALL]
+            self.shapes = shapes | dict(self._values(small))
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _open_safetensors(self) -> dict[str, torch.Tensor]:
+        entries, start = read_entries(self._file)
+        by_name = {entry.name: entry for entry in entries}
+
+        def values(names: Iterable[str]) -> Iterator[tuple[str, torch.Tensor]]:
+            for entry in sorted((by_name[name] for name in names), key=lambda e: e.begin):
+                yield entry.name, read_entry(self._file, entry, start)
+
+        self._values: Values = values
+        return {e.name: torch.empty(e.shape, dtype=e.dtype, device="meta") for e in entries}
+
+    def _open_zip(self) -> dict[str, torch.Tensor]:
+        members, stored = read_contents(self._file)
+        self._values = lambda names: read_tensors(self._file, members, {name: stored[name] for name in names})
+        return {n: torch.empty(t.shape, dtype=t.storage.dtype, device="meta") for n, t in stored.items()}
+
+    def read(self, names: Iterable[str]) -> Iterator[tuple[str, torch.Tensor]]:
+        """Tensors of these names, contiguous, on the CPU, in the file's own dtype, in any order.
+
+        Raises:
+            ModelFileError: the data is damaged, or a weight is NaN or infinite.
+        """
+        for name, tensor in self._values(names):
+            _require_finite(self._file, name, tensor)
+            yield name, tensor
+
+    def __enter__(self) -> Checkpoint:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+
+Values = Callable[[Iterable[str]], Iterator[tuple[str, torch.Tensor]]]
+
+
+def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
+    """All weights of a checkpoint by name, as `Checkpoint.read` gives them.
+
+    Raises:
+        ModelFileError: as `Checkpoint`.
+    """
+    with Checkpoint(path) as checkpoint:
+        return dict(checkpoint.read(checkpoint.shapes))
+
+
+def read_shapes(path: Path) -> dict[str, torch.Tensor]:
+    """`Checkpoint.shapes` of a file; reads little more than its header.
+
+    Raises:
+        ModelFileError: as `Checkpoint`.
+    """
+    with Checkpoint(path) as checkpoint:
+        return checkpoint.shapes
 
 
 def _is_safetensors(head: bytes) -> bool:
@@ -120,14 +160,12 @@ def _what_it_is(head: bytes, size: int) -> str:
     )
 
 
-def _require_finite(file: RegularFile, tensors: dict[str, torch.Tensor]) -> None:
+def _require_finite(file: RegularFile, name: str, tensor: torch.Tensor) -> None:
     """Refuses NaN and infinity: one such weight makes every picture black."""
-    for name, tensor in tensors.items():
-        if not tensor.is_floating_point() or tensor.numel() == 0:
-            continue
-        low, high = torch.aminmax(tensor)  # NaN comes through, and no copy is made
-        if bool(torch.isfinite(low)) and bool(torch.isfinite(high)):
-            continue
+    if not tensor.is_floating_point() or tensor.numel() == 0:
+        return
+    low, high = torch.aminmax(tensor)  # NaN comes through, and no copy is made
+    if not (bool(torch.isfinite(low)) and bool(torch.isfinite(high))):
         count = int((~torch.isfinite(tensor)).sum())
         raise file.error(
             f"{count:,} of the {tensor.numel():,} weights of {shown(name)} are NaN or infinite, so the "

@@ -57,21 +57,11 @@ def is_tensor_name(name: object) -> bool:
     return isinstance(name, str) and len(name) <= MAX_NAME and _NAME.fullmatch(name) is not None
 
 
-def read_safetensors(file: RegularFile) -> dict[str, torch.Tensor]:
-    """All tensors of a safetensors file.
-
-    Raises:
-        ModelFileError: any part of the header is not as the format says, or the data is cut short.
-    """
-    entries, data_start = read_entries(file)
-    return {e.name: read_entry(file, e, data_start) for e in entries}
-
-
 def read_entries(file: RegularFile) -> tuple[list[Entry], int]:
     """What the header describes, and where the data behind it begins.
 
     Raises:
-        ModelFileError: as `read_safetensors`.
+        ModelFileError: any part of the header is not as the format says, or the data is cut short.
     """
     header, data_start = _read_header(file)
     entries = [_entry(file, name, fields) for name, fields in header.items() if name != "__metadata__"]
