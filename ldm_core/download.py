@@ -25,7 +25,8 @@ from ldm_core.errors import FetchError, FetchStopped
 from ldm_core.wording import shown, size_text
 
 MAX_REDIRECTS = 5
-TRIES = 5  # in a row without a new byte
+TRIES = 5  # in a row that brought next to nothing
+NOTHING = 30_000  # bytes; a try that brings less did not help
 PAUSE = 1.0  # seconds before the second try, twice as many before each further one
 SILENCE = 30.0  # seconds without a byte, then the connection counts as broken
 SLOWEST = 1000  # bytes a second over SILENCE
@@ -97,7 +98,7 @@ class Web:
         """Does something until it works: again after faults of the network or the server.
 
         Args:
-            progress: a number that grows with what was reached; then the tries count anew.
+            progress: bytes reached so far; once they grew well, the tries count anew.
 
         Raises:
             FetchError: it failed too often in a row, or was stopped.
@@ -110,7 +111,7 @@ class Web:
                 action()
                 return
             except httpx.HTTPError as error:
-                failed = 1 if progress() > reached else failed + 1
+                failed = 1 if progress() - reached >= NOTHING else failed + 1
                 reached = progress()
                 if failed >= TRIES:
                     raise FetchError(_network(self.endpoint.host, error)) from None
