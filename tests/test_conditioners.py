@@ -86,13 +86,13 @@ def test_layout_tokens_are_the_reference_s(shared: Path) -> None:
 
 
 def test_known_region() -> None:
-    """A cell that is known in part says how much, but its latent is left out."""
-    z, mask = torch.full((1, 2, 2, 2), 3.0), torch.zeros(1, 1, 8, 8)
+    """A cell that is known in part, or touches one, says how much, but its latent is left out."""
+    z, mask = torch.full((1, 2, 2, 5), 3.0), torch.zeros(1, 1, 8, 20)
     mask[..., :4, :4] = 1  # the first cell
-    mask[..., 4:, 6:] = 1  # half of the last cell
+    mask[..., 4:, 18:] = 1  # half of the last cell
     got = known_region(z, mask)
-    assert got[0, :2].tolist() == [[[0, 3], [3, 0]]] * 2
-    assert got[0, 2].tolist() == [[0, 1], [1, 0.5]]
+    assert got[0, :2].tolist() == [[[0, 0, 3, 0, 0]] * 2] * 2
+    assert got[0, 2].tolist() == [[0, 0, 1, 0.5, 0.5]] * 2
 
 
 def test_label_map_is_the_share_of_each_class_in_a_cell() -> None:
@@ -157,7 +157,8 @@ def test_one_model_takes_any_combination_of_our_conditions() -> None:
     assert [bool(part.any()) for part in known] == [False, True, False, False, True]
     assert [bool(part.any()) for part in labelled] == [False, False, True, False, True]
     assert [bool(part.any()) for part in boxed] == [False, False, False, True, False]
-    assert torch.equal(known[1, :4, :, :2], model.encode(image[None])[0, :, :, :2])
+    assert torch.equal(known[1, :4, :, :1], model.encode(image[None])[0, :, :, :1])
+    assert not known[1, :4, :, 1:].any()  # the second column touches the hole
 
 
 @pytest.mark.parametrize(

@@ -21,17 +21,21 @@ Size = tuple[int, int]  # height and width of the latent
 
 
 def known_region(z: Tensor, mask: Tensor) -> Tensor:
-    """The latent of what is known of a picture, and which share of each cell is known.
+    """The latent of what is known of a picture, and which share of each cell and its neighbours is known.
+
+    The encoder looks beyond a cell, so what it says of one beside the hole tells of the hole's content:
+    the known area is eroded by one cell.
 
     Args:
         z: (b, c, h, w), the scaled latent of the picture, whatever is in the hole.
         mask: (b, 1, H, W), 1 in the hole and 0 elsewhere.
 
     Returns:
-        (b, c + 1, h, w); the latent is 0 in cells that are not wholly known.
+        (b, c + 1, h, w); the latent is 0 in cells that are not wholly known or touch one that is not.
     """
     height, width = z.shape[-2:]
-    known = F.adaptive_avg_pool2d(1.0 - mask.to(z), (height, width))
+    hole = F.adaptive_avg_pool2d(mask.to(z), (height, width))
+    known = 1.0 - F.max_pool2d(hole, 3, stride=1, padding=1)
     return torch.cat([z * (known > 1.0 - 1e-4), known], dim=1)
 
 
