@@ -25,13 +25,33 @@ def test_reference(case: str, shared: Path, capsys: pytest.CaptureFixture[str]) 
     assert golden.main([case]) == 0, capsys.readouterr().out
 
 
+QUICK = ("small/lsun_churches256", "first_stage_small/vq-f4")  # with moving averages; with a codebook
+
+
 @pytest.mark.parametrize("file_format", ["ckpt", "lightning"])
 @pytest.mark.parametrize(
-    "case",
-    [*FIRST_STAGES, pytest.param("small/txt2img_1p4B", marks=pytest.mark.slow)],
+    "case", [case if case in QUICK else pytest.param(case, marks=pytest.mark.slow) for case in CASES]
 )
 def test_reference_in_other_formats(case: str, file_format: str, shared: Path) -> None:
     assert golden.main([case, "--format", file_format]) == 0
+
+
+PUBLISHED = ["bsr_sr", "celeba256", "inpainting_big", "semantic256", "txt2img_1p4B"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flags", [[], ["--no-config"]])
+@pytest.mark.parametrize("case", PUBLISHED)
+def test_published_models(
+    case: str, flags: list[str], shared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert golden.main([f"published/{case}", *flags]) == 0, capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["kl-f8", "vq-f4"])
+def test_published_first_stages(case: str, shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert golden.main([f"first_stage_published/{case}"]) == 0, capsys.readouterr().out
 
 
 def test_first_stages_are_recognised_by_their_tensors(
