@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +43,7 @@ class DiffusionSettings:
     min_snr: gamma of min-SNR weighting (arXiv:2303.09556), 0 for none.
     noise_shift: factor on sigma_t / alpha_t of the timesteps that are drawn; a larger latent is told apart
     from noise up to higher noise (arXiv:2403.03206, section 5.3.2).
+    timesteps: the first and the one after the last that are drawn, for an expert of a part of them.
     initial: folder of an exported model to start from; where the UNet takes or gives more channels than the
     model's, those begin at zero.
     compile: compile the UNet with torch's inductor, which needs a C++ compiler: minutes at the start, then
@@ -63,6 +63,7 @@ class DiffusionSettings:
     loss: Literal["l1", "l2"] = "l2"
     min_snr: float = 0.0
     noise_shift: float = 1.0
+    timesteps: tuple[int, int] = (0, 1000)
     ema_decay: float = 0.999
     initial: str = ""
     compile: bool = False
@@ -137,7 +138,7 @@ class DiffusionTraining:
         count = s.batch_size * self.processes.count
         batch = self.batches.draw(np.random.default_rng([s.seed, step]), count)
         generator = step_generator(s.seed, step)
-        t = timesteps(self.schedule, s.noise_shift, count, generator)
+        t = timesteps(self.schedule, s.noise_shift, s.timesteps, count, generator)
         eps = torch.randn(batch.z.shape, generator=generator)
         for turn in range(s.accumulate):
 
@@ -226,16 +227,19 @@ class DiffusionTraining:
         write_model(folder, weights, self.config)
 
 
-def timesteps(schedule: NoiseSchedule, shift: float, count: int, generator: torch.Generator) -> Tensor:
+def timesteps(
+    schedule: NoiseSchedule, shift: float, between: tuple[int, int], count: int, generator: torch.Generator
+) -> Tensor:
     """(count,) int64, uniform in the angle arctan(sigma_t / alpha_t), as in a cosine schedule.
 
     Uniform in t, half of them would be almost pure noise (alpha_bar < 0.12 with the published schedule).
     """
     alpha_bar = schedule.alphas_cumprod
     angles = torch.atan2((1 - alpha_bar).sqrt(), alpha_bar.sqrt())
-    drawn = torch.rand(count, generator=generator, dtype=torch.float64) * math.pi / 2
-    shifted = torch.atan(shift * torch.tan(drawn))
-    return torch.searchsorted(angles, shifted).clamp(max=len(angles) - 1)
+    low, high = between[0], min(between[1], len(angles)) - 1
+    first, last = torch.atan(torch.tan(angles[[low, high]]) / shift)
+    drawn = first + (last - first) * torch.rand(count, generator=generator, dtype=torch.float64)
+    return torch.searchsorted(angles, torch.atan(shift * torch.tan(drawn))).clamp(low, high)
 
 
 def training_sets(
