@@ -48,13 +48,15 @@ from ldm_core.weights import with_weights
 
 
 class DiffusionWrapper(nn.Module):
-    """Holds the UNet under the name that published checkpoints give it."""
+    """Holds the UNet under the name that published checkpoints give it, and our second one beside it."""
 
     diffusion_model: UNet
+    refiner: UNet | None
 
-    def __init__(self, unet: UNet) -> None:
+    def __init__(self, unet: UNet, refiner: UNet | None) -> None:
         super().__init__()
         self.diffusion_model = unet
+        self.refiner = refiner
 
 
 def _cond_stage(spec: ModelSpec) -> nn.Module | None:
@@ -85,7 +87,8 @@ class LatentDiffusion(nn.Module):
         self.schedule = NoiseSchedule(spec.schedule)
         self.tokenizer = tokenizer
         self.first_stage_model = first_stage(spec.first_stage)
-        self.model = DiffusionWrapper(UNet(spec.unet))
+        refiner = UNet(spec.refiner.unet) if spec.refiner else None
+        self.model = DiffusionWrapper(UNet(spec.unet), refiner)
         self.cond_stage_model = _cond_stage(spec)
         if spec.scale_factor is None:
             raise ConfigError("The latent's scale is not in the checkpoint; give it as scale_factor.")
@@ -250,12 +253,30 @@ class LatentDiffusion(nn.Module):
             condition: for the batch.
         """
         condition = condition.map(lambda part: part.to(self.device, self.dtype))
-        x = self._internal(x)
+        late = t < (self.spec.refiner.below if self.spec.refiner else 0)
+        x, t = self._internal(x), t.to(self.device)
+        if late.all():
+            return self._refined(x, t, condition)
+        if not late.any():
+            return self._composed(x, t, condition)
+        out = torch.empty_like(x, dtype=torch.float32)
+        for rows, network in ((late, self._refined), (~late, self._composed)):
+            out[rows] = network(x[rows], t[rows], condition[rows])
+        return out
+
+    def _refined(self, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """By the expert of low noise; the label map's channels keep what they say (an output of 0)."""
+        assert self.model.refiner is not None
+        c = self.spec.first_stage.embed_dim
+        out = self.model.refiner(x[:, :c], t, condition.context).float()
+        return F.pad(out, (0, 0, 0, 0, 0, x.shape[1] - c))
+
+    def _composed(self, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
         if condition.bits is not None:
             x = with_bits(x, condition.bits)
         if condition.concat is not None:
             x = torch.cat([x, condition.concat], dim=1).to(memory_format=torch.channels_last)
-        return self.model.diffusion_model(x, t.to(self.device), condition.context).float()
+        return self.model.diffusion_model(x, t, condition.context).float()
 
     def prediction(self, output: Tensor, x: Tensor, t: float) -> Prediction:
         """x_0 and eps from the network's output, guided or not, at one t for all of x_t (b, c, h, w)."""

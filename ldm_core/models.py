@@ -228,6 +228,7 @@ def _read_info(entry: Entry) -> ModelInfo:
         height=given.height,
         steps=given.steps,
         guidance_scale=given.guidance_scale,
+        guidance_end=given.guidance_end,
         spacing=given.spacing,
     )
     return ModelInfo(

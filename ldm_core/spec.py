@@ -190,6 +190,18 @@ class ScheduleSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class RefinerSpec:
+    """Ours.  A second UNet, an expert of the timesteps under `below` (arXiv:2211.01324).
+
+    What is where is decided by then, so it is given the picture's channels alone, and of the conditions the
+    context.
+    """
+
+    unet: UNetSpec
+    below: int
+
+
+@dataclass(frozen=True, slots=True)
 class LabelBitsSpec:
     """Ours.  A latent that goes on with its own label map, which is drawn together with the picture.
 
@@ -246,6 +258,7 @@ class ModelSpec:
     parameterization: Parameterization
     scale_factor: float | None
     label_bits: LabelBitsSpec | None = None
+    refiner: RefinerSpec | None = None
 
     @property
     def latent_channels(self) -> int:
@@ -255,7 +268,8 @@ class ModelSpec:
     @property
     def size_multiple(self) -> int:
         """A picture's width and height have to be multiples of this, in pixels."""
-        return self.first_stage.downsampling * self.unet.downsampling
+        refiner = self.refiner.unet.downsampling if self.refiner else 1
+        return self.first_stage.downsampling * max(self.unet.downsampling, refiner)
 
     def conditioner(self, kind: type[C]) -> C | None:
         """The conditioner of a kind, where the model has one."""

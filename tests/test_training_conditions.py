@@ -191,6 +191,36 @@ def test_a_label_map_decides_the_picture(
     assert error(upside_down=False) < 0.95 * error(upside_down=True)
 
 
+def test_two_experts_share_the_timesteps(first_stage: Path, tmp_path: Path, cache: Path) -> None:
+    for name in ("late", "early"):
+        (tmp_path / name).mkdir()
+    late = config("text", first_stage, timesteps=[0, 400])
+    training = task(late, tmp_path / "late", cache)
+    for step in range(30):
+        training.update(step, 2e-3)
+    training.export(tmp_path / "late" / "out")
+    early = config(
+        "drawn label map", first_stage, timesteps=[400, 1000], refiner=str(tmp_path / "late" / "out")
+    )
+    unet = late["model"]["params"]["unet_config"]
+    early["model"]["params"]["refiner"] = {"below": 400, "unet_config": unet}
+    training = task(early, tmp_path / "early", cache)
+    for step in range(30):
+        training.update(step, 2e-3)
+    training.export(tmp_path / "early" / "out")
+
+    alone, both = load_model(tmp_path / "late" / "out"), load_model(tmp_path / "early" / "out")
+    assert isinstance(alone, LatentDiffusion) and isinstance(both, LatentDiffusion)
+    x, t = torch.randn(2, 8, 8, 8), torch.tensor([399, 400])
+    given = [Given(prompt="a lake")] * 2
+    out = both.output(x, t, both.condition(given, (8, 8)))
+    # The second text transformer belongs to the expert of high noise; the first one's is not kept.
+    expected = alone.model.diffusion_model(x[:1, :4], t[:1], both.condition(given[:1], (8, 8)).context)
+    torch.testing.assert_close(out[:1, :4], expected.detach(), rtol=1e-4, atol=1e-5)
+    assert (out[0, 4:] == 0).all() and (out[1, 4:] != 0).any()
+    torch.testing.assert_close(out[1:], both.output(x[1:], t[1:], both.condition(given[1:], (8, 8))))
+
+
 @pytest.mark.parametrize("settings", [{"accumulate": 2}, {"checkpointing": True}])
 def test_saving_memory_changes_nothing(
     settings: dict[str, object], first_stage: Path, tmp_path: Path, cache: Path

@@ -39,7 +39,7 @@ class Condition:
         """The same change to every part that is there."""
         return Condition(*(None if part is None else change(part) for part in self._parts))
 
-    def __getitem__(self, rows: slice) -> Condition:
+    def __getitem__(self, rows: slice | Tensor) -> Condition:
         """Some of the batch."""
         return self.map(lambda part: part[rows])
 

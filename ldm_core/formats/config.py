@@ -24,6 +24,7 @@ from ldm_core.spec import (
     LabelMapSpec,
     ModelSpec,
     Parameterization,
+    RefinerSpec,
     ScheduleKind,
     ScheduleSpec,
     Spacing,
@@ -46,6 +47,7 @@ class Defaults:
     """What the `atelier:` section suggests to a page, each with a value for where it does not say.
 
     width, height: pixels.
+    guidance_end: share of the steps after which guidance is left out.
     first_stage: folder beside the model's own that holds its first stage, where several models share one.
     """
 
@@ -56,6 +58,7 @@ class Defaults:
     height: int = 256
     steps: int = 30
     guidance_scale: float = 2.5
+    guidance_end: float = 1.0
     spacing: Spacing = "trailing"
     first_stage: str = ""
 
@@ -107,6 +110,7 @@ def _defaults(section: Section) -> Defaults:
         height=section.whole("height", 64, 2048, usual.height),
         steps=section.whole("steps", 1, 250, usual.steps),
         guidance_scale=section.number("guidance_scale", 0.0, 30.0, usual.guidance_scale),
+        guidance_end=section.number("guidance_end", 0.0, 1.0, usual.guidance_end),
         spacing=cast(Spacing, section.choice("spacing", get_args(Spacing), usual.spacing)),
         first_stage=section.text("first_stage", 200),
     )
@@ -122,10 +126,16 @@ def _diffusion(params: Section) -> ModelSpec:
             Parameterization, params.choice("parameterization", get_args(Parameterization), "eps")
         ),
         label_bits=_label_bits(params.section("label_bits")) if "label_bits" in params else None,
+        refiner=_refiner(params.section("refiner")) if "refiner" in params else None,
         scale_factor=None if params.flag("scale_by_std") else params.number("scale_factor", 1e-6, 1e6, 1.0),
     )
     check(spec, params.place)
     return spec
+
+
+def _refiner(section: Section) -> RefinerSpec:
+    section.only(frozenset({"below", "unet_config"}), {})
+    return RefinerSpec(_unet(section.section("unet_config")), section.whole("below", 1, 10_000))
 
 
 def _label_bits(section: Section) -> LabelBitsSpec:
@@ -280,6 +290,14 @@ def check(spec: ModelSpec, place: str) -> None:
             f"but the UNet takes {unet.in_channels} and gives {unet.out_channels}; it has to take "
             f"{latent + sum(beside)} and give {latent}."
         )
+    if spec.refiner is not None:
+        c, refiner = spec.first_stage.embed_dim, spec.refiner.unet
+        if (refiner.in_channels, refiner.out_channels, refiner.context_dim) != (c, c, unet.context_dim):
+            raise ConfigError(
+                f"{place}: the refiner takes {refiner.in_channels} channels, gives {refiner.out_channels} "
+                f"and has a context_dim of {refiner.context_dim}; it has to take and give {c}, and to have the "
+                f"UNet's context_dim, {unet.context_dim}."
+            )
     dims = [one.dim for one in spec.conditioners if isinstance(one, ContextSpec)]
     if any(dim != unet.context_dim for dim in dims or [0]):
         raise ConfigError(

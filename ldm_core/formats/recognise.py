@@ -12,7 +12,7 @@ from dataclasses import fields, replace
 from ldm_core.errors import ConfigError
 from ldm_core.formats import shapes
 from ldm_core.formats.published import PUBLISHED
-from ldm_core.formats.shapes import FIRST_STAGE, HOW, UNET, Weights
+from ldm_core.formats.shapes import FIRST_STAGE, HOW, REFINER, UNET, Weights
 from ldm_core.spec import AutoencoderSpec, ClassSpec, LabelMapSpec, LayoutSpec, ModelSpec, TextSpec
 
 
@@ -81,6 +81,9 @@ def require_agreement(spec: ModelSpec | AutoencoderSpec, weights: Weights) -> No
     autoencoder = shapes.first_stage(weights, FIRST_STAGE)
     _compare("first stage", spec.first_stage, autoencoder, skip=_FIRST_STAGE_SKIP)
     _compare("UNet", spec.unet, shapes.unet(weights, spec.unet.patch_size), skip=_UNET_SKIP)
+    if spec.refiner is not None:
+        second = shapes.unet(weights, spec.refiner.unet.patch_size, REFINER)
+        _compare("refiner", spec.refiner.unet, second, skip=_UNET_SKIP)
     _compare_conditioners(spec, weights)
     found_schedule = shapes.schedule(weights)
     if found_schedule is not None:

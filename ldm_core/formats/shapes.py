@@ -21,7 +21,7 @@ from ldm_core.spec import (
 
 Weights = Mapping[str, torch.Tensor]
 
-UNET = "model.diffusion_model."
+UNET, REFINER = "model.diffusion_model.", "model.refiner."
 FIRST_STAGE = "first_stage_model."
 COND_STAGE = "cond_stage_model."
 HOW = "Put the model's config.yaml beside the file."
@@ -59,13 +59,13 @@ def first_stage(weights: Weights, prefix: str) -> AutoencoderSpec:
     )
 
 
-def unet(weights: Weights, patch_size: int = 1) -> UNetSpec:
+def unet(weights: Weights, patch_size: int = 1, prefix: str = UNET) -> UNetSpec:
     """The UNet, without its heads and `patch_size`, which shapes do not tell.
 
     Raises:
         ConfigError: its shapes contradict each other.
     """
-    shape = Shapes(weights, UNET)
+    shape = Shapes(weights, prefix)
     model_channels, in_channels, *_ = shape.of("input_blocks.0.0.weight")
     # The last of a level's output blocks ends with a change of size: a convolution or a residual block.
     num_output_blocks = shape.count("output_blocks")

@@ -46,6 +46,7 @@ class DiffusionSettings:
     timesteps: the first and the one after the last that are drawn, for an expert of a part of them.
     initial: folder of an exported model to start from; where the UNet takes or gives more channels than the
     model's, those begin at zero.
+    refiner: folder of an exported model whose UNet becomes the refiner of this one (`RefinerSpec`).
     compile: compile the UNet with torch's inductor, which needs a C++ compiler: minutes at the start, then
     about an eighth quicker on a CPU.
     """
@@ -66,6 +67,7 @@ class DiffusionSettings:
     timesteps: tuple[int, int] = (0, 1000)
     ema_decay: float = 0.999
     initial: str = ""
+    refiner: str = ""
     compile: bool = False
     seed: int = 0
 
@@ -114,6 +116,7 @@ class DiffusionTraining:
         wording = Wording(settings.full_captions, settings.word_dropout)
         self.batches = Batches(self.spec, sets, self.tokenizer, first_stage, settings.dropout, wording)
 
+        self.refiner = _refiner(Path(settings.refiner)) if settings.refiner else {}
         torch.manual_seed(settings.seed)
         full = LatentDiffusion(self.spec, self.tokenizer)
         self.schedule = full.schedule
@@ -193,12 +196,13 @@ class DiffusionTraining:
             "model.diffusion_model.": self.average.unet,
             "cond_stage_model.": self.average.conditioner,
         }
-        return {
+        weights = {
             prefix + name: tensor
             for prefix, part in parts.items()
             if part is not None
             for name, tensor in part.state_dict().items()
         }
+        return weights | self.refiner
 
     def samples(self) -> NDArray[np.uint8]:
         """Pictures for what the first 16 samples of a batch give."""
@@ -309,6 +313,12 @@ def _start_from(model: Denoiser, exported: Path) -> None:
         if part is not None:
             wanted = part.state_dict()
             part.load_state_dict({name: _grown(tensor, wanted[name].shape) for name, tensor in own.items()})
+
+
+def _refiner(exported: Path) -> dict[str, Tensor]:
+    """The UNet of an exported model under the refiner's names."""
+    prefix, weights = "model.diffusion_model.", load_file(exported / "model.safetensors")
+    return {k.replace(prefix, "model.refiner."): t for k, t in weights.items() if k.startswith(prefix)}
 
 
 def _grown(weight: Tensor, shape: torch.Size) -> Tensor:
