@@ -292,11 +292,12 @@ def check(spec: ModelSpec, place: str) -> None:
         )
     if spec.refiner is not None:
         c, refiner = spec.first_stage.embed_dim, spec.refiner.unet
-        if (refiner.in_channels, refiner.out_channels, refiner.context_dim) != (c, c, unet.context_dim):
+        wanted = (c, c, unet.context_dim)
+        found = (refiner.in_channels, refiner.out_channels, refiner.context_dim)
+        if found != wanted:
             raise ConfigError(
-                f"{place}: the refiner takes {refiner.in_channels} channels, gives {refiner.out_channels} "
-                f"and has a context_dim of {refiner.context_dim}; it has to take and give {c}, and to have the "
-                f"UNet's context_dim, {unet.context_dim}."
+                f"{place}: the refiner's in_channels, out_channels and context_dim are {found}; they have to "
+                f"be {wanted}."
             )
     dims = [one.dim for one in spec.conditioners if isinstance(one, ContextSpec)]
     if any(dim != unet.context_dim for dim in dims or [0]):
