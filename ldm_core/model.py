@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ldm_core.conditioners import (
+    ClipTokenizer,
     Condition,
     Given,
     Tokenizer,
@@ -21,19 +23,22 @@ from ldm_core.conditioners import (
     labels_of,
     layout_tokens,
     masked_image,
+    noised,
     one_hot,
     with_bits,
 )
 from ldm_core.errors import ConfigError, RequestError
 from ldm_core.nn.autoencoder import first_stage
+from ldm_core.nn.clip import ClipText
 from ldm_core.nn.conditioners import ClassEmbedder, SpatialRescaler
 from ldm_core.nn.text import TextTransformer
-from ldm_core.nn.unet import UNet
+from ldm_core.nn.unet import UNet, timestep_embedding
 from ldm_core.parameterization import Prediction, prediction
 from ldm_core.schedule import NoiseSchedule
 from ldm_core.spec import (
     BoxMapSpec,
     ClassSpec,
+    ClipSpec,
     ConcatSpec,
     ContextSpec,
     KnownRegionSpec,
@@ -42,9 +47,14 @@ from ldm_core.spec import (
     LowResolutionSpec,
     MaskedImageSpec,
     ModelSpec,
+    ScheduleSpec,
     TextSpec,
 )
 from ldm_core.weights import with_weights
+
+SIZE_CHANNELS = 256  # of each number that is told of a picture's size
+
+AnyTokenizer = Tokenizer | ClipTokenizer
 
 
 class DiffusionWrapper(nn.Module):
@@ -65,6 +75,8 @@ def _cond_stage(spec: ModelSpec) -> nn.Module | None:
         match conditioner:
             case TextSpec() | LayoutSpec():
                 return TextTransformer(conditioner)
+            case ClipSpec():
+                return ClipText(conditioner)
             case ClassSpec():
                 return ClassEmbedder(conditioner)
             case LabelMapSpec() if conditioner.channels:
@@ -81,7 +93,7 @@ class LatentDiffusion(nn.Module):
         ConfigError: the tokenizer does not suit the model, or the latent's scale is not known.
     """
 
-    def __init__(self, spec: ModelSpec, tokenizer: Tokenizer | None = None) -> None:
+    def __init__(self, spec: ModelSpec, tokenizer: AnyTokenizer | None = None) -> None:
         super().__init__()
         self.spec = spec
         self.schedule = NoiseSchedule(spec.schedule)
@@ -94,7 +106,7 @@ class LatentDiffusion(nn.Module):
             raise ConfigError("The latent's scale is not in the checkpoint; give it as scale_factor.")
         self.scale_factor = spec.scale_factor
         text = spec.conditioner(TextSpec)
-        if tokenizer is not None and text is not None and tokenizer.vocab_size > text.vocab_size:
+        if isinstance(tokenizer, Tokenizer) and text is not None and tokenizer.vocab_size > text.vocab_size:
             raise ConfigError(
                 f"The vocabulary has {tokenizer.vocab_size} tokens, the model {text.vocab_size}. "
                 "Put the vocab.txt that the model was trained with beside it."
@@ -105,7 +117,7 @@ class LatentDiffusion(nn.Module):
         cls,
         spec: ModelSpec,
         state_dict: Mapping[str, Tensor],
-        tokenizer: Tokenizer | None = None,
+        tokenizer: AnyTokenizer | None = None,
         *,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
@@ -119,7 +131,7 @@ class LatentDiffusion(nn.Module):
         return with_weights(cls.without_weights(spec, tokenizer), state_dict, device, dtype)
 
     @classmethod
-    def without_weights(cls, spec: ModelSpec, tokenizer: Tokenizer | None = None) -> LatentDiffusion:
+    def without_weights(cls, spec: ModelSpec, tokenizer: AnyTokenizer | None = None) -> LatentDiffusion:
         """On the meta device, to be filled (`ldm_core.weights`)."""
         with torch.device("meta"):
             return cls(spec, tokenizer)
@@ -158,9 +170,28 @@ class LatentDiffusion(nn.Module):
         Raises:
             ConfigError: the model came without its vocabulary.
         """
+        return self.embedded(prompts)[0]
+
+    @torch.inference_mode()
+    def embedded(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor | None]:
+        """Prompts -> (b, n, d), and of CLIP the pooled prompts (b, d).
+
+        Raises:
+            ConfigError: the model came without its vocabulary.
+        """
+        clip = self.spec.conditioner(ClipSpec)
         if self.tokenizer is None:
-            raise ConfigError("This model came without its vocabulary; put its vocab.txt beside the file.")
-        return self.context_from_ids(self.tokenizer(prompts))
+            files = "vocab.json and merges.txt" if clip else "vocab.txt"
+            raise ConfigError(f"This model came without its vocabulary; put its {files} beside the file.")
+        ids = self.tokenizer(prompts)
+        if clip is None:
+            return self.context_from_ids(ids), None
+        assert self.cond_stage_model is not None
+        tokens, pooled = self.cond_stage_model(ids.to(self.device))
+        if clip.zero_empty:
+            said = torch.tensor([bool(prompt) for prompt in prompts], device=self.device)[:, None]
+            tokens, pooled = tokens * said[..., None], pooled * said
+        return tokens.float(), pooled.float()
 
     @torch.inference_mode()
     def context_from_ids(self, ids: Tensor) -> Tensor:
@@ -181,7 +212,13 @@ class LatentDiffusion(nn.Module):
             ConfigError: the model came without its vocabulary.
         """
         conditioners = self.spec.conditioners
-        contexts = [self._context(one, given) for one in conditioners if isinstance(one, ContextSpec)]
+        contexts, pooled = [], None
+        for one in conditioners:
+            if isinstance(one, TextSpec | ClipSpec):
+                context, pooled = self.embedded([each.prompt for each in given])
+                contexts.append(context)
+            elif isinstance(one, ContextSpec):
+                contexts.append(self._context(one, given))
         concats = [
             torch.cat([self._concat(one, each, size).to(self.device) for each in given])
             for one in conditioners
@@ -190,8 +227,26 @@ class LatentDiffusion(nn.Module):
         return Condition(
             context=torch.cat(contexts, dim=1) if contexts else None,
             concat=torch.cat(concats, dim=1) if concats else None,
+            vector=self._vector(given, pooled, size),
             bits=self._bits(given, size),
         )
+
+    def _vector(self, given: Sequence[Given], pooled: Tensor | None, size: tuple[int, int]) -> Tensor | None:
+        """(b, d), see `Condition`; None where the model takes none."""
+        clip, levels = self.spec.conditioner(ClipSpec), self.spec.unet.num_noise_levels
+        if levels:
+            level = torch.tensor([one.noise_level for one in given], device=self.device)
+            return F.one_hot(level, levels).float()
+        if clip is None or not clip.num_sizes or pooled is None:
+            return None
+        height, width = (cells * self.spec.first_stage.downsampling for cells in size)
+        rows = [
+            (height, width, 0, 0, *((height, width) if clip.num_sizes == 6 else (one.aesthetic_score,)))
+            for one in given
+        ]
+        numbers = torch.tensor(rows, dtype=torch.float32, device=self.device)  # (b, num_sizes)
+        embedded = timestep_embedding(numbers.flatten(), SIZE_CHANNELS).view(len(rows), -1)
+        return torch.cat([pooled, embedded], dim=1)
 
     def _bits(self, given: Sequence[Given], size: tuple[int, int]) -> Tensor | None:
         """(b, n + 1, h, w), see `Condition`; None where no label map is given."""
@@ -206,11 +261,9 @@ class LatentDiffusion(nn.Module):
         ]
         return torch.cat(rows).to(self.device)
 
-    def _context(self, conditioner: ContextSpec, given: Sequence[Given]) -> Tensor:
+    def _context(self, conditioner: LayoutSpec | ClassSpec, given: Sequence[Given]) -> Tensor:
         """(b, n, d)."""
         match conditioner:
-            case TextSpec():
-                return self.context([one.prompt for one in given])
             case LayoutSpec():
                 tokens = [layout_tokens(one.boxes, conditioner) for one in given]
                 return self.context_from_ids(torch.tensor(tokens))
@@ -236,12 +289,27 @@ class LatentDiffusion(nn.Module):
                 if given.image is None or given.mask is None:
                     return torch.zeros(1, embed_dim + 1, *size)
                 return known_region(self.encode(given.image[None]), given.mask[None])
+            case MaskedImageSpec(mask_first=True):
+                return self._hole(given, size)
             case MaskedImageSpec():
                 image, mask = _needed("image", given.image)[None], _needed("mask", given.mask)[None]
                 z = self.encode(masked_image(image, mask))
                 return torch.cat([z, F.interpolate(2 * mask.to(z) - 1, size)], dim=1)
-            case LowResolutionSpec():
+            case LowResolutionSpec(noise=None):
                 return _needed("low_res", given.low_res)[None]
+            case LowResolutionSpec(noise=ScheduleSpec() as schedule):
+                low_res = _needed("low_res", given.low_res)[None]
+                noise = _needed("low_res_noise", given.low_res_noise)[None]
+                return noised(low_res, noise, given.noise_level, NoiseSchedule(schedule))
+
+    def _hole(self, given: Given, size: tuple[int, int]) -> Tensor:
+        """(1, 1 + embed_dim, h, w): mask and masked latent; without a picture all of it is to be made."""
+        if given.image is None or given.mask is None:
+            f = self.spec.first_stage.downsampling
+            given = replace(given, image=torch.zeros(3, size[0] * f, size[1] * f), mask=torch.ones(1, *size))
+        image, mask = _needed("image", given.image)[None], _needed("mask", given.mask)[None].round()
+        z = self.encode(image * (1.0 - F.interpolate(mask, image.shape[-2:])))
+        return torch.cat([F.interpolate(mask, size).to(z), z], dim=1)
 
     @torch.inference_mode()
     def output(self, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
@@ -276,7 +344,7 @@ class LatentDiffusion(nn.Module):
             x = with_bits(x, condition.bits)
         if condition.concat is not None:
             x = torch.cat([x, condition.concat], dim=1).to(memory_format=torch.channels_last)
-        return self.model.diffusion_model(x, t, condition.context).float()
+        return self.model.diffusion_model(x, t, condition.context, condition.vector).float()
 
     def prediction(self, output: Tensor, x: Tensor, t: float) -> Prediction:
         """x_0 and eps from the network's output, guided or not, at one t for all of x_t (b, c, h, w)."""

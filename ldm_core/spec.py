@@ -52,7 +52,7 @@ class UNetSpec:
     num_res_blocks: int
     attention_resolutions: tuple[int, ...]  # downsampling factors at which attention stands
     context_dim: int = 0  # 0: plain self-attention, no context
-    transformer_depth: int = 1
+    transformer_depth: int | tuple[int, ...] = 1  # of all levels, or each; the last is the middle's too
     num_heads: int | None = None
     num_head_channels: int | None = None
     resblock_updown: bool = False  # residual blocks change the size, not single convolutions
@@ -60,6 +60,11 @@ class UNetSpec:
     # Our extension: the mean of the context is added to the embedding of t, as the later models of the
     # family do with a pooled prompt, so that every layer is told of the prompt as a whole.
     pooled_context: bool = False
+    linear_projection: bool = False  # into and out of a transformer; else a 1x1 convolution
+    cross_only: tuple[int, ...] = ()  # downsampling factors at which tokens never attend to each other
+    # What joins the embedding of t (`Condition.vector`): a vector of so many numbers, or a noise level.
+    vector_dim: int = 0
+    num_noise_levels: int = 0
     # Our extension, as in `AutoencoderSpec`: space to depth before the first convolution, and back.
     patch_size: int = 1
 
@@ -67,6 +72,11 @@ class UNetSpec:
     def downsampling(self) -> int:
         """The latent's height and width have to be multiples of this."""
         return self.patch_size * 2 ** (len(self.channel_mult) - 1)
+
+    def depth(self, level: int) -> int:
+        """Transformer blocks in a row at a level, counted from the highest resolution."""
+        depth = self.transformer_depth
+        return depth if isinstance(depth, int) else depth[level]
 
     def heads(self, channels: int) -> int:
         """Attention heads of a level of so many channels."""
@@ -84,6 +94,45 @@ class TextSpec:
     depth: int
     vocab_size: int
     max_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClipTower:
+    """CLIP's text transformer (arXiv:2103.00020), trained before the diffusion model and kept as it was.
+
+    OpenAI's and OpenCLIP's (`open_clip`) differ in the activation and in what prompts are padded with.
+    `projection_dim`: of the pooled prompt; 0 where that is not used.
+    """
+
+    dim: int
+    depth: int
+    heads: int
+    hidden_dim: int  # of the feed-forward layers
+    vocab_size: int
+    max_length: int
+    open_clip: bool
+    projection_dim: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ClipSpec:
+    """A prompt -> cross-attention, through one CLIP text transformer or several side by side.
+
+    With `num_sizes` the last one's pooled prompt and so many numbers on the picture's size join the embedding
+    of t (arXiv:2307.01952, section 2.2): height and width before scaling, top and left of the crop, then
+    height and width again where there are six of them, or an aesthetic score where there are five.
+    `penultimate`: the context is what the last layer but one gives, not normalised.
+    `zero_empty`: an empty prompt is all zeros.
+    """
+
+    towers: tuple[ClipTower, ...]
+    penultimate: bool = False
+    num_sizes: int = 0
+    zero_empty: bool = False
+
+    @property
+    def dim(self) -> int:
+        return sum(tower.dim for tower in self.towers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +182,23 @@ class LabelMapSpec:
 
 @dataclass(frozen=True, slots=True)
 class LowResolutionSpec:
-    """A small picture, of the latent's height and width -> concatenation (paper, section 4.4)."""
+    """A small picture, of the latent's height and width -> concatenation (paper, section 4.4).
+
+    With a `noise` schedule it is noised to a level that the UNet is told of (arXiv:2106.15282, section 4).
+    """
 
     channels: int = 3
+    noise: ScheduleSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MaskedImageSpec:
-    """A picture with a hole -> concatenation: its latent, then the mask (paper, section 4.5)."""
+    """A picture with a hole -> concatenation: its latent, then the mask (paper, section 4.5).
+
+    `mask_first`: as in Stable Diffusion, where the mask of 0 and 1 comes first and the hole is grey.
+    """
+
+    mask_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +213,7 @@ class BoxMapSpec:
     classes: tuple[str, ...]
 
 
-ContextSpec = TextSpec | ClassSpec | LayoutSpec
+ContextSpec = TextSpec | ClipSpec | ClassSpec | LayoutSpec
 ConcatSpec = LabelMapSpec | LowResolutionSpec | MaskedImageSpec | KnownRegionSpec | BoxMapSpec
 ConditionerSpec = ContextSpec | ConcatSpec
 
@@ -231,6 +289,7 @@ TaskName = Literal[
 ]
 _TASKS: tuple[tuple[type, TaskName], ...] = (
     (TextSpec, "text-to-image"),
+    (ClipSpec, "text-to-image"),
     (ClassSpec, "class"),
     (LayoutSpec, "layout"),
     (BoxMapSpec, "layout"),
@@ -282,6 +341,8 @@ class ModelSpec:
         Any model that makes whole pictures can also go on from one (image to image) and fill a hole by
         keeping the rest at every step; "inpaint" is native where a conditioner takes the hole.
         """
+        if self.conditioner(LowResolutionSpec) is not None:
+            return frozenset({"super-resolution"})
         own: set[TaskName] = {name for kind, name in _TASKS if self.conditioner(kind) is not None}
         if self.label_bits is not None:
             own.add("semantic")

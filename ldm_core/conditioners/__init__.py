@@ -1,5 +1,6 @@
 """From what a person gives (prompt, class, boxes, label map, picture and mask) to what the UNet takes."""
 
+from ldm_core.conditioners.clip_tokenizer import ClipTokenizer, has_vocabulary
 from ldm_core.conditioners.condition import Condition
 from ldm_core.conditioners.given import Box, Given
 from ldm_core.conditioners.layout import layout_tokens
@@ -11,6 +12,7 @@ from ldm_core.conditioners.spatial import (
     label_map,
     labels_of,
     masked_image,
+    noised,
     one_hot,
     with_bits,
 )
@@ -18,17 +20,20 @@ from ldm_core.conditioners.tokenizer import Tokenizer
 
 __all__ = [
     "Box",
+    "ClipTokenizer",
     "Condition",
     "Given",
     "Tokenizer",
     "box_map",
     "box_tensor",
+    "has_vocabulary",
     "known_region",
     "label_bits",
     "label_map",
     "labels_of",
     "layout_tokens",
     "masked_image",
+    "noised",
     "one_hot",
     "with_bits",
 ]

@@ -16,7 +16,7 @@ class Condition:
     Attributes:
         context: (b, n, d), for cross-attention.
         concat: (b, c, h, w), concatenated to x_t.
-        vector: (b, d), joins the embedding of t.
+        vector: (b, d), joins the embedding of t: pooled prompt and sizes, or 1 at a noise level's place.
         bits: (b, n + 1, h, w), a label map that takes the place of x_t's own (`LabelBitsSpec`): its digits,
             and 1 where they count.
     """

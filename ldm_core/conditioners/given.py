@@ -26,6 +26,9 @@ class Given:
         label_map: (H, W) uint8, class ids, 255 where nothing is said.
         image: (3, H, W) in [-1, 1], a picture with a hole.
         mask: (1, H, W), 1 in the hole and 0 elsewhere; belongs to `image`.
+        noise_level: of what is added to `low_res`, for models that are told of it; a timestep.
+        low_res_noise: (3, h, w), standard normal; belongs to `noise_level`.
+        aesthetic_score: 0 .. 10, for models that are told of it.
         low_res: (3, h, w) in [-1, 1], a small picture of the latent's height and width.
     """
 
@@ -36,3 +39,6 @@ class Given:
     image: Tensor | None = None
     mask: Tensor | None = None
     low_res: Tensor | None = None
+    low_res_noise: Tensor | None = None
+    noise_level: int = 20
+    aesthetic_score: float = 6.0

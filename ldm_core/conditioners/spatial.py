@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ldm_core.conditioners.given import Box
+from ldm_core.schedule import NoiseSchedule
 from ldm_core.spec import LabelBitsSpec
 
 NOTHING = 255  # in a label map: nothing is said of this pixel
@@ -108,6 +109,12 @@ def box_tensor(boxes: Sequence[Box]) -> Tensor:
     """(1, n, 5) float32, for `box_map`."""
     rows = [(box.class_id, box.x0, box.y0, box.x1, box.y1) for box in boxes]
     return torch.tensor(rows, dtype=torch.float32).view(1, len(rows), 5)
+
+
+def noised(image: Tensor, noise: Tensor, level: int, schedule: NoiseSchedule) -> Tensor:
+    """(b, 3, h, w) with as much noise as x_t has at t = level."""
+    alpha_bar = schedule.alpha_bar(level)
+    return alpha_bar**0.5 * image + (1 - alpha_bar) ** 0.5 * noise
 
 
 def masked_image(image: Tensor, mask: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ def load_model(
     path: Path,
     *,
     config: Path | None = None,
+    vocabulary: Path | None = None,
     device: str = "cpu",
     dtype: torch.dtype | None = None,
 ) -> LatentDiffusion | FirstStage:
@@ -32,10 +33,11 @@ def load_model(
         path: a checkpoint, or a folder with `model.safetensors`.
         config: the description; without it `NAME.yaml` or `config.yaml` beside the weights is used,
             else the model is recognised by its tensors.
+        vocabulary: folder with CLIP's tokenizer, for a file that has none beside it.
         device: where the weights go.
         dtype: what is computed in; None is float32.
 
-    `vocab.txt` beside the weights becomes the model's tokenizer.
+    `vocab.txt` beside the weights becomes the model's tokenizer; for CLIP `vocab.json` and `merges.txt`.
 
     Raises:
         ModelFileError: the weights cannot be read or are not safe to read.
@@ -44,4 +46,4 @@ def load_model(
     """
     from ldm_core.formats.loading import load
 
-    return load(path, config=config, device=device, dtype=dtype)
+    return load(path, config=config, vocabulary=vocabulary, device=device, dtype=dtype)

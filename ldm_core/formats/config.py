@@ -32,7 +32,8 @@ from ldm_core.spec import (
     concat_channels,
 )
 
-_DIFFUSION = frozenset({"ldm.models.diffusion.ddpm.LatentDiffusion"})
+_INPAINT = frozenset({"ldm.models.diffusion.ddpm.LatentInpaintDiffusion"})  # Stable Diffusion's
+_DIFFUSION = frozenset({"ldm.models.diffusion.ddpm.LatentDiffusion"}) | _INPAINT
 _UNET = frozenset({"ldm.modules.diffusionmodules.openaimodel.UNetModel"})
 _KL = frozenset({"ldm.models.autoencoder.AutoencoderKL"})
 _VQ = frozenset({"ldm.models.autoencoder.VQModel", "ldm.models.autoencoder.VQModelInterface"})
@@ -97,7 +98,7 @@ def read_config(path: Path) -> Config:
     if model.has_target(_KL | _VQ):
         return Config(_first_stage(model), defaults)
     model.target(_DIFFUSION | _KL | _VQ)
-    return Config(_diffusion(model.section("params")), defaults)
+    return Config(_diffusion(model.section("params"), mask_first=model.has_target(_INPAINT)), defaults)
 
 
 def _defaults(section: Section) -> Defaults:
@@ -116,11 +117,11 @@ def _defaults(section: Section) -> Defaults:
     )
 
 
-def _diffusion(params: Section) -> ModelSpec:
+def _diffusion(params: Section, *, mask_first: bool) -> ModelSpec:
     spec = ModelSpec(
         first_stage=_first_stage(params.section("first_stage_config")),
         unet=_unet(params.section("unet_config")),
-        conditioners=read_conditioners(params),
+        conditioners=read_conditioners(params, mask_first=mask_first),
         schedule=_schedule(params),
         parameterization=cast(
             Parameterization, params.choice("parameterization", get_args(Parameterization), "eps")
@@ -218,10 +219,9 @@ def _unet(section: Section) -> UNetSpec:
         | {"in_channels", "out_channels", "model_channels", "channel_mult", "num_res_blocks", "context_dim"}
         | {"attention_resolutions", "transformer_depth", "num_heads", "num_head_channels"}
         | {"use_spatial_transformer", "resblock_updown", "use_scale_shift_norm", "pooled_context"}
-        | {"patch_size"},
+        | {"patch_size", "use_linear_in_transformer"},
         {
             "use_new_attention_order": (False,),
-            "use_linear_in_transformer": (False,),
             "conv_resample": (True,),
             "dims": (2,),
             "num_classes": (None,),
@@ -252,6 +252,7 @@ def _unet(section: Section) -> UNetSpec:
         num_head_channels=head_channels,
         resblock_updown=params.flag("resblock_updown"),
         use_scale_shift_norm=params.flag("use_scale_shift_norm"),
+        linear_projection=params.flag("use_linear_in_transformer"),
         pooled_context=params.flag("pooled_context"),
         patch_size=params.whole("patch_size", 1, 16, 1),
     )

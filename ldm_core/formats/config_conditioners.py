@@ -13,6 +13,8 @@ from ldm_core.formats.section import Section
 from ldm_core.spec import (
     BoxMapSpec,
     ClassSpec,
+    ClipSpec,
+    ClipTower,
     ConcatSpec,
     ConditionerSpec,
     ContextSpec,
@@ -26,6 +28,11 @@ from ldm_core.spec import (
 
 _BERT = frozenset({"ldm.modules.encoders.modules.BERTEmbedder"})
 _CLASS = frozenset({"ldm.modules.encoders.modules.ClassEmbedder"})
+_CLIP = frozenset({"ldm.modules.encoders.modules.FrozenCLIPEmbedder"})
+_OPEN_CLIP = frozenset({"ldm.modules.encoders.modules.FrozenOpenCLIPEmbedder"})
+# Sizes of the encoders that the published configurations name: ViT-L/14, and ViT-H/14 without its last block.
+_VIT_L = ClipTower(768, 12, 12, 3072, 49_408, 77, open_clip=False)
+_VIT_H = ClipTower(1024, 23, 16, 4096, 49_408, 77, open_clip=True)
 _RESCALER = frozenset({"ldm.modules.encoders.modules.SpatialRescaler"})
 _IDENTITY = frozenset({"torch.nn.Identity"})
 # Words that stand for a whole section.
@@ -37,13 +44,14 @@ _WORDS: dict[str, tuple[ConditionerSpec, ...]] = {
 _MAX_CLASSES = 255  # a label map's 255 says nothing
 
 
-def read_conditioners(params: Section) -> tuple[ConditionerSpec, ...]:
-    """The conditioners, `cond_stage_config` first.
+def read_conditioners(params: Section, *, mask_first: bool = False) -> tuple[ConditionerSpec, ...]:
+    """The conditioners, `cond_stage_config` first; with `mask_first` a picture with a hole in the end.
 
     Raises:
         ConfigError: of an unknown kind, incomplete, or at odds with `conditioning_key`.
     """
-    found = (*_cond_stage(params), *_concat_conditions(params))
+    hole = (MaskedImageSpec(mask_first=True),) if mask_first else ()
+    found = (*_cond_stage(params), *_concat_conditions(params), *hole)
     ways = {"crossattn" if isinstance(one, ContextSpec) else "concat" for one in found}
     needed = "hybrid" if len(ways) == 2 else next(iter(ways), None)
     usual = "concat" if params.values.get("concat_mode", True) else "crossattn"
@@ -58,7 +66,9 @@ def _cond_stage(params: Section) -> tuple[ConditionerSpec, ...]:
     if isinstance(word, str) and word in _WORDS:
         return _WORDS[word]
     section = params.section("cond_stage_config")
-    section.target(_BERT | _CLASS | _RESCALER | _IDENTITY)
+    section.target(_BERT | _CLASS | _RESCALER | _IDENTITY | _CLIP | _OPEN_CLIP)
+    if section.has_target(_CLIP | _OPEN_CLIP):
+        return (ClipSpec((_VIT_H if section.has_target(_OPEN_CLIP) else _VIT_L,)),)
     if section.has_target(_IDENTITY):
         return (LowResolutionSpec(),)
     own = section.section("params")

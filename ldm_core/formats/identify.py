@@ -9,12 +9,15 @@ from pathlib import Path
 import torch
 
 from ldm_core.errors import AtelierError, ConfigError
+from ldm_core.formats.clip_names import published_recipes
 from ldm_core.formats.config import Config, config_beside, read_config
 from ldm_core.formats.files import shown
 from ldm_core.formats.folders import read_json, weights_of
 from ldm_core.formats.reading import read_shapes
 from ldm_core.formats.recognise import recognise
-from ldm_core.spec import AutoencoderSpec
+from ldm_core.formats.renaming import made_shapes
+from ldm_core.formats.stable_diffusion import usual_defaults
+from ldm_core.spec import AutoencoderSpec, ModelSpec
 
 Shapes = dict[str, torch.Tensor]
 
@@ -101,7 +104,11 @@ def describe(path: Path) -> Config:
     """
     file = path / "model.safetensors" if path.is_dir() else path
     found = config_beside(file)
-    return read_config(found) if found else Config(recognise(read_shapes(file)), None)
+    if found is not None:
+        return read_config(found)
+    shapes = read_shapes(file)
+    spec = recognise(made_shapes(shapes, published_recipes(shapes)))
+    return Config(spec, usual_defaults(spec) if isinstance(spec, ModelSpec) else None)
 
 
 def _checkpoint(path: Path) -> Identity:

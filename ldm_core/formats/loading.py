@@ -9,20 +9,28 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ldm_core.conditioners import Tokenizer
+from ldm_core.conditioners import ClipTokenizer, Tokenizer, has_vocabulary
 from ldm_core.errors import ConfigError, ModelFileError
+from ldm_core.formats.clip_names import published_recipes
 from ldm_core.formats.config import config_beside, read_config
 from ldm_core.formats.reading import Checkpoint
 from ldm_core.formats.recognise import recognise, require_agreement, with_stored_scale
+from ldm_core.formats.renaming import Renamed
 from ldm_core.formats.shapes import FIRST_STAGE
+from ldm_core.formats.stable_diffusion import with_found_towers
 from ldm_core.model import LatentDiffusion
 from ldm_core.nn.autoencoder import FirstStage, first_stage
-from ldm_core.spec import AutoencoderSpec, ModelSpec, TextSpec
+from ldm_core.spec import AutoencoderSpec, ClipSpec, ModelSpec, TextSpec
 from ldm_core.weights import fill, places
 
 
 def load(
-    path: Path, *, config: Path | None, device: str | torch.device, dtype: torch.dtype | None
+    path: Path,
+    *,
+    config: Path | None,
+    vocabulary: Path | None,
+    device: str | torch.device,
+    dtype: torch.dtype | None,
 ) -> LatentDiffusion | FirstStage:
     """See `ldm_core.formats.load_model`."""
     file = _weights_file(path)
@@ -31,7 +39,9 @@ def load(
     described = None if found is None else read_config(found)
     with ExitStack() as stack:
         checkpoint = stack.enter_context(Checkpoint(file))
-        sources = [(checkpoint, "")]
+        sources: list[tuple[Checkpoint | Renamed, str]] = [
+            (Renamed(checkpoint, published_recipes(checkpoint.shapes)), "")
+        ]
         if described is not None and described.defaults is not None and described.defaults.first_stage:
             shared = _shared_first_stage(file, described.defaults.first_stage)
             sources.append((stack.enter_context(Checkpoint(shared)), FIRST_STAGE))
@@ -39,9 +49,9 @@ def load(
         if described is None:
             spec = recognise(shapes)
         else:
-            spec = described.spec
+            spec = with_found_towers(described.spec, shapes)
             require_agreement(spec, shapes)
-        model = _without_weights(spec, shapes, file.with_name("vocab.txt"))
+        model = _without_weights(spec, shapes, _tokenizer(spec, file.parent, vocabulary))
         names = places(model, shapes)
         tensors = (
             (names[prefix + name], tensor)
@@ -52,14 +62,31 @@ def load(
 
 
 def _without_weights(
-    spec: ModelSpec | AutoencoderSpec, shapes: Mapping[str, Tensor], vocabulary: Path
+    spec: ModelSpec | AutoencoderSpec,
+    shapes: Mapping[str, Tensor],
+    tokenizer: Tokenizer | ClipTokenizer | None,
 ) -> LatentDiffusion | FirstStage:
     if isinstance(spec, AutoencoderSpec):
         with torch.device("meta"):
             return first_stage(spec)
-    text = spec.conditioner(TextSpec)
-    tokenizer = Tokenizer(vocabulary, text.max_length) if text and vocabulary.is_file() else None
     return LatentDiffusion.without_weights(with_stored_scale(spec, shapes), tokenizer)
+
+
+def _tokenizer(
+    spec: ModelSpec | AutoencoderSpec, folder: Path, vocabulary: Path | None
+) -> Tokenizer | ClipTokenizer | None:
+    """The tokenizer whose files lie beside the weights or, of CLIP, in the folder `vocabulary`."""
+    if isinstance(spec, AutoencoderSpec):
+        return None
+    text, clip = spec.conditioner(TextSpec), spec.conditioner(ClipSpec)
+    if text is not None and (folder / "vocab.txt").is_file():
+        return Tokenizer(folder / "vocab.txt", text.max_length)
+    found = next(
+        (one for one in (folder / "tokenizer", folder, vocabulary) if one and has_vocabulary(one)), None
+    )
+    if clip is not None and found is not None:
+        return ClipTokenizer([found] * len(clip.towers), clip)
+    return None
 
 
 def _shared_first_stage(file: Path, name: str) -> Path:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import fields, replace
 
 from ldm_core.errors import ConfigError
-from ldm_core.formats import shapes
+from ldm_core.formats import shapes, stable_diffusion
 from ldm_core.formats.published import PUBLISHED
 from ldm_core.formats.shapes import FIRST_STAGE, HOW, REFINER, UNET, Weights
 from ldm_core.spec import AutoencoderSpec, ClassSpec, LabelMapSpec, LayoutSpec, ModelSpec, TextSpec
@@ -20,7 +20,8 @@ def recognise(weights: Weights) -> ModelSpec | AutoencoderSpec:
     """The description of a checkpoint without a configuration.
 
     Args:
-        weights: names and shapes count; values only of the buffers `betas` and `scale_factor`.
+        weights: under our names (`clip_names`); names and shapes count, values only of the buffers
+            `betas` and `scale_factor`.
 
     Raises:
         ConfigError: a kind that cannot be built, or a fact is missing that the tensors do not tell.
@@ -38,6 +39,9 @@ def recognise(weights: Weights) -> ModelSpec | AutoencoderSpec:
 def _model(weights: Weights) -> ModelSpec:
     autoencoder = shapes.first_stage(weights, FIRST_STAGE)
     unet = shapes.unet(weights)
+    text = stable_diffusion.clip(weights, unet)
+    if text is not None:
+        return stable_diffusion.model(weights, autoencoder, unet, text)
     conditioners = shapes.conditioners(weights, autoencoder, unet)
     known = next((published for published in PUBLISHED if published.shapes == unet), None)
     if known is None:

@@ -80,24 +80,43 @@ def unet(weights: Weights, patch_size: int = 1, prefix: str = UNET) -> UNetSpec:
         raise ConfigError(f"The UNet's levels are not alike, so what it is cannot be told. {HOW}")
     first = [f"input_blocks.{1 + level * blocks_of_level}" for level in range(levels)]
     widths = [shape.of(f"{block}.0.out_layers.3.weight")[0] for block in first]
-    block = "middle_block.1.transformer_blocks"
-    depth = shape.count(block)
+    middle = "middle_block.1.transformer_blocks"
+    attends = [f"{block}.1.norm.weight" in shape for block in first]
+    depths = [shape.count(f"{block}.1.transformer_blocks") for block in first]
+    noise_levels = shape.of("label_emb.weight")[0] if "label_emb.weight" in shape else 0
     return UNetSpec(
         in_channels=in_channels // patch_size**2,
         out_channels=shape.of("out.2.weight")[0] // patch_size**2,
         model_channels=model_channels,
         channel_mult=_multiples(widths, model_channels),
         num_res_blocks=blocks_of_level - 1,
-        attention_resolutions=tuple(
-            2**level for level in range(levels) if f"{first[level]}.1.norm.weight" in shape
-        ),
-        context_dim=shape.of(f"{block}.0.attn2.to_k.weight")[1] if depth else 0,
-        transformer_depth=depth or 1,
+        attention_resolutions=tuple(2**level for level in range(levels) if attends[level]),
+        context_dim=shape.of(f"{middle}.0.attn2.to_k.weight")[1] if shape.count(middle) else 0,
+        transformer_depth=_depth(depths, shape.count(middle)),
         resblock_updown=any(f"output_blocks.{i}.{j}.{_RESIZES[1]}" in shape for i in ends for j in (1, 2)),
         use_scale_shift_norm=shape.of(f"{first[0]}.0.emb_layers.1.weight")[0] == 2 * widths[0],
+        linear_projection=shape.count(middle) > 0 and len(shape.of("middle_block.1.proj_in.weight")) == 2,
+        cross_only=tuple(
+            2**level for level in range(levels) if depths[level] and _crosses(shape, first[level])
+        ),
+        vector_dim=shape.of("label_emb.0.0.weight")[1] if "label_emb.0.0.weight" in shape else 0,
+        num_noise_levels=noise_levels,
         pooled_context="context_embed.0.weight" in shape,
         patch_size=patch_size,
     )
+
+
+def _depth(depths: list[int], middle: int) -> int | tuple[int, ...]:
+    """Transformer blocks of the levels and the middle: one number where all that have any have as many."""
+    if not {*depths, middle} - {0, middle}:
+        return middle or 1
+    return tuple(depths)
+
+
+def _crosses(shape: Shapes, block: str) -> bool:
+    """Whether a level's first attention, too, is to the context."""
+    attention = f"{block}.1.transformer_blocks.0.attn1"
+    return shape.of(f"{attention}.to_k.weight")[1] != shape.of(f"{attention}.to_q.weight")[1]
 
 
 _RESIZES = ("conv.weight", "in_layers.2.weight")

@@ -79,11 +79,15 @@ class FeedForward(nn.Module):
 
 
 class BasicTransformerBlock(nn.Module):
-    """Self-attention, cross-attention to the condition, feed-forward; each pre-normalised and residual."""
+    """Self-attention, cross-attention to the condition, feed-forward; each pre-normalised and residual.
 
-    def __init__(self, dim: int, context_dim: int, heads: int) -> None:
+    `cross_only`: the first attention, too, is to the condition.
+    """
+
+    def __init__(self, dim: int, context_dim: int, heads: int, cross_only: bool) -> None:
         super().__init__()
-        self.attn1 = CrossAttention(dim, dim, heads, dim // heads)
+        self.cross_only = cross_only
+        self.attn1 = CrossAttention(dim, context_dim if cross_only else dim, heads, dim // heads)
         self.attn2 = CrossAttention(dim, context_dim, heads, dim // heads)
         self.ff = FeedForward(dim)
         self.norm1 = nn.LayerNorm(dim)
@@ -91,29 +95,55 @@ class BasicTransformerBlock(nn.Module):
         self.norm3 = nn.LayerNorm(dim)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        x = x + self.attn1(self.norm1(x))
+        x = x + self.attn1(self.norm1(x), context if self.cross_only else None)
         x = x + self.attn2(self.norm2(x), context)
         return x + self.ff(self.norm3(x))
 
 
 class SpatialTransformer(nn.Module):
-    """Transformer blocks over the positions of a feature map (paper, Appendix E.2.1)."""
+    """Transformer blocks over the positions of a feature map (paper, Appendix E.2.1).
 
-    def __init__(self, channels: int, context_dim: int, heads: int, depth: int) -> None:
+    `linear`: linear layers lead in and out, as in Stable Diffusion 2, rather than 1x1 convolutions; the same
+    numbers in another shape.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        context_dim: int,
+        heads: int,
+        depth: int,
+        *,
+        linear: bool = False,
+        cross_only: bool = False,
+    ) -> None:
         super().__init__()
         self.norm = nn.GroupNorm(32, channels, eps=1e-6)
-        self.proj_in = nn.Conv2d(channels, channels, 1)
+        self.proj_in = nn.Linear(channels, channels) if linear else nn.Conv2d(channels, channels, 1)
         self.transformer_blocks = nn.ModuleList(
-            BasicTransformerBlock(channels, context_dim, heads) for _ in range(depth)
+            BasicTransformerBlock(channels, context_dim, heads, cross_only) for _ in range(depth)
         )
-        self.proj_out = nn.Conv2d(channels, channels, 1)
+        self.proj_out = nn.Linear(channels, channels) if linear else nn.Conv2d(channels, channels, 1)
         nn.init.zeros_(self.proj_out.weight)
         nn.init.zeros_(self.proj_out.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:  # (b, c, h, w), (b, n, context_dim)
         height = x.shape[2]
-        tokens = self.proj_in(self.norm(x)).flatten(2).transpose(1, 2)  # (b, h * w, c)
+        linear = isinstance(self.proj_in, nn.Linear)
+        h = self.norm(x)
+        tokens = self.proj_in(_tokens(h)) if linear else _tokens(self.proj_in(h))
         for block in self.transformer_blocks:
             tokens = block(tokens, context)
-        out = tokens.transpose(1, 2).unflatten(2, (height, -1))  # (b, c, h, w)
-        return x + self.proj_out(out)
+        if linear:
+            return x + _map(self.proj_out(tokens), height)
+        return x + self.proj_out(_map(tokens, height))
+
+
+def _tokens(x: Tensor) -> Tensor:
+    """(b, c, h, w) -> (b, h * w, c)."""
+    return x.flatten(2).transpose(1, 2)
+
+
+def _map(tokens: Tensor, height: int) -> Tensor:
+    """(b, h * w, c) -> (b, c, h, w)."""
+    return tokens.transpose(1, 2).reshape(tokens.shape[0], tokens.shape[2], height, -1)

@@ -124,20 +124,36 @@ class UNet(nn.Module):
                 nn.Linear(spec.context_dim, emb_dim), nn.SiLU(), nn.Linear(emb_dim, emb_dim)
             )
 
+        if spec.vector_dim:
+            self.label_emb: nn.Module = nn.Sequential(
+                nn.Sequential(nn.Linear(spec.vector_dim, emb_dim), nn.SiLU(), nn.Linear(emb_dim, emb_dim))
+            )
+        elif spec.num_noise_levels:
+            self.label_emb = nn.Embedding(spec.num_noise_levels, emb_dim)
+
         def residual(in_channels: int, channels: int, resize: Resize = "keep") -> ResBlock:
             return ResBlock(
                 in_channels, channels, emb_dim, scale_shift=spec.use_scale_shift_norm, resize=resize
             )
 
-        def attention(channels: int) -> nn.Module:
+        def attention(channels: int, level: int, *, cross_only: bool = False) -> nn.Module:
             heads = spec.heads(channels)
             if not spec.context_dim:
                 return AttentionBlock(channels, heads)
-            return SpatialTransformer(channels, spec.context_dim, heads, spec.transformer_depth)
+            return SpatialTransformer(
+                channels,
+                spec.context_dim,
+                heads,
+                spec.depth(level),
+                linear=spec.linear_projection,
+                cross_only=cross_only,
+            )
 
         def layers(in_channels: int, channels: int, level: int) -> list[nn.Module]:
-            attends = 2**level in spec.attention_resolutions
-            return [residual(in_channels, channels), *([attention(channels)] if attends else [])]
+            first = residual(in_channels, channels)
+            if 2**level not in spec.attention_resolutions:
+                return [first]
+            return [first, attention(channels, level, cross_only=2**level in spec.cross_only)]
 
         def half(channels: int) -> nn.Module:
             return residual(channels, channels, "half") if spec.resblock_updown else Downsample(channels)
@@ -161,7 +177,7 @@ class UNet(nn.Module):
                 skips.append(channels)
 
         self.middle_block = Block(
-            [residual(channels, channels), attention(channels), residual(channels, channels)]
+            [residual(channels, channels), attention(channels, last), residual(channels, channels)]
         )
 
         self.output_blocks = nn.ModuleList()
@@ -179,11 +195,23 @@ class UNet(nn.Module):
             _zero(nn.Conv2d(channels, out_channels, 3, padding=1)),
         )
 
-    def forward(self, x: Tensor, t: Tensor, context: Tensor | None = None) -> Tensor:
-        """x (b, in_channels, h, w), t (b,) 0 .. T - 1, context (b, n, d) -> (b, out_channels, h, w)."""
+    def forward(
+        self, x: Tensor, t: Tensor, context: Tensor | None = None, vector: Tensor | None = None
+    ) -> Tensor:
+        """The network's output, (b, out_channels, h, w).
+
+        Args:
+            x: (b, in_channels, h, w).
+            t: (b,) 0 .. T - 1.
+            context: (b, n, d).
+            vector: (b, vector_dim), or (b, num_noise_levels) with 1 at the noise level and 0 elsewhere.
+        """
         emb = self.time_embed(timestep_embedding(t, self.model_channels).to(x.dtype))
         if context is not None and hasattr(self, "context_embed"):
             emb = emb + self.context_embed(context.mean(dim=1))
+        if vector is not None:
+            table = self.label_emb
+            emb = emb + (vector @ table.weight if isinstance(table, nn.Embedding) else table(vector))
         h, skips = F.pixel_unshuffle(x, self.patch_size), []
         for block in self.input_blocks:
             h = self._run(block, h, emb, context)

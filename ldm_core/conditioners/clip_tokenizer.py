@@ -1,0 +1,94 @@
+"""From a prompt to CLIP's token ids."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import tokenizers
+import torch
+from torch import Tensor
+
+from ldm_core.errors import ConfigError
+from ldm_core.spec import ClipSpec, ClipTower
+
+START, END = "<|startoftext|>", "<|endoftext|>"
+MAX_BYTES = 16_000_000  # of a file; CLIP's tokenizer.json has 2.2 MB
+FILES = ("vocab.json", "merges.txt")  # as published; `tokenizer.json` holds both
+
+
+class ClipTokenizer:
+    """CLIP's byte-pair encoding, lower case; one for each text encoder, as they pad differently.
+
+    Args:
+        folders: for each encoder, with `vocab.json` and `merges.txt`, or `tokenizer.json`.
+
+    Raises:
+        ConfigError: a file is not there or damaged, or has more tokens than the encoder.
+    """
+
+    def __init__(self, folders: Sequence[Path], spec: ClipSpec) -> None:
+        self._encoders = [_encoder(folder, tower) for folder, tower in zip(folders, spec.towers, strict=True)]
+
+    def __call__(self, prompts: Sequence[str]) -> Tensor:
+        """Prompts -> (b, encoders, n) int64, cut and padded to the encoders' length."""
+        ids = [[one.ids for one in encoder.encode_batch(list(prompts))] for encoder in self._encoders]
+        return torch.tensor(ids, dtype=torch.int64).transpose(0, 1)
+
+
+def has_vocabulary(folder: Path) -> bool:
+    """Whether CLIP's tokenizer lies in a folder."""
+    return (folder / "tokenizer.json").is_file() or all((folder / name).is_file() for name in FILES)
+
+
+def _encoder(folder: Path, tower: ClipTower) -> tokenizers.Tokenizer:
+    try:
+        encoder = _from_files(folder)
+    except Exception:  # the library raises bare ones for damaged files
+        raise ConfigError(
+            f"The tokenizer in {folder.name} is damaged or not CLIP's; put the model's "
+            f"{' and '.join(FILES)} there."
+        ) from None
+    if encoder.get_vocab_size() > tower.vocab_size:
+        raise ConfigError(
+            f"The tokenizer in {folder.name} has {encoder.get_vocab_size()} tokens, the text encoder "
+            f"{tower.vocab_size}; put the one that the model was trained with there."
+        )
+    pad = _padding(folder, tower)
+    encoder.enable_truncation(tower.max_length)
+    encoder.enable_padding(length=tower.max_length, pad_token=pad, pad_id=encoder.token_to_id(pad) or 0)
+    return encoder
+
+
+def _from_files(folder: Path) -> tokenizers.Tokenizer:
+    if (folder / "tokenizer.json").is_file():
+        return tokenizers.Tokenizer.from_str(_text(folder / "tokenizer.json"))
+    from transformers import CLIPTokenizer
+
+    vocabulary = json.loads(_text(folder / "vocab.json"))
+    lines = _text(folder / "merges.txt").splitlines()
+    merges = [tuple(line.split()) for line in lines if line and not line.startswith("#version")]
+    return CLIPTokenizer(vocab=vocabulary, merges=merges).backend_tokenizer
+
+
+def _padding(folder: Path, tower: ClipTower) -> str:
+    """What the folder says, else what the encoder was trained with."""
+    usual = "!" if tower.open_clip else END
+    path = folder / "tokenizer_config.json"
+    if not path.is_file():
+        return usual
+    try:
+        given = json.loads(_text(path)).get("pad_token")
+    except (ValueError, AttributeError):
+        raise ConfigError(f"{path.name} is damaged, as it is no JSON object; download it again.") from None
+    given = given.get("content") if isinstance(given, dict) else given
+    return given if isinstance(given, str) else usual
+
+
+def _text(path: Path) -> str:
+    with open(path, "rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise ValueError
+    return data.decode("utf-8")
