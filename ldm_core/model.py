@@ -47,7 +47,6 @@ from ldm_core.spec import (
     LowResolutionSpec,
     MaskedImageSpec,
     ModelSpec,
-    ScheduleSpec,
     TextSpec,
 )
 from ldm_core.weights import with_weights
@@ -289,18 +288,18 @@ class LatentDiffusion(nn.Module):
                 if given.image is None or given.mask is None:
                     return torch.zeros(1, embed_dim + 1, *size)
                 return known_region(self.encode(given.image[None]), given.mask[None])
-            case MaskedImageSpec(mask_first=True):
-                return self._hole(given, size)
             case MaskedImageSpec():
+                if conditioner.mask_first:
+                    return self._hole(given, size)
                 image, mask = _needed("image", given.image)[None], _needed("mask", given.mask)[None]
                 z = self.encode(masked_image(image, mask))
                 return torch.cat([z, F.interpolate(2 * mask.to(z) - 1, size)], dim=1)
-            case LowResolutionSpec(noise=None):
-                return _needed("low_res", given.low_res)[None]
-            case LowResolutionSpec(noise=ScheduleSpec() as schedule):
+            case LowResolutionSpec():
                 low_res = _needed("low_res", given.low_res)[None]
+                if conditioner.noise is None:
+                    return low_res
                 noise = _needed("low_res_noise", given.low_res_noise)[None]
-                return noised(low_res, noise, given.noise_level, NoiseSchedule(schedule))
+                return noised(low_res, noise, given.noise_level, NoiseSchedule(conditioner.noise))
 
     def _hole(self, given: Given, size: tuple[int, int]) -> Tensor:
         """(1, 1 + embed_dim, h, w): mask and masked latent; without a picture all of it is to be made."""

@@ -69,7 +69,8 @@ def _from_files(folder: Path) -> tokenizers.Tokenizer:
     vocabulary = json.loads(_text(folder / "vocab.json"))
     lines = _text(folder / "merges.txt").splitlines()
     merges = [tuple(line.split()) for line in lines if line and not line.startswith("#version")]
-    return CLIPTokenizer(vocab=vocabulary, merges=merges).backend_tokenizer
+    tokenizer = CLIPTokenizer(vocab=vocabulary, merges=merges)  # type: ignore[arg-type]
+    return tokenizer.backend_tokenizer
 
 
 def _padding(folder: Path, tower: ClipTower) -> str:

@@ -18,6 +18,7 @@ from ldm_core.formats.config_conditioners import read_conditioners
 from ldm_core.formats.section import Section
 from ldm_core.spec import (
     AutoencoderSpec,
+    ClipSpec,
     ConcatSpec,
     ContextSpec,
     LabelBitsSpec,
@@ -301,7 +302,8 @@ def check(spec: ModelSpec, place: str) -> None:
                 f"be {wanted}."
             )
     dims = [one.dim for one in spec.conditioners if isinstance(one, ContextSpec)]
-    if any(dim != unet.context_dim for dim in dims or [0]):
+    has_clip = any(isinstance(one, ClipSpec) for one in spec.conditioners)  # its size is the weights' to tell
+    if not has_clip and any(dim != unet.context_dim for dim in dims or [0]):
         raise ConfigError(
             f"{place}: the conditioners give {' and '.join(map(str, dims)) or 'no'} numbers a token, but the "
             f"UNet's context_dim is {unet.context_dim or 'not given'}; they have to be equal."

@@ -49,7 +49,9 @@ def load(
         if described is None:
             spec = recognise(shapes)
         else:
-            spec = with_found_towers(described.spec, shapes)
+            spec = described.spec
+            if isinstance(spec, ModelSpec):
+                spec = with_found_towers(spec, shapes)
             require_agreement(spec, shapes)
         model = _without_weights(spec, shapes, _tokenizer(spec, file.parent, vocabulary))
         names = places(model, shapes)

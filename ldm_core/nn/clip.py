@@ -25,7 +25,7 @@ class Embedder(nn.Module):
 
     def forward(self, ids: Tensor, penultimate: bool) -> tuple[Tensor, Tensor]:
         """(b, n) int64 -> tokens (b, n, dim) and the pooled prompt (b, projection_dim or dim)."""
-        tower = self.model if self.spec.open_clip else self.transformer
+        tower = getattr(self, "model" if self.spec.open_clip else "transformer")
         positions = torch.arange(ids.shape[1], device=ids.device)[None]
         out = tower.text_model(input_ids=ids, position_ids=positions, output_hidden_states=penultimate)
         tokens = out.hidden_states[-2] if penultimate else out.last_hidden_state
@@ -68,5 +68,5 @@ def _transformer(spec: ClipTower) -> CLIPTextModelWithProjection:
     # Positions are given in each call: this buffer has no values where models are made on the meta device.
     tower.text_model.embeddings.register_buffer("position_ids", None)
     if not spec.projection_dim:
-        tower.text_projection = nn.Identity()
+        tower.text_projection = nn.Identity()  # type: ignore[assignment]
     return tower

@@ -28,6 +28,7 @@ from ldm_core.nn.autoencoder import FirstStage
 from ldm_core.spec import (
     BoxMapSpec,
     ClassSpec,
+    ClipSpec,
     ConcatSpec,
     ConditionerSpec,
     KnownRegionSpec,
@@ -155,6 +156,8 @@ class Batches:
                     ids = _class_ids(one, chosen_set.source, chosen, keep)
                 case LayoutSpec():
                     ids = _layout(one, chosen_set.arrays, chosen, keep)
+                case ClipSpec():
+                    raise ConfigError("Models with CLIP's text encoder cannot be trained here.")
                 case LabelMapSpec() if one.channels:
                     labels = one_hot(_labels(chosen_set.arrays, chosen), one.num_classes)
                 case _:
