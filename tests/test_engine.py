@@ -340,7 +340,7 @@ FAULTS = {
 PLACES = {
     "first step": (LatentDiffusion, "output", 0),
     "third step": (LatentDiffusion, "output", 2),
-    "text": (LatentDiffusion, "context", 0),
+    "text": (LatentDiffusion, "condition", 0),
     "decoder": (LatentDiffusion, "decode", 0),
     "preview": (PreviewMap, "__call__", 0),
 }
