@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from ldm_core import engine as engine_module
-from ldm_core.conditioners import Condition
+from ldm_core.conditioners import Condition, Given
 from ldm_core.engine import Engine
 from ldm_core.errors import (
     AtelierError,
@@ -552,13 +552,13 @@ def test_trajectory(shared: Engine) -> None:
 
 def test_the_context_is_computed_once_a_job(shared: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[str, ...]] = []
-    context = LatentDiffusion.context
+    condition = LatentDiffusion.condition
 
-    def counted(self: LatentDiffusion, prompts: list[str]) -> torch.Tensor:
-        calls.append(tuple(prompts))
-        return context(self, prompts)
+    def counted(self: LatentDiffusion, given: list[Given], size: tuple[int, int]) -> Condition:
+        calls.append(tuple(one.prompt for one in given))
+        return condition(self, given, size)
 
-    monkeypatch.setattr(LatentDiffusion, "context", counted)
+    monkeypatch.setattr(LatentDiffusion, "condition", counted)
     for change in ({"batch_size": 3}, {"guidance_scale": 1.0}, {"guidance_scale": 0.0}, {"prompt": " "}):
         shared.submit(replace(SMALL, negative_prompt="", **change)).pictures()
     assert calls == [(SMALL.prompt, ""), (SMALL.prompt,), ("",), ("",)]
