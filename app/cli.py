@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="another value for a field, as often as wanted",
     )
+    generate.add_argument("--events", action="store_true", help="print what happens as JSON lines")
     _add_engine_options(generate)
     generate.set_defaults(run=_generate)
 
@@ -121,7 +122,9 @@ def _run(options: argparse.Namespace) -> int:
 def _generate(options: argparse.Namespace) -> int:
     from app.generate import generate
 
-    return generate(options.request, options.out, options.set, options.models_dir, options.device)
+    return generate(
+        options.request, options.out, options.set, options.models_dir, options.device, options.events
+    )
 
 
 def _models(options: argparse.Namespace) -> int:

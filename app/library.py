@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 
 from ldm_core.errors import FileError
-from ldm_core.request import TextToImage
+from ldm_core.request import Request
 
 SLUG_BYTES = 80  # of the prompt in a file name; the whole name stays far below 200
 _PART = re.compile(r"\.\d{5,}\.part")
@@ -42,7 +42,7 @@ class Library:
         self.folder = folder
         self._dated = dated
 
-    def save(self, png: bytes, request: TextToImage) -> Path:
+    def save(self, png: bytes, request: Request) -> Path:
         """Writes a picture under a new name; an existing file is never touched.
 
         Args:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +24,14 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from ldm_core.errors import AtelierError, FileError
-from ldm_core.request import TextToImage, parse_json, parse_request, to_json
+from ldm_core.raster import Raster, to_uri
+from ldm_core.request import Request, TextToImage, parse_request, to_json
 
 CHUNK = "latent-atelier"
 VERSION = 1
-MAX_FILE = 64 * 1024 * 1024  # bytes
-MAX_TEXT = 1_000_000  # characters of either chunk
+MAX_FILE = 256 * 1024 * 1024  # bytes
+MAX_TEXT = 1_000_000  # characters of the text of other programs
+MAX_CHUNK = 60_000_000  # characters of our own, which holds the request's pictures
 
 # The names that other programs give to what we call otherwise.
 SAMPLER_NAMES = {
@@ -58,28 +60,28 @@ _RARE = {
 }
 
 _NEGATIVE = "Negative prompt:"
+_INPUTS = ("image", "mask", "label_map")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What a picture was made with.  `notes` are sentences about what could not be taken over."""
 
-    request: TextToImage
+    request: Request
     model_sha256: str | None = None  # of the weights' file; the first 10 digits where only those are known
     notes: tuple[str, ...] = ()
 
 
-def encode_png(pixels: NDArray[np.uint8], request: TextToImage, model_sha256: str | None = None) -> bytes:
+def encode_png(pixels: NDArray[np.uint8], request: Request, model_sha256: str | None = None) -> bytes:
     """A PNG file of the picture with its settings inside.
 
     Args:
-        pixels: (h, w, 3) RGB.
+        pixels: (h, w, 3) RGB, or (h, w, 4) with transparency.
         request: what makes this one picture alone.
     """
     chunks = PngImagePlugin.PngInfo()
     chunks.add_text("parameters", to_parameters(request, model_sha256))
-    ours = {"version": VERSION, "request": to_json(request), "model_sha256": model_sha256}
-    chunks.add_text(CHUNK, json.dumps(ours))
+    chunks.add_text(CHUNK, json.dumps(_to_chunk(request, model_sha256)))
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG", pnginfo=chunks, compress_level=6)
     return file.getvalue()
@@ -117,9 +119,9 @@ def _texts(source: Path | bytes) -> dict[str, str]:
     except (ValueError, SyntaxError, OverflowError, Image.DecompressionBombError):
         raise FileError("This PNG is damaged or far too large, so its settings were not read.") from None
     return {
-        str(name): text[:MAX_TEXT]
+        str(name): text
         for name, text in info.items()
-        if isinstance(text, str) and len(text) <= MAX_TEXT
+        if isinstance(text, str) and len(text) <= (MAX_CHUNK if name == CHUNK else MAX_TEXT)
     }
 
 
@@ -136,18 +138,39 @@ def _read_limited(path: Path) -> bytes:
         raise FileError(f"{path.name} cannot be read: {error.strerror or error}.") from None
 
 
+def _to_chunk(request: Request, model_sha256: str | None) -> dict[str, object]:
+    """Our own chunk.  Pictures stand beside the request under their hash, so none is there twice."""
+    inputs = {
+        f"sha256:{raster.sha256}": to_uri(raster)
+        for raster in (getattr(request, field.name) for field in fields(request))
+        if isinstance(raster, Raster)
+    }
+    names = {uri: name for name, uri in inputs.items()}
+    values = {
+        name: names.get(value, value) if isinstance(value, str) else value
+        for name, value in to_json(request).items()
+    }
+    ours: dict[str, object] = {"version": VERSION, "request": values, "model_sha256": model_sha256}
+    return ours | ({"inputs": inputs} if inputs else {})
+
+
 def _from_json(text: str) -> Settings:
     """From our own chunk."""
     try:
         outer = json.loads(text)
         request, digest, version = outer["request"], outer.get("model_sha256"), outer["version"]
-        if not isinstance(request, dict):
+        inputs = outer.get("inputs", {})
+        if not isinstance(request, dict) or not isinstance(inputs, dict):
             raise TypeError
+        request = {
+            name: inputs.get(value, value) if isinstance(value, str) and name in _INPUTS else value
+            for name, value in request.items()
+        }
     except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
         raise FileError("The settings inside this picture are damaged.") from None
     if version != VERSION:
         raise FileError("The settings inside this picture were written by a newer version of this program.")
-    return Settings(parse_json(json.dumps(request)), digest if _is_hash(digest) else None)
+    return Settings(parse_request(request), digest if _is_hash(digest) else None)
 
 
 def _is_hash(value: object) -> bool:
@@ -157,7 +180,7 @@ def _is_hash(value: object) -> bool:
 # The text of other programs -------------------------------------------------------------------------------
 
 
-def to_parameters(request: TextToImage, model_sha256: str | None = None) -> str:
+def to_parameters(request: Request, model_sha256: str | None = None) -> str:
     """The settings as the text that other programs read."""
     facts: dict[str, object] = {
         "Steps": request.steps,
@@ -165,14 +188,18 @@ def to_parameters(request: TextToImage, model_sha256: str | None = None) -> str:
         "Schedule type": SPACING_NAMES[request.spacing],
         "CFG scale": f"{request.guidance_scale:g}",
         "Seed": request.seed,
-        "Size": f"{request.width}x{request.height}",
+        "Size": "x".join(map(str, request.size)),
     }
     if model_sha256:
         facts["Model hash"] = model_sha256[:10]
     facts["Model"] = request.model
-    values, usual = to_json(request), to_json(TextToImage())
+    usual = TextToImage()
     facts.update(
-        {name: f"{values[field]:g}" for field, name in _RARE.items() if values[field] != usual[field]}
+        {
+            name: f"{getattr(request, field):g}"
+            for field, name in _RARE.items()
+            if getattr(request, field) != getattr(usual, field)
+        }
     )
     lines = [request.prompt] if request.prompt else []
     if request.negative_prompt:

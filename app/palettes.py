@@ -10,11 +10,11 @@ import functools
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 from app.places import ASSETS
+from ldm_core.vocabulary import Vocabulary, class_names
 
-Vocabulary = Literal["scenes", "coco-stuff", "open-images", "imagenet"]
+__all__ = ["Palette", "Swatch", "Vocabulary", "class_names", "palette_of"]
 
 # Turning by this share of a circle never comes near an earlier hue soon.
 _GOLDEN = 0.6180339887
@@ -30,13 +30,6 @@ class Swatch:
 
 
 Palette = tuple[Swatch, ...]
-
-
-@functools.cache
-def class_names(vocabulary: Vocabulary) -> tuple[str, ...]:
-    """Names of the classes; the index is the class id."""
-    text = (ASSETS / "palettes" / f"{vocabulary}.json").read_text(encoding="utf-8")
-    return tuple(json.loads(text)["names"])
 
 
 def palette_of(names: Iterable[str]) -> Palette:

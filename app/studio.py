@@ -24,7 +24,7 @@ from app.library import Library
 from ldm_core.errors import AtelierError, EngineError, FileError
 from ldm_core.events import Cancelled, Done, Failed, Picture, Pixels, Queued, Started, Step
 from ldm_core.models import ModelLibrary
-from ldm_core.request import DEFAULT_MODEL, TextToImage
+from ldm_core.request import DEFAULT_MODEL, Request
 from ldm_core.spec import TextSpec
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Finished:
     path: Path | None
     problem: str
     thumb: str  # data URI
-    request: TextToImage
+    request: Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Session:
     shown: str | None = None  # id of the picture on the stage
     pinned: bool = False  # the person looks at a finished picture while the next one is made
 
-    def begin(self, request: TextToImage) -> None:
+    def begin(self, request: Request) -> None:
         """A new job is the session's."""
         self.running, self.job, self.pinned = True, None, False
         self.batch_size = request.batch_size
@@ -229,7 +229,7 @@ class Studio:
 
     # Making pictures ---------------------------------------------------------------------------------
 
-    def paint(self, name: str, request: TextToImage) -> Iterator[Frame]:
+    def paint(self, name: str, request: Request) -> Iterator[Frame]:
         """Runs a request for a session.  Closing the iterator stops the job.
 
         Yields nothing where the session's last job still runs.
@@ -249,7 +249,7 @@ class Studio:
             if job is not None:
                 job.cancel()  # no effect on one that ended
 
-    def _paint(self, session: Session, name: str, request: TextToImage) -> Iterator[Frame]:
+    def _paint(self, session: Session, name: str, request: Request) -> Iterator[Frame]:
         if not self._ready.is_set():
             yield Waiting("Loading the model…")
         while not self._ready.wait(0.1):
@@ -263,7 +263,7 @@ class Studio:
             job.cancel()
         yield from self._relay(session, job, request)
 
-    def _relay(self, session: Session, job: Job, request: TextToImage) -> Iterator[Frame]:
+    def _relay(self, session: Session, job: Job, request: Request) -> Iterator[Frame]:
         """The job's events as frames: the newest preview only, about ten a second."""
         pause = 1 / PREVIEWS_PER_SECOND
         newest: Step | None = None  # with a preview, not shown yet
@@ -311,7 +311,7 @@ class Studio:
                 session.pictures.popitem(last=False)
         return picture
 
-    def make(self, request: TextToImage) -> list[Finished]:
+    def make(self, request: Request) -> list[Finished]:
         """Runs a request to its end, for callers that do not watch.
 
         Raises:
@@ -358,17 +358,17 @@ class Studio:
             return None
 
 
-def _jpeg(preview: Pixels, request: TextToImage) -> bytes:
+def _jpeg(preview: Pixels, request: Request) -> bytes:
     """A preview of latent size, enlarged to be looked at."""
-    shrink = min(1.0, PREVIEW_SIDE / max(request.width, request.height))
-    size = (max(1, round(request.width * shrink)), max(1, round(request.height * shrink)))
+    shrink = min(1.0, PREVIEW_SIDE / max(request.size))
+    width, height = (max(1, round(side * shrink)) for side in request.size)
     file = io.BytesIO()
-    Image.fromarray(preview).resize(size, Image.Resampling.BICUBIC).save(file, "JPEG", quality=72)
+    Image.fromarray(preview).resize((width, height), Image.Resampling.BICUBIC).save(file, "JPEG", quality=72)
     return file.getvalue()
 
 
 def _thumb(pixels: Pixels) -> str:
-    picture = Image.fromarray(pixels)
+    picture = Image.fromarray(pixels).convert("RGB")  # JPEG has no transparency
     picture.thumbnail((THUMB_SIDE, THUMB_SIDE), Image.Resampling.LANCZOS)
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=82)

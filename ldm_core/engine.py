@@ -33,9 +33,9 @@ from ldm_core.loader import Loaded, Loader
 from ldm_core.memory import keep_freed_blocks
 from ldm_core.models import ModelLibrary
 from ldm_core.parameterization import Prediction
-from ldm_core.request import TextToImage
+from ldm_core.request import Request
 from ldm_core.run import Image, Run
-from ldm_core.tasks import TASKS
+from ldm_core.tasks import check, prepare
 
 __all__ = ["MAX_RUNNING", "Engine", "Job"]
 
@@ -85,7 +85,7 @@ class Engine:
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
         self._thread.start()
 
-    def submit(self, request: TextToImage, owner: str = "") -> Job:
+    def submit(self, request: Request, owner: str = "") -> Job:
         """Queues a request; returns at once.
 
         Raises:
@@ -94,7 +94,9 @@ class Engine:
             QueueFull: too many jobs wait already.
             EngineError: the engine is closed.
         """
-        TASKS[request.task].check(request, self.library.info(request.model))
+        if not request.model:
+            request = replace(request, model=self.library.best(request.task))
+        check(request, self.library.info(request.model))
         job = Job(request, owner, self._cancel)
         with self._wake:
             if self._closed:
@@ -242,7 +244,7 @@ class Engine:
         return images
 
     def _begin(self, job: Job) -> Run | None:
-        """Reads the prompt, once the model is loaded; None before."""
+        """Reads the inputs, once the model is loaded; None before."""
         if job not in self._loading:
             self._loading[job] = self._loader.request(job.request.model)
         loading = self._loading[job]
@@ -250,7 +252,9 @@ class Engine:
             return None
         model, measured = loading.result()
         del self._loading[job]
-        run = Run(job, TASKS[job.request.task], model, measured, time.monotonic())
+        began = time.monotonic()
+        work = prepare(job.request, model, self.library.info(job.request.model))
+        run = Run(job, work, model, measured, began)
         self._runs[job] = run
         return run
 
@@ -284,23 +288,24 @@ class Engine:
         name, loading = done
         try:
             model, _ = loading.result()
-            request = replace(self.library.info(name).defaults, prompt="a")
-            task = TASKS[request.task]
-            ask = next(task.start(request, model).sampling)
-            answers(model, [(ask, task.condition(request, model))])
-            task.finish(ask.x, request, model)
+            info = self.library.info(name)
+            request = replace(info.defaults, prompt="a")
+            work = prepare(request, model, info)
+            ask = next(work.start(request).sampling)
+            answers(model, [(ask, work.conditioning)])
+            work.finish(ask.x)
         except AtelierError as error:
             log.warning("%s was not preloaded: %s", name, error)
         except Exception:
             log.exception("%s was not preloaded", name)
 
 
-def _describe(error: Exception, request: TextToImage) -> AtelierError:
+def _describe(error: Exception, request: Request) -> AtelierError:
     """The sentence for a person."""
     if isinstance(error, AtelierError):
         return error
     if is_out_of_memory(error):
-        size = f"{request.width} x {request.height}"
+        size = " x ".join(map(str, request.size))
         return OutOfMemory(f"Memory ran out at {size} pixels; choose a smaller size or close other programs.")
     if isinstance(error, torch.AcceleratorError):
         return EngineError("The graphics device stopped answering; start Latent Atelier again.")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ldm_core.errors import AtelierError
-from ldm_core.request import TextToImage
+from ldm_core.request import Request
 
 Pixels = NDArray[np.uint8]  # (H, W, 3), RGB
 
@@ -47,7 +47,7 @@ class Picture:
 
     index: int
     pixels: Pixels
-    request: TextToImage
+    request: Request
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from ldm_core.errors import FileError, NotFinite
+from ldm_core.raster import is_transparent, upright
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 MAX_PIXELS = 64_000_000
@@ -94,14 +95,8 @@ def _refuse_size(name: str, width: int, height: int) -> None:
 
 def _upright_rgb(image: Image.Image) -> Image.Image:
     image.load()
-    if image.mode.startswith("I;16") or image.mode == "I":  # convert() would cut these off at 255
-        grey = np.asarray(image).astype(np.float64) / 257
-        image_8bit = Image.fromarray(grey.round().clip(0, 255).astype(np.uint8))
-        image_8bit.info, upright = dict(image.info), image_8bit
-    else:
-        upright = image
-    upright = ImageOps.exif_transpose(upright)
-    if upright.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in upright.info:
-        rgba = upright.convert("RGBA")
+    image = upright(image)
+    if is_transparent(image):
+        rgba = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return upright.convert("RGB")
+    return image.convert("RGB")

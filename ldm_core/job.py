@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ldm_core.errors import EngineError
 from ldm_core.events import Cancelled, Event, Failed, Picture, is_last
-from ldm_core.request import TextToImage
+from ldm_core.request import Request
 
 TRAJECTORY_BYTES = 512 * 2**20
 _LONG = 60.0  # seconds to wait before looking again; a wait without end cannot be interrupted on Windows
@@ -40,7 +40,7 @@ class Moment:
 class Job:
     """One request on its way through the engine.  All methods may be called from any thread."""
 
-    def __init__(self, request: TextToImage, owner: str, on_cancel: Callable[[Job], None]) -> None:
+    def __init__(self, request: Request, owner: str, on_cancel: Callable[[Job], None]) -> None:
         self.id = secrets.token_urlsafe(16)  # not to be guessed: whoever knows it may watch and stop the job
         self.request = request
         self.owner = owner

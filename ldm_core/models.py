@@ -93,6 +93,24 @@ class ModelLibrary:
         """The names of the models that can be used (for a task), sorted; as the last scan saw them."""
         return tuple(name for name, entry in self._entries().items() if entry.serves(task))
 
+    def best(self, task: str) -> str:
+        """The name of the model for a task where none is named: bundled, takes a hole itself, the largest.
+
+        Raises:
+            ModelNotFound: no model can do it.
+        """
+        alike = {"outpaint": "inpaint"}.get(task, task)
+        names = self.names(alike) or (self.names("text-to-image") if task == "unconditional" else ())
+        if not names:
+            raise ModelNotFound(f"No model here can do {task}; add one to models/, or in the Models tab.")
+
+        def merit(name: str) -> tuple[bool, bool, int]:
+            entry = self.entry(name)
+            native = alike == "inpaint" and self.info(name).spec.fills_holes
+            return entry.path.is_relative_to(BUNDLED), native, entry.num_parameters
+
+        return max(names, key=merit)
+
     def problems(self) -> tuple[str, ...]:
         """A sentence for each folder that cannot be read."""
         return self._index.problems

@@ -1,23 +1,39 @@
 """What a person asks for, as one validated value.  Imports no torch.
 
 A request is the JSON object that the page, the command line, the HTTP interface and every saved picture
-share.  `TextToImage` checks itself when it is made, so a request that exists is a valid one; what only a
-model can tell (size multiples, whether it exists) is checked when the request is submitted.
+share.  Each task is a frozen dataclass that checks itself when it is made, so a request that exists is a
+valid one; what only a model can tell (its classes, whether it exists) is checked when it is submitted.
 
     {"task": "text-to-image", "prompt": "a lake at dusk", "seed": 7}
+    {"task": "inpaint", "image": "data:image/png;base64,...", "mask": "data:image/png;base64,..."}
 
-Every field but `task` has a default.  The rules stand in one table, `RULES`.
+The rules stand in one table, `RULES`.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, NoReturn, Protocol, cast, get_args
+from dataclasses import MISSING, dataclass, fields, replace
+from typing import Any, NoReturn, TypeVar, cast, get_args
 
 from ldm_core.errors import RequestError
+from ldm_core.raster import Raster, to_uri
+from ldm_core.rules import (
+    NAME_CHARACTERS,
+    Boxes,
+    LabelledBox,
+    Name,
+    OneOf,
+    Pixels,
+    Real,
+    Rule,
+    Text,
+    Verbatim,
+    Whole,
+    brief,
+    refuse,
+)
 from ldm_core.spec import Spacing
 
 DEFAULT_MODEL = "landscapes"
@@ -29,8 +45,9 @@ GUIDANCE = (0.0, 30.0)
 ETA = (0.0, 1.0)
 SEED = (0, 2**53 - 1)  # every integer that JavaScript and SQLite keep exactly
 BATCH = (1, 16)
-
 FRACTION = (0.0, 1.0)
+BORDER = (0, 1024)  # pixels
+HIGHEST_SIDE = 8192  # of what super-resolution makes
 
 SAMPLERS = (
     "ddim", "ddpm", "plms", "euler", "euler_ancestral", "heun", "dpmpp_2m", "dpmpp_2m_sde", "unipc",
@@ -40,109 +57,18 @@ KARRAS_SAMPLERS = ("heun", "dpmpp_2m", "dpmpp_2m_sde", "unipc")  # of higher ord
 SPACINGS: tuple[str, ...] = get_args(Spacing)
 PIXEL_BUDGET = 16 * 1024 * 1024  # width * height * batch_size: four pictures of 2048 x 2048
 PROMPT_CHARACTERS = 20_000
-NAME_CHARACTERS = 200
-JSON_BYTES = 1_000_000
+JSON_BYTES = 100_000_000  # pictures included
 
-Value = str | int | float
-
-
-class Rule(Protocol):
-    """What one field may hold."""
-
-    @property
-    def allowed(self) -> str:
-        """What is allowed, as the end of the sentence "it has to be ..."."""
-
-    def read(self, value: object) -> Value | None:
-        """The value in its proper type, or None where it is not allowed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Whole:
-    """A whole number; 30.0 counts as 30, True does not count as 1."""
-
-    low: int
-    high: int
-
-    @property
-    def allowed(self) -> str:
-        return f"a whole number from {self.low} to {self.high}"
-
-    def read(self, value: object) -> int | None:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return None
-        # The range comes first: it refuses NaN and infinity, which int() cannot take.
-        return int(value) if self.low <= value <= self.high and value == int(value) else None
-
-
-@dataclass(frozen=True, slots=True)
-class Real:
-    """A finite number."""
-
-    low: float
-    high: float
-
-    @property
-    def allowed(self) -> str:
-        return f"a number from {self.low:g} to {self.high:g}"
-
-    def read(self, value: object) -> float | None:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return None
-        return float(value) + 0.0 if self.low <= value <= self.high else None  # -0.0 becomes 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class OneOf:
-    """One of a few words, spelled exactly."""
-
-    words: tuple[str, ...]
-
-    @property
-    def allowed(self) -> str:
-        *first, last = (repr(word) for word in self.words)
-        return f"{', '.join(first)} or {last}" if first else last
-
-    def read(self, value: object) -> str | None:
-        return value if isinstance(value, str) and value in self.words else None
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """Text for a model to read, cleaned by `clean_text`."""
-
-    characters: int
-
-    @property
-    def allowed(self) -> str:
-        return f"text of up to {self.characters:,} characters"
-
-    def read(self, value: object) -> str | None:
-        return clean_text(value) if isinstance(value, str) and len(value) <= self.characters else None
-
-
-@dataclass(frozen=True, slots=True)
-class Name:
-    """A name to look up in a list, never a path."""
-
-    characters: int
-
-    @property
-    def allowed(self) -> str:
-        return f"a name of 1 to {self.characters} printable characters"
-
-    def read(self, value: object) -> str | None:
-        fits = isinstance(value, str) and 0 < len(value) <= self.characters and value.isprintable()
-        return value if fits and isinstance(value, str) else None
-
+TASK_NAMES = (
+    "text-to-image", "image-to-image", "inpaint", "outpaint", "super-resolution", "semantic", "layout",
+    "class", "unconditional",
+)  # fmt: skip
 
 RULES: Mapping[str, Rule] = {
-    "task": OneOf(("text-to-image",)),
-    "model": Name(NAME_CHARACTERS),
+    "task": OneOf(TASK_NAMES),
+    "model": Name(0, NAME_CHARACTERS),
     "prompt": Text(PROMPT_CHARACTERS),
     "negative_prompt": Text(PROMPT_CHARACTERS),
-    "width": Whole(*SIZE),
-    "height": Whole(*SIZE),
     "steps": Whole(*STEPS),
     "sampler": OneOf(SAMPLERS),
     "eta": Real(*ETA),
@@ -153,25 +79,42 @@ RULES: Mapping[str, Rule] = {
     "guidance_rescale": Real(*FRACTION),
     "guidance_start": Real(*FRACTION),
     "guidance_end": Real(*FRACTION),
+    "width": Whole(*SIZE),
+    "height": Whole(*SIZE),
+    "image": Pixels("picture"),
+    "mask": Pixels("mask"),
+    "label_map": Pixels("label map"),
+    "strength": Real(*FRACTION),
+    "area": OneOf(("whole", "masked")),
+    "margin": Whole(*BORDER),
+    "feather": Whole(*BORDER),
+    "fill": OneOf(("original", "noise", "telea")),
+    "left": Whole(*BORDER),
+    "right": Whole(*BORDER),
+    "top": Whole(*BORDER),
+    "bottom": Whole(*BORDER),
+    "scale": OneOf((2, 4, 8)),
+    "boxes": Boxes(),
+    "class_name": Name(0, NAME_CHARACTERS),
+    "class_id": Whole(0, 100_000),
 }
 
 
-@dataclass(frozen=True, slots=True)
-class TextToImage:
-    """Pictures from a prompt.  Picture i of a batch uses seed + i (see `single`).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What all tasks share.  Picture i of a batch uses seed + i (see `single`).
 
-    An empty prompt is the unconditional picture.  `guidance_scale` 1 is no guidance.
+    A model that takes a prompt makes an unconditional picture of an empty one.  `guidance_scale` 1 is no
+    guidance.  `model` "" is the best bundled one for the task.
 
     Raises:
         RequestError: on the first field that is not allowed; values are converted where that loses nothing.
     """
 
-    task: str = "text-to-image"
-    model: str = DEFAULT_MODEL
+    task: str
+    model: str = ""
     prompt: str = ""
     negative_prompt: str = ""
-    width: int = 256  # pixels
-    height: int = 256  # pixels
     steps: int = 30
     sampler: str = "ddim"
     eta: float = 0.0  # of `ETA_SAMPLERS`: 0 is deterministic, 1 draws as much noise as DDPM
@@ -186,73 +129,283 @@ class TextToImage:
     def __post_init__(self) -> None:
         for field in fields(self):
             rule, got = RULES[field.name], getattr(self, field.name)
+            if got is None and field.default is None:
+                continue  # not given
             value = rule.read(got)
             if value is None:
-                _refuse(field.name, got, rule.allowed)
+                refuse(field.name, got, rule.allowed)
             object.__setattr__(self, field.name, value)
+        own = next(name for name, kind in TASKS.items() if kind is type(self))
+        if self.task != own:
+            refuse("task", self.task, repr(own))
         self._check_together()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the picture that is made, in pixels."""
+        raise NotImplementedError
 
     def _check_together(self) -> None:
         """The rules that concern several fields."""
-        if self.width * self.height * self.batch_size > PIXEL_BUDGET:
-            most = PIXEL_BUDGET // (self.width * self.height)
-            _refuse("batch_size", self.batch_size, f"at most {most} at {self.width} x {self.height} pixels")
+        width, height = self.size
+        if width * height * self.batch_size > PIXEL_BUDGET and not isinstance(self, SuperResolution):
+            most = PIXEL_BUDGET // (width * height)
+            refuse("batch_size", self.batch_size, f"at most {most} at {width} x {height} pixels")
         highest = SEED[1] - (self.batch_size - 1)
         if self.seed > highest:
-            _refuse("seed", self.seed, f"at most {highest}, since each of {self.batch_size} pictures adds 1")
+            refuse("seed", self.seed, f"at most {highest}, since each of {self.batch_size} pictures adds 1")
         if self.guidance_start > self.guidance_end:
-            _refuse("guidance_start", self.guidance_start, f"at most guidance_end, {self.guidance_end:g}")
+            refuse("guidance_start", self.guidance_start, f"at most guidance_end, {self.guidance_end:g}")
 
 
-def parse_request(obj: object) -> TextToImage:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sized(Request):
+    """A picture of any size."""
+
+    width: int = 256  # pixels
+    height: int = 256  # pixels
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.width, self.height
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FromImage(Request):
+    """A picture of the size of a given one."""
+
+    image: Raster
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.image.width, self.image.height
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextToImage(Sized):
+    """Pictures from a prompt (paper, section 4.3.1)."""
+
+    task: str = "text-to-image"
+    model: str = DEFAULT_MODEL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unconditional(Sized):
+    """Pictures from nothing but the seed (paper, section 4.2)."""
+
+    task: str = "unconditional"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassToImage(Sized):
+    """Pictures of a class, given by its name or its id (paper, section 4.3.1)."""
+
+    task: str = "class"
+    class_name: str = ""
+    class_id: int | None = None
+
+    def _check_together(self) -> None:
+        if bool(self.class_name) == (self.class_id is not None):
+            got = Verbatim("given beside class_id" if self.class_name else "missing")
+            refuse("class_name", got, "the name of one of the model's classes, or left out beside a class_id")
+        Sized._check_together(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayoutToImage(Sized):
+    """Pictures from labelled boxes (paper, section 4.3.1)."""
+
+    task: str = "layout"
+    boxes: tuple[LabelledBox, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Semantic(Request):
+    """Pictures from a class for every pixel (paper, section 4.3.2).
+
+    label_map: class ids, 255 where nothing is said; the picture has its size.
+    """
+
+    task: str = "semantic"
+    label_map: Raster
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.label_map.width, self.label_map.height
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageToImage(FromImage):
+    """A picture that goes on from a given one.
+
+    strength: share of the steps that are made; 1 begins at pure noise.
+    """
+
+    task: str = "image-to-image"
+    strength: float = 0.6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inpaint(FromImage):
+    """A picture with a hole that is filled (paper, section 4.5).
+
+    mask: white is filled, of the picture's size.
+    area: the whole picture is looked at, or the masked part alone with `margin` pixels around it, at the
+        model's own resolution.
+    feather: pixels around the hole over which what is made fades into the original.
+    fill: what is in the hole at the start: the original, noise, or what Telea's method makes of its edge.
+    """
+
+    task: str = "inpaint"
+    mask: Raster
+    area: str = "whole"
+    margin: int = 32
+    feather: int = 4
+    fill: str = "noise"
+
+    def _check_together(self) -> None:
+        FromImage._check_together(self)
+        if (self.mask.width, self.mask.height) != self.size:
+            got = Verbatim(f"of {self.mask.width} x {self.mask.height} pixels")
+            refuse("mask", got, f"as large as the image, {self.image.width} x {self.image.height}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outpaint(FromImage):
+    """A picture that is extended by pixels on its sides, then inpainted there.
+
+    feather, fill: as in `Inpaint`; the "original" there is the repeated edge.
+    """
+
+    task: str = "outpaint"
+    left: int = 0
+    right: int = 0
+    top: int = 0
+    bottom: int = 0
+    feather: int = 16
+    fill: str = "noise"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.image.width + self.left + self.right, self.image.height + self.top + self.bottom
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuperResolution(FromImage):
+    """A picture made larger (paper, section 4.4)."""
+
+    task: str = "super-resolution"
+    guidance_scale: float = 1.0
+    scale: int = 4
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.image.width * self.scale, self.image.height * self.scale
+
+    def _check_together(self) -> None:
+        FromImage._check_together(self)
+        if max(self.size) > HIGHEST_SIDE:
+            most = f"so small that the result has at most {HIGHEST_SIDE} pixels a side"
+            refuse("image", Verbatim(f"{self.image.width} x {self.image.height} pixels large"), most)
+
+
+TASKS: Mapping[str, type[Request]] = {
+    "text-to-image": TextToImage,
+    "image-to-image": ImageToImage,
+    "inpaint": Inpaint,
+    "outpaint": Outpaint,
+    "super-resolution": SuperResolution,
+    "semantic": Semantic,
+    "layout": LayoutToImage,
+    "class": ClassToImage,
+    "unconditional": Unconditional,
+}
+
+
+def parse_request(obj: object) -> Request:
     """The request that a decoded JSON value describes; without `spacing`, the one that suits its sampler.
 
+    Spatial inputs are `data:` URIs, or rasters already.  No path is ever opened.
+
     Raises:
-        RequestError: it is no object, lacks `task`, has an unknown field or a wrong value.
+        RequestError: it is no object, lacks a field, has an unknown one or a wrong value.
     """
     if not isinstance(obj, Mapping):
-        _refuse("request", obj, "a JSON object with the field task")
-    for name, got in obj.items():
-        if name not in RULES:
-            shown = name if isinstance(name, str) else repr(_brief(name))
-            _refuse(shown[:NAME_CHARACTERS], got, f"left out: the fields are {', '.join(RULES)}")
+        refuse("request", obj, "a JSON object with the field task")
     if "task" not in obj:
-        _refuse("task", _Verbatim("missing"), RULES["task"].allowed)
+        _check_names(obj, tuple(RULES))
+        refuse("task", Verbatim("missing"), RULES["task"].allowed)
+    task = RULES["task"].read(obj["task"])
+    if not isinstance(task, str):
+        refuse("task", obj["task"], RULES["task"].allowed)
+    kind = TASKS[task]
+    _check_names(obj, tuple(field.name for field in fields(kind)))
+    for field in fields(kind):
+        if field.default is MISSING and field.name not in obj:
+            refuse(field.name, Verbatim("missing"), RULES[field.name].allowed)
     suited = {"spacing": "karras"} if obj.get("sampler") in KARRAS_SAMPLERS else {}
-    # The values are of any type here; TextToImage itself is the check.
-    return TextToImage(**cast("Mapping[str, Any]", {**suited, **obj}))
+    # The values are of any type here; the dataclass itself is the check.
+    return kind(**cast("Mapping[str, Any]", {**suited, **obj}))
 
 
-def parse_json(text: str | bytes) -> TextToImage:
+def _check_names(obj: Mapping[object, object], known: tuple[str, ...]) -> None:
+    for name, got in obj.items():
+        if name not in known:
+            shown = name if isinstance(name, str) else repr(brief(name))
+            refuse(shown[:NAME_CHARACTERS], got, f"left out: the fields are {', '.join(known)}")
+
+
+def parse_json(text: str | bytes) -> Request:
     """The request that a JSON text describes.
 
     Raises:
-        RequestError: as `parse_request`, and for text that is no JSON, is larger than 1 MB, nests too
-            deeply, gives a field twice, or holds NaN or Infinity.
+        RequestError: as `parse_request` and `decode_json`.
+    """
+    return parse_request(decode_json(text))
+
+
+def decode_json(text: str | bytes) -> object:
+    """The value of a JSON text.
+
+    Raises:
+        RequestError: it is no JSON, is larger than 100 MB, nests too deeply, gives a field twice, or holds
+            NaN or Infinity.
     """
     if len(text) > JSON_BYTES:
-        _refuse("request", _Verbatim(f"{len(text):,} long"), f"JSON of at most {JSON_BYTES:,} bytes")
+        refuse("request", Verbatim(f"{len(text):,} long"), f"JSON of at most {JSON_BYTES:,} bytes")
     try:
         decoded = text.decode("utf-8-sig") if isinstance(text, bytes) else text.removeprefix("\ufeff")
-        obj = json.loads(decoded, object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
+        obj: object = json.loads(decoded, object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         problem = f"not JSON ({error.msg} at line {error.lineno}, column {error.colno})"
-        raise RequestError("request", _Verbatim(problem), "a JSON object") from None
+        raise RequestError("request", Verbatim(problem), "a JSON object") from None
     except UnicodeDecodeError:
-        raise RequestError("request", _Verbatim("not UTF-8 text"), "a JSON object in UTF-8") from None
+        raise RequestError("request", Verbatim("not UTF-8 text"), "a JSON object in UTF-8") from None
     except ValueError:  # an integer of thousands of digits
-        raise RequestError("request", _Verbatim("a number too long"), "a JSON object") from None
+        raise RequestError("request", Verbatim("a number too long"), "a JSON object") from None
     except RecursionError:
-        raise RequestError("request", _Verbatim("nested too deeply"), "a flat JSON object") from None
-    return parse_request(obj)
+        raise RequestError("request", Verbatim("nested too deeply"), "a flat JSON object") from None
+    return obj
 
 
-def to_json(request: TextToImage) -> dict[str, Value]:
+def to_json(request: Request) -> dict[str, object]:
     """The request as a JSON object; `parse_request` gives the same request back."""
-    return asdict(request)
+    given = {field.name: getattr(request, field.name) for field in fields(request)}
+    return {name: _as_json(value) for name, value in given.items() if value is not None}
 
 
-def single(request: TextToImage, i: int) -> TextToImage:
+def _as_json(value: object) -> object:
+    if isinstance(value, Raster):
+        return to_uri(value)
+    if isinstance(value, tuple):
+        return [box.to_json() for box in value if isinstance(box, LabelledBox)]
+    return value
+
+
+R = TypeVar("R", bound=Request)
+
+
+def single(request: R, i: int) -> R:
     """The request that makes picture `i` of a batch alone, with the same pixels.
 
     Raises:
@@ -263,56 +416,14 @@ def single(request: TextToImage, i: int) -> TextToImage:
     return replace(request, seed=request.seed + i, batch_size=1)
 
 
-# Control characters but tab and newline, and halves of surrogate pairs: they break PNG text, databases and
-# file names after the picture was computed.
-_UNCLEAN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-
-
-def clean_text(text: str) -> str:
-    """Text without control characters and lone surrogates; accents and emoji stay as they are."""
-    return _UNCLEAN.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
-
-
 def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     obj: dict[str, object] = {}
     for name, value in pairs:
         if name in obj:
-            _refuse(name[:NAME_CHARACTERS], _Verbatim("there twice"), "given once")
+            refuse(name[:NAME_CHARACTERS], Verbatim("there twice"), "given once")
         obj[name] = value
     return obj
 
 
 def _no_constant(word: str) -> NoReturn:
-    _refuse("request", _Verbatim(f"not JSON ({word} is no JSON number)"), "a JSON object of finite numbers")
-
-
-class _Verbatim:
-    """Something whose repr, which `RequestError` shows, is the given words."""
-
-    def __init__(self, words: str) -> None:
-        self._words = words
-
-    def __repr__(self) -> str:
-        return self._words
-
-
-def _brief(value: object) -> object:
-    """A stand-in for a value whose own repr could be endless, take seconds or raise."""
-    if isinstance(value, _Verbatim | bool | float) or value is None:
-        return value
-    if isinstance(value, int):
-        bits = value.bit_length()
-        return value if bits <= 128 else _Verbatim(f"a number of about {int(bits * 0.30103) + 1:,} digits")
-    if isinstance(value, str):
-        if len(value) <= NAME_CHARACTERS:
-            return value
-        return _Verbatim(f"{value[:20]!r}... ({len(value):,} characters)")
-    if isinstance(value, list | tuple) and len(value) == 1 and isinstance(value[0], int | float):
-        return [_brief(value[0])]
-    words = {"list": "a list", "tuple": "a list", "dict": "an object"}
-    kind = type(value).__name__
-    return _Verbatim(words.get(kind, f"of type {kind}"))
-
-
-def _refuse(field: str, got: object, allowed: str) -> NoReturn:
-    raise RequestError(field, _brief(got), allowed)
+    refuse("request", Verbatim(f"not JSON ({word} is no JSON number)"), "a JSON object of finite numbers")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +16,9 @@ from ldm_core.job import Job, Pace
 from ldm_core.model import LatentDiffusion
 from ldm_core.parameterization import Prediction
 from ldm_core.preview import PreviewMap
-from ldm_core.request import TextToImage, single
+from ldm_core.request import Request, single
 from ldm_core.samplers import Ask
-from ldm_core.tasks import Conditioning, Task
+from ldm_core.tasks import Conditioning, Work
 
 PREVIEW_SECONDS = 1 / 15  # between two previews of one picture; a screen hardly shows more
 
@@ -42,8 +43,8 @@ class Image:
     def __init__(self, run: Run, index: int) -> None:
         self.run = run
         self.index = index
-        self.request: TextToImage = single(run.job.request, index)
-        start = run.task.start(self.request, run.model)
+        self.request: Request = single(run.job.request, index)
+        start = run.work.start(self.request)
         self._sampling = start.sampling
         self._previewed = 0.0
         self.num_steps = start.num_steps
@@ -55,12 +56,12 @@ class Image:
     @property
     def shape(self) -> tuple[object, ...]:
         """Equal for pictures that can share a network call."""
-        return self.run.model, self.ask.x.shape, self.run.conditioning.condition.shape
+        return self.run.model, self.ask.x.shape, self.conditioning.condition.shape
 
     @property
     def conditioning(self) -> Conditioning:
         """What the network is given for the present ask."""
-        return self.run.conditioning.at(self.ask.step, self.num_steps)
+        return self.run.work.conditioning.at(self.ask.step, self.num_steps, self.ask.region)
 
     def send(self, predicted: Prediction) -> bool:
         """Gives the sampler its answer; True where that completed a step.
@@ -83,7 +84,8 @@ class Image:
             return False  # the sampler asks more than once for this step
         self._stood = self.ask
         self.done = stood.step + 1
-        self.run.job.keep(self.index, stood.step, self.num_steps, stood.t, stood.x)
+        if stood.region is None:  # a tile is not where the picture stood
+            self.run.job.keep(self.index, stood.step, self.num_steps, stood.t, stood.x)
         if self.z is not None:
             self.run.job.keep(self.index, self.num_steps, self.num_steps, -1, self.z)
         return True
@@ -106,18 +108,17 @@ class Run:
     """
 
     def __init__(
-        self, job: Job, task: Task, model: LatentDiffusion, measured: Measured, began: float
+        self, job: Job, work: Work, model: LatentDiffusion, measured: Measured, began: float
     ) -> None:
         self.job = job
-        self.task = task
+        self.work = work
         self.model = model
         self.measured = measured
         self.began = began
-        self.conditioning = task.condition(job.request, model)
         self.images: list[Image] = []
         self._num_begun = 0
         self._num_done = 0
-        self._num_pixels = job.request.width * job.request.height
+        self._num_pixels = math.prod(job.request.size)
         self._pace = Pace(measured.decode_seconds_per_pixel * self._num_pixels)
 
     @property
@@ -147,7 +148,7 @@ class Run:
             if self.job.cancelled or image.z is None:
                 return
             began = time.monotonic()
-            pixels = self.task.finish(image.z, image.request, self.model)
+            pixels = self.work.finish(image.z)
             seconds = time.monotonic() - began
             self.images.remove(image)
             self._num_done += 1

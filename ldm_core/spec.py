@@ -335,6 +335,11 @@ class ModelSpec:
         return next((one for one in self.conditioners if isinstance(one, kind)), None)
 
     @property
+    def fills_holes(self) -> bool:
+        """Whether it was trained to; other models fill a hole by keeping the rest at every step."""
+        return any(isinstance(one, MaskedImageSpec | KnownRegionSpec) for one in self.conditioners)
+
+    @property
     def tasks(self) -> frozenset[TaskName]:
         """What the model can do.
 

@@ -10,7 +10,21 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ldm_core.model import LatentDiffusion
-from ldm_core.spec import AutoencoderSpec, ModelSpec, ScheduleSpec, TextSpec, UNetSpec
+from ldm_core.spec import (
+    AutoencoderSpec,
+    BoxMapSpec,
+    ClassSpec,
+    ContextSpec,
+    KnownRegionSpec,
+    LabelMapSpec,
+    LayoutSpec,
+    LowResolutionSpec,
+    MaskedImageSpec,
+    ModelSpec,
+    ScheduleSpec,
+    TextSpec,
+    UNetSpec,
+)
 
 WORDS = (
     "a",
@@ -101,8 +115,6 @@ def write_broken_model(folder: Path, *, name: str = "broken") -> Path:
 def config(spec: ModelSpec = SPEC) -> dict[str, object]:
     """The model's description in the published schema, with our `atelier` section."""
     first_stage, unet, schedule = spec.first_stage, spec.unet, spec.schedule
-    text = spec.conditioner(TextSpec)
-    assert text is not None
     return {
         "model": {
             "target": "ldm.models.diffusion.ddpm.LatentDiffusion",
@@ -115,7 +127,7 @@ def config(spec: ModelSpec = SPEC) -> dict[str, object]:
                 "image_size": 8,
                 "channels": unet.in_channels,
                 "cond_stage_key": "caption",
-                "conditioning_key": "crossattn",
+                **_conditioners(spec),
                 "scale_factor": spec.scale_factor,
                 "use_ema": False,
                 "unet_config": {
@@ -129,9 +141,15 @@ def config(spec: ModelSpec = SPEC) -> dict[str, object]:
                         "num_res_blocks": unet.num_res_blocks,
                         "channel_mult": list(unet.channel_mult),
                         "num_heads": unet.num_heads,
-                        "use_spatial_transformer": True,
-                        "transformer_depth": unet.transformer_depth,
-                        "context_dim": unet.context_dim,
+                        **(
+                            {
+                                "use_spatial_transformer": True,
+                                "transformer_depth": unet.transformer_depth,
+                                "context_dim": unet.context_dim,
+                            }
+                            if unet.context_dim
+                            else {}
+                        ),
                         "legacy": False,
                     },
                 },
@@ -154,15 +172,6 @@ def config(spec: ModelSpec = SPEC) -> dict[str, object]:
                         },
                     },
                 },
-                "cond_stage_config": {
-                    "target": "ldm.modules.encoders.modules.BERTEmbedder",
-                    "params": {
-                        "n_embed": text.dim,
-                        "n_layer": text.depth,
-                        "max_seq_len": text.max_length,
-                        "vocab_size": text.vocab_size,
-                    },
-                },
             },
         },
         "atelier": {
@@ -176,3 +185,46 @@ def config(spec: ModelSpec = SPEC) -> dict[str, object]:
             "description": "Random weights for tests.",
         },
     }
+
+
+def _conditioners(spec: ModelSpec) -> dict[str, object]:
+    """The parts of the description that say what the model is given."""
+    modules = "ldm.modules.encoders.modules"
+    entries: list[object] = []
+    stage: object = "__is_unconditional__"
+    for one in spec.conditioners:
+        match one:
+            case TextSpec() | LayoutSpec():
+                names = {"n_embed": one.dim, "n_layer": one.depth, "vocab_size": one.vocab_size}
+                params = {**names, "max_seq_len": one.max_length}
+                if isinstance(one, LayoutSpec):
+                    params["use_tokenizer"] = False
+                stage = {"target": f"{modules}.BERTEmbedder", "params": params}
+            case ClassSpec():
+                params = {"embed_dim": one.dim, "n_classes": one.num_classes}
+                stage = {"target": f"{modules}.ClassEmbedder", "params": params}
+            case LabelMapSpec() if one.channels:
+                params = {"n_stages": one.halvings, "in_channels": one.num_classes}
+                stage = {
+                    "target": f"{modules}.SpatialRescaler",
+                    "params": {**params, "out_channels": one.channels},
+                }
+            case LowResolutionSpec():
+                stage = {"target": "torch.nn.Identity", "params": {}}
+            case MaskedImageSpec():
+                stage = "__is_first_stage__"
+            case KnownRegionSpec():
+                entries.append("known_region")
+            case LabelMapSpec():
+                entries.append({"label_map": list(one.classes)})
+            case BoxMapSpec():
+                entries.append({"box_map": list(one.classes)})
+    across = any(isinstance(one, ContextSpec) for one in spec.conditioners)
+    beside = any(not isinstance(one, ContextSpec) for one in spec.conditioners)
+    key = "hybrid" if across and beside else "concat" if beside else "crossattn"
+    parts: dict[str, object] = {"conditioning_key": key, "cond_stage_config": stage}
+    if entries:
+        parts["concat_conditions"] = entries
+    if spec.label_bits is not None:
+        parts["label_bits"] = {"classes": list(spec.label_bits.classes), "scale": spec.label_bits.scale}
+    return parts

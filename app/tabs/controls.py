@@ -23,6 +23,7 @@ from ldm_core.request import (
     SEED,
     SIZE,
     STEPS,
+    Request,
     TextToImage,
     parse_request,
     to_json,
@@ -223,7 +224,7 @@ def model_defaults(studio: Studio, name: object) -> TextToImage:
         return TextToImage()
 
 
-def request_from(controls: Controls, values: Values) -> TextToImage:
+def request_from(controls: Controls, values: Values) -> Request:
     """The request that the controls describe, with a seed of its own where the person wants a new one.
 
     Raises:
@@ -235,14 +236,16 @@ def request_from(controls: Controls, values: Values) -> TextToImage:
     return parse_request({"task": "text-to-image", **fields})
 
 
-def fill(studio: Studio, controls: Controls, request: TextToImage) -> Updates:
+def fill(studio: Studio, controls: Controls, request: Request) -> Updates:
     """Puts a request into the controls; a model that is not here leaves the chosen one."""
     values = to_json(request)
-    updates: Updates = {component: values[name] for name, component in controls.fields().items()}
+    updates: Updates = {
+        component: values[name] for name, component in controls.fields().items() if name in values
+    }
     if request.model not in studio.models.names("text-to-image"):
         updates.pop(controls.model)
     updates[controls.seed_mode] = KEEP_SEED
-    updates[controls.shape] = shape_of(studio, request.model, request.width, request.height)
+    updates[controls.shape] = shape_of(studio, request.model, *request.size)
     return updates
 
 

@@ -304,7 +304,7 @@ def status_line(text: str, *, kind: Kind = "news", done: float | None = None) ->
 
 def _details(picture: Finished) -> str:
     request = picture.request
-    facts = [f"{request.width} × {request.height}", f"variation {request.seed}"]
+    facts = [" × ".join(map(str, request.size)), f"variation {request.seed}"]
     if picture.path:
         facts.append(shown(picture.path))
     text = html.escape(" · ".join(facts))

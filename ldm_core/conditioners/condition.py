@@ -43,6 +43,14 @@ class Condition:
         """Some of the batch."""
         return self.map(lambda part: part[rows])
 
+    def tile(self, region: tuple[slice, slice]) -> Condition:
+        """What belongs to a tile of the latent."""
+        planes = (
+            None if part is None else part[..., region[0], region[1]] for part in (self.concat, self.bits)
+        )
+        concat, bits = planes
+        return Condition(self.context, concat, self.vector, bits)
+
     @staticmethod
     def cat(conditions: Sequence[Condition]) -> Condition:
         """One batch of several; all of them have the same parts."""

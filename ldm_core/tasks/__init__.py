@@ -1,12 +1,96 @@
-"""What the engine can be asked for.  A new task is a class as in `base.Task` and a line here."""
+"""What the engine can be asked for.  A new task is a kind of request and a case in `prepare`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import numpy as np
 
-from ldm_core.tasks.base import Conditioning, Start, Task
-from ldm_core.tasks.text import TextTask
+from ldm_core.conditioners.spatial import NOTHING
+from ldm_core.errors import RequestError
+from ldm_core.model import LatentDiffusion
+from ldm_core.models import ModelInfo
+from ldm_core.request import (
+    ImageToImage,
+    Inpaint,
+    LayoutToImage,
+    Outpaint,
+    Request,
+    Semantic,
+    SuperResolution,
+)
+from ldm_core.spec import ModelSpec
+from ldm_core.tasks.base import Conditioning, Start, Work
+from ldm_core.tasks.drawing import Canvas, draw, given_of, go_on, max_boxes
+from ldm_core.tasks.inpaint import inpaint, outpaint
+from ldm_core.tasks.upscale import upscale
+from ldm_core.vocabulary import num_labels
 
-__all__ = ["TASKS", "Conditioning", "Start", "Task"]
+__all__ = ["Conditioning", "Start", "Work", "check", "prepare"]
 
-TASKS: Mapping[str, Task] = {"text-to-image": TextTask()}
+_NEEDED = {
+    "text-to-image": "a model that takes a prompt",
+    "image-to-image": "a model that makes whole pictures",
+    "inpaint": "a model that can fill a hole",
+    "outpaint": "a model that can fill a hole",
+    "super-resolution": "a model for super-resolution",
+    "semantic": "a model that takes a label map",
+    "layout": "a model that takes boxes",
+    "class": "a model that takes a class",
+    "unconditional": "a model that can do without a prompt",
+}
+
+
+def prepare(request: Request, model: LatentDiffusion, info: ModelInfo) -> Work:
+    """Reads the request's inputs, once for all its pictures."""
+    match request:
+        case ImageToImage():
+            return go_on(request, model)
+        case Inpaint():
+            return inpaint(request, model, info)
+        case Outpaint():
+            return outpaint(request, model, info)
+        case SuperResolution():
+            return upscale(request, model, info)
+    return draw(request, model)
+
+
+def check(request: Request, info: ModelInfo) -> None:
+    """Touches no weights.
+
+    Raises:
+        RequestError: the request does not suit the model.
+    """
+    if not serves(info.spec, request.task):
+        raise RequestError("model", request.model, _NEEDED[request.task])
+    most = info.spec.schedule.num_timesteps
+    if request.steps > most:
+        raise RequestError("steps", request.steps, f"at most {most} with {info.title}")
+    given_of(request, info.spec, Canvas.of(request.size, info.spec))  # classes that the model does not know
+    match request:
+        case LayoutToImage():
+            few = max_boxes(info.spec)
+            if few is not None and len(request.boxes) > few:
+                raise RequestError("boxes", f"{len(request.boxes)} boxes", f"at most {few} boxes")
+        case Semantic():
+            _check_labels(request, info)
+        case SuperResolution():
+            factor = info.spec.first_stage.downsampling
+            if request.scale > factor:
+                raise RequestError("scale", request.scale, f"at most {factor} with {info.title}")
+
+
+def serves(spec: ModelSpec, task: str) -> bool:
+    """Whether a model can do a task; one that takes prompts does without them as well."""
+    same = {"outpaint": ("inpaint",), "unconditional": ("unconditional", "text-to-image")}
+    return any(name in spec.tasks for name in same.get(task, (task,)))
+
+
+def _check_labels(request: Semantic, info: ModelInfo) -> None:
+    count = num_labels(info.spec)
+    used = np.unique(request.label_map.pixels)
+    wrong = used[(used >= count) & (used != NOTHING)]
+    if wrong.size:
+        raise RequestError(
+            "label_map",
+            f"a map with class {int(wrong[0])}",
+            f"a map of class ids from 0 to {count - 1} with {info.title}, {NOTHING} where nothing is said",
+        )

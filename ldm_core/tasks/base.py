@@ -11,10 +11,10 @@ from torch import Tensor
 
 from ldm_core.conditioners import Condition
 from ldm_core.guidance import Guidance
-from ldm_core.model import LatentDiffusion
-from ldm_core.models import ModelInfo
-from ldm_core.request import TextToImage
-from ldm_core.samplers import Sampling
+from ldm_core.request import Request
+from ldm_core.samplers import Region, Sampling
+
+Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,9 +31,20 @@ class Conditioning:
     unconditional: Condition | None
     guidance: Guidance
 
-    def at(self, step: int, num_steps: int) -> Conditioning:
-        """Without the unconditional part where guidance does not apply."""
-        return self if self.guidance.applies(step, num_steps) else replace(self, unconditional=None)
+    def at(self, step: int, num_steps: int, region: Region | None = None) -> Conditioning:
+        """Without the unconditional part where guidance does not apply, and for a tile if asked for one."""
+        conditioning = self if region is None else self._of(region)
+        if self.guidance.applies(step, num_steps):
+            return conditioning
+        return replace(conditioning, unconditional=None)
+
+    def _of(self, region: Region) -> Conditioning:
+        without = self.unconditional
+        return replace(
+            self,
+            condition=self.condition.tile(region),
+            unconditional=None if without is None else without.tile(region),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,17 +55,15 @@ class Start:
     num_steps: int
 
 
-class Task(Protocol):
-    """Turns requests into sampling coroutines and latents into pixels.  Has no state."""
+class Work(Protocol):
+    """What a request's pictures share: the condition, and whatever was computed from its inputs."""
 
-    def check(self, request: TextToImage, info: ModelInfo) -> None:
-        """Raises RequestError where the request does not suit the model; touches no weights."""
+    @property
+    def conditioning(self) -> Conditioning:
+        """For all pictures."""
 
-    def condition(self, request: TextToImage, model: LatentDiffusion) -> Conditioning:
-        """Made once a job, for all its pictures."""
-
-    def start(self, request: TextToImage, model: LatentDiffusion) -> Start:
+    def start(self, request: Request) -> Start:
         """Begins the one picture of a request of batch size 1."""
 
-    def finish(self, z: Tensor, request: TextToImage, model: LatentDiffusion) -> NDArray[np.uint8]:
-        """The finished latent (1, c, h, w) -> pixels (H, W, 3)."""
+    def finish(self, z: Tensor) -> Pixels:
+        """The finished latent (1, c, h, w) -> pixels (H, W, 3), or (H, W, 4) with transparency."""

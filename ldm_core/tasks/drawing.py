@@ -1,0 +1,216 @@
+"""Drawing a picture from a condition: what all tasks but super-resolution come to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import cast
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ldm_core.conditioners import Box, Given
+from ldm_core.guidance import Guidance
+from ldm_core.images import from_pixels, to_pixels
+from ldm_core.model import LatentDiffusion
+from ldm_core.parameterization import Prediction
+from ldm_core.request import ClassToImage, ImageToImage, LayoutToImage, Request, Semantic, TextToImage
+from ldm_core.samplers import SAMPLERS, diffused, keeping
+from ldm_core.schedule import timesteps
+from ldm_core.spec import ClassSpec, LabelMapSpec, LayoutSpec, ModelSpec, Spacing, TextSpec
+from ldm_core.tasks.base import Conditioning, Pixels, Start
+from ldm_core.tiling import decode
+from ldm_core.vocabulary import box_classes, class_id, picture_classes
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """A picture's size, and the larger one that the network takes.
+
+    What is added lies on the right and at the bottom, repeats the edge, and is cut off again.
+    """
+
+    width: int  # pixels
+    height: int
+    multiple: int
+    cell: int  # pixels of a cell of the latent
+
+    @classmethod
+    def of(cls, size: tuple[int, int], spec: ModelSpec) -> Canvas:
+        return cls(*size, spec.size_multiple, spec.first_stage.downsampling)
+
+    @property
+    def padded(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return _up(self.width, self.multiple), _up(self.height, self.multiple)
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """Height and width of the latent."""
+        width, height = self.padded
+        return height // self.cell, width // self.cell
+
+    def pad(self, pixels: Pixels) -> Pixels:
+        """(H, W) or (H, W, c) as large as the network takes it."""
+        width, height = self.padded
+        rest = ((0, 0),) * (pixels.ndim - 2)
+        return np.pad(pixels, ((0, height - self.height), (0, width - self.width), *rest), mode="edge")
+
+
+def _up(size: int, multiple: int) -> int:
+    return -(-size // multiple) * multiple
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawing:
+    """Pictures of one request.
+
+    Attributes:
+        x0: (1, c, h, w), the latent that sampling starts from, noised; None: from noise alone.
+        strength: share of the steps that are made from it.
+        known: (1, 1, h, w), 1 where x0 is kept at every step.
+    """
+
+    model: LatentDiffusion
+    canvas: Canvas
+    conditioning: Conditioning
+    x0: Tensor | None = None
+    strength: float = 1.0
+    known: Tensor | None = None
+
+    def start(self, request: Request) -> Start:
+        schedule = self.model.schedule
+        noise = noise_of(request, self.model, self.canvas.cells)
+        steps = timesteps(schedule, request.steps, cast("Spacing", request.spacing))
+        x = noise()
+        if self.x0 is not None:
+            steps = steps[-1 - max(1, round(self.strength * (len(steps) - 1))) :]
+            x = diffused(Prediction(self.x0, x), schedule.alpha_bar(steps[0]))
+        sampling = SAMPLERS[request.sampler](x, schedule, steps, request.eta, noise)
+        if self.x0 is not None and self.known is not None:
+            sampling = keeping(sampling, self.x0, self.known, schedule)
+        return Start(sampling, len(steps) - 1)
+
+    def finish(self, z: Tensor) -> Pixels:
+        pixels = to_pixels(decode(self.model, z)[0])
+        return pixels[: self.canvas.height, : self.canvas.width]
+
+
+def noise_of(request: Request, model: LatentDiffusion, cells: tuple[int, int]) -> Callable[[], Tensor]:
+    """Draws standard normal noise, (1, c, h, w).
+
+    On the CPU: the same seed starts from the same noise on every device.
+    """
+    generator = torch.Generator().manual_seed(request.seed)
+    shape = (1, model.spec.latent_channels, *cells)
+    return lambda: torch.randn(shape, generator=generator).to(model.device)
+
+
+def conditioning(
+    request: Request, model: LatentDiffusion, given: Given, cells: tuple[int, int]
+) -> Conditioning:
+    """Guided away from the negative prompt, or from no class; everything else is given on both sides."""
+    guidance = Guidance(
+        request.guidance_scale, request.guidance_rescale, request.guidance_start, request.guidance_end
+    )
+    without = _without(request, model.spec, given)
+    if without is None or guidance.scale == 1:
+        return Conditioning(model.condition([given], cells), None, guidance)
+    if guidance.scale == 0 and guidance.always:
+        return Conditioning(model.condition([without], cells), None, guidance)
+    both = model.condition([given, without], cells)
+    return Conditioning(both[:1], both[1:], guidance)
+
+
+def _without(request: Request, spec: ModelSpec, given: Given) -> Given | None:
+    """What guidance goes away from; None where the model knows no such thing."""
+    negative, classes = request.negative_prompt.strip(), spec.conditioner(ClassSpec)
+    if spec.conditioner(TextSpec) is not None:
+        return None if negative == given.prompt else replace(given, prompt=negative)
+    if classes is not None and classes.no_class is not None and given.class_id is not None:
+        return replace(given, class_id=None)
+    return None
+
+
+def draw(request: Request, model: LatentDiffusion) -> Drawing:
+    """Text to image, classes, layouts, label maps, unconditional."""
+    canvas = Canvas.of(request.size, model.spec)
+    given = given_of(request, model.spec, canvas)
+    return Drawing(model, canvas, conditioning(request, model, given, canvas.cells))
+
+
+def go_on(request: ImageToImage, model: LatentDiffusion) -> Drawing:
+    """Image to image: from the picture's latent with part of the noise.  SDEdit, arXiv:2108.01073."""
+    canvas = Canvas.of(request.size, model.spec)
+    told = conditioning(request, model, Given(prompt=request.prompt.strip()), canvas.cells)
+    x0 = latent(model, canvas.pad(opaque(request.image.pixels)))
+    return Drawing(model, canvas, told, x0, request.strength)
+
+
+def latent(model: LatentDiffusion, pixels: Pixels) -> Tensor:
+    """(1, c, h, w) of a picture (H, W, 3); channels that go on with a label map say nothing."""
+    z = model.encode(from_pixels(pixels)[None])
+    return F.pad(z, (0, 0, 0, 0, 0, model.spec.latent_channels - z.shape[1]))
+
+
+def opaque(pixels: Pixels) -> Pixels:
+    """(H, W, 3) of a picture that may be transparent: its colours."""
+    return pixels[..., :3]
+
+
+def given_of(request: Request, spec: ModelSpec, canvas: Canvas) -> Given:
+    """What a request gives to a model's conditioners.
+
+    Raises:
+        RequestError: a class is not the model's.
+    """
+    match request:
+        case TextToImage():
+            return Given(prompt=request.prompt.strip())
+        case ClassToImage():
+            label = request.class_name if request.class_id is None else request.class_id
+            field = "class_name" if request.class_id is None else "class_id"
+            classes = spec.conditioner(ClassSpec)
+            count = classes.num_classes if classes else 0
+            return Given(class_id=class_id(field, label, picture_classes(spec), count))
+        case LayoutToImage():
+            return Given(prompt=request.prompt.strip(), boxes=_boxes(request, spec, canvas))
+        case Semantic():
+            labels = canvas.pad(request.label_map.pixels)
+            return Given(prompt=request.prompt.strip(), label_map=_labels(labels, spec, canvas))
+    return Given()
+
+
+def _boxes(request: LayoutToImage, spec: ModelSpec, canvas: Canvas) -> tuple[Box, ...]:
+    """In fractions of the padded picture."""
+    names, (width, height) = box_classes(spec), canvas.padded
+    across, down = canvas.width / width, canvas.height / height
+    count = len(names) or 1
+    return tuple(
+        Box(
+            class_id("boxes", box.label, names, count),
+            across * box.x,
+            down * box.y,
+            across * (box.x + box.width),
+            down * (box.y + box.height),
+        )
+        for box in request.boxes
+    )
+
+
+def _labels(labels: Pixels, spec: ModelSpec, canvas: Canvas) -> Tensor:
+    """(H, W) of the size that the model's rescaler, if it has one, halves to the latent's."""
+    published = spec.conditioner(LabelMapSpec)
+    if published is not None and published.channels:
+        height, width = (size * 2**published.halvings for size in canvas.cells)
+        labels = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT).astype(np.uint8)
+    return torch.from_numpy(labels.copy())
+
+
+def max_boxes(spec: ModelSpec) -> int | None:
+    """How many boxes a model takes; None: any number."""
+    layout = spec.conditioner(LayoutSpec)
+    return layout.max_boxes if layout else None

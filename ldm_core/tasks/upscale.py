@@ -1,0 +1,74 @@
+"""Super-resolution (paper, section 4.4), in tiles where the picture is large."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from torch import Tensor
+
+from ldm_core.conditioners import Given
+from ldm_core.guidance import Guidance
+from ldm_core.images import from_pixels, to_pixels
+from ldm_core.model import LatentDiffusion
+from ldm_core.models import ModelInfo
+from ldm_core.request import Request, SuperResolution
+from ldm_core.samplers import SAMPLERS, tiled
+from ldm_core.schedule import timesteps
+from ldm_core.spec import Spacing
+from ldm_core.tasks.base import Conditioning, Pixels, Start
+from ldm_core.tasks.drawing import noise_of, opaque
+from ldm_core.tasks.inpaint import resized
+from ldm_core.tiling import blending, decode, grid
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Upscaling:
+    """Pictures of one request.
+
+    Attributes:
+        cells: height and width of the latent, which are those of the small picture, padded.
+        tile: cells of a tile's side.
+        small: (h, w, 3) or (h, w, 4).
+        size: width and height of the result.
+    """
+
+    model: LatentDiffusion
+    conditioning: Conditioning
+    cells: tuple[int, int]
+    tile: int
+    small: Pixels
+    size: tuple[int, int]
+
+    def start(self, request: Request) -> Start:
+        noise = noise_of(request, self.model, self.cells)
+        steps = timesteps(self.model.schedule, request.steps, cast("Spacing", request.spacing))
+        sampling = SAMPLERS[request.sampler](noise(), self.model.schedule, steps, request.eta, noise)
+        if max(self.cells) > self.tile:
+            regions = grid(self.cells, self.tile, self.tile // 4, self.model.spec.unet.downsampling)
+            weights = [weight.to(self.model.device) for weight in blending(self.cells, regions)]
+            sampling = tiled(sampling, regions, weights)
+        return Start(sampling, len(steps) - 1)
+
+    def finish(self, z: Tensor) -> Pixels:
+        height, width = self.small.shape[:2]
+        factor = self.model.spec.first_stage.downsampling
+        large = to_pixels(decode(self.model, z)[0])[: height * factor, : width * factor]
+        large = resized(large, *self.size)
+        if self.small.shape[2] == 3:
+            return large
+        return np.dstack([large, resized(self.small[..., 3], *self.size)])
+
+
+def upscale(request: SuperResolution, model: LatentDiffusion, info: ModelInfo) -> Upscaling:
+    """The small picture is concatenated to x_t, pixel by cell."""
+    small, multiple = request.image.pixels, model.spec.unet.downsampling
+    height, width = (-(-side // multiple) * multiple for side in small.shape[:2])
+    rest = ((0, height - small.shape[0]), (0, width - small.shape[1]), (0, 0))
+    low_res = from_pixels(np.pad(opaque(small), rest, mode="edge"))
+    condition = model.condition([Given(low_res=low_res)], (height, width))
+    factor = model.spec.first_stage.downsampling
+    tile = max(info.defaults.width, info.defaults.height) // factor
+    told = Conditioning(condition, None, Guidance(1.0))
+    return Upscaling(model, told, (height, width), tile, small, request.size)

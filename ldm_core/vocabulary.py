@@ -1,0 +1,65 @@
+"""Names of the classes that models know, and from a name to its id.  Imports no torch.
+
+The lists in assets/palettes name their source and licence.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from ldm_core.errors import RequestError
+from ldm_core.spec import BoxMapSpec, ClassSpec, LabelMapSpec, LayoutSpec, ModelSpec
+
+Vocabulary = Literal["scenes", "coco-stuff", "open-images", "imagenet"]
+
+_LISTS = Path(__file__).resolve().parent.parent / "assets" / "palettes"
+
+
+@functools.cache
+def class_names(vocabulary: Vocabulary) -> tuple[str, ...]:
+    """Names of the classes; the index is the class id."""
+    return tuple(json.loads((_LISTS / f"{vocabulary}.json").read_text(encoding="utf-8"))["names"])
+
+
+def box_classes(spec: ModelSpec) -> tuple[str, ...]:
+    """What a model's boxes may hold."""
+    ours = spec.conditioner(BoxMapSpec)
+    if ours is not None:
+        return ours.classes
+    return class_names("open-images") if spec.conditioner(LayoutSpec) else ()
+
+
+def picture_classes(spec: ModelSpec) -> tuple[str, ...]:
+    """What a class-conditional model's pictures may show: the names that are known."""
+    ours = spec.conditioner(ClassSpec)
+    return class_names("imagenet")[: ours.num_classes] if ours and ours.num_classes >= 1000 else ()
+
+
+def num_labels(spec: ModelSpec) -> int:
+    """Classes of a model's label maps."""
+    if spec.label_bits is not None:
+        return len(spec.label_bits.classes)
+    ours = spec.conditioner(LabelMapSpec)
+    return ours.num_classes if ours else 0
+
+
+def class_id(field: str, label: str | int, names: Sequence[str], count: int) -> int:
+    """The id of a class by its name, or by one of the names that its commas separate; ids stay.
+
+    Raises:
+        RequestError: there is no such class.
+    """
+    if isinstance(label, int):
+        if label < count:
+            return label
+        raise RequestError(field, label, f"a class id from 0 to {count - 1} with this model")
+    wanted = label.strip().lower()
+    for index, name in enumerate(names):
+        if wanted == name.lower() or wanted in (part.strip().lower() for part in name.split(",")):
+            return index
+    some = ", ".join(repr(name) for name in names[:5])
+    raise RequestError(field, label, f"a class that the model knows, such as {some}" if some else "an id")

@@ -1,0 +1,268 @@
+"""Each task through the engine, on tiny random models: what is kept, what changes, what is reproduced."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from app.generate import with_files
+from app.metadata import encode_png, read_settings
+from ldm_core.engine import Engine
+from ldm_core.errors import RequestError
+from ldm_core.events import Picture
+from ldm_core.model import LatentDiffusion
+from ldm_core.models import ModelLibrary
+from ldm_core.raster import Raster, to_uri
+from ldm_core.request import Inpaint, Request, Semantic, SuperResolution, parse_request, to_json
+from ldm_core.spec import (
+    BoxMapSpec,
+    ClassSpec,
+    ConditionerSpec,
+    ContextSpec,
+    KnownRegionSpec,
+    LabelBitsSpec,
+    LabelMapSpec,
+    LayoutSpec,
+    LowResolutionSpec,
+    MaskedImageSpec,
+    ModelSpec,
+)
+from ldm_core.tiling import tiled_decode
+from tests import tiny
+
+Pixels = NDArray[np.uint8]
+CLASSES = ("sky", "lake", "tree")
+RNG = np.random.default_rng(0)
+PICTURE = Raster(RNG.integers(0, 256, (75, 101, 3), np.uint8))  # of no multiple, and not square
+SMALL = Raster(RNG.integers(0, 256, (27, 37, 4), np.uint8))
+FEW = {"steps": 2}
+
+
+def hole(width: int = 101, height: int = 75) -> Raster:
+    mask = np.zeros((height, width), np.uint8)
+    mask[20:50, 30:60] = 255
+    return Raster(mask)
+
+
+def labels(first: int, second: int) -> Raster:
+    painted = np.full((75, 101), first, np.uint8)
+    painted[40:] = second
+    return Raster(painted)
+
+
+def spec(*conditioners: ConditionerSpec, channels: int = 0, **changes: object) -> ModelSpec:
+    unet = replace(tiny.SPEC.unet, in_channels=4 + channels)
+    if not any(isinstance(one, ContextSpec) for one in conditioners):
+        unet = replace(unet, context_dim=0)
+    return replace(tiny.SPEC, unet=unet, conditioners=conditioners, **changes)  # type: ignore[arg-type]
+
+
+TEXT = tiny.SPEC.conditioners[0]
+MODELS = {
+    "text": tiny.SPEC,
+    "ours": spec(
+        TEXT, KnownRegionSpec(), LabelMapSpec(3, classes=CLASSES), BoxMapSpec(("sun", "moon")), channels=10
+    ),
+    "masked": spec(MaskedImageSpec(), channels=5),
+    "labels": spec(LabelMapSpec(3, channels=2, halvings=3), channels=2),
+    "classes": spec(ClassSpec(1001, 32)),
+    "boxes": spec(LayoutSpec(32, 1, 64, 32)),
+    "nothing": spec(),
+    "upscaler": spec(LowResolutionSpec(), channels=3),
+    "bits": replace(
+        tiny.SPEC,
+        unet=replace(tiny.SPEC.unet, in_channels=6, out_channels=6),
+        label_bits=LabelBitsSpec(CLASSES, 1.0),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    folder = tmp_path_factory.mktemp("models")
+    for name, one in MODELS.items():
+        tiny.write_model(folder, name=name, spec=one)
+    with Engine(ModelLibrary([folder]), device="cpu") as engine:
+        yield engine
+
+
+def made(engine: Engine, request: Request) -> Pixels:
+    (picture,) = engine.submit(request).pictures()
+    return picture
+
+
+REQUESTS: dict[str, tuple[str, dict[str, object]]] = {
+    "text": ("text", {"task": "text-to-image", "prompt": "a lake", "width": 100, "height": 70}),
+    "unconditional": ("nothing", {"task": "unconditional", "width": 100, "height": 70}),
+    "no prompt": ("text", {"task": "unconditional", "width": 64, "height": 70}),
+    "class": ("classes", {"task": "class", "class_name": "goldfish", "width": 64, "height": 80}),
+    "semantic, published": ("labels", {"task": "semantic", "label_map": labels(0, 1)}),
+    "semantic, ours": ("ours", {"task": "semantic", "prompt": "a", "label_map": labels(0, 1)}),
+    "semantic, digits": ("bits", {"task": "semantic", "prompt": "a", "label_map": labels(0, 255)}),
+    "layout, ours": (
+        "ours",
+        {"task": "layout", "boxes": [{"class": "moon", "x": 0, "y": 0.1, "width": 0.5, "height": 0.4}]},
+    ),
+    "layout, published": (
+        "boxes",
+        {"task": "layout", "boxes": [{"class": 5, "x": 0, "y": 0.1, "width": 0.5, "height": 0.4}]},
+    ),
+    "image to image": ("text", {"task": "image-to-image", "image": PICTURE, "strength": 0.5}),
+    "image to image, digits": ("bits", {"task": "image-to-image", "image": PICTURE}),
+    "inpaint, any model": ("text", {"task": "inpaint", "image": PICTURE, "mask": hole()}),
+    "inpaint, ours": ("ours", {"task": "inpaint", "image": PICTURE, "mask": hole(), "fill": "telea"}),
+    "inpaint, published": ("masked", {"task": "inpaint", "image": PICTURE, "mask": hole(), "feather": 0}),
+    "inpaint, masked area": (
+        "text",
+        {"task": "inpaint", "image": PICTURE, "mask": hole(), "area": "masked", "margin": 9},
+    ),
+    "inpaint, digits": ("bits", {"task": "inpaint", "image": PICTURE, "mask": hole()}),
+    "outpaint": ("ours", {"task": "outpaint", "image": PICTURE, "left": 20, "bottom": 31, "feather": 3}),
+    "super-resolution": ("upscaler", {"task": "super-resolution", "image": SMALL, "scale": 4}),
+}
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_a_picture_of_the_asked_size_that_its_png_makes_again(engine: Engine, name: str) -> None:
+    model, fields = REQUESTS[name]
+    request = parse_request({"model": model, **FEW, **fields})
+    assert parse_request(json.loads(json.dumps(to_json(request)))) == request
+    job = engine.submit(request)
+    (event,) = [event for event in job.events() if isinstance(event, Picture)]
+    assert event.pixels.shape[:2] == request.size[::-1]
+    again = read_settings(encode_png(event.pixels, event.request)).request
+    assert again == event.request
+    assert np.array_equal(made(engine, again), event.pixels)
+
+
+@pytest.mark.parametrize("name", [name for name in REQUESTS if name.startswith("inpaint")])
+def test_outside_of_the_feathered_mask_every_pixel_stays(engine: Engine, name: str) -> None:
+    model, fields = REQUESTS[name]
+    request = parse_request({"model": model, **FEW, **fields})
+    assert isinstance(request, Inpaint)
+    picture = made(engine, request)
+    near = np.zeros((75, 101), bool)
+    feather = request.feather
+    near[20 - feather : 50 + feather, 30 - feather : 60 + feather] = True
+    assert np.array_equal(picture[~near], PICTURE.pixels[~near])
+    inside = hole().pixels > 0
+    assert (picture[inside] != PICTURE.pixels[inside]).mean() > 0.9
+
+
+def test_outpainting_keeps_the_picture_within(engine: Engine) -> None:
+    model, fields = REQUESTS["outpaint"]
+    picture = made(engine, parse_request({"model": model, **FEW, **fields}))
+    assert np.array_equal(picture[: 75 - 4, 20 + 4 :], PICTURE.pixels[: 75 - 4, 4:])
+
+
+@pytest.mark.parametrize("model", ["labels", "ours", "bits"])
+def test_another_map_makes_another_picture(engine: Engine, model: str) -> None:
+    one, other = (
+        made(engine, Semantic(model=model, prompt="a", label_map=painted, steps=2))
+        for painted in (labels(0, 1), labels(0, 2))
+    )
+    assert not np.array_equal(one, other)
+
+
+def test_strength_decides_how_much_is_made(engine: Engine) -> None:
+    fields = {"task": "image-to-image", "model": "text", "image": PICTURE, "steps": 10}
+    job = engine.submit(parse_request({**fields, "strength": 0.3}))
+    job.pictures()
+    assert [moment.step for moment in job.trajectory(0)] == [0, 1, 2, 3]
+
+
+def test_super_resolution_keeps_transparency_and_chooses_its_model(engine: Engine) -> None:
+    job = engine.submit(SuperResolution(image=SMALL, steps=2, scale=8))
+    assert job.request.model == "upscaler"
+    (picture,) = job.pictures()
+    assert picture.shape == (216, 296, 4)
+    flat = Raster(np.dstack([SMALL.pixels[..., :3], np.full((27, 37), 77, np.uint8)]))
+    assert (made(engine, replace(job.request, image=flat, steps=1))[..., 3] == 77).all()
+
+
+def test_tiles_answer_like_the_whole_where_they_say_the_same(engine: Engine) -> None:
+    """One flat colour: tiles and whole picture agree up to the noise, and no seam is seen."""
+    model = engine.library.load("text", device="cpu", dtype=torch.float32)
+    z = torch.randn(1, 4, 40, 56, generator=torch.Generator().manual_seed(0))
+    whole, tiles = model.decode(z), tiled_decode(model, z, tile=32, overlap=16)
+    assert (whole - tiles).abs().max() * 127.5 < 2
+
+
+def test_memory_that_runs_out_while_decoding_is_answered_by_tiles(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = parse_request({"task": "text-to-image", "model": "text", "width": 768, "height": 64, **FEW})
+    expected = made(engine, request)
+    decode = LatentDiffusion.decode
+
+    def small_memory(self: LatentDiffusion, z: torch.Tensor) -> torch.Tensor:
+        if z.shape[-1] > 64:
+            raise torch.OutOfMemoryError("out of memory")
+        return decode(self, z)
+
+    monkeypatch.setattr(LatentDiffusion, "decode", small_memory)
+    got = made(engine, request)
+    assert np.abs(got.astype(int) - expected).max() <= 2
+
+
+WRONG: list[tuple[dict[str, object], str]] = [
+    ({"task": "inpaint", "mask": to_uri(hole())}, "image is missing; it has to be a picture as a data: URI"),
+    ({"task": "inpaint", "image": "picture.png", "mask": hole()}, "image is 'picture.png'; it has to be"),
+    ({"task": "inpaint", "image": "data:image/png;base64,AAAA", "mask": hole()}, "image is 'data:image"),
+    ({"task": "inpaint", "image": PICTURE, "mask": hole(60, 60)}, "mask is of 60 x 60 pixels; it has to be"),
+    ({"task": "inpaint", "image": PICTURE, "mask": PICTURE}, "mask is a raster"),
+    ({"task": "super-resolution", "image": PICTURE, "scale": 3}, "scale is 3; it has to be 2, 4 or 8"),
+    ({"task": "class"}, "class_name is missing"),
+    ({"task": "class", "class_name": "a", "class_id": 3}, "class_name is given beside class_id"),
+    ({"task": "layout", "boxes": [{"class": "sun"}]}, "boxes is a list; it has to be a list of up to 100"),
+    ({"task": "image-to-image", "image": PICTURE, "mask": hole()}, "mask is a raster of 101 x 75 pixels"),
+]
+
+
+@pytest.mark.parametrize(("fields", "sentence"), WRONG, ids=[sentence[:30] for _, sentence in WRONG])
+def test_a_wrong_value_is_a_sentence_that_names_the_field(fields: dict[str, object], sentence: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        parse_request(fields)
+    assert str(caught.value).startswith(sentence) and str(caught.value).endswith(".")
+
+
+UNSUITED: list[tuple[dict[str, object], str]] = [
+    ({"task": "class", "class_name": "dragon", "model": "classes"}, "class_name is 'dragon'"),
+    ({"task": "class", "class_id": 1001, "model": "classes"}, "class_id is 1001"),
+    ({"task": "semantic", "label_map": labels(0, 3), "model": "ours"}, "label_map is 'a map with class 3'"),
+    ({"task": "super-resolution", "image": SMALL, "model": "text"}, "model is 'text'"),
+    ({"task": "inpaint", "image": PICTURE, "mask": hole(), "model": "upscaler"}, "model is 'upscaler'"),
+]
+
+
+@pytest.mark.parametrize(("fields", "sentence"), UNSUITED, ids=[sentence for _, sentence in UNSUITED])
+def test_what_does_not_suit_the_model_is_refused_at_once(
+    engine: Engine, fields: dict[str, object], sentence: str
+) -> None:
+    with pytest.raises(RequestError) as caught:
+        engine.submit(parse_request(fields))
+    assert str(caught.value).startswith(sentence)
+
+
+def test_paths_are_read_beside_the_requests_file_and_nowhere_else(tmp_path: Path) -> None:
+    (tmp_path / "in.png").write_bytes(encode_png(PICTURE.pixels, parse_request({"task": "text-to-image"})))
+    fields = {"task": "image-to-image", "image": "in.png"}
+    assert parse_request(with_files(fields, tmp_path)) == parse_request({**fields, "image": PICTURE})
+    with pytest.raises(RequestError, match=r"image is 'out\.png'; it has to be the path of a picture"):
+        with_files({**fields, "image": "out.png"}, tmp_path)
+    with pytest.raises(RequestError, match=r"image is 'in\.png'"):
+        parse_request(fields)
+
+
+def test_one_input_is_stored_once() -> None:
+    plain = Inpaint(image=PICTURE, mask=hole())
+    size = len(encode_png(PICTURE.pixels, plain))
+    assert read_settings(encode_png(PICTURE.pixels, plain)).request == plain
+    assert encode_png(PICTURE.pixels, plain).count(to_uri(PICTURE).encode()) == 1 and size
