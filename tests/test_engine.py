@@ -31,10 +31,12 @@ from ldm_core.job import Job, Pace
 from ldm_core.model import LatentDiffusion
 from ldm_core.models import ModelLibrary
 from ldm_core.preview import PreviewMap
+from ldm_core.raster import Raster
 from ldm_core.request import SAMPLERS, TextToImage, parse_request, single, to_json
 from tests import tiny
 
 SMALL = TextToImage(prompt="a lake at sunset", width=64, height=64, steps=5, seed=7)
+PIXEL = Raster(np.zeros((1, 1, 3), np.uint8))
 LONG = replace(SMALL, steps=250, seed=100)
 ENDLESS = replace(LONG, batch_size=16)
 
@@ -408,10 +410,8 @@ def test_memory_too_short_for_all_at_once_is_answered_in_parts(
 
 def test_wrong_requests_are_refused_at_once(shared: Engine) -> None:
     began = time.perf_counter()
-    with pytest.raises(
-        RequestError, match="width is 100; it has to be a multiple of 16 with Tiny, such as 96"
-    ):
-        shared.submit(replace(SMALL, width=100))
+    with pytest.raises(RequestError, match="model is 'landscapes'; it has to be a model for super-resol"):
+        shared.submit(parse_request({"task": "super-resolution", "model": "landscapes", "image": PIXEL}))
     with pytest.raises(ModelNotFound, match=r"There is no model '../x'. Models: broken, landscapes, other"):
         shared.submit(replace(SMALL, model="../x"))
     assert time.perf_counter() - began < 1
