@@ -298,6 +298,7 @@ def test_the_model_s_cells_show_what_it_can_resolve(hand: Hand) -> None:
 
 
 def test_a_stroke_s_end_is_told_once(hand: Hand) -> None:
+    hand.page.wait_for_timeout(1000)  # what emptied the canvas for this test is told as well
     drain(hand.bench.strokes)
     hand.drag((100, 100), (200, 200))
     first = hand.bench.strokes.get(timeout=10)
