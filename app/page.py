@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import html
 import time
+from collections.abc import Callable
 
 import gradio as gr
 
 from app.components import Filmstrip, PngFile, cached
 from app.places import ASSETS
 from app.studio import Finished, Studio
-from app.tabs import models, text_to_image
+from app.tabs import models, stage, text_to_image
+from app.tabs.form import Form, Updates, relist
 from ldm_core.errors import AtelierError
 from ldm_core.request import parse_request, to_json
 
 TITLE = "Latent Atelier"
+# What each tab that makes pictures is called, in the program and on the page, and what makes it.
+TABS: tuple[tuple[str, str, Callable[[Studio], Form]], ...] = (
+    ("text", "Text to image", text_to_image.build),
+)
 
 
 def build_page(studio: Studio) -> gr.Blocks:
@@ -26,16 +32,18 @@ def build_page(studio: Studio) -> gr.Blocks:
             theme = gr.Button("Dark", elem_id="theme", size="sm", min_width=0)
             fold = gr.Button("Pictures", elem_id="fold", size="sm", min_width=0)
         with gr.Row(elem_id="shell"):
-            with gr.Column(elem_id="tasks", min_width=0):
-                tabs = gr.Tabs(elem_id="tabs")
+            with gr.Column(elem_id="tasks", min_width=0), gr.Tabs(elem_id="tabs") as tabs:
+                made, listing = _tabs(studio)
+            with gr.Column(elem_id="stage", min_width=0):
+                parts = stage.build(
+                    rail := Filmstrip(label="Latest pictures", elem_id="latest", render=False)
+                )
             with gr.Column(elem_id="rail", min_width=0):
                 gr.HTML("<h2>Latest pictures</h2>", elem_id="rail-title", apply_default_css=False)
-                rail = Filmstrip(label="Latest pictures", elem_id="latest")
-        with tabs:
-            with gr.Tab("Text to image"):
-                controls = text_to_image.build(page, studio, rail)
-            with gr.Tab("Models") as tab:
-                models.build(page, studio, controls, tab)
+                rail.render()
+        stage.connect(page, studio, parts, tabs, made)
+        with listing:
+            models.build(page, studio, made, tabs, listing)
         theme.click(None, None, None, js="() => latentAtelier.toggleTheme()", api_visibility="private")
         fold.click(None, None, None, js="() => latentAtelier.toggleRail()", api_visibility="private")
         _watch_engine(studio, engine)
@@ -46,6 +54,26 @@ def build_page(studio: Studio) -> gr.Blocks:
 
         page.unload(leave)
     return page
+
+
+def _tabs(studio: Studio) -> tuple[list[Form], gr.Tab]:
+    """The forms of the tabs that make pictures, and the tab of models, which is filled later."""
+    made = []
+    for name, title, build in TABS:
+        with gr.Tab(title, id=name) as tab:
+            form = build(studio)
+        _keep_listed(studio, tab, form)
+        made.append(form)
+    return made, gr.Tab("Models", id="models")
+
+
+def _keep_listed(studio: Studio, tab: gr.Tab, form: Form) -> None:
+    """Models come and go; a tab looks when it is opened."""
+
+    def look(model: object) -> Updates:
+        return relist(studio, form, model)
+
+    tab.select(look, form.model, form.filled(), **stage.QUICK)
 
 
 def head() -> str:

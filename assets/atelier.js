@@ -31,6 +31,9 @@
     document.querySelector("#fold")?.setAttribute("aria-pressed", open);
   };
   window.latentAtelier = {
+    restored() {
+      document.body.classList.add("restored");
+    },
     toggleTheme() {
       const dark = !document.body.classList.contains("dark");
       setTheme(dark);
@@ -40,9 +43,6 @@
       const open = document.body.classList.contains("rail-folded");
       setRail(open);
       remember("rail", open ? "open" : "folded");
-    },
-    openTab(number) {
-      document.querySelectorAll("#tabs .tab-container [role=tab]")[number]?.click();
     },
   };
 
@@ -58,17 +58,18 @@
         event.preventDefault();
         event.stopPropagation();
         // A text field tells its newest value when it loses the focus at the latest.
-        requestAnimationFrame(() => visible("#generate")?.click());
+        requestAnimationFrame(() => visible(".generate")?.click());
       } else if (event.key === "Escape" && !document.fullscreenElement && !inPanel(event)) {
-        visible("#stop")?.click();
+        visible(".stop")?.click();
       }
     },
     true
   );
 
-  // On a phone the stage stands above the controls: show it when a picture begins.
+  // On a phone the stage may be out of sight: show it when a picture begins.
   document.addEventListener("click", (event) => {
-    if (event.target.closest?.("#generate") && innerWidth < 760) scrollTo({ top: 0, behavior: "smooth" });
+    if (event.target.closest?.(".generate") && innerWidth < 760)
+      document.querySelector("#stage")?.scrollIntoView({ behavior: "smooth", block: "nearest" });
   });
 
   // Dropping a saved picture anywhere -----------------------------------------------------------------
@@ -111,17 +112,18 @@
     return button?.querySelector("input[type=file]") || button?.parentElement?.querySelector("input[type=file]");
   };
 
+  // A page whose settings never arrive can be used without them.
+  setTimeout(() => window.latentAtelier.restored(), 10_000);
+
   // Gradio draws the page after this script runs: dress it once it is there ----------------------------
 
   const dress = () => {
     const stored = remembered("theme");
     setTheme(stored ? stored === "dark" : matchMedia("(prefers-color-scheme: dark)").matches);
     setRail(remembered("rail") !== "folded");
-    document.querySelector("#generate")?.setAttribute("title", "Ctrl+Enter");
-    document.querySelector("#stop")?.setAttribute("title", "Escape");
   };
   const waiting = setInterval(() => {
-    if (!document.querySelector("#generate") || !document.querySelector("#fold")) return;
+    if (!document.querySelector(".generate") || !document.querySelector("#fold")) return;
     clearInterval(waiting);
     dress();
   }, 50);

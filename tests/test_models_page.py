@@ -97,9 +97,9 @@ def test_a_chosen_model_is_used(page: Page) -> None:
     row(page, EVIL).click()
     expect(page.locator("#model-facts")).to_contain_text(EVIL)
     page.locator("#model-use").click()
-    expect(page.locator("#generate")).to_be_visible()
-    expect(page.locator("#model input")).to_have_value(f"Tiny ({EVIL})")
-    page.locator("#generate").click()
+    expect(page.locator("#text-generate")).to_be_visible()
+    expect(page.locator("#text-model input")).to_have_value(f"Tiny ({EVIL})")
+    page.locator("#text-generate").click()
     status(page, "Finished in")
 
 
@@ -110,10 +110,10 @@ def test_a_new_file_appears_without_a_restart(page: Page, folder: Path) -> None:
     write_model(folder, 3, name="dropped later")
     page.wait_for_timeout(3200)  # a list that was just read is not read again
     page.get_by_role("tab", name="Text to image").click()
-    page.locator("#model input").click()
+    page.locator("#text-model input").click()
     expect(page.get_by_role("option", name="Tiny (dropped later)")).to_be_visible(timeout=WAIT)
     page.get_by_role("option", name="Tiny (dropped later)").click()
-    expect(page.locator("#model input")).to_have_value("Tiny (dropped later)")
+    expect(page.locator("#text-model input")).to_have_value("Tiny (dropped later)")
     page.get_by_role("tab", name="Models").click()
     row(page, "dropped later").click()
     page.locator("#model-remove").click()

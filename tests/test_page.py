@@ -92,8 +92,9 @@ def opened_page(running: Running, browser: Browser) -> Iterator[Page]:
     opened.on("pageerror", lambda error: complaints.append(str(error)))
     opened.on("request", on_request)
     opened.goto(running.address)
-    expect(opened.locator("#generate")).to_be_visible(timeout=WAIT)
+    expect(opened.locator("#text-generate")).to_be_visible(timeout=WAIT)
     opened.wait_for_function("() => document.querySelector('#fold').hasAttribute('aria-pressed')")
+    opened.wait_for_selector("body.restored")
     opened.evaluate(WATCH)
     yield opened
     context.close()
@@ -111,7 +112,7 @@ def set_number(page: Page, name: str, value: float) -> None:
 
 
 def open_more(page: Page) -> None:
-    page.locator("#more > button").click()
+    page.locator(".more > button").click()
     expect(page.get_by_label("number input for Steps")).to_be_visible()
 
 
@@ -125,26 +126,26 @@ def pictures(folder: Path) -> set[Path]:
 
 def test_from_a_prompt_to_a_file(page: Page, outputs: Path, tmp_path: Path) -> None:
     before = pictures(outputs)
-    page.locator("#prompt textarea").fill("a lake at sunset, zeppelin")
+    page.locator("#text-prompt textarea").fill("a lake at sunset, zeppelin")
     open_more(page)
-    set_number(page, "number input for Steps", 60)
-    page.locator("#prompt textarea").press("Control+Enter")
-    status(page, r"Step \d+ of 60 · .* left")
-    expect(page.locator("#stop")).to_be_enabled()
-    expect(page.locator("#generate")).to_be_disabled()
+    set_number(page, "number input for Steps", 150)
+    page.locator("#text-prompt textarea").press("Control+Enter")
+    status(page, r"Step \d+ of 150 · .* left")
+    expect(page.locator("#text-stop")).to_be_enabled()
+    expect(page.locator("#text-generate")).to_be_disabled()
     status(page, r"Finished in")
     assert page.evaluate("window.previews.size") >= 5
     (path,) = pictures(outputs) - before
     assert path.name.endswith("-a-lake-at-sunset-zeppelin.png")
     settings = read_settings(path)
-    assert (settings.request.prompt, settings.request.steps) == ("a lake at sunset, zeppelin", 60)
+    assert (settings.request.prompt, settings.request.steps) == ("a lake at sunset, zeppelin", 150)
     assert page.locator("#picture img").evaluate("image => image.naturalWidth") == settings.request.width
     assert str(settings.request.seed) in page.locator("#details").inner_text()
     with page.expect_download() as download:
         page.locator("#download").click()
     download.value.save_as(tmp_path / "saved.png")
     assert (tmp_path / "saved.png").read_bytes() == path.read_bytes()
-    expect(page.locator("#unknown")).to_contain_text("“zeppelin”")
+    expect(page.locator("#text-unknown")).to_contain_text("“zeppelin”")
     expect(page.locator("#engine")).to_contain_text("cpu")
 
 
@@ -154,7 +155,7 @@ def test_stop_frees_the_engine_at_once(page: Page, outputs: Path) -> None:
     set_number(page, "number input for Steps", 250)
     set_number(page, "Width", 256)
     set_number(page, "Height", 256)
-    page.locator("#generate").click()
+    page.locator("#text-generate").click()
     status(page, r"Step \d+ of 250")
     page.wait_for_function("window.previews.size >= 2", timeout=WAIT)
     page.keyboard.press("Escape")
@@ -165,8 +166,8 @@ def test_stop_frees_the_engine_at_once(page: Page, outputs: Path) -> None:
     set_number(page, "number input for Steps", 2)
     set_number(page, "Width", 64)
     set_number(page, "Height", 64)
-    expect(page.locator("#generate")).to_be_enabled()
-    page.locator("#generate").click()
+    expect(page.locator("#text-generate")).to_be_enabled()
+    page.locator("#text-generate").click()
     status(page, "Finished in")
     assert len(pictures(outputs) - before) == 1
 
@@ -188,11 +189,11 @@ def test_a_closed_tab_stops_its_job(running: Running, browser: Browser, outputs:
     context = browser.new_context()
     tab = context.new_page()
     tab.goto(running.address)
-    expect(tab.locator("#more > button")).to_be_visible(timeout=WAIT)
+    expect(tab.locator(".more > button")).to_be_visible(timeout=WAIT)
     open_more(tab)
     set_number(tab, "number input for Steps", 250)
     set_number(tab, "Width", 512)
-    tab.locator("#generate").click()
+    tab.locator("#text-generate").click()
     status(tab, r"Step \d+ of 250")
     jobs = [session.job for session in sessions.values() if session.job is not None]
     assert len(jobs) == 1
@@ -207,29 +208,29 @@ def test_a_closed_tab_stops_its_job(running: Running, browser: Browser, outputs:
 
 def test_a_batch_grows_and_its_pictures_can_be_chosen(page: Page, outputs: Path) -> None:
     page.get_by_label("number input for How many").fill("3")
-    page.locator("#generate").click()
+    page.locator("#text-generate").click()
     status(page, "Finished in")
     expect(page.locator("#strip button")).to_have_count(3)
     expect(page.locator("#latest button")).to_have_count(3)
-    seed = int(page.locator("#seed input").input_value())
+    seed = int(page.locator(".seed input[type=number]").input_value())
     expect(page.locator("#details")).to_contain_text(f"variation {seed + 2}")
     page.locator("#strip button").first.click()
     expect(page.locator("#details")).to_contain_text(f"variation {seed}")
     page.locator("#latest button").nth(1).click()
     expect(page.locator("#details")).to_contain_text(f"variation {seed + 1}")
     page.locator("#reuse").click()
-    expect(page.locator("#seed input")).to_have_value(str(seed + 1))
+    expect(page.locator(".seed input[type=number]")).to_have_value(str(seed + 1))
     expect(page.get_by_label("number input for How many")).to_have_value("1")
     expect(page.get_by_role("radio", name="Keep")).to_be_checked()
 
 
 def test_the_settings_survive_a_reload(page: Page) -> None:
-    page.locator("#prompt textarea").fill("snow over <b>trees</b>")
+    page.locator("#text-prompt textarea").fill("snow over <b>trees</b>")
     page.get_by_role("radio", name="Tall").check(force=True)
     expect(page.get_by_label("Height", exact=True)).to_have_value("96")
     page.wait_for_timeout(700)
     page.reload()
-    expect(page.locator("#prompt textarea")).to_have_value("snow over <b>trees</b>", timeout=WAIT)
+    expect(page.locator("#text-prompt textarea")).to_have_value("snow over <b>trees</b>", timeout=WAIT)
     expect(page.get_by_label("Height", exact=True)).to_have_value("96")
     expect(page.get_by_role("radio", name="Tall")).to_be_checked()
 
@@ -253,8 +254,8 @@ def test_a_dropped_picture_opens_its_settings(page: Page) -> None:
     evil = "<img src=x onerror=alert(1)>"
     request = TextToImage(prompt=evil, seed=99, steps=7, width=128, model="lost", eta=0.5)
     drop(page, encode_png(PIXELS, request))
-    expect(page.locator("#prompt textarea")).to_have_value(request.prompt)
-    expect(page.locator("#seed input")).to_have_value("99")
+    expect(page.locator("#text-prompt textarea")).to_have_value(request.prompt)
+    expect(page.locator(".seed input[type=number]")).to_have_value("99")
     expect(page.get_by_label("Width", exact=True)).to_have_value("128")
     status(page, "model 'lost' is not here")
     open_more(page)
@@ -278,8 +279,8 @@ def test_methods_and_guidance_reach_the_picture(page: Page, outputs: Path) -> No
     spacing.click()
     page.get_by_role("option", name="Finer towards the end", exact=True).click()
     expect(page.get_by_label("number input for Fresh noise")).to_be_disabled()
-    expect(page.locator("#more")).to_contain_text("only DDIM lets you choose it")
-    page.locator("#generate").click()
+    expect(page.locator(".more")).to_contain_text("only DDIM lets you choose it")
+    page.locator("#text-generate").click()
     status(page, "Finished in")
     (path,) = pictures(outputs) - before
     request = read_settings(path).request
@@ -289,18 +290,18 @@ def test_methods_and_guidance_reach_the_picture(page: Page, outputs: Path) -> No
 
 def test_wrong_numbers_give_a_sentence(page: Page) -> None:
     set_number(page, "Width", 7)
-    page.locator("#generate").click()
+    page.locator("#text-generate").click()
     status(page, "width is 7; it has to be")
-    expect(page.locator("#generate")).to_be_enabled()
+    expect(page.locator("#text-generate")).to_be_enabled()
 
 
 def test_how_it_looks(page: Page, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Leaves screenshots to look at, and checks that nothing is cut off or hidden."""
     folder = Path(os.environ.get("ATELIER_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
     folder.mkdir(parents=True, exist_ok=True)
-    page.locator("#prompt textarea").fill("a lake at sunset")
+    page.locator("#text-prompt textarea").fill("a lake at sunset")
     page.get_by_label("number input for How many").fill("2")
-    page.locator("#generate").click()
+    page.locator("#text-generate").click()
     status(page, "Finished in")
     for theme in ("light", "dark"):
         if page.evaluate("document.body.classList.contains('dark')") != (theme == "dark"):
@@ -310,7 +311,7 @@ def test_how_it_looks(page: Page, tmp_path_factory: pytest.TempPathFactory) -> N
             page.wait_for_timeout(300)
             page.screenshot(path=folder / f"{theme}-{width}.png")
             assert page.evaluate("document.documentElement.scrollWidth") <= width
-            for part in ("#generate", "#stop"):
+            for part in ("#text-generate", "#text-stop"):
                 box = page.locator(part).bounding_box()
                 assert box is not None
                 assert box["y"] + box["height"] <= height

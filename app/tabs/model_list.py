@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import gradio as gr
 
 from app.places import ASSETS
 from app.studio import Studio
-from app.tabs.controls import Controls, Updates, model_choices
+from app.tabs.form import Form, Updates, model_choices
 from ldm_core.index import Entry
 from ldm_core.wording import size_text
 
@@ -120,6 +121,7 @@ def sentence(text: str, *, failed: bool = False) -> str:
     return f"<p class='{'failed' if failed else 'quiet'}'>{html.escape(text)}</p>" if text else ""
 
 
-def lists(studio: Studio, parts: Parts, controls: Controls) -> Updates:
+def lists(studio: Studio, parts: Parts, made: Sequence[Form]) -> Updates:
     """The models in every place that offers them, as the library knows them now."""
-    return {parts.listing: listing_of(studio), controls.model: gr.update(choices=model_choices(studio))}
+    choices = {form.model: gr.update(choices=model_choices(studio, form.tasks)) for form in made}
+    return {parts.listing: listing_of(studio), **choices}

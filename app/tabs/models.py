@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import gradio as gr
 
 from app.studio import Studio
 from app.tabs import models_owner
-from app.tabs.controls import Controls, Updates
+from app.tabs.form import Form, Updates, model_choices, suit
 from app.tabs.model_list import HINT, QUICK, ModelList, Parts, facts_of, lists, sentence
 from ldm_core.errors import AtelierError
 
 SEEN = 3.0  # seconds for which a scan counts as new when a list is opened
 
 
-def build(page: gr.Blocks, studio: Studio, controls: Controls, tab: gr.Tab) -> None:
+def build(page: gr.Blocks, studio: Studio, made: Sequence[Form], tabs: gr.Tabs, tab: gr.Tab) -> None:
     """Makes the tab's components inside the surrounding `gr.Tab` and connects them."""
     with gr.Row(elem_id="models-tab"):
         with gr.Column(elem_id="models-left", min_width=0):
@@ -29,31 +31,47 @@ def build(page: gr.Blocks, studio: Studio, controls: Controls, tab: gr.Tab) -> N
                 remove = models_owner.build_remove() if studio.shelf is not None else None
             parts = Parts(listing, chosen, facts, use, refresh)
             if studio.shelf is not None and remove is not None:
-                models_owner.build(page, studio, studio.shelf, parts, controls, remove)
-    _connect(studio, controls, parts, tab)
+                models_owner.build(page, studio, studio.shelf, parts, made, remove)
+    _connect(studio, made, parts, tabs, tab)
 
 
-def _connect(studio: Studio, controls: Controls, parts: Parts, tab: gr.Tab) -> None:
+def _connect(studio: Studio, made: Sequence[Form], parts: Parts, tabs: gr.Tabs, tab: gr.Tab) -> None:
     def pick(event: gr.EventData) -> Updates:
         name = event._data.get("id") if isinstance(event._data, dict) else ""
         return _pick(studio, parts, str(name))
 
     def reopen() -> Updates:
         studio.models.scan(SEEN)
-        return lists(studio, parts, controls)
+        return lists(studio, parts, made)
 
     def look_again() -> Updates:
         studio.models.scan()
-        return lists(studio, parts, controls)
+        return lists(studio, parts, made)
 
-    seen = [parts.listing, controls.model]
+    def use(name: str) -> Updates:
+        return _use(studio, made, tabs, parts, name)
+
+    seen = [parts.listing, *(form.model for form in made)]
     parts.listing.pick(pick, None, [parts.chosen, parts.facts, parts.use], **QUICK)
     parts.refresh.click(look_again, None, seen, **QUICK)
     tab.select(reopen, None, seen, **QUICK)
-    controls.model.focus(reopen, None, seen, **QUICK)
-    parts.use.click(lambda name: name, parts.chosen, controls.model, **QUICK).then(
-        None, None, None, js="() => latentAtelier.openTab(0)", api_visibility="private"
-    )
+    for form in made:
+        form.model.focus(reopen, None, seen, **QUICK)
+    filled = [component for form in made for component in form.filled()]
+    parts.use.click(use, parts.chosen, [*filled, tabs, parts.facts], **QUICK)
+
+
+def _use(studio: Studio, made: Sequence[Form], tabs: gr.Tabs, parts: Parts, name: str) -> Updates:
+    """Chooses a model in the first tab that it can serve, and opens that."""
+    try:
+        entry = studio.models.entry(name)
+    except AtelierError as error:
+        return {parts.facts: sentence(str(error), failed=True)}
+    form = next((form for form in made if any(entry.serves(task) for task in form.tasks)), None)
+    if form is None:
+        return {parts.facts: sentence("No tab can use this model yet.", failed=True)}
+    chosen = gr.update(choices=model_choices(studio, form.tasks), value=name)
+    return {**suit(studio, form, name), form.model: chosen, tabs: gr.update(selected=form.name)}
 
 
 def _pick(studio: Studio, parts: Parts, name: str) -> Updates:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import gradio as gr
 
 from app.shelf import Fetching, Shelf
 from app.studio import Studio
-from app.tabs.controls import Controls, Updates
+from app.tabs.form import Form, Updates
 from app.tabs.model_list import HINT, PRIVATE, QUICK, Parts, facts_of, lists, sentence
 from ldm_core.errors import AtelierError
 from ldm_core.hub import Offer, look
@@ -49,7 +49,7 @@ def build_remove() -> Remove:
 
 
 def build(
-    page: gr.Blocks, studio: Studio, shelf: Shelf, parts: Parts, controls: Controls, remove: Remove
+    page: gr.Blocks, studio: Studio, shelf: Shelf, parts: Parts, made: Sequence[Form], remove: Remove
 ) -> None:
     """Makes the other components of the owner in the tab's side and connects all."""
     gr.HTML("<h2>Add a model</h2>", elem_id="add-title", apply_default_css=False)
@@ -77,15 +77,15 @@ def build(
         studio,
         shelf,
         parts,
-        controls,
+        made,
         Owner(*remove, curated, what, link, look_, offer, news, add, stop),
     )
 
 
 def _connect(
-    page: gr.Blocks, studio: Studio, shelf: Shelf, parts: Parts, controls: Controls, owner: Owner
+    page: gr.Blocks, studio: Studio, shelf: Shelf, parts: Parts, made: Sequence[Form], owner: Owner
 ) -> None:
-    everywhere = [parts.listing, controls.model]
+    everywhere = [parts.listing, *(form.model for form in made)]
 
     def ask(name: str) -> Updates:
         return _ask(studio, shelf, parts, owner, name)
@@ -101,16 +101,16 @@ def _connect(
             parts.chosen: left,
             parts.use: gr.update(interactive=False),
             owner.really: gr.update(visible=False),
-            **lists(studio, parts, controls),
+            **lists(studio, parts, made),
         }
 
     def add(offer: Offer | Path | None, link: bool) -> Iterator[Updates]:
-        yield from _add(studio, shelf, parts, controls, owner, offer, link)
+        yield from _add(studio, shelf, parts, made, owner, offer, link)
 
     def watch() -> Iterator[Updates]:
         yield {owner.news: gr.skip()}
         if shelf.fetching is not None and not shelf.fetching.ended.is_set():
-            yield from _watch(studio, parts, controls, owner, shelf.fetching)
+            yield from _watch(studio, parts, made, owner, shelf.fetching)
 
     changing = [owner.news, owner.add, owner.stop, owner.look, *everywhere]
     owner.remove.click(ask, parts.chosen, [parts.facts, owner.really], **QUICK)
@@ -187,7 +187,7 @@ def _add(
     studio: Studio,
     shelf: Shelf,
     parts: Parts,
-    controls: Controls,
+    made: Sequence[Form],
     owner: Owner,
     offer: Offer | Path | None,
     link: bool,
@@ -196,7 +196,7 @@ def _add(
     busy = {owner.add: gr.update(interactive=False), owner.look: gr.update(interactive=False)}
     try:
         if isinstance(offer, Offer):
-            yield from _watch(studio, parts, controls, owner, shelf.start(offer))
+            yield from _watch(studio, parts, made, owner, shelf.start(offer))
             return
         if offer is None:
             yield {owner.news: sentence("Look at something first.")}
@@ -205,11 +205,11 @@ def _add(
         news = sentence(f"Added as {shelf.add(offer, link=link)}.")
     except AtelierError as error:
         news = sentence(str(error), failed=True)
-    yield {owner.news: news, owner.look: gr.update(interactive=True), **lists(studio, parts, controls)}
+    yield {owner.news: news, owner.look: gr.update(interactive=True), **lists(studio, parts, made)}
 
 
 def _watch(
-    studio: Studio, parts: Parts, controls: Controls, owner: Owner, fetching: Fetching
+    studio: Studio, parts: Parts, made: Sequence[Form], owner: Owner, fetching: Fetching
 ) -> Iterator[Updates]:
     """Relays a fetch, which goes on where the page is closed."""
     yield {
@@ -227,7 +227,7 @@ def _watch(
         owner.add: gr.update(interactive=error is not None),  # a new try goes on where this one stopped
         owner.look: gr.update(interactive=True),
         owner.stop: gr.update(interactive=False),
-        **lists(studio, parts, controls),
+        **lists(studio, parts, made),
     }
 
 

@@ -23,7 +23,7 @@ def vary(picture: Picture, rng: np.random.Generator) -> Picture:
     if rng.random() < 0.5:
         y = _texture(y, rng)
     if rng.random() < 0.5:
-        y = y ** np.float32(rng.uniform(0.6, 1.6))
+        y = y.clip(0, 1) ** np.float32(rng.uniform(0.6, 1.6))  # texture may have left the range
     if rng.random() < 0.3:  # towards grey
         y += np.float32(rng.uniform(0.3, 1.0)) * (y.mean(axis=2, keepdims=True) - y)
     return np.asarray((y.clip(0, 1) * 255 + 0.5), np.uint8)

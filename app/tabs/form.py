@@ -1,0 +1,414 @@
+"""A tab's left column: the components that describe a picture, and the way between them and a request.
+
+Every tab has the same `Form`; what only one tab has (a canvas, a class, a scale) is its `Own`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import gradio as gr
+from gradio.components import Component
+
+from app.metadata import SAMPLER_NAMES
+from app.studio import Studio
+from ldm_core.errors import AtelierError
+from ldm_core.index import Entry
+from ldm_core.models import ModelInfo
+from ldm_core.request import (
+    BATCH,
+    DEFAULT_MODEL,
+    ETA,
+    ETA_SAMPLERS,
+    FRACTION,
+    GUIDANCE,
+    KARRAS_SAMPLERS,
+    RULES,
+    SAMPLERS,
+    SEED,
+    SIZE,
+    STEPS,
+    TASKS,
+    Request,
+    TextToImage,
+    parse_request,
+)
+
+Updates = dict[object, object]  # component -> its new value, or an update of it
+Values = Mapping[object, object]  # component -> its value, as the browser sent it
+
+NEW_SEED, KEEP_SEED = "New each time", "Keep"
+RANDOM_SEEDS = 10**7  # short enough to be read aloud and to fit its field
+SHAPES = {"Square": (1.0, 1.0), "Wide": (1.5, 1.0), "Tall": (1.0, 1.5)}  # of the model's own size
+NO_MODEL = "No model here can do this; add one under Models"
+LOOKING = "Looking for models…"
+SPACINGS = {
+    "Evenly": "trailing",
+    "Evenly, as published": "uniform",
+    "Finer towards the end": "quadratic",
+    "Finest in the details (Karras)": "karras",
+}
+
+
+class Own(Protocol):
+    """What a tab has beside the common controls."""
+
+    def components(self) -> list[Component]:
+        """All that `fields` reads and that `fill` and `suit` change."""
+
+    def fields(self, values: Values) -> dict[str, object]:
+        """Fields of the request; `task` among them where it is not the form's first.
+
+        Raises:
+            AtelierError: what is there cannot be used.
+        """
+
+    def fill(self, request: Request) -> Updates:
+        """Puts a request's own fields back."""
+
+    def suit(self, info: ModelInfo) -> Updates:
+        """What follows from a newly chosen model."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Form:
+    """The left column of a tab.
+
+    Attributes:
+        name: of the tab, in element ids and in the browser's memory.
+        tasks: of the requests that it makes and reopens; the first where its `own` names none.
+        fields: the components that hold a field of the request as it is, by the field's name.
+        shape: chooses width and height, where the form has them.
+        unknown: words that the model never learnt, where the form has a prompt.
+    """
+
+    name: str
+    tasks: tuple[str, ...]
+    fields: Mapping[str, Component]
+    seed_mode: gr.Radio
+    shape: gr.Radio | None
+    unknown: gr.HTML | None
+    generate: gr.Button
+    stop: gr.Button
+    own: Own | None = None
+
+    @property
+    def model(self) -> Component:
+        return self.fields["model"]
+
+    def inputs(self) -> list[Component]:
+        """The components from which a request is made."""
+        return [*self.fields.values(), self.seed_mode, *(self.own.components() if self.own else [])]
+
+    def kept(self) -> dict[str, Component]:
+        """The components whose values outlive a reload of the page."""
+        return {**self.fields, "seed_mode": self.seed_mode}
+
+    def filled(self) -> list[Component]:
+        """The components that a request or another model fills."""
+        return [*self.inputs(), *([self.shape] if self.shape else [])]
+
+
+def build(
+    studio: Studio,
+    name: str,
+    tasks: tuple[str, ...],
+    *,
+    prompt: str = "",
+    sized: bool = False,
+    own: Callable[[], Own] | None = None,
+) -> Form:
+    """Makes the column, top to bottom.
+
+    Args:
+        prompt: what its empty field suggests; "" for a form without one.
+        sized: whether it asks for width and height.
+        own: makes what is the tab's own; it stands under the prompt.
+    """
+    chosen = starting_model(studio, tasks)
+    start = model_defaults(studio, chosen)
+    fields: dict[str, Component] = {}
+    shape = unknown = None
+    with gr.Column(elem_classes="controls", min_width=0):
+        with gr.Column(elem_classes="settings", min_width=0):
+            if prompt:
+                fields["prompt"] = gr.Textbox(
+                    "",
+                    label="Describe the picture",
+                    placeholder=prompt,
+                    lines=4,
+                    max_lines=12,
+                    elem_id=f"{name}-prompt",
+                    elem_classes="prompt",
+                )
+                unknown = gr.HTML(
+                    "", elem_id=f"{name}-unknown", elem_classes="unknown", apply_default_css=False
+                )
+            owned = own() if own else None
+            if sized:
+                shape = gr.Radio(list(SHAPES), value="Square", label="Format", elem_id=f"{name}-shape")
+                with gr.Row(elem_classes="pair"):
+                    fields["width"] = _pixels("Width", start.width)
+                    fields["height"] = _pixels("Height", start.height)
+            fields["batch_size"] = gr.Slider(*BATCH, value=1, step=1, label="How many", info="Batch size.")
+            fields["seed"], seed_mode = _seed()
+            fields["model"] = gr.Dropdown(
+                model_choices(studio, tasks), value=chosen, label="Model", elem_id=f"{name}-model"
+            )
+            with gr.Accordion("More", open=False, elem_classes="more"):
+                if prompt:
+                    fields["negative_prompt"] = gr.Textbox(
+                        "", label="Leave out", info="The negative prompt.", lines=2
+                    )
+                fields |= _guidance(start) | _method(start)
+        with gr.Row(elem_classes="actions"):
+            generate = gr.Button(
+                "Generate",
+                variant="primary",
+                elem_id=f"{name}-generate",
+                elem_classes="generate",
+                min_width=0,
+                scale=3,
+            )
+            stop = gr.Button(
+                "Stop", elem_id=f"{name}-stop", elem_classes="stop", interactive=False, min_width=0, scale=1
+            )
+    return Form(name, tasks, fields, seed_mode, shape, unknown, generate, stop, owned)
+
+
+def _seed() -> tuple[gr.Number, gr.Radio]:
+    with gr.Row(elem_classes=["pair", "seed"]):
+        seed = gr.Number(
+            0,
+            label="Variation",
+            info="The seed: the same number with the same settings gives the same picture.",
+            precision=0,
+            minimum=SEED[0],
+            maximum=SEED[1],
+            min_width=0,
+        )
+        mode = gr.Radio([NEW_SEED, KEEP_SEED], value=NEW_SEED, label="For the next")
+    return seed, mode
+
+
+def _method(start: TextToImage) -> dict[str, Component]:
+    """How noise becomes a picture."""
+    return {
+        "steps": gr.Slider(
+            *STEPS, value=start.steps, step=1, label="Steps", info="More settle more detail, slower."
+        ),
+        "sampler": gr.Dropdown(
+            [(SAMPLER_NAMES[name], name) for name in SAMPLERS],
+            value=start.sampler,
+            label="Method",
+            info="The sampler. DPM++ 2M and UniPC need the fewest steps; Euler a, DDPM and SDE wander more.",
+        ),
+        "eta": gr.Slider(
+            *ETA,
+            value=start.eta,
+            step=0.05,
+            label="Fresh noise",
+            info=_eta_info(start.sampler),
+            interactive=start.sampler in ETA_SAMPLERS,
+        ),
+        "spacing": gr.Dropdown(
+            list(SPACINGS.items()),
+            value=start.spacing,
+            label="Where steps fall",
+            info="Timestep spacing: trailing, uniform, quadratic or Karras. Models say what suits them.",
+        ),
+    }
+
+
+def _guidance(start: TextToImage) -> dict[str, Component]:
+    """How what is given is followed."""
+    scale = gr.Slider(
+        *GUIDANCE,
+        value=start.guidance_scale,
+        step=0.1,
+        label="Follow the words",
+        info="The guidance scale (CFG). 1 lets the picture wander; high values follow harshly.",
+    )
+    with gr.Row(elem_classes="pair"):
+        begin, end = (
+            gr.Slider(*FRACTION, value=value, step=0.05, label=label, info=info, min_width=0)
+            for label, value, info in (
+                ("From", start.guidance_start, "Where following begins, as a part of all steps."),
+                ("Until", start.guidance_end, "Where it ends. Steps outside of it take half the time."),
+            )
+        )
+    rescale = gr.Slider(
+        *FRACTION,
+        value=start.guidance_rescale,
+        step=0.05,
+        label="Soften",
+        info="Guidance rescale: takes back the glare that following harshly gives. Try 0.7.",
+    )
+    return {
+        "guidance_scale": scale,
+        "guidance_start": begin,
+        "guidance_end": end,
+        "guidance_rescale": rescale,
+    }
+
+
+def _eta_info(sampler: object) -> str:
+    if sampler in ETA_SAMPLERS:
+        return "Eta: noise added again at each step. 0 adds none, 1 is DDPM."
+    return "Eta: only DDIM lets you choose it."
+
+
+def _pixels(label: str, value: int) -> gr.Number:
+    return gr.Number(value, label=label, precision=0, minimum=SIZE[0], maximum=SIZE[1], step=32, min_width=0)
+
+
+# Models ---------------------------------------------------------------------------------------------------
+
+
+def serving(studio: Studio, tasks: Sequence[str]) -> tuple[Entry, ...]:
+    """The models that can do one of the tasks, sorted by name."""
+    return tuple(one for one in studio.models.entries() if any(one.serves(task) for task in tasks))
+
+
+def model_choices(studio: Studio, tasks: Sequence[str]) -> list[tuple[str, str]]:
+    """(title, name) of each model for a form; one choice that says so where there is none."""
+    choices = [
+        (one.name if one.title.lower() in ("", one.name.lower()) else f"{one.title} ({one.name})", one.name)
+        for one in serving(studio, tasks)
+    ]
+    return choices or [(NO_MODEL if studio.is_ready else LOOKING, "")]
+
+
+def starting_model(studio: Studio, tasks: Sequence[str]) -> str:
+    """The model that a new page has chosen; "" where none can do it."""
+    names = [one.name for one in serving(studio, tasks)]
+    return DEFAULT_MODEL if DEFAULT_MODEL in names else next(iter(names), "")
+
+
+def model_defaults(studio: Studio, name: object) -> TextToImage:
+    """The request that suits a model; plain defaults where it does not say or does not exist."""
+    try:
+        return studio.models.info(str(name)).defaults
+    except AtelierError:
+        return TextToImage()
+
+
+def suit(studio: Studio, form: Form, model: object) -> Updates:
+    """What a newly chosen model works best with."""
+    start = model_defaults(studio, model)
+    names = ("width", "height", "steps", "guidance_scale", "guidance_end", "spacing")
+    updates: Updates = {form.fields[name]: getattr(start, name) for name in names if name in form.fields}
+    if form.shape is not None:
+        updates[form.shape] = "Square"
+    return {**updates, **_suit_own(studio, form, model)}
+
+
+def _suit_own(studio: Studio, form: Form, model: object) -> Updates:
+    if form.own is None:
+        return {}
+    try:
+        return form.own.suit(studio.models.info(str(model)))
+    except AtelierError:
+        return {}
+
+
+def relist(studio: Studio, form: Form, model: object) -> Updates:
+    """The models for a form as they are now; another one is chosen only where the chosen one is gone."""
+    choices = model_choices(studio, form.tasks)
+    if any(model == name for _, name in choices):
+        return {form.model: gr.update(choices=choices)}
+    chosen = starting_model(studio, form.tasks)
+    return {**suit(studio, form, chosen), form.model: gr.update(choices=choices, value=chosen)}
+
+
+def explain_eta(form: Form, sampler: object) -> Updates:
+    """Says whether a sampler uses eta."""
+    return {form.fields["eta"]: gr.update(info=_eta_info(sampler), interactive=sampler in ETA_SAMPLERS)}
+
+
+def suited_spacing(studio: Studio, model: object, sampler: object) -> str:
+    """The spacing that a newly chosen sampler works best with."""
+    start = model_defaults(studio, model)
+    try:
+        starts_in_noise = studio.models.info(start.model).spec.schedule.zero_terminal_snr
+    except AtelierError:
+        starts_in_noise = False
+    # Karras's would spend most of the steps where nothing is left but noise.
+    return "karras" if sampler in KARRAS_SAMPLERS and not starts_in_noise else start.spacing
+
+
+def size_of(studio: Studio, model: object, shape: object) -> tuple[int, int]:
+    """Width and height of a format for a model, in pixels."""
+    start = model_defaults(studio, model)
+    try:
+        multiple = studio.models.info(start.model).size_multiple
+    except AtelierError:
+        multiple = 64
+    wide, high = SHAPES.get(str(shape), (1.0, 1.0))
+    side = min(start.width, start.height)
+    width, height = (max(SIZE[0], round(side * factor / multiple) * multiple) for factor in (wide, high))
+    return width, height
+
+
+def shape_of(studio: Studio, model: object, width: object, height: object) -> str | None:
+    """The format that has this size, if one has."""
+    return next((shape for shape in SHAPES if size_of(studio, model, shape) == (width, height)), None)
+
+
+# Between the components and a request ---------------------------------------------------------------------
+
+
+def request_from(form: Form, values: Values) -> Request:
+    """The request that a form describes, with a seed of its own where the person wants a new one.
+
+    Raises:
+        AtelierError: a value is not allowed.
+    """
+    given: dict[str, object] = {name: values[component] for name, component in form.fields.items()}
+    if values[form.seed_mode] != KEEP_SEED:
+        given["seed"] = secrets.randbelow(RANDOM_SEEDS)
+    own = form.own.fields(values) if form.own else {}
+    task = str(own.get("task", form.tasks[0]))
+    known = {field.name for field in dataclasses.fields(TASKS[task])}
+    common = {name: value for name, value in given.items() if name in known}
+    return parse_request({"task": task, **common, **own})
+
+
+def fill(studio: Studio, form: Form, request: Request) -> Updates:
+    """Puts a request into a form; a model that is not here leaves the chosen one."""
+    updates: Updates = {
+        component: getattr(request, name) for name, component in form.fields.items() if hasattr(request, name)
+    }
+    if request.model not in (one.name for one in serving(studio, form.tasks)):
+        updates.pop(form.model)
+    updates[form.seed_mode] = KEEP_SEED
+    if form.shape is not None:
+        updates[form.shape] = shape_of(studio, request.model, *request.size)
+    if form.own is None:
+        return updates
+    return {**updates, **_suit_own(studio, form, request.model), **form.own.fill(request)}
+
+
+def restore(studio: Studio, form: Form, kept: object) -> Updates:
+    """Fills a form from what the browser kept: input like any other, what does not fit is left out."""
+    if not isinstance(kept, dict):
+        return {}
+    updates: Updates = {}
+    for name, component in form.fields.items():
+        value = RULES[name].read(kept.get(name))
+        if value is not None and (
+            name != "model" or any(value == one.name for one in serving(studio, form.tasks))
+        ):
+            updates[component] = value
+    if kept.get("seed_mode") == KEEP_SEED:
+        updates[form.seed_mode] = KEEP_SEED
+    model = updates.get(form.model, starting_model(studio, form.tasks))
+    if form.shape is not None:
+        start = model_defaults(studio, model)
+        size = (updates.get(form.fields[side], getattr(start, side)) for side in ("width", "height"))
+        updates[form.shape] = shape_of(studio, start.model, *size)
+    return {**updates, **_suit_own(studio, form, model)}

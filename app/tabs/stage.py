@@ -1,0 +1,366 @@
+"""The stage: the picture that is made, what is said of it, and what happens when something is pressed.
+
+All tabs share it; it is beside them, so a picture stays in sight when another tab is opened.
+"""
+
+from __future__ import annotations
+
+import html
+import itertools
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import gradio as gr
+from gradio.components import Component
+
+from app import metadata
+from app.components import Filmstrip, LiveImage, PngFile, cached, strip_of
+from app.places import shown
+from app.studio import Ended, Finished, Frame, Live, Session, Studio, Waiting
+from app.tabs import form as forms
+from app.tabs.form import Form, Updates, Values
+from ldm_core.errors import AtelierError
+
+Kind = Literal["news", "busy", "note", "failed", "hint"]
+
+log = logging.getLogger(__name__)
+_sentences = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The components in the centre, and the rail that follows them."""
+
+    picture: LiveImage
+    status: gr.HTML
+    strip: Filmstrip
+    details: gr.HTML
+    reuse: gr.Button
+    download: gr.DownloadButton
+    open: gr.UploadButton
+    rail: Filmstrip
+
+    def shown(self) -> list[Component]:
+        """What a picture is shown in."""
+        return [self.picture, self.status, self.details, self.download, self.reuse]
+
+
+def build(rail: Filmstrip) -> Stage:
+    """Makes the stage inside the surrounding column."""
+    picture = LiveImage(
+        format="png",
+        show_label=False,
+        container=False,
+        interactive=False,
+        buttons=["fullscreen"],
+        elem_id="picture",
+    )
+    hint = status_line("Describe a picture, then press Generate", kind="hint")
+    status = gr.HTML(hint, elem_id="status", apply_default_css=False)
+    strip = Filmstrip(label="Pictures of this batch", elem_id="strip")
+    with gr.Row(elem_id="under"):
+        details = gr.HTML("", elem_id="details", apply_default_css=False)
+        small = {"size": "sm", "min_width": 0}
+        reuse = gr.Button("Reuse these settings", elem_id="reuse", interactive=False, **small)
+        download = gr.DownloadButton("Download", elem_id="download", interactive=False, **small)
+        open_ = gr.UploadButton("Open picture", elem_id="open", file_types=[".png"], **small)
+    return Stage(picture, status, strip, details, reuse, download, open_, rail)
+
+
+# Connecting ----------------------------------------------------------------------------------------------
+
+# Values reach the handlers as the browser sent them: the request checks them, with better sentences.
+PRIVATE = {"api_visibility": "private", "show_progress": "hidden", "preprocess": False}
+QUICK = {**PRIVATE, "queue": False}
+
+
+def connect(page: gr.Blocks, studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[Form]) -> None:
+    """Making, stopping, looking at and reopening pictures, for all tabs.
+
+    `made` has the tabs' forms; a form's name is its tab's id.
+    """
+    for form in made:
+        _connect_making(studio, stage, form, made)
+        _connect_controls(studio, form)
+    _remember(page, studio, made)
+    _connect_looking(studio, stage, tabs, made)
+
+
+def _connect_making(studio: Studio, stage: Stage, form: Form, made: Sequence[Form]) -> None:
+    """A job is stopped by the engine's own flag: gradio's `cancels` would free the queue's place while the
+    work runs on."""
+
+    def paint(values: Values, request: gr.Request) -> Iterator[Updates]:
+        yield from generate(studio, stage, form, made, values, str(request.session_hash))
+
+    def stop(request: gr.Request) -> None:
+        studio.stop(str(request.session_hash))
+
+    buttons = [button for one in made for button in (one.generate, one.stop)]
+    form.generate.click(
+        paint,
+        set(form.inputs()),
+        [*stage.shown(), stage.strip, stage.rail, form.fields["seed"], *buttons],
+        trigger_mode="once",
+        concurrency_limit=None,
+        **PRIVATE,
+    )
+    form.stop.click(stop, None, None, **QUICK)
+
+
+def _connect_looking(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[Form]) -> None:
+    def pick(event: gr.EventData, request: gr.Request) -> Updates:
+        chosen = event._data.get("id") if isinstance(event._data, dict) else None
+        return _pick(stage, studio.session(str(request.session_hash)), str(chosen))
+
+    def reuse(request: gr.Request) -> Updates:
+        session = studio.session(str(request.session_hash))
+        picture = session.pictures.get(session.shown or "")
+        if picture is None:
+            return {stage.status: status_line("There is no picture yet whose settings could be used.")}
+        form = form_for(made, picture.request.task)
+        text = "These settings are in the controls now."
+        return {
+            **forms.fill(studio, form, picture.request),
+            tabs: gr.update(selected=form.name),
+            stage.status: status_line(text),
+        }
+
+    def open_picture(path: str | None) -> Updates:
+        return _open(studio, stage, tabs, made, path)
+
+    filled = [component for form in made for component in form.filled()]
+    stage.strip.pick(pick, None, stage.shown(), **QUICK)
+    stage.rail.pick(pick, None, stage.shown(), **QUICK)
+    stage.reuse.click(reuse, None, [*filled, tabs, stage.status], **QUICK)
+    stage.open.upload(
+        open_picture, stage.open, [*filled, tabs, stage.status], **{**PRIVATE, "preprocess": True}
+    )
+
+
+def _connect_controls(studio: Studio, form: Form) -> None:
+    """Controls that change each other."""
+    fields = form.fields
+
+    def suit(model: object) -> Updates:
+        return forms.suit(studio, form, model)
+
+    def explain_eta(sampler: object) -> Updates:
+        return forms.explain_eta(form, sampler)
+
+    def respace(model: object, sampler: object) -> str:
+        return forms.suited_spacing(studio, model, sampler)
+
+    form.model.input(suit, form.model, form.filled(), **QUICK)
+    fields["sampler"].change(explain_eta, fields["sampler"], fields["eta"], **QUICK)
+    fields["sampler"].input(respace, [form.model, fields["sampler"]], fields["spacing"], **QUICK)
+    fields["seed"].input(lambda: forms.KEEP_SEED, None, form.seed_mode, **QUICK)
+    if form.shape is not None:
+        _connect_shape(studio, form, form.shape)
+    if form.unknown is not None:
+
+        def unknown(model: object, prompt: object) -> str:
+            return _unknown(studio.unknown_words(str(model), str(prompt or "")))
+
+        gr.on(
+            [fields["prompt"].change, form.model.change],
+            unknown,
+            [form.model, fields["prompt"]],
+            form.unknown,
+            trigger_mode="always_last",
+            **QUICK,
+        )
+
+
+def _connect_shape(studio: Studio, form: Form, shape: gr.Radio) -> None:
+    size = [form.fields["width"], form.fields["height"]]
+
+    def resize(model: object, shape: object) -> tuple[int, int]:
+        return forms.size_of(studio, model, shape)
+
+    def reshape(model: object, width: object, height: object) -> str | None:
+        return forms.shape_of(studio, model, width, height)
+
+    shape.input(resize, [form.model, shape], size, **QUICK)
+    gr.on([part.input for part in size], reshape, [form.model, *size], shape, **QUICK)
+
+
+def _remember(page: gr.Blocks, studio: Studio, made: Sequence[Form]) -> None:
+    """Keeps the settings in the browser, across reloads and restarts of the program."""
+    kept = [_kept(form) for form in made]
+
+    def restore(*values: object) -> Updates:
+        updates: Updates = {}
+        for form, value in zip(made, values, strict=True):
+            updates |= forms.restore(studio, form, value)
+        return updates
+
+    filled = [component for form in made for component in form.filled()]
+    # What a person typed before this arrives would be lost, so the controls wait for it.
+    page.load(restore, kept, filled, **QUICK).then(
+        None, None, None, js="() => latentAtelier.restored()", api_visibility="private"
+    )
+
+
+def _kept(form: Form) -> gr.BrowserState:
+    """The browser's memory of a form; it follows every change."""
+    fields = form.kept()
+    kept = gr.BrowserState({}, storage_key=f"latent-atelier.{form.name}", secret="latent-atelier")
+    names = ", ".join(fields)
+    gr.on(
+        [component.change for component in fields.values()],
+        None,
+        list(fields.values()),
+        kept,
+        js=f"({names}) => ({{{names}}})",
+        api_visibility="private",
+    )
+    return kept
+
+
+# Handlers ------------------------------------------------------------------------------------------------
+
+
+def generate(
+    studio: Studio, stage: Stage, form: Form, made: Sequence[Form], values: Values, name: str
+) -> Iterator[Updates]:
+    """Relays one job to the page.  The first yield comes at once, so that gradio can close this iterator."""
+    session = studio.session(name)
+    if session.running:
+        yield {stage.status: gr.skip()}
+        return
+    try:
+        request = forms.request_from(form, values)
+    except AtelierError as error:
+        yield {stage.status: status_line(str(error), kind="failed")}
+        return
+    yield {
+        stage.status: status_line("Starting…", kind="busy"),
+        stage.strip: strip_of(()),
+        form.fields["seed"]: request.seed,
+        **_buttons(made, running=True),
+    }
+    batch: list[Finished] = []
+    try:
+        for frame in studio.paint(name, request):
+            if isinstance(frame, Finished):
+                batch.append(frame)
+            yield _frame(stage, session, batch, frame)
+    except Exception:
+        log.exception("a job could not be shown")
+        text = "Something went wrong inside the program; the window it was started from says what."
+        yield {stage.status: status_line(text, kind="failed")}
+    yield _buttons(made, running=False)
+
+
+def _buttons(made: Sequence[Form], *, running: bool) -> Updates:
+    """A person has one job at a time, whichever tab it is from."""
+    start = {form.generate: gr.update(interactive=not running) for form in made}
+    return {**start, **{form.stop: gr.update(interactive=running) for form in made}}
+
+
+def _frame(stage: Stage, session: Session, batch: list[Finished], frame: Frame) -> Updates:
+    """What one frame changes on the page."""
+    if isinstance(frame, Waiting):
+        return {stage.status: status_line(frame.text, kind="busy")}
+    if isinstance(frame, Live):
+        status: Updates = {stage.status: status_line(frame.text, kind="busy", done=frame.done)}
+        return status if frame.jpeg is None else {**status, stage.picture: frame.jpeg}
+    if isinstance(frame, Ended):
+        problem = next((picture.problem for picture in batch if picture.problem), "")
+        failed = bool(problem) or frame.failed
+        return {stage.status: status_line(problem or frame.text, kind="failed" if failed else "news")}
+    updates = {**_show(stage, frame), stage.rail: strip_of(session.newest_first(), frame.id)}
+    if session.batch_size > 1:
+        updates[stage.strip] = strip_of(batch, frame.id)
+    return updates
+
+
+def _pick(stage: Stage, session: Session, chosen: str) -> Updates:
+    """Shows a picture of the session; while one is made, until the next of its batch is finished."""
+    picture = session.pictures.get(chosen)
+    if picture is None:
+        text = "That picture is no longer at hand here; its file is in the outputs folder."
+        return {stage.status: status_line(text)}
+    session.shown, session.pinned = picture.id, session.running
+    updates = _show(stage, picture)
+    return updates if session.running else {**updates, stage.status: status_line("")}
+
+
+def _show(stage: Stage, picture: Finished) -> Updates:
+    """A finished picture on the stage."""
+    file = PngFile(picture.png, picture.name)
+    return {
+        stage.picture: file,
+        stage.details: _details(picture),
+        stage.download: gr.update(value=cached(file), interactive=True),
+        stage.reuse: gr.update(interactive=True),
+    }
+
+
+def form_for(made: Sequence[Form], task: str) -> Form:
+    """The form that makes such pictures; the first where none does."""
+    return next((form for form in made if task in form.tasks), made[0])
+
+
+def _open(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[Form], path: str | None) -> Updates:
+    """Takes the settings over from a saved picture."""
+    if not path:
+        return {stage.status: gr.skip()}
+    try:
+        settings = metadata.read_settings(Path(path))
+    except AtelierError as error:
+        return {stage.status: status_line(metadata.explain(error), kind="failed")}
+    notes = list(settings.notes)
+    form = form_for(made, settings.request.task)
+    model = settings.request.model
+    if model not in (one.name for one in forms.serving(studio, form.tasks)):
+        notes.append(f"Its model {model[:60]!r} is not here, so the chosen one stays.")
+    elif settings.model_sha256 and not (studio.model_hash(model) or "").startswith(settings.model_sha256):
+        notes.append(f"The model {model[:60]!r} has changed since, so the picture will differ.")
+    text = " ".join(["Settings taken from the picture.", *notes])
+    return {
+        **forms.fill(studio, form, settings.request),
+        tabs: gr.update(selected=form.name),
+        stage.status: status_line(text, kind="note" if notes else "news"),
+    }
+
+
+# Words on the page ---------------------------------------------------------------------------------------
+
+
+def status_line(text: str, *, kind: Kind = "news", done: float | None = None) -> str:
+    """The line on the picture.  The text may hold anything and is escaped here.
+
+    News fades after a while; what is busy, failed or to be read stays until something else is said.
+
+    Args:
+        done: how much of the job is done, 0..1, for a bar.
+    """
+    if kind == "news":
+        # The style sheet begins its movement anew only when the class changes.
+        style = "even" if next(_sentences) % 2 else "odd"
+    else:
+        style = kind
+    bar = "" if done is None else f'<i style="width:{100 * done:.1f}%"></i>'
+    line = f"<span>{html.escape(text)}</span>" if text else ""
+    return f'<div class="line {style}" role="status">{bar}{line}</div>'
+
+
+def _details(picture: Finished) -> str:
+    request = picture.request
+    facts = [" × ".join(map(str, request.size)), f"variation {request.seed}"]
+    if picture.path:
+        facts.append(shown(picture.path))
+    text = html.escape(" · ".join(facts))
+    return f'<span title="{text}">{text}</span>'
+
+
+def _unknown(words: tuple[str, ...]) -> str:
+    if not words:
+        return ""
+    listed = html.escape(", ".join(f"“{word[:30]}”" for word in words[:6]))
+    return f"<p>This model never learnt {listed}{' and more' if len(words) > 6 else ''}.</p>"
