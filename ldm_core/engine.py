@@ -3,7 +3,7 @@
 A turn takes what the next job asks for, adds what other jobs ask for in the same shape of the same model,
 gets all answers in one network call, and sends each back into its sampler.  Jobs take turns step by step,
 so a new job starts at the next step, and stopping one is not answering it any more.  Models are loaded in a
-thread beside it, and a job whose model is not there yet has no turn.
+thread beside it, and a job whose model is not there yet, or that is paused, has no turn.
 
     with Engine(ModelLibrary()) as engine:
         job = engine.submit(TextToImage(prompt="a lake at dusk"))
@@ -19,7 +19,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 import torch
@@ -27,21 +27,32 @@ import torch
 from ldm_core.answers import answers
 from ldm_core.device import choose, is_out_of_memory, release_memory
 from ldm_core.errors import AtelierError, EngineError, OutOfMemory, QueueFull
-from ldm_core.events import Cancelled, Done, Failed, Queued, Started
+from ldm_core.events import Cancelled, Done, Failed, Pixels, Queued, Resumed, Started
 from ldm_core.job import Job
 from ldm_core.loader import Loaded, Loader
 from ldm_core.memory import keep_freed_blocks
 from ldm_core.models import ModelLibrary
 from ldm_core.parameterization import Prediction
-from ldm_core.request import Request
+from ldm_core.request import Request, branched, lineage, single
 from ldm_core.run import Image, Run
-from ldm_core.tasks import check, prepare
+from ldm_core.tasks import Moment, check, prepare
 
 __all__ = ["MAX_RUNNING", "Engine", "Job"]
 
 MAX_RUNNING = 4  # jobs that take turns; more would only make each of them slower
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Look:
+    """A moment that somebody wants to see."""
+
+    job: Job
+    request: Request  # of that picture alone
+    moment: Moment
+    loading: Future[Loaded]
+    seen: Future[Pixels]
 
 
 class Engine:
@@ -78,6 +89,8 @@ class Engine:
         self._queued: deque[Job] = deque()
         self._running: deque[Job] = deque()  # the job at the left has the next turn
         self._preloads: deque[tuple[str, Future[Loaded]]] = deque()
+        self._changes: dict[Job, Request] = {}  # what jobs are to go on with
+        self._looks: deque[_Look] = deque()
         # Of the worker alone:
         self._loading: dict[Job, Future[Loaded]] = {}  # of the running jobs that have not begun
         self._runs: dict[Job, Run] = {}  # of those that have
@@ -96,11 +109,52 @@ class Engine:
         """
         if not request.model:
             request = replace(request, model=self.library.best(request.task))
-        check(request, self.library.info(request.model))
-        job = Job(request, owner, self._cancel)
+        return self._queue(request, owner, ())
+
+    def branch(self, job: Job, image: int, step: int, request: Request, owner: str = "") -> Job:
+        """Queues a request that goes on from where a picture of another job stood before a step.
+
+        What lies before is not made again.  The pictures' own requests say of which picture they are a
+        branch, so they make the whole again.  With another seed half of the noise is drawn anew there.
+
+        Args:
+            step: 0-based, one of the job's trajectory; at 0 nothing is taken over.
+
+        Raises:
+            RequestError: it changes what has to stay at a branch, or does not suit its model.
+            EngineError: that moment was not kept; also as `submit`.
+        """
+        request = branched(request, step, job.request_of(image))
+        if request.branch is None:
+            return self.submit(request, owner)
+        job.moment(image, step)
+        before = [moment for moment in job.trajectory(image) if moment.step <= step]
+        return self._queue(request, owner, before)
+
+    def look(self, job: Job, image: int, step: int) -> Pixels:
+        """The picture as it was predicted before a step, decoded; waits for its turn.
+
+        Raises:
+            EngineError: that moment was not kept, the decoder failed, or the engine is closed.
+            ModelError: the model is gone.
+        """
+        moment, request = job.moment(image, step), job.request_of(image)
+        look = _Look(job, request, moment, self._loader.request(request.model), Future())
         with self._wake:
-            if self._closed:
-                raise EngineError("The engine is closed; start Latent Atelier again.")
+            self._require_open()
+            self._looks.append(look)
+            self._wake.notify_all()
+        return look.seen.result()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise EngineError("The engine is closed; start Latent Atelier again.")
+
+    def _queue(self, request: Request, owner: str, before: Sequence[Moment]) -> Job:
+        check(request, self.library.info(request.model))
+        job = Job(request, owner, self, before)
+        with self._wake:
+            self._require_open()
             if len(self._queued) + len(self._running) >= MAX_RUNNING + self.max_queue:
                 raise QueueFull(
                     f"{len(self._queued)} jobs are waiting already; try again when some are done."
@@ -133,11 +187,26 @@ class Engine:
     ) -> None:
         self.close()
 
-    def _cancel(self, job: Job) -> None:
-        """A waiting job ends here and now; a running one before its next step, in `_turn`."""
+    def cancel(self, job: Job) -> None:
+        """As `Job.cancel`: a waiting job ends here and now, a running one before its next step in `_turn`."""
         with self._wake:
             if job in self._queued:
                 self._end(job, Cancelled())
+            self._wake.notify_all()
+
+    def resume(self, job: Job, request: Request | None) -> None:
+        """As `Job.resume`."""
+        if request is not None:
+            before = job.request
+            request = replace(request, batch_size=before.batch_size, branch=before.branch)
+            check(branched(request, 1, single(job.request, 0)), self.library.info(request.model))
+        with self._wake:
+            if job.ended:
+                return
+            if request is not None:
+                self._changes[job] = request
+            job.unpause()
+            job.tell(Resumed(request or job.request))
             self._wake.notify_all()
 
     def _end(self, job: Job, event: Done | Failed | Cancelled) -> None:
@@ -147,6 +216,7 @@ class Engine:
                 self._tell_places()
             if job in self._running:
                 self._running.remove(job)
+            self._changes.pop(job, None)
         self._runs.pop(job, None)
         self._loading.pop(job, None)
         job.tell(event)
@@ -172,13 +242,15 @@ class Engine:
                     self._end(job, Failed(EngineError("The engine met an unexpected fault; see its log.")))
         for job in (*self._running, *self._queued):
             self._end(job, Cancelled())
+        for look in self._looks:
+            look.seen.set_exception(EngineError("The engine was closed."))
 
     def _wait_for_work(self) -> bool:
         """Admits waiting jobs; False once the engine is closed."""
         with self._wake:
             while not (self._closed or self._has_work()):
                 self._wake.wait()
-            while self._queued and len(self._running) < MAX_RUNNING and not self._closed:
+            while self._has_room() and not self._closed:
                 job = self._queued.popleft()
                 self._running.appendleft(job)  # its first step is the next one
                 job.tell(Started())
@@ -187,11 +259,15 @@ class Engine:
 
     def _has_work(self) -> bool:
         """Whether a job can start or have a turn, or, where there is none, a model be tried out."""
-        if self._queued and len(self._running) < MAX_RUNNING:
+        if self._has_room() or any(look.loading.done() for look in self._looks):
             return True
         if not self._running:
             return any(loading.done() for _, loading in self._preloads)
-        return any(job.cancelled or self._is_loaded(job) for job in self._running)
+        return any(job.cancelled or (not job.paused and self._is_loaded(job)) for job in self._running)
+
+    def _has_room(self) -> bool:
+        """Whether a waiting job can start."""
+        return bool(self._queued) and sum(not job.paused for job in self._running) < MAX_RUNNING
 
     def _is_loaded(self, job: Job) -> bool:
         loading = self._loading.get(job)
@@ -201,6 +277,7 @@ class Engine:
         """One network call for the next job and those that can share it."""
         for job in [job for job in self._running if job.cancelled]:
             self._end(job, Cancelled())
+        self._look_once()
         if not self._running:
             self._preload_one()
             return
@@ -229,9 +306,10 @@ class Engine:
         images: list[Image] = []
         for job in tuple(self._running):
             room = self.max_batch - len(images)
-            if room == 0 or (images and job not in self._runs):
+            if job.paused or room == 0 or (images and job not in self._runs):
                 continue  # a job without its model waits for a turn of its own
             try:
+                self._change(job)
                 run = self._runs.get(job) or self._begin(job)
                 if run is None or job.cancelled:  # its model is being loaded; it was stopped meanwhile
                     continue
@@ -253,10 +331,40 @@ class Engine:
         model, measured = loading.result()
         del self._loading[job]
         began = time.monotonic()
-        work = prepare(job.request, model, self.library.info(job.request.model))
-        run = Run(job, work, model, measured, began)
+        info = self.library.info(job.request.model)
+        requests = lineage(job.request) if job.origin is None else (job.request,)
+        works = [prepare(request, model, info) for request in requests]
+        run = Run(job, works, model, measured, began)
         self._runs[job] = run
         return run
+
+    def _change(self, job: Job) -> None:
+        """Lets a job go on by another request where one was given."""
+        with self._wake:
+            request, run = self._changes.pop(job, None), self._runs.get(job)
+        if request is None:
+            return
+        if run is None:
+            job.begins_with(request)
+        else:
+            run.change(request, prepare(request, run.model, self.library.info(request.model)))
+
+    def _look_once(self) -> None:
+        """Decodes one moment that somebody wants to see."""
+        with self._wake:
+            look = next((one for one in self._looks if one.loading.done()), None)
+            if look is None:
+                return
+            self._looks.remove(look)
+        try:
+            model, measured = look.loading.result()
+            look.job.shown_by(measured.preview)
+            work = prepare(look.request, model, self.library.info(look.request.model))
+            look.seen.set_result(work.finish(look.moment.seen.to(model.device, torch.float32)))
+        except Exception as error:
+            if not isinstance(error, AtelierError):
+                log.error("a look at job %s failed", look.job.id[:6], exc_info=error)
+            look.seen.set_exception(_describe(error, look.request))
 
     def _answers(self, images: Sequence[Image]) -> Sequence[Prediction | Exception]:
         """What is predicted for each picture; an error is given to the picture that caused it alone."""

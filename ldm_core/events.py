@@ -2,6 +2,7 @@
 
 The order is: `Queued` (again whenever the place changes), `Started`, then for each picture its `Step`s and
 its `Picture`, and last exactly one of `Done`, `Failed`, `Cancelled`.  Steps of a batch may alternate.
+`Paused` and `Resumed` stand anywhere between; the step under way is still finished after `Paused`.
 """
 
 from __future__ import annotations
@@ -51,6 +52,18 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
+class Paused:
+    """The job waits for `Job.resume`; others go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The job goes on, from here by `request`."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """All pictures are finished, `seconds` after the job started."""
 
@@ -69,7 +82,7 @@ class Cancelled:
     """The job was stopped; pictures that were finished before stay."""
 
 
-Event = Queued | Started | Step | Picture | Done | Failed | Cancelled
+Event = Queued | Started | Step | Picture | Paused | Resumed | Done | Failed | Cancelled
 
 
 def is_last(event: Event) -> bool:

@@ -7,48 +7,52 @@ import statistics
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import overload
+from collections.abc import Iterator, Sequence
+from typing import Protocol, overload
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ldm_core.errors import EngineError
-from ldm_core.events import Cancelled, Event, Failed, Picture, is_last
-from ldm_core.request import Request
+from ldm_core.events import Cancelled, Event, Failed, Paused, Picture, Pixels, is_last
+from ldm_core.preview import PreviewMap
+from ldm_core.request import Request, single
+from ldm_core.tasks.base import Moment
 
 TRAJECTORY_BYTES = 512 * 2**20
 _LONG = 60.0  # seconds to wait before looking again; a wait without end cannot be interrupted on Windows
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Moment:
-    """Where a picture stood before step `step` (0-based); `step` = num_steps is the finished latent.
+class Host(Protocol):
+    """Who runs jobs."""
 
-    x: (1, c, h, w) float16 on the CPU.
-    t: the timestep, -1 for the finished latent.
-    """
+    def cancel(self, job: Job) -> None:
+        """Ends the job before its next step; it was asked to."""
 
-    step: int
-    t: float
-    x: Tensor
+    def resume(self, job: Job, request: Request | None) -> None:
+        """Gives the job turns again."""
 
 
 class Job:
-    """One request on its way through the engine.  All methods may be called from any thread."""
+    """One request on its way through the engine.  All methods may be called from any thread.
 
-    def __init__(self, request: Request, owner: str, on_cancel: Callable[[Job], None]) -> None:
+    Args:
+        before: how the pictures came to where they begin, the last moment being that; empty: from noise.
+    """
+
+    def __init__(self, request: Request, owner: str, host: Host, before: Sequence[Moment] = ()) -> None:
         self.id = secrets.token_urlsafe(16)  # not to be guessed: whoever knows it may watch and stop the job
         self.request = request
         self.owner = owner
-        self._on_cancel = on_cancel
+        self.origin: Moment | None = before[-1] if before else None
+        self._host = host
         self._log: list[Event] = []
         self._changed = threading.Condition()
         self._cancelled = threading.Event()
-        self._trajectories: list[list[Moment]] = [[] for _ in range(request.batch_size)]
+        self._paused = threading.Event()
+        self._requests = [single(request, i) for i in range(request.batch_size)]
+        self._trajectories = [list(before[:-1]) for _ in range(request.batch_size)]
+        self._preview: PreviewMap | None = None
 
     @overload
     def events(self, timeout: None = None) -> Iterator[Event]: ...
@@ -95,7 +99,33 @@ class Job:
     def cancel(self) -> None:
         """Stops the job before its next step; at once while it is queued.  Does nothing once it has ended."""
         self._cancelled.set()
-        self._on_cancel(self)
+        self._host.cancel(self)
+
+    def pause(self) -> None:
+        """Halts the job after the step under way; it keeps what it has.  Does nothing once it has ended."""
+        if not self._paused.is_set():
+            self._paused.set()
+            self.tell(Paused())
+
+    def resume(self, request: Request | None = None) -> None:
+        """Goes on after a pause, or without one, from the same x_t.
+
+        With another request each unfinished picture becomes a branch of itself: its sampler starts anew
+        there, so those of several steps (PLMS, DPM++ 2M, UniPC) begin with a step of lower order.  Without
+        one it is as if there had been no pause.
+
+        Args:
+            request: of all the pictures, what they are to go on with; its batch size is not looked at.
+
+        Raises:
+            RequestError: it does not suit the model, or changes more than a branch may.
+        """
+        self._host.resume(self, request)
+
+    @property
+    def paused(self) -> bool:
+        """Whether it was asked to halt."""
+        return self._paused.is_set()
 
     @property
     def cancelled(self) -> bool:
@@ -111,11 +141,53 @@ class Job:
     def trajectory(self, image: int) -> list[Moment]:
         """Where picture `image` of the batch stood before each step so far, and last its finished latent.
 
-        Every moment is kept up to 512 MB a job, every second, third ... one beyond.
+        Every moment is kept up to 512 MB a job, every second, third ... one beyond.  A branch begins with
+        the moments of the picture that it left.
         """
         return list(self._trajectories[image])
 
+    def moment(self, image: int, step: int) -> Moment:
+        """One moment of a picture's trajectory.
+
+        Raises:
+            EngineError: the picture was not there, or it was not kept.
+        """
+        moments = self._trajectories[image] if 0 <= image < len(self._trajectories) else []
+        found = next((moment for moment in tuple(moments) if moment.step == step), None)
+        if found is None:
+            kept = ", ".join(str(moment.step) for moment in tuple(moments)) or "none yet"
+            raise EngineError(f"Step {step} of picture {image + 1} was not kept; choose one of: {kept}.")
+        return found
+
+    def previews(self, image: int) -> list[tuple[int, Pixels]]:
+        """Step and quick look at what was predicted by then, for each kept moment of a picture."""
+        preview = self._preview
+        if preview is None:  # its model is not loaded yet
+            return []
+        return [(moment.step, preview(moment.seen[0])) for moment in self.trajectory(image)]
+
+    def request_of(self, image: int) -> Request:
+        """What makes one of its pictures alone, as it stands now."""
+        return self._requests[image]
+
     # For the engine.
+
+    def unpause(self) -> None:
+        """It may have turns."""
+        self._paused.clear()
+
+    def shown_by(self, preview: PreviewMap) -> None:
+        """Tells how a latent of its model is shown."""
+        self._preview = preview
+
+    def begins_with(self, request: Request) -> None:
+        """Nothing was made yet: it is made by another request."""
+        self.request = request
+        self._requests = [single(request, i) for i in range(request.batch_size)]
+
+    def goes_on(self, image: int, request: Request) -> None:
+        """A picture is made by another request from here on."""
+        self._requests[image] = request
 
     def tell(self, event: Event) -> None:
         """Adds an event, unless the job has ended."""
@@ -124,12 +196,11 @@ class Job:
                 self._log.append(event)
                 self._changed.notify_all()
 
-    def keep(self, image: int, step: int, num_steps: int, t: float, x: Tensor) -> None:
+    def keep(self, image: int, num_steps: int, moment: Moment) -> None:
         """Adds a moment to a picture's trajectory."""
-        all_bytes = 2 * x.numel() * num_steps * self.request.batch_size
+        all_bytes = 2 * 2 * moment.x.numel() * num_steps * self.request.batch_size
         stride = -(-all_bytes // TRAJECTORY_BYTES)
-        if step % stride == 0 or step == num_steps:
-            moment = Moment(step, t, x.detach().to("cpu", torch.float16, copy=True))
+        if moment.step % stride == 0 or moment.step == num_steps:
             self._trajectories[image].append(moment)
 
 

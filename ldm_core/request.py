@@ -6,6 +6,7 @@ valid one; what only a model can tell (its classes, whether it exists) is checke
 
     {"task": "text-to-image", "prompt": "a lake at dusk", "seed": 7}
     {"task": "inpaint", "image": "data:image/png;base64,...", "mask": "data:image/png;base64,..."}
+    {"task": "text-to-image", "prompt": "at dawn", "branch": {"step": 12, "of": {"prompt": "at dusk"}}}
 
 The rules stand in one table, `RULES`.
 """
@@ -48,6 +49,7 @@ BATCH = (1, 16)
 FRACTION = (0.0, 1.0)
 BORDER = (0, 1024)  # pixels
 HIGHEST_SIDE = 8192  # of what super-resolution makes
+BRANCHINGS = 32  # of one picture
 
 SAMPLERS = (
     "ddim", "ddpm", "plms", "euler", "euler_ancestral", "heun", "dpmpp_2m", "dpmpp_2m_sde", "unipc",
@@ -63,6 +65,39 @@ TASK_NAMES = (
     "text-to-image", "image-to-image", "inpaint", "outpaint", "super-resolution", "semantic", "layout",
     "class", "unconditional",
 )  # fmt: skip
+
+# What steps of one picture have in common, whatever changes at a branch.
+_FIXED = (
+    "task", "model", "steps", "spacing", "width", "height", "image", "strength", "area", "margin", "feather",
+    "fill", "left", "right", "top", "bottom", "scale",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """Where a picture leaves another: what was made before `step` (0-based) is of the request `of`.
+
+    In JSON `of` has the fields that are different there, null where it has none of them.
+    """
+
+    step: int
+    of: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Branching:
+    """A branch."""
+
+    @property
+    def allowed(self) -> str:
+        return (
+            f"a branch: an object with step, from 1 to {STEPS[1]}, and of, the fields that differ before it"
+        )
+
+    def read(self, value: object) -> Branch | None:
+        fits = isinstance(value, Branch) and Whole(1, STEPS[1]).read(value.step) is not None
+        return value if fits and isinstance(value, Branch) else None
+
 
 RULES: Mapping[str, Rule] = {
     "task": OneOf(TASK_NAMES),
@@ -97,6 +132,7 @@ RULES: Mapping[str, Rule] = {
     "boxes": Boxes(),
     "class_name": Name(0, NAME_CHARACTERS),
     "class_id": Whole(0, 100_000),
+    "branch": Branching(),
 }
 
 
@@ -125,6 +161,7 @@ class Request:
     guidance_rescale: float = 0.0  # against harsh contrast, see `guidance.guided`
     guidance_start: float = 0.0  # guidance begins at this fraction of the steps
     guidance_end: float = 1.0  # and ends before this one
+    branch: Branch | None = None  # how the first steps were made, where it was otherwise
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -156,6 +193,24 @@ class Request:
             refuse("seed", self.seed, f"at most {highest}, since each of {self.batch_size} pictures adds 1")
         if self.guidance_start > self.guidance_end:
             refuse("guidance_start", self.guidance_start, f"at most guidance_end, {self.guidance_end:g}")
+        if self.branch is not None:
+            self._check_branch(self.branch)
+
+    def _check_branch(self, branch: Branch) -> None:
+        for name in _FIXED:
+            before, got = (getattr(one, name, None) for one in (branch.of, self))
+            if before != got:
+                refuse(name, got, f"as before the branch, {brief(before)!r}")
+        if branch.of.size != self.size:
+            size = " x ".join(map(str, branch.of.size))
+            refuse("branch", Verbatim("of another size"), f"of a picture of {size} pixels, as before it")
+        earlier = [one.branch.step for one in lineage(self) if one.branch is not None]
+        if branch.of.batch_size != 1 or earlier != sorted(earlier):
+            refuse(
+                "branch", Verbatim(f"at step {branch.step}"), "one of a single picture, at or after its own"
+            )
+        if len(earlier) > BRANCHINGS:
+            refuse("branch", Verbatim(f"the picture's {len(earlier)}th"), f"one of at most {BRANCHINGS}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,6 +323,10 @@ class Inpaint(FromImage):
         if (self.mask.width, self.mask.height) != self.size:
             got = Verbatim(f"of {self.mask.width} x {self.mask.height} pixels")
             refuse("mask", got, f"as large as the image, {self.image.width} x {self.image.height}")
+        if self.branch is not None and self.area == "masked":
+            before = self.branch.of
+            if isinstance(before, Inpaint) and before.mask != self.mask:
+                refuse("mask", self.mask, "as before the branch where area is 'masked', which it decides")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -339,6 +398,7 @@ def parse_request(obj: object) -> Request:
     if not isinstance(task, str):
         refuse("task", obj["task"], RULES["task"].allowed)
     kind = TASKS[task]
+    obj = _with_branch(obj)
     _check_names(obj, tuple(field.name for field in fields(kind)))
     for field in fields(kind):
         if field.default is MISSING and field.name not in obj:
@@ -346,6 +406,29 @@ def parse_request(obj: object) -> Request:
     suited = {"spacing": "karras"} if obj.get("sampler") in KARRAS_SAMPLERS else {}
     # The values are of any type here; the dataclass itself is the check.
     return kind(**cast("Mapping[str, Any]", {**suited, **obj}))
+
+
+def _with_branch(obj: Mapping[object, object]) -> Mapping[object, object]:
+    """The fields with their branch, if there is one, read; `of` is completed by what it does not say."""
+    branch = obj.get("branch")
+    if not isinstance(branch, Mapping):
+        return obj
+    step, of = Whole(*STEPS).read(branch.get("step")), branch.get("of")
+    if set(branch) != {"step", "of"} or step is None or not isinstance(of, Mapping):
+        refuse("branch", branch, RULES["branch"].allowed)
+    # Pictures are read here, so that they are not read again for each branching.
+    read = {name: _with_pixels(name, value) for name, value in obj.items()}
+    same = {name: value for name, value in read.items() if name not in ("branch", "batch_size")}
+    try:
+        return {**read, "branch": Branch(step, parse_request({**same, **of}))}
+    except RecursionError:
+        refuse("branch", Verbatim("nested too deeply"), f"one of at most {BRANCHINGS}")
+
+
+def _with_pixels(name: object, value: object) -> object:
+    rule = RULES.get(name) if isinstance(name, str) else None
+    read = rule.read(value) if isinstance(rule, Pixels) else None
+    return value if read is None else read
 
 
 def _check_names(obj: Mapping[object, object], known: tuple[str, ...]) -> None:
@@ -391,7 +474,15 @@ def decode_json(text: str | bytes) -> object:
 def to_json(request: Request) -> dict[str, object]:
     """The request as a JSON object; `parse_request` gives the same request back."""
     given = {field.name: getattr(request, field.name) for field in fields(request)}
-    return {name: _as_json(value) for name, value in given.items() if value is not None}
+    obj = {name: _as_json(value) for name, value in given.items() if value is not None}
+    if request.branch is not None:
+        of, same = to_json(request.branch.of), {"branch", "batch_size"}
+        differing = {
+            name: of.get(name) for name in RULES if name not in same and of.get(name) != obj.get(name)
+        }
+        before = {"branch": of["branch"]} if "branch" in of else {}
+        obj["branch"] = {"step": request.branch.step, "of": differing | before}
+    return obj
 
 
 def _as_json(value: object) -> object:
@@ -414,6 +505,23 @@ def single(request: R, i: int) -> R:
     if not 0 <= i < request.batch_size:
         raise IndexError(f"picture {i} of a batch of {request.batch_size}")
     return replace(request, seed=request.seed + i, batch_size=1)
+
+
+def lineage(request: Request) -> tuple[Request, ...]:
+    """The requests that make a picture one after the other; each but the first begins at its branch."""
+    before = () if request.branch is None else lineage(request.branch.of)
+    return (*before, request)
+
+
+def branched(request: R, step: int, of: Request) -> R:
+    """The request that goes on at `step`, 0-based, from a picture that `of` makes.
+
+    Raises:
+        RequestError: something else changes than what may change within one picture.
+    """
+    while of.branch is not None and of.branch.step > step:
+        of = of.branch.of
+    return replace(request, branch=Branch(step, of) if step else None)
 
 
 def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:

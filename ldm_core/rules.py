@@ -30,9 +30,6 @@ class LabelledBox:
         }  # fmt: skip
 
 
-Value = str | int | float | Raster | tuple[LabelledBox, ...]
-
-
 class Rule(Protocol):
     """What one field may hold."""
 
@@ -40,7 +37,7 @@ class Rule(Protocol):
     def allowed(self) -> str:
         """What is allowed, as the end of the sentence "it has to be ..."."""
 
-    def read(self, value: object) -> Value | None:
+    def read(self, value: object) -> object:
         """The value in its proper type, or None where it is not allowed."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,9 +17,9 @@ from ldm_core.job import Job, Pace
 from ldm_core.model import LatentDiffusion
 from ldm_core.parameterization import Prediction
 from ldm_core.preview import PreviewMap
-from ldm_core.request import Request, single
+from ldm_core.request import Request, branched, lineage, single
 from ldm_core.samplers import Ask
-from ldm_core.tasks import Conditioning, Work
+from ldm_core.tasks import Conditioning, Moment, Work
 
 PREVIEW_SECONDS = 1 / 15  # between two previews of one picture; a screen hardly shows more
 
@@ -31,8 +32,24 @@ class Measured:
     decode_seconds_per_pixel: float = 0.0
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Stage:
+    """A request that makes some of a picture's steps, from its branch on."""
+
+    request: Request  # of the one picture
+    work: Work
+
+    @property
+    def first(self) -> int:
+        return 0 if self.request.branch is None else self.request.branch.step
+
+
 class Image:
     """One picture of a running job.
+
+    Args:
+        stages: what makes it, one after the other.
+        moment: where the first of them begins, None: from noise.
 
     Attributes:
         ask: what its sampler waits for.
@@ -40,18 +57,36 @@ class Image:
         z: (1, c, h, w), the finished latent; None before.
     """
 
-    def __init__(self, run: Run, index: int) -> None:
+    ask: Ask
+
+    def __init__(self, run: Run, index: int, stages: Sequence[Stage], moment: Moment | None) -> None:
         self.run = run
         self.index = index
-        self.request: Request = single(run.job.request, index)
-        start = run.work.start(self.request)
-        self._sampling = start.sampling
+        self._stages = deque(stages)
         self._previewed = 0.0
-        self.num_steps = start.num_steps
-        self.done = 0
-        self.ask: Ask = next(self._sampling)
-        self._stood: Ask = self.ask  # the first ask of this step
         self.z: Tensor | None = None
+        self._begin(moment)
+
+    def _begin(self, moment: Moment | None) -> None:
+        """Begins the first of its stages."""
+        stage = self._stages[0]
+        start = stage.work.start(stage.request, moment)
+        self._sampling = start.sampling
+        self.num_steps = start.num_steps
+        self.done = stage.first
+        self.ask = next(self._sampling)
+        self._stood = self.ask  # the first ask of this step
+        self._pred_x0 = None if moment is None or moment.pred_x0 is None else moment.pred_x0.to(self.ask.x)
+
+    @property
+    def request(self) -> Request:
+        """What makes this picture alone."""
+        return self._stages[-1].request
+
+    @property
+    def work(self) -> Work:
+        """What finishes it."""
+        return self._stages[-1].work
 
     @property
     def shape(self) -> tuple[object, ...]:
@@ -61,7 +96,7 @@ class Image:
     @property
     def conditioning(self) -> Conditioning:
         """What the network is given for the present ask."""
-        return self.run.work.conditioning.at(self.ask.step, self.num_steps, self.ask.region)
+        return self._stages[0].work.conditioning.at(self.ask.step, self.num_steps, self.ask.region)
 
     def send(self, predicted: Prediction) -> bool:
         """Gives the sampler its answer; True where that completed a step.
@@ -82,36 +117,67 @@ class Image:
             self.z = z
         if self.z is None and self.ask.step == stood.step:
             return False  # the sampler asks more than once for this step
+        self.run.job.keep(self.index, self.num_steps, self._moment())
         self._stood = self.ask
+        self._pred_x0 = self.ask.pred_x0 if self.z is None else self.z
         self.done = stood.step + 1
-        if stood.region is None:  # a tile is not where the picture stood
-            self.run.job.keep(self.index, stood.step, self.num_steps, stood.t, stood.x)
         if self.z is not None:
-            self.run.job.keep(self.index, self.num_steps, self.num_steps, -1, self.z)
+            z = _kept(self.z)
+            self.run.job.keep(self.index, self.num_steps, Moment(self.num_steps, -1, z, z))
+        else:
+            self._follow_branches()
         return True
+
+    def _follow_branches(self) -> None:
+        """Goes on with the next stage where the picture stands at its first step."""
+        while len(self._stages) > 1 and self._stages[1].first == self._stood.step:
+            moment = self._moment()
+            self._stages.popleft()
+            self._begin(moment)
+
+    def _moment(self) -> Moment:
+        """Where it stands, or stood at the first ask of the present step."""
+        x = self._stood.x if self._stood.whole is None else self._stood.whole
+        pred_x0 = None if self._pred_x0 is None else _kept(self._pred_x0)
+        return Moment(self._stood.step, self._stood.t, _kept(x), pred_x0)
+
+    def change(self, request: Request, work: Work) -> None:
+        """Goes on by another request, for this one picture, from where it stands."""
+        moment = self._moment() if self._stood.step else None
+        request = branched(request, self._stood.step, self._stages[0].request)
+        self._stages = deque([Stage(request, work)])
+        self._begin(moment)
+        self.run.job.goes_on(self.index, request)
 
     def preview(self) -> Pixels | None:
         """A quick look at x_0 as predicted now; None where the last one is still fresh."""
         now = time.monotonic()
-        pred_x0 = self.z if self.z is not None else self.ask.pred_x0
-        if pred_x0 is None or (self.z is None and now - self._previewed < PREVIEW_SECONDS):
+        if self._pred_x0 is None or (self.z is None and now - self._previewed < PREVIEW_SECONDS):
             return None
         self._previewed = now
-        return self.run.measured.preview(pred_x0[0])
+        return self.run.measured.preview(self._pred_x0[0])
+
+
+def _kept(x: Tensor) -> Tensor:
+    return x.detach().to("cpu", torch.float16, copy=True)
 
 
 class Run:
     """A running job.
+
+    Args:
+        works: of the requests that make a picture one after the other (`request.lineage`); where the job
+            begins at a moment, of the last one alone.
 
     Attributes:
         images: begun and not decoded yet, the earliest first.
     """
 
     def __init__(
-        self, job: Job, work: Work, model: LatentDiffusion, measured: Measured, began: float
+        self, job: Job, works: Sequence[Work], model: LatentDiffusion, measured: Measured, began: float
     ) -> None:
         self.job = job
-        self.work = work
+        self._works = list(works)
         self.model = model
         self.measured = measured
         self.began = began
@@ -120,6 +186,21 @@ class Run:
         self._num_done = 0
         self._num_pixels = math.prod(job.request.size)
         self._pace = Pace(measured.decode_seconds_per_pixel * self._num_pixels)
+        job.shown_by(measured.preview)
+
+    @property
+    def work(self) -> Work:
+        """What finishes its pictures."""
+        return self._works[-1]
+
+    def change(self, request: Request, work: Work) -> None:
+        """Makes what is not finished yet by another request."""
+        self.job.request = request
+        self._works[-1] = work
+        for image in self.images:
+            image.change(single(request, image.index), work)
+        for index in range(self._num_begun, request.batch_size):
+            self.job.goes_on(index, single(request, index))
 
     @property
     def is_done(self) -> bool:
@@ -128,7 +209,9 @@ class Run:
     def active(self, limit: int) -> Sequence[Image]:
         """Up to `limit` pictures to work on now; begins new ones where there is room."""
         while len(self.images) < limit and self._num_begun < self.job.request.batch_size:
-            self.images.append(Image(self, self._num_begun))
+            requests = lineage(single(self.job.request, self._num_begun))[-len(self._works) :]
+            stages = [Stage(one, work) for one, work in zip(requests, self._works, strict=True)]
+            self.images.append(Image(self, self._num_begun, stages, self.job.origin))
             self._num_begun += 1
         return self.images[:limit]
 
@@ -148,7 +231,7 @@ class Run:
             if self.job.cancelled or image.z is None:
                 return
             began = time.monotonic()
-            pixels = self.work.finish(image.z)
+            pixels = image.work.finish(image.z)
             seconds = time.monotonic() - began
             self.images.remove(image)
             self._num_done += 1

@@ -36,6 +36,7 @@ class Ask:
     step: which of the sampler's steps this serves, from 0; some ask twice for one.
     pred_x0: (b, c, h, w), x_0 as predicted last, None in the first.
     region: where x lies in the latent, if it is a tile of it (see `tiled`); pred_x0 is of the whole.
+    whole: (b, c, H, W), x_t of the whole where x is a tile.
     """
 
     x: Tensor
@@ -43,6 +44,7 @@ class Ask:
     step: int
     pred_x0: Tensor | None
     region: Region | None = None
+    whole: Tensor | None = None
 
 
 Sampling = Generator[Ask, Prediction, Tensor]
@@ -330,13 +332,37 @@ def tiled(sampling: Sampling, regions: Sequence[Region], weights: Sequence[Tenso
             x0, eps = torch.zeros_like(ask.x), torch.zeros_like(ask.x)
             for region, weight in zip(regions, weights, strict=True):
                 part = (..., region[0], region[1])
-                predicted = yield replace(ask, x=ask.x[part], region=region)
+                predicted = yield replace(ask, x=ask.x[part], region=region, whole=ask.x)
                 x0[part] += weight * predicted.x0
                 eps[part] += weight * predicted.eps
             ask = sampling.send(Prediction(x0, eps))
     except StopIteration as finished:
         z: Tensor = finished.value
         return z
+
+
+def counted(sampling: Sampling, first: int) -> Sampling:
+    """Counts the steps from `first` on."""
+    try:
+        ask = next(sampling)
+        while True:
+            ask = sampling.send((yield replace(ask, step=first + ask.step)))
+    except StopIteration as finished:
+        z: Tensor = finished.value
+        return z
+
+
+def redrawn(x: Tensor, pred_x0: Tensor, alpha_bar: float, noise: Tensor) -> Tensor:
+    """x_t with half of the variance of its noise drawn anew, around the same predicted x_0.
+
+    What remains of x_t beside the predicted x_0 counts as its noise.  So the step that led there is made
+    again, with std^2 = (1 - alpha_bar) / 2.  Eq. 12, arXiv:2010.02502.
+
+    Args:
+        x, pred_x0, noise: (b, c, h, w).
+    """
+    eps = (x - alpha_bar**0.5 * pred_x0) / (1 - alpha_bar) ** 0.5
+    return diffused(Prediction(pred_x0, (eps + noise) / 2**0.5), alpha_bar)
 
 
 SAMPLERS: Mapping[str, Sampler] = {

@@ -16,15 +16,17 @@ from ldm_core.request import (
     Request,
     Semantic,
     SuperResolution,
+    lineage,
 )
+from ldm_core.schedule import NoiseSchedule
 from ldm_core.spec import ModelSpec
-from ldm_core.tasks.base import Conditioning, Start, Work
-from ldm_core.tasks.drawing import Canvas, draw, given_of, go_on, max_boxes
+from ldm_core.tasks.base import Conditioning, Moment, Start, Work
+from ldm_core.tasks.drawing import Canvas, draw, given_of, go_on, max_boxes, steps_of
 from ldm_core.tasks.inpaint import inpaint, outpaint
 from ldm_core.tasks.upscale import upscale
 from ldm_core.vocabulary import num_labels
 
-__all__ = ["Conditioning", "Start", "Work", "check", "prepare"]
+__all__ = ["Conditioning", "Moment", "Start", "Work", "check", "prepare"]
 
 _NEEDED = {
     "text-to-image": "a model that takes a prompt",
@@ -57,8 +59,17 @@ def check(request: Request, info: ModelInfo) -> None:
     """Touches no weights.
 
     Raises:
-        RequestError: the request does not suit the model.
+        RequestError: the request, or one that it is a branch of, does not suit the model.
     """
+    for one in lineage(request):
+        _check(one, info)
+    if request.branch is not None:
+        last = len(steps_of(request, NoiseSchedule(info.spec.schedule))) - 2
+        if request.branch.step > last:
+            raise RequestError("branch", f"at step {request.branch.step}", f"at one from 1 to {last}")
+
+
+def _check(request: Request, info: ModelInfo) -> None:
     if not serves(info.spec, request.task):
         raise RequestError("model", request.model, _NEEDED[request.task])
     most = info.spec.schedule.num_timesteps

@@ -48,6 +48,27 @@ class Conditioning:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Moment:
+    """Where a picture stood before step `step` (0-based); `step` = num_steps is the finished latent.
+
+    x: (1, c, h, w) float16 on the CPU.
+    t: the timestep, -1 for the finished latent.
+    pred_x0: like x, x_0 as predicted in the step before, the finished latent itself at last; None before
+        the first step.
+    """
+
+    step: int
+    t: float
+    x: Tensor
+    pred_x0: Tensor | None
+
+    @property
+    def seen(self) -> Tensor:
+        """(1, c, h, w), the latent that shows it."""
+        return self.x if self.pred_x0 is None else self.pred_x0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Start:
     """One picture ready to be sampled."""
 
@@ -62,8 +83,8 @@ class Work(Protocol):
     def conditioning(self) -> Conditioning:
         """For all pictures."""
 
-    def start(self, request: Request) -> Start:
-        """Begins the one picture of a request of batch size 1."""
+    def start(self, request: Request, moment: Moment | None = None) -> Start:
+        """Begins the one picture of a request of batch size 1, or goes on with it from a moment."""
 
     def finish(self, z: Tensor) -> Pixels:
         """The finished latent (1, c, h, w) -> pixels (H, W, 3), or (H, W, 4) with transparency."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -17,11 +16,19 @@ from ldm_core.guidance import Guidance
 from ldm_core.images import from_pixels, to_pixels
 from ldm_core.model import LatentDiffusion
 from ldm_core.parameterization import Prediction
-from ldm_core.request import ClassToImage, ImageToImage, LayoutToImage, Request, Semantic, TextToImage
-from ldm_core.samplers import SAMPLERS, diffused, keeping
-from ldm_core.schedule import timesteps
+from ldm_core.request import (
+    SEED,
+    ClassToImage,
+    ImageToImage,
+    LayoutToImage,
+    Request,
+    Semantic,
+    TextToImage,
+)
+from ldm_core.samplers import SAMPLERS, Noise, counted, diffused, keeping, redrawn
+from ldm_core.schedule import NoiseSchedule, timesteps
 from ldm_core.spec import ClassSpec, LabelMapSpec, LayoutSpec, ModelSpec, Spacing, TextSpec
-from ldm_core.tasks.base import Conditioning, Pixels, Start
+from ldm_core.tasks.base import Conditioning, Moment, Pixels, Start
 from ldm_core.tiling import decode
 from ldm_core.vocabulary import box_classes, class_id, picture_classes
 
@@ -70,7 +77,6 @@ class Drawing:
 
     Attributes:
         x0: (1, c, h, w), the latent that sampling starts from, noised; None: from noise alone.
-        strength: share of the steps that are made from it.
         known: (1, 1, h, w), 1 where x0 is kept at every step.
     """
 
@@ -78,33 +84,56 @@ class Drawing:
     canvas: Canvas
     conditioning: Conditioning
     x0: Tensor | None = None
-    strength: float = 1.0
     known: Tensor | None = None
 
-    def start(self, request: Request) -> Start:
+    def start(self, request: Request, moment: Moment | None = None) -> Start:
         schedule = self.model.schedule
         noise = noise_of(request, self.model, self.canvas.cells)
-        steps = timesteps(schedule, request.steps, cast("Spacing", request.spacing))
-        x = noise()
-        if self.x0 is not None:
-            steps = steps[-1 - max(1, round(self.strength * (len(steps) - 1))) :]
-            x = diffused(Prediction(self.x0, x), schedule.alpha_bar(steps[0]))
-        sampling = SAMPLERS[request.sampler](x, schedule, steps, request.eta, noise)
+        steps = steps_of(request, schedule)
+        first = 0 if moment is None else moment.step
+        alpha_bar = schedule.alpha_bar(steps[first])
+        if moment is not None:
+            x = stood(request, moment, alpha_bar, noise)
+        else:
+            x = noise() if self.x0 is None else diffused(Prediction(self.x0, noise()), alpha_bar)
+        sampling = SAMPLERS[request.sampler](x, schedule, steps[first:], request.eta, noise)
         if self.x0 is not None and self.known is not None:
             sampling = keeping(sampling, self.x0, self.known, schedule)
-        return Start(sampling, len(steps) - 1)
+        return Start(counted(sampling, first), len(steps) - 1)
 
     def finish(self, z: Tensor) -> Pixels:
         pixels = to_pixels(decode(self.model, z)[0])
         return pixels[: self.canvas.height, : self.canvas.width]
 
 
-def noise_of(request: Request, model: LatentDiffusion, cells: tuple[int, int]) -> Callable[[], Tensor]:
+def steps_of(request: Request, schedule: NoiseSchedule) -> list[float]:
+    """The timesteps that a request's picture visits, and last where it arrives."""
+    steps = timesteps(schedule, request.steps, cast("Spacing", request.spacing))
+    if isinstance(request, ImageToImage):
+        return steps[-1 - max(1, round(request.strength * (len(steps) - 1))) :]
+    return steps
+
+
+def stood(request: Request, moment: Moment, alpha_bar: float, noise: Noise) -> Tensor:
+    """x_t (1, c, h, w) of a moment from which a picture goes on.
+
+    With another seed, half of its noise is drawn anew: samplers that draw none would make the same picture.
+    """
+    fresh = noise()
+    x = moment.x.to(fresh)
+    if request.branch is None or request.branch.of.seed == request.seed or moment.pred_x0 is None:
+        return x
+    return redrawn(x, moment.pred_x0.to(fresh), alpha_bar, fresh)
+
+
+def noise_of(request: Request, model: LatentDiffusion, cells: tuple[int, int]) -> Noise:
     """Draws standard normal noise, (1, c, h, w).
 
-    On the CPU: the same seed starts from the same noise on every device.
+    On the CPU: the same seed starts from the same noise on every device.  From each step at which a picture
+    leaves another comes noise of its own.
     """
-    generator = torch.Generator().manual_seed(request.seed)
+    step = 0 if request.branch is None else request.branch.step
+    generator = torch.Generator().manual_seed(request.seed + (SEED[1] + 1) * step)
     shape = (1, model.spec.latent_channels, *cells)
     return lambda: torch.randn(shape, generator=generator).to(model.device)
 
@@ -147,7 +176,7 @@ def go_on(request: ImageToImage, model: LatentDiffusion) -> Drawing:
     canvas = Canvas.of(request.size, model.spec)
     told = conditioning(request, model, Given(prompt=request.prompt.strip()), canvas.cells)
     x0 = latent(model, canvas.pad(opaque(request.image.pixels)))
-    return Drawing(model, canvas, told, x0, request.strength)
+    return Drawing(model, canvas, told, x0)
 
 
 def latent(model: LatentDiffusion, pixels: Pixels) -> Tensor:

@@ -16,7 +16,7 @@ from ldm_core.images import from_pixels
 from ldm_core.model import LatentDiffusion
 from ldm_core.models import ModelInfo
 from ldm_core.request import Inpaint, Outpaint, Request
-from ldm_core.tasks.base import Conditioning, Pixels, Start
+from ldm_core.tasks.base import Conditioning, Moment, Pixels, Start
 from ldm_core.tasks.drawing import Canvas, Drawing, conditioning, latent, opaque
 
 _WHITE = 128  # from here on a pixel of the mask is filled
@@ -59,8 +59,8 @@ class Filling:
     def conditioning(self) -> Conditioning:
         return self.drawing.conditioning
 
-    def start(self, request: Request) -> Start:
-        return self.drawing.start(request)
+    def start(self, request: Request, moment: Moment | None = None) -> Start:
+        return self.drawing.start(request, moment)
 
     def finish(self, z: Tensor) -> Pixels:
         drawn = resized(self.drawing.finish(z), self.window.width, self.window.height)

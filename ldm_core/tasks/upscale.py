@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 from torch import Tensor
@@ -14,11 +13,9 @@ from ldm_core.images import from_pixels, to_pixels
 from ldm_core.model import LatentDiffusion
 from ldm_core.models import ModelInfo
 from ldm_core.request import Request, SuperResolution
-from ldm_core.samplers import SAMPLERS, tiled
-from ldm_core.schedule import timesteps
-from ldm_core.spec import Spacing
-from ldm_core.tasks.base import Conditioning, Pixels, Start
-from ldm_core.tasks.drawing import noise_of, opaque
+from ldm_core.samplers import SAMPLERS, counted, tiled
+from ldm_core.tasks.base import Conditioning, Moment, Pixels, Start
+from ldm_core.tasks.drawing import noise_of, opaque, steps_of, stood
 from ldm_core.tasks.inpaint import resized
 from ldm_core.tiling import blending, decode, grid
 
@@ -41,15 +38,18 @@ class Upscaling:
     small: Pixels
     size: tuple[int, int]
 
-    def start(self, request: Request) -> Start:
+    def start(self, request: Request, moment: Moment | None = None) -> Start:
+        schedule = self.model.schedule
         noise = noise_of(request, self.model, self.cells)
-        steps = timesteps(self.model.schedule, request.steps, cast("Spacing", request.spacing))
-        sampling = SAMPLERS[request.sampler](noise(), self.model.schedule, steps, request.eta, noise)
+        steps = steps_of(request, schedule)
+        first = 0 if moment is None else moment.step
+        x = noise() if moment is None else stood(request, moment, schedule.alpha_bar(steps[first]), noise)
+        sampling = SAMPLERS[request.sampler](x, schedule, steps[first:], request.eta, noise)
         if max(self.cells) > self.tile:
             regions = grid(self.cells, self.tile, self.tile // 4, self.model.spec.unet.downsampling)
             weights = [weight.to(self.model.device) for weight in blending(self.cells, regions)]
             sampling = tiled(sampling, regions, weights)
-        return Start(sampling, len(steps) - 1)
+        return Start(counted(sampling, first), len(steps) - 1)
 
     def finish(self, z: Tensor) -> Pixels:
         height, width = self.small.shape[:2]
