@@ -16,6 +16,8 @@ os.environ.setdefault("ATELIER_DATA", tempfile.mkdtemp(prefix="latent-atelier-te
 
 from tests.golden import shared_folder
 
+pytest.register_assert_rewrite("tests.browser")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="also run tests that take more than a few seconds")

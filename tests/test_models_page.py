@@ -15,10 +15,11 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from safetensors.torch import save_file
 
 from app.server import Options, Running, choose_port, start
+from tests.browser import WAIT, opened_page, status
 from tests.hub_server import REPOSITORY, Hub, serving
-from tests.test_page import WAIT, browser, opened_page, status  # noqa: F401
 from tests.tiny import write_model
 
+pytest_plugins = ["tests.browser"]
 EVIL = "<img src=x onerror=alert(1)>"
 
 
@@ -53,16 +54,8 @@ def running(folder: Path, hub: Hub, tmp_path_factory: pytest.TempPathFactory) ->
     del os.environ["ATELIER_MODELS"]
 
 
-@pytest.fixture(scope="module")
-def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where screenshots are left."""
-    folder = Path(os.environ.get("ATELIER_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 @pytest.fixture
-def page(running: Running, browser: Browser) -> Iterator[Page]:  # noqa: F811
+def page(running: Running, browser: Browser) -> Iterator[Page]:
     with opened_page(running, browser) as page:
         page.get_by_role("tab", name="Models").click()
         expect(page.locator("#model-list input")).to_be_visible()

@@ -1,0 +1,146 @@
+"""What the tests of the page share: the served program, a Chromium, a page that is ready, and steps in it.
+
+A test file says `pytest_plugins = ["tests.browser"]`; its own `models` fixture serves other models.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Request as WebRequest
+
+from app.selftest import find_browser
+from app.server import Options, Running, choose_port, start
+from tests.tiny import write_model
+
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+WAIT = 60_000  # milliseconds; the machine may be busy
+
+# Notes every different preview that the picture shows.
+WATCH = """() => {
+  window.previews = new Set();
+  setInterval(() => {
+    const picture = document.querySelector('#picture img');
+    if (picture?.src.startsWith('data:image/jpeg')) window.previews.add(picture.src);
+  }, 15);
+}"""
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("outputs")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of models: two tiny ones that take a prompt."""
+    folder = tmp_path_factory.mktemp("models")
+    write_model(folder)
+    write_model(folder, 1, name="other")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, models: Path, outputs: Path) -> Iterator[Running]:
+    """The page, served from this process."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["GRADIO_TEMP_DIR"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["ATELIER_MODELS"] = str(models)
+    options = Options(outputs=str(outputs))
+    served = start(options, choose_port(options.host, None))
+    yield served
+    served.close()
+    del os.environ["ATELIER_MODELS"]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = find_browser()
+    assert path is not None, "no Chromium: python launch.py test installs one"
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=str(path), args=FLAGS)
+        yield started
+        started.close()
+
+
+@contextmanager
+def opened_page(running: Running, browser: Browser) -> Iterator[Page]:
+    """A fresh page that is ready; at the end it must have complained about nothing and asked nobody else."""
+    complaints: list[str] = []
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
+    opened = context.new_page()
+
+    def on_console(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            complaints.append(message.text)
+
+    def on_request(request: WebRequest) -> None:
+        if not request.url.startswith((running.address, "data:", "blob:")):
+            complaints.append(f"request to {request.url}")
+
+    opened.on("console", on_console)
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("request", on_request)
+    opened.goto(running.address)
+    expect(opened.locator("#text-generate")).to_be_visible(timeout=WAIT)
+    opened.wait_for_function("() => document.querySelector('#fold').hasAttribute('aria-pressed')")
+    opened.wait_for_selector("body.restored")
+    opened.evaluate(WATCH)
+    yield opened
+    context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def page(running: Running, browser: Browser) -> Iterator[Page]:
+    with opened_page(running, browser) as opened:
+        yield opened
+
+
+def set_number(page: Page, name: str, value: float) -> None:
+    page.get_by_label(name, exact=True).fill(str(value))
+
+
+def open_more(page: Page) -> None:
+    page.locator(".more > button").click()
+    expect(page.get_by_label("number input for Steps")).to_be_visible()
+
+
+def status(page: Page, words: str) -> None:
+    expect(page.locator("#status")).to_contain_text(re.compile(words), timeout=WAIT)
+
+
+def pictures(folder: Path) -> set[Path]:
+    return set(folder.rglob("*.png"))
+
+
+@pytest.fixture(scope="module")
+def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where screenshots are left to look at."""
+    folder = Path(os.environ.get("ATELIER_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def drop(page: Page, data: bytes) -> None:
+    """Drops a file on the middle of the page."""
+    page.evaluate(
+        """(bytes) => {
+          const transfer = new DataTransfer();
+          transfer.items.add(new File([new Uint8Array(bytes)], 'old.png', {type: 'image/png'}));
+          const target = document.querySelector('#picture');
+          for (const type of ['dragover', 'drop'])
+            target.dispatchEvent(
+              new DragEvent(type, {dataTransfer: transfer, bubbles: true, cancelable: true}));
+        }""",
+        list(data),
+    )
