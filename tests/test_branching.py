@@ -136,8 +136,9 @@ CHANGES: dict[str, dict[str, object]] = {
 }
 
 
-@pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize(
+    ("sampler", "change"), [*((sampler, "seed") for sampler in SAMPLERS), *(("plms", one) for one in CHANGES)]
+)
 def test_a_branch_has_the_same_steps_before_and_its_png_makes_it_again(
     engine: Engine, sampler: str, change: str
 ) -> None:
@@ -177,6 +178,24 @@ def test_the_later_the_branch_the_nearer_the_picture(engine: Engine) -> None:
         for step in (1, 10, 19)
     ]
     assert distances == sorted(distances, reverse=True) and distances[-1] > 0
+
+
+def test_each_branch_has_noise_of_its_own(engine: Engine) -> None:
+    job = engine.submit(SMALL)
+    job.pictures()
+    (one, other, start) = (
+        engine.branch(job, 0, step, replace(SMALL, sampler="euler_ancestral", seed=9)) for step in (2, 3, 0)
+    )
+    noise = [
+        fresh.trajectory(0)[step].x - 2**-0.5 * job.trajectory(0)[step].x
+        for fresh, step in ((one, 2), (other, 3))
+        if fresh.pictures()
+    ]
+    start.pictures()
+    noise.append(start.trajectory(0)[0].x)
+    for i, a in enumerate(noise):
+        for b in noise[i + 1 :]:
+            assert torch.corrcoef(torch.stack([a.flatten(), b.flatten()]).float())[0, 1].abs() < 0.4
 
 
 def test_a_batch_of_branches_is_a_row_of_variations(engine: Engine) -> None:

@@ -17,7 +17,6 @@ from ldm_core.images import from_pixels, to_pixels
 from ldm_core.model import LatentDiffusion
 from ldm_core.parameterization import Prediction
 from ldm_core.request import (
-    SEED,
     ClassToImage,
     ImageToImage,
     LayoutToImage,
@@ -132,8 +131,10 @@ def noise_of(request: Request, model: LatentDiffusion, cells: tuple[int, int]) -
     On the CPU: the same seed starts from the same noise on every device.  From each step at which a picture
     leaves another comes noise of its own.
     """
-    step = 0 if request.branch is None else request.branch.step
-    generator = torch.Generator().manual_seed(request.seed + (SEED[1] + 1) * step)
+    seed = request.seed
+    if request.branch is not None:  # hashed, as torch looks at the lowest 32 bits alone
+        seed = int(np.random.SeedSequence((seed, request.branch.step)).generate_state(1)[0])
+    generator = torch.Generator().manual_seed(seed)
     shape = (1, model.spec.latent_channels, *cells)
     return lambda: torch.randn(shape, generator=generator).to(model.device)
 
