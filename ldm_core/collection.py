@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from ldm_core.errors import ModelFileError
-from ldm_core.formats.folders import weights_of
+from ldm_core.formats.folders import NOTED, PARTS, weights_of
 
 WEIGHTS_SUFFIXES = frozenset({".safetensors", ".ckpt", ".pt", ".pth", ".bin"})
 MAX_DEPTH = 8  # folders below a folder of models
@@ -24,6 +24,7 @@ SOURCE = "source.json"  # beside what was fetched: where from, its licence
 _OTHER_SUFFIXES = frozenset(
     ".txt .md .json .yaml .yml .csv .html .png .jpg .jpeg .webp .gif .mp4 .part .py .lock .info .log".split()
 )
+_JSON = ("config.json", "scheduler_config.json", "tokenizer.json", "vocab.json", "vocab.txt")
 _BESIDE = ("config.yaml", "vocab.txt", SOURCE, "model_index.json")
 
 Stamp = tuple[tuple[str, int, int], ...]  # of each file: name, modification time in ns, size
@@ -94,7 +95,9 @@ def _files(
     beside = tuple(_mark(name, notes[name]) for name in _BESIDE if name in notes)
     for name, info in files.items():
         own = f"{PurePath(name).stem}.yaml"
-        described = (_mark(own, notes[own]),) if own in notes and own not in _BESIDE else ()
+        described = [_mark(own, notes[own])] if own in notes and own not in _BESIDE else []
+        separate = [other for other in files if other.startswith(f"{PurePath(name).stem}.vae.")]
+        described += [_mark(other, files[other]) for other in separate]
         is_folder = name == "model.safetensors" and (depth > 0 or "config.yaml" in notes)
         stamp = (_mark(name, info), *described, *beside)
         yield Found(folder if is_folder else folder / name, (folder / name,), info.st_size, stamp)
@@ -102,7 +105,8 @@ def _files(
 
 def _diffusers_folder(folder: Path) -> Found:
     weights = weights_of(folder)
-    notes = [folder / name for name in _BESIDE if (folder / name).is_file()]
+    described = (folder / part / name for part in (*PARTS, *NOTED) for name in _JSON)
+    notes = [one for one in (*(folder / name for name in _BESIDE), *described) if one.is_file()]
     stats = {str(file.relative_to(folder)): file.stat() for file in (*weights, *notes)}
     size = sum(stats[str(file.relative_to(folder))].st_size for file in weights)
     return Found(folder, weights, size, tuple(_mark(name, info) for name, info in stats.items()))

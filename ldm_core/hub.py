@@ -17,7 +17,7 @@ from urllib.parse import quote
 from ldm_core.collection import SOURCE
 from ldm_core.download import RemoteFile, Web, download, require_room, require_success
 from ldm_core.errors import FetchError
-from ldm_core.formats.folders import MAX_JSON, WEIGHTS_NAMES
+from ldm_core.formats.folders import MAX_JSON, NOTED, PARTS, choose_weights
 from ldm_core.published import published
 from ldm_core.wording import shown, size_text
 
@@ -28,7 +28,6 @@ _CHECKPOINTS = (".safetensors", ".ckpt")
 _LEAST = 1_000_000  # bytes of a checkpoint; smaller files of that kind are no models
 _WORD = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
 _REFERENCE = re.compile(rf"({_WORD}/{_WORD})(?:@([A-Za-z0-9._-]{{1,100}}))?(?:/(.+))?")
-_UNUSED = ("safety_checker", "feature_extractor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,22 +178,18 @@ def _with_notes(by_path: dict[str, RemoteFile], path: str) -> tuple[RemoteFile, 
 
 
 def _pipeline(by_path: dict[str, RemoteFile]) -> tuple[RemoteFile, ...]:
-    """A folder in the layout of diffusers: its JSON and texts, and one file of weights a component."""
+    """A folder in the layout of diffusers: the JSON, texts and weights of the parts that count here."""
     chosen = [by_path["model_index.json"]]
-    for part in sorted({path.partition("/")[0] for path in by_path if path.count("/") == 1}):
-        if part in _UNUSED:
-            continue
+    for part in (*PARTS, *NOTED):
         inside = {
             path.partition("/")[2]: file for path, file in by_path.items() if path.startswith(f"{part}/")
         }
-        weights = next((inside[name] for name in WEIGHTS_NAMES if name in inside), None)
-        notes = [
-            f
-            for name, f in inside.items()
-            if name.endswith((".json", ".txt", ".model")) and f.size < MAX_JSON * 10
+        chosen += [
+            file
+            for name, file in inside.items()
+            if name.endswith((".json", ".txt")) and file.size < MAX_JSON * 10
         ]
-        if any(name in inside for name in ("config.json", "scheduler_config.json", "tokenizer_config.json")):
-            chosen += [*notes, *([weights] if weights else [])]
+        chosen += [inside[name] for name in choose_weights(inside)]
     return tuple(chosen)
 
 

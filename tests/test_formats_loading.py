@@ -222,7 +222,7 @@ def test_moving_averages_are_used(tmp_path: Path) -> None:
 def test_other_folders(tmp_path: Path) -> None:
     assert "no model.safetensors" in refused(ModelFileError, tmp_path)
     (tmp_path / "model_index.json").write_text("{}")
-    assert "diffusers" in refused(ConfigError, tmp_path)
+    assert "none of the latent diffusion family" in refused(ConfigError, tmp_path)
 
 
 def test_half_precision_where_asked(tmp_path: Path) -> None:

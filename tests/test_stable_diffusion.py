@@ -30,7 +30,7 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from ldm_core.conditioners import Given
-from ldm_core.errors import ConfigError
+from ldm_core.errors import ConfigError, ModelFileError
 from ldm_core.formats import load_model
 from ldm_core.formats.identify import identify
 from ldm_core.formats.stable_diffusion import SCHEDULE, UPSCALER_SCHEDULE
@@ -131,9 +131,10 @@ def _to_open_clip(found: dict[str, Tensor], name: str) -> None:
 
 
 def write(
-    folder: Path, spec: ModelSpec, dtype: torch.dtype = torch.float32
+    folder: Path, spec: ModelSpec, dtype: torch.dtype = torch.float32, seed: int = 0
 ) -> tuple[Path, dict[str, Tensor]]:
-    weights = {name: tensor.float() for name, tensor in tiny.weights(spec=spec).items()}
+    weights = {name: tensor.float() for name, tensor in tiny.weights(seed, spec).items()}
+    folder.mkdir(exist_ok=True)
     # The posterior has next to no variance, as diffusers samples it where we take its mean.
     weights["first_stage_model.quant_conv.weight"][4:] = 0
     weights["first_stage_model.quant_conv.bias"][4:] = -30
@@ -353,3 +354,39 @@ def test_without_a_vocabulary_a_prompt_is_refused_in_a_sentence(tmp_path: Path) 
     assert isinstance(model, LatentDiffusion)
     with pytest.raises(ConfigError, match=r"merges\.txt"):
         model.context([PROMPT])
+
+
+@pytest.mark.parametrize("naming", ["published", "of a whole model", "diffusers"])
+@pytest.mark.parametrize("own", [True, False])
+def test_a_first_stage_beside_the_file_takes_the_place_of_its_own(
+    naming: str, own: bool, tmp_path: Path
+) -> None:
+    path, state = write(tmp_path, SD1)
+    _, other = write(tmp_path / "other", SD1, seed=1)
+    prefix = "first_stage_model."
+    stage = {name: tensor for name, tensor in other.items() if name.startswith(prefix)}
+    weights = {
+        "published": {name.removeprefix(prefix): tensor for name, tensor in stage.items()},
+        "of a whole model": stage,
+        "diffusers": Reference(other, SD1).vae().state_dict(),
+    }[naming]
+    save_file(weights, tmp_path / "model.vae.safetensors")
+    if not own:
+        save_file({n: t for n, t in state.items() if not n.startswith(prefix)}, path)
+    model = load_model(path)
+    assert isinstance(model, LatentDiffusion) and model.spec == SD1
+    z = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = Reference(other, SD1).vae().decode(z / SD1.scale_factor).sample
+    assert (model.decode(z) - expected).abs().max() < 1e-4
+    assert identify(path).tasks and identify(tmp_path / "model.vae.safetensors").kind == "first stage"
+
+
+def test_a_file_without_a_first_stage_says_where_to_put_one(tmp_path: Path) -> None:
+    path, state = write(tmp_path, SD1)
+    save_file({n: t for n, t in state.items() if not n.startswith("first_stage_model.")}, path)
+    with pytest.raises(ConfigError, match=r"NAME\.vae\.safetensors"):
+        load_model(path)
+    save_file({"model.diffusion_model.out.2.bias": torch.zeros(4)}, tmp_path / "model.vae.safetensors")
+    with pytest.raises(ModelFileError, match="no first stage"):
+        load_model(path)

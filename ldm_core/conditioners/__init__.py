@@ -16,7 +16,7 @@ from ldm_core.conditioners.spatial import (
     one_hot,
     with_bits,
 )
-from ldm_core.conditioners.tokenizer import Tokenizer
+from ldm_core.conditioners.tokenizer import Tokenizer, bert_vocabulary
 
 __all__ = [
     "Box",
@@ -24,6 +24,7 @@ __all__ = [
     "Condition",
     "Given",
     "Tokenizer",
+    "bert_vocabulary",
     "box_map",
     "box_tensor",
     "has_vocabulary",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ class Tokenizer:
     """BERT's WordPiece tokenizer, lower case, as the paper's text-to-image models use it.
 
     Args:
-        vocabulary: a `vocab.txt`, one token a line, the line's number its id.
+        vocabulary: a `vocab.txt`, one token a line, the line's number its id; or a `tokenizer.json`.
         max_length: prompts are padded and cut to this many tokens.
 
     Raises:
@@ -26,7 +27,7 @@ class Tokenizer:
     """
 
     def __init__(self, vocabulary: Path, max_length: int) -> None:
-        tokens = _lines(vocabulary)
+        tokens = _tokens(vocabulary)
         missing = [token for token in ("[PAD]", "[UNK]", "[CLS]", "[SEP]") if token not in tokens]
         if missing:
             raise ConfigError(
@@ -57,15 +58,36 @@ class Tokenizer:
         return tuple(dict.fromkeys(prompt[start:end] for start, end in spans))
 
 
-def _lines(vocabulary: Path) -> list[str]:
-    """The tokens of a vocabulary; none where there is no file."""
+def bert_vocabulary(folder: Path) -> Path | None:
+    """The file in a folder that holds BERT's vocabulary: `vocab.txt`, or `tokenizer.json`."""
+    files = (folder / name for name in ("vocab.txt", "tokenizer.json"))
+    return next((file for file in files if file.is_file()), None)
+
+
+def _tokens(vocabulary: Path) -> list[str]:
+    """The tokens of a vocabulary, in the order of their ids; none where there is no file."""
     try:
         if not vocabulary.is_file():
             return []
         with open(vocabulary, "rb") as file:
             data = file.read(MAX_VOCABULARY + 1)
         if len(data) <= MAX_VOCABULARY:
-            return data.decode("utf-8").splitlines()
-    except (OSError, ValueError):
+            text = data.decode("utf-8")
+            return _of_json(text) if vocabulary.suffix == ".json" else text.splitlines()
+    except (OSError, ValueError, TypeError, RecursionError):
         pass
     raise ConfigError(f"{vocabulary.name} cannot be read as a vocabulary: a text in UTF-8, one token a line.")
+
+
+def _of_json(text: str) -> list[str]:
+    """The vocabulary of a `tokenizer.json` as the tokenizers library writes it.
+
+    Raises:
+        ValueError: it holds none, or ids that are not 0, 1, 2, ...
+    """
+    content = json.loads(text)
+    model = content.get("model") if isinstance(content, dict) else None
+    ids = model.get("vocab") if isinstance(model, dict) and model.get("type") == "WordPiece" else None
+    if not isinstance(ids, dict) or set(ids.values()) != set(range(len(ids))):
+        raise ValueError
+    return sorted(ids, key=ids.__getitem__)

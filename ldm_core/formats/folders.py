@@ -3,36 +3,68 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
 from ldm_core.errors import ConfigError, ModelFileError
 
 MAX_JSON = 1_000_000  # bytes
-# Of a component; the first that is there counts, so pickles are not opened beside safetensors.
-WEIGHTS_NAMES = tuple(
-    f"{stem}.{end}"
-    for end in ("safetensors", "bin")
-    for stem in ("diffusion_pytorch_model", "model", "pytorch_model")
+# The parts of a folder in the layout of diffusers whose weights count; `safety_checker` does not.
+PARTS = ("unet", "vae", "vqvae", "text_encoder", "text_encoder_2", "bert")
+NOTED = ("scheduler", "low_res_scheduler", "tokenizer", "tokenizer_2")  # those that have none, and count
+# Full precision first.  Others, as `non_ema`, are not what a model is sampled with.
+_VARIANTS = ("", ".fp32", ".bf16", ".fp16")
+_STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
+_WEIGHTS = re.compile(
+    rf"({'|'.join(_STEMS)})(\.[a-z0-9_]+)?(?:-(\d{{5}})-of-(\d{{5}}))?(\.[a-z0-9_]+)?\.(safetensors|bin)"
 )
-_UNUSED = frozenset({"safety_checker", "feature_extractor"})
 
 
 def weights_of(folder: Path) -> tuple[Path, ...]:
-    """The weights of a model folder, one file a component in the layout of diffusers.
+    """The weights of a model folder; in the layout of diffusers those of its parts.
 
     Raises:
         OSError: the folder cannot be read.
     """
     if not (folder / "model_index.json").is_file():
         return (folder / "model.safetensors",)
-    found = []
-    for part in sorted(folder.iterdir()):
-        there = {file.name: file for file in part.iterdir()} if part.is_dir() else {}
-        chosen = next((there[name] for name in WEIGHTS_NAMES if name in there), None)
-        if chosen is not None and part.name not in _UNUSED:
-            found.append(chosen)
-    return tuple(found)
+    parts = [folder / part for part in PARTS if (folder / part).is_dir()]
+    return tuple(file for part in parts for file in weights_in(part))
+
+
+def weights_in(part: Path) -> tuple[Path, ...]:
+    """The files with the weights of a part, several where it was saved in pieces; none where one is missing.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    there = {file.name: file for file in part.iterdir()}
+    return tuple(there[name] for name in choose_weights(there))
+
+
+def choose_weights(names: Iterable[str]) -> tuple[str, ...]:
+    """Of the names of a part's files those to use: safetensors before pickles, which stay unopened then.
+
+    Pieces are told by their names (`model-00001-of-00002.safetensors`); the index beside them says no more.
+    """
+    found: dict[tuple[int, int, int, int], dict[int, str]] = {}
+    for name in names:
+        match = _WEIGHTS.fullmatch(name)
+        variant = (match[2] or match[5] or "") if match else "?"
+        if match and variant in _VARIANTS:
+            rank = (match[6] == "bin", _VARIANTS.index(variant), int(match[4] or 1), _STEMS.index(match[1]))
+            found.setdefault(rank, {})[int(match[3] or 1)] = name
+    whole = (rank for rank in sorted(found) if set(found[rank]) == set(range(1, rank[2] + 1)))
+    best = next(whole, None)
+    return tuple(name for _, name in sorted(found[best].items())) if best else ()
+
+
+def first_stage_beside(file: Path) -> Path | None:
+    """What takes the place of a file's own first stage: `NAME.vae.safetensors` (.ckpt, .pt) beside it."""
+    names = (f"{file.stem}.vae{end}" for end in (".safetensors", ".ckpt", ".pt"))
+    return next((file.with_name(name) for name in names if file.with_name(name).is_file()), None)
 
 
 def read_json(path: Path) -> dict[str, object]:

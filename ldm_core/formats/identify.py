@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from ldm_core.errors import AtelierError, ConfigError
-from ldm_core.formats.clip_names import published_recipes
-from ldm_core.formats.config import Config, config_beside, read_config
-from ldm_core.formats.files import shown
-from ldm_core.formats.folders import read_json, weights_of
+from ldm_core.errors import AtelierError
+from ldm_core.formats.config import Config
+from ldm_core.formats.diffusers_config import FAMILIES, pipeline_of
+from ldm_core.formats.folders import weights_of
+from ldm_core.formats.opening import open_model
 from ldm_core.formats.reading import read_shapes
-from ldm_core.formats.recognise import recognise
-from ldm_core.formats.renaming import made_shapes
-from ldm_core.formats.stable_diffusion import usual_defaults
 from ldm_core.spec import AutoencoderSpec, ModelSpec
+from ldm_core.wording import shown
 
 Shapes = dict[str, torch.Tensor]
 
@@ -30,8 +29,8 @@ _KINDS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("emb_params", "string_to_param"), "textual inversion"),
     (("model.diffusion_model.",), MODEL),
     (("double_blocks.", "joint_blocks.", "transformer_blocks.0.attn.to_out"), "diffusion transformer"),
-    (("down_blocks.0.resnets", "down_blocks.0.attentions"), "UNet"),
     (("first_stage_model.decoder.", "decoder.conv_in.", "decoder.up_blocks."), FIRST_STAGE),
+    (("down_blocks.0.resnets", "down_blocks.0.attentions"), "UNet"),
     (("text_model.", "token_embedding."), "text encoder"),
     (("vision_model.", "visual."), "image encoder"),
     (("conv_body", "RRDB_trunk", "body.0.rdb", "model.1.sub"), "upscaler"),
@@ -49,19 +48,6 @@ _TEXT_ENCODERS: tuple[tuple[str, str], ...] = (
     ("cond_stage_model.embedding.weight", "latent diffusion, from classes"),
 )
 _VARIANTS = {9: " inpainting", 8: " edit", 7: " x4 upscaler", 5: " depth"}  # by channels that go in
-
-# Class of a diffusers pipeline -> its family.
-_PIPELINES = {
-    "StableDiffusionPipeline": "Stable Diffusion",
-    "StableDiffusionInpaintPipeline": "Stable Diffusion inpainting",
-    "StableDiffusionUpscalePipeline": "Stable Diffusion x4 upscaler",
-    "StableDiffusionXLPipeline": "Stable Diffusion XL",
-    "StableDiffusionXLImg2ImgPipeline": "Stable Diffusion XL refiner",
-    "StableDiffusionXLInpaintPipeline": "Stable Diffusion XL inpainting",
-    "LDMTextToImagePipeline": "latent diffusion, from text",
-    "LDMSuperResolutionPipeline": "latent diffusion, super-resolution",
-    "LDMPipeline": "latent diffusion, unconditional",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +80,8 @@ def identify(path: Path) -> Identity:
         return _diffusers(path) if (path / "model_index.json").is_file() else _checkpoint(path)
     except AtelierError as error:
         return Identity(UNKNOWN, problem=str(error))
+    except OSError as error:
+        return Identity(UNKNOWN, problem=f"{shown(path.name)} cannot be read: {error.strerror}.")
 
 
 def describe(path: Path) -> Config:
@@ -102,13 +90,8 @@ def describe(path: Path) -> Config:
     Raises:
         ModelError: it is no model, or none that can be used.
     """
-    file = path / "model.safetensors" if path.is_dir() else path
-    found = config_beside(file)
-    if found is not None:
-        return read_config(found)
-    shapes = read_shapes(file)
-    spec = recognise(made_shapes(shapes, published_recipes(shapes)))
-    return Config(spec, usual_defaults(spec) if isinstance(spec, ModelSpec) else None)
+    with ExitStack() as stack:
+        return open_model(path, stack).config
 
 
 def _checkpoint(path: Path) -> Identity:
@@ -168,17 +151,14 @@ def _precision(tensors: Iterable[torch.Tensor]) -> tuple[str, int]:
 
 
 def _diffusers(folder: Path) -> Identity:
-    name = read_json(folder / "model_index.json").get("_class_name")
-    pipeline = shown(name, 60) if isinstance(name, str) else ""
-    family = _PIPELINES.get(pipeline)
-    if family is None:
-        problem = f"Its pipeline is {pipeline or 'not named'}, which is none of the latent diffusion family."
-        return Identity(UNKNOWN, problem=problem)
-    weights = [file for file in weights_of(folder) if file.parent.name in ("unet", "vqvae", "vae")]
-    tensors = [tensor for file in weights for tensor in read_shapes(file).values()]
-    precision, count = _precision(tensors)
+    family = FAMILIES[pipeline_of(folder)]
+    precision, count = _precision(t for file in weights_of(folder) for t in read_shapes(file).values())
+    tasks: tuple[str, ...] = ()
+    problem = ""
     try:
-        raise ConfigError("It is a folder in the layout of diffusers, which cannot be loaded yet.")
+        spec = describe(folder).spec
+        if isinstance(spec, ModelSpec):
+            tasks = tuple(sorted(spec.tasks))
     except AtelierError as error:
-        tasks, problem = (), str(error)
+        problem = str(error)
     return Identity(MODEL, family, tasks, precision, count, problem=problem)

@@ -83,8 +83,13 @@ def _tower(weights: Weights, index: int) -> ClipTower:
     )
 
 
-def beside(first_stage: AutoencoderSpec, unet: UNetSpec) -> tuple[ConditionerSpec, ...]:
+def beside(
+    first_stage: AutoencoderSpec, unet: UNetSpec, noise: ScheduleSpec | None = None
+) -> tuple[ConditionerSpec, ...]:
     """What is concatenated to the latent.
+
+    Args:
+        noise: of the upscaler's small picture; None is the published one's.
 
     Raises:
         ConfigError: nothing that is known.
@@ -93,7 +98,7 @@ def beside(first_stage: AutoencoderSpec, unet: UNetSpec) -> tuple[ConditionerSpe
     if channels == first_stage.embed_dim + 1:
         return (MaskedImageSpec(mask_first=True),)
     if channels == 3 and unet.num_noise_levels:
-        return (LowResolutionSpec(noise=UPSCALER_SCHEDULE),)
+        return (LowResolutionSpec(noise=noise or UPSCALER_SCHEDULE),)
     if channels:
         raise ConfigError(
             f"The UNet takes {channels} channels beside the latent; of Stable Diffusion only inpainting "
@@ -144,10 +149,10 @@ def with_found_towers(spec: ModelSpec, weights: Weights) -> ModelSpec:
     return replace(spec, conditioners=conditioners)
 
 
-def usual_defaults(spec: ModelSpec) -> Defaults | None:
+def usual_defaults(spec: ModelSpec | AutoencoderSpec) -> Defaults | None:
     """How the published models of the family are sampled; None for others."""
-    clip = spec.conditioner(ClipSpec)
-    if clip is None:
+    clip = spec.conditioner(ClipSpec) if isinstance(spec, ModelSpec) else None
+    if clip is None or not isinstance(spec, ModelSpec):
         return None
     size = 1024 if clip.num_sizes else 768 if spec.parameterization == "v" else 512
     scale = 5.0 if clip.num_sizes else 7.5

@@ -1,0 +1,170 @@
+"""Folders in the layout of diffusers as one checkpoint with our names, and what they describe."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ldm_core.errors import ModelFileError
+from ldm_core.formats import shapes, stable_diffusion
+from ldm_core.formats.config import Config, Defaults, check
+from ldm_core.formats.diffusers_config import (
+    SUPER_RESOLUTION,
+    Index,
+    Sampling,
+    UNetFacts,
+    first_stage_scale,
+    read_index,
+    read_part,
+    sampling,
+    unet_facts,
+)
+from ldm_core.formats.diffusers_names import bert_recipes, clip_recipes, first_stage_recipes, unet_recipes
+from ldm_core.formats.folders import weights_in
+from ldm_core.formats.reading import Checkpoint
+from ldm_core.formats.renaming import Joined, Recipes, Renamed, Tensors
+from ldm_core.formats.section import Section
+from ldm_core.formats.shapes import FIRST_STAGE, Weights
+from ldm_core.spec import ClipSpec, ConditionerSpec, LowResolutionSpec, ModelSpec
+
+_TEXT_ENCODERS = ("text_encoder", "text_encoder_2")
+_MAX_SIDE, _MIN_SIDE = 2048, 64  # pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An open model.
+
+    Attributes:
+        tensors: by our names.
+        tokenizers: for each text encoder, where its tokenizer may lie; the last is for all that follow.
+    """
+
+    tensors: Tensors
+    config: Config
+    tokenizers: tuple[tuple[Path, ...], ...]
+
+
+def open_folder(folder: Path, stack: ExitStack) -> Opened:
+    """Opens the weights of all parts until `stack` is closed; reads their JSON and headers.
+
+    Raises:
+        ModelFileError: a part's weights or JSON are missing, damaged or not safe to read.
+        ConfigError: a part that is not known, or cannot be built.
+    """
+    index = read_index(folder)
+    sections = {part: read_part(folder, part) for part in index.parts}
+    facts = unet_facts(sections["unet"], index.parts["unet"])
+    encoders = [part for part in _TEXT_ENCODERS if part in index.parts]
+    opened = {}
+    for part in index.parts:
+        pieces = [stack.enter_context(Checkpoint(file)) for file in _weights(folder, part)]
+        tensors = Joined(pieces) if len(pieces) > 1 else pieces[0]
+        place = encoders.index(part) if part in encoders else 0
+        opened[part] = Renamed(tensors, _recipes(part, tensors.shapes, sections[part], facts, place))
+    joined = Joined(list(opened.values()))
+    tokenizers = [(folder / part.replace("text_encoder", "tokenizer"),) for part in encoders]
+    config = _describe(folder, index, sections, facts, joined.shapes)
+    return Opened(joined, config, tuple(tokenizers) or ((folder / "tokenizer",),))
+
+
+def _weights(folder: Path, part: str) -> tuple[Path, ...]:
+    try:
+        found = weights_in(folder / part)
+    except OSError:
+        found = ()
+    if not found:
+        raise ModelFileError(
+            f"The folder {folder.name} has no whole weights of its part {part}: a file as "
+            "diffusion_pytorch_model.safetensors or model.safetensors has to lie there, or all its pieces."
+        )
+    return found
+
+
+def _recipes(part: str, weights: Weights, section: Section, facts: UNetFacts, place: int) -> Recipes:
+    match part:
+        case "unet":
+            return unet_recipes(weights, facts.heads)
+        case "vae" | "vqvae":
+            return first_stage_recipes(weights)
+        case "bert":
+            return bert_recipes(weights)
+    return clip_recipes(weights, place, open_clip=_is_open_clip(section))
+
+
+def _is_open_clip(section: Section) -> bool:
+    """By the activation, in which the two differ."""
+    return section.choice("hidden_act", ("quick_gelu", "gelu"), "quick_gelu") == "gelu"
+
+
+def _describe(
+    folder: Path, index: Index, sections: dict[str, Section], facts: UNetFacts, weights: Weights
+) -> Config:
+    """The JSON says what shapes cannot tell; all else is told by them."""
+    part = "vae" if "vae" in index.parts else "vqvae"
+    first_stage = shapes.first_stage(weights, FIRST_STAGE)
+    unet = replace(
+        shapes.unet(weights),
+        num_heads=facts.num_heads,
+        num_head_channels=facts.num_head_channels,
+        cross_only=facts.cross_only,
+    )
+    how = sampling(folder)
+    spec = ModelSpec(
+        first_stage=first_stage,
+        unet=unet,
+        conditioners=(),
+        schedule=how.schedule,
+        parameterization=how.parameterization,
+        scale_factor=first_stage_scale(sections[part], index.parts[part], index.pipeline),
+    )
+    spec = replace(spec, conditioners=_conditioners(folder, index, sections, spec, weights))
+    check(spec, "model_index.json")
+    return Config(spec, _defaults(spec, facts, how))
+
+
+def _conditioners(
+    folder: Path, index: Index, sections: dict[str, Section], spec: ModelSpec, weights: Weights
+) -> tuple[ConditionerSpec, ...]:
+    if "bert" in index.parts:
+        _require_bert(sections["bert"])
+        return (shapes.text_transformer(weights),)
+    clip = stable_diffusion.clip(weights, spec.unet)
+    if clip is None:
+        return (LowResolutionSpec(),) if index.pipeline == SUPER_RESOLUTION else ()
+    noise = sampling(folder, "low_res_scheduler").schedule if spec.unet.num_noise_levels else None
+    found = stable_diffusion.beside(spec.first_stage, spec.unet, noise)
+    return (_with_heads(clip, index, sections), *found)
+
+
+def _with_heads(clip: ClipSpec, index: Index, sections: dict[str, Section]) -> ClipSpec:
+    """Heads as the encoders' JSON says.
+
+    Raises:
+        ConfigError: they do not divide the encoder's width.
+    """
+    used = [sections[part] for part in _TEXT_ENCODERS if part in sections]
+    towers = []
+    for tower, section in zip(clip.towers, used, strict=True):
+        heads = section.whole("num_attention_heads", 1, 1024, tower.heads)
+        if tower.dim % heads:
+            raise section.wrong("num_attention_heads", f"a divisor of {tower.dim}")
+        section.number("layer_norm_eps", 1e-5, 1e-5, 1e-5)
+        towers.append(replace(tower, heads=heads))
+    return replace(clip, towers=tuple(towers), zero_empty=clip.num_sizes > 0 and index.zero_empty)
+
+
+def _require_bert(section: Section) -> None:
+    """The sizes that are the same in all published ones."""
+    section.whole("encoder_attention_heads", 8, 8, 8)
+    section.whole("head_dim", 64, 64, 64)
+    section.choice("activation_function", ("gelu",), "gelu")
+
+
+def _defaults(spec: ModelSpec, facts: UNetFacts, how: Sampling) -> Defaults:
+    usual = stable_diffusion.usual_defaults(spec) or Defaults(steps=50, guidance_scale=5.0, spacing="uniform")
+    side = facts.sample_size * spec.first_stage.downsampling
+    if not _MIN_SIDE <= side <= _MAX_SIDE:
+        return replace(usual, spacing=how.spacing)
+    return replace(usual, width=side, height=side, spacing=how.spacing)
