@@ -19,13 +19,23 @@ def main(arguments: Sequence[str]) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = list(arguments)
     if arguments and arguments[0] in FORWARDED:
-        return FORWARDED[arguments[0]](arguments[1:])
+        return _forward(FORWARDED[arguments[0]], arguments[1:])
     known = ("run", "generate", "models", "doctor", *FORWARDED)
     if not arguments or (arguments[0] not in known and arguments[0] not in ("-h", "--help")):
         arguments.insert(0, "run")
     options = _parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = options.run
     return run(options)
+
+
+def _forward(command: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> int:
+    from ldm_core.errors import AtelierError
+
+    try:
+        return command(arguments)
+    except AtelierError as error:
+        print(error, file=sys.stderr)
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -63,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.set_defaults(run=_doctor)
     for name, text in (
         ("train", "train a model (python launch.py train --help)"),
+        ("export", "write a training's model for use (python launch.py export --help)"),
         ("evaluate", "measure a model (python launch.py evaluate --help)"),
         ("bench", "measure the speed (python launch.py bench --help)"),
         ("test", "install what the tests need and run them all"),
@@ -162,6 +173,13 @@ def _train(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _export(arguments: Sequence[str]) -> int:
+    from ldm_core.training.cli import export
+
+    export(list(arguments))
+    return 0
+
+
 def _evaluate(arguments: Sequence[str]) -> int:
     from ldm_core.evaluation.cli import main as evaluate
 
@@ -183,6 +201,7 @@ def _test(arguments: Sequence[str]) -> int:
 
 FORWARDED: dict[str, Callable[[Sequence[str]], int]] = {
     "train": _train,
+    "export": _export,
     "evaluate": _evaluate,
     "bench": _bench,
     "test": _test,

@@ -27,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained model that takes every condition of ours, and one for super-resolution."""
     folder = tmp_path_factory.mktemp("models")
     first_stage = train(first_stage_config(1), folder, folder / "cache", "first-stage")
-    for kind in ("several", "low resolution"):
+    for kind in ("several", "low resolution", "class", "unconditional"):
         (folder / kind).mkdir()
         task(config(kind, first_stage), folder / kind, folder / "cache").export(folder / kind / "out")
     torch.manual_seed(0)
@@ -50,6 +50,8 @@ def loaded(path: Path) -> LatentDiffusion:
         ("several", "layout", {"judge_on_scenes_box_recall", "box_recall"}),
         ("several", "inpaint", {"preferred_to_telea", "seam", "ssim", "psnr_db"}),
         ("low resolution", "super-resolution", {"psnr_db", "psnr_of_bicubic_db"}),
+        ("class", "class", {"scene_frechet_distance", "scene_recall"}),
+        ("unconditional", "unconditional", {"scene_frechet_distance", "scene_precision"}),
     ],
 )
 def test_each_task_has_its_figures(kind: str, name: str, wanted: set[str], folder: Path) -> None:

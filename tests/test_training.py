@@ -282,3 +282,22 @@ def test_psnr_and_frechet_distance_of_known_cases() -> None:
     # ||1||^2 + 3 * (1 + 4 - 2 * 2)
     assert frechet_distance(a, b) == pytest.approx(6.0, rel=0.05)
     assert frechet_distance(a, a) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_export_writes_a_model_and_its_card(first_stage: Path, tmp_path: Path, cache: Path) -> None:
+    config = first_stage_config(200) | {
+        "atelier": {"title": "Small eyes", "description": "Sees scenes.", "licence": "MIT"}
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config), "utf-8")
+    (tmp_path / "figures.json").write_text('{"first-stage": {"psnr_db": 31.5}}', "utf-8")
+    arguments = [str(tmp_path / "config.yaml"), str(first_stage), str(tmp_path / "model")]
+    cli.export([*arguments, "--cache", str(cache), "--figures", str(tmp_path / "figures.json")])
+    assert reconstruction_psnr(tmp_path / "model") == reconstruction_psnr(first_stage)
+    card = (tmp_path / "model" / "README.md").read_text("utf-8")
+    for words in ("# Small eyes", "Sees scenes.", "200 steps", "psnr db | 31.5", "MIT"):
+        assert words in card
+    with pytest.raises(FileError, match="no checkpoint"):
+        cli.export([arguments[0], str(tmp_path), str(tmp_path / "other")])
+    (tmp_path / "figures.json").write_text("[1]", "utf-8")
+    with pytest.raises(FileError, match="launch.py evaluate"):
+        cli.export([*arguments, "--cache", str(cache), "--figures", str(tmp_path / "figures.json")])

@@ -25,7 +25,7 @@ from ldm_core.sample import sample
 from ldm_core.training import cli, data
 from ldm_core.training.degrade import degrade
 from ldm_core.training.masks import random_mask
-from ldm_core.training.sources import NOTHING, FolderSource, cached
+from ldm_core.training.sources import NOTHING, FolderSource, VariedSource, cached
 from tests.test_training import DIFFUSION, LOOP, first_stage_config, train
 
 TEXT = DIFFUSION["params"]["cond_stage_config"]  # type: ignore[index]
@@ -346,3 +346,17 @@ def test_degradation_makes_a_smaller_and_worse_picture() -> None:
     errors = np.abs(small - exact).mean((1, 2, 3))
     assert errors.max() > 2 * errors.min()  # never twice the same
     assert errors.max() < 25  # of 255: still the same picture
+
+
+def test_varied_crops_are_of_scenes_and_half_of_them_untouched() -> None:
+    source = VariedSource("train", 32, 24)
+    rows = [source.row(i) for i in range(len(source))]
+    untouched = 0
+    for i, (image, labels, boxes) in enumerate(rows):
+        assert image.shape == (32, 32, 3) and image.dtype == np.uint8
+        assert (labels == NOTHING).all() and (boxes[:, 0] == -1).all()
+        windows = np.lib.stride_tricks.sliding_window_view(data.render("train", i, 64).image, (32, 32, 3))
+        untouched += bool((windows == image).all((-3, -2, -1)).any())
+    assert 6 <= untouched <= 18
+    again = source.row(3)[0]
+    assert (again == rows[3][0]).all()

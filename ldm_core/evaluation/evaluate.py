@@ -26,7 +26,7 @@ from ldm_core.training.degrade import degrade
 from ldm_core.training.lpips import LPIPS
 from ldm_core.training.masks import random_mask
 from ldm_core.training.scene_network import SceneNetwork
-from ldm_core.training.sources import Arrays
+from ldm_core.training.sources import Arrays, SceneSource
 
 SHOWN = 32  # pictures on a contact sheet at most
 
@@ -93,6 +93,28 @@ def evaluate_text_to_image(model: LatentDiffusion, judges: Judges, settings: Set
     figures = {f"judge_on_scenes_{name}": v for name, v in accuracies(real, settings.count).items()}
     figures |= {f"shown_{name}": v for name, v in accuracies(made, settings.count).items()}
     figures |= _distribution(real, made) | {"pictures_per_second": settings.count / seconds}
+    if judges.neighbours is not None:
+        figures |= _copies(judges.scenes, made, judges.neighbours, real)
+    return Report(figures, _sheet(pictures))
+
+
+def evaluate_unconditional(model: LatentDiffusion, judges: Judges, settings: Settings) -> Report:
+    """Are pictures from nothing but the seed like scenes?"""
+    return _plain(model, judges, settings, [Given()] * settings.count)
+
+
+def evaluate_classes(model: LatentDiffusion, judges: Judges, settings: Settings) -> Report:
+    """Are pictures of the unseen scenes' classes like these scenes?"""
+    source = SceneSource("unseen", settings.size, settings.count)
+    given = [Given(class_id=source.class_id(i)) for i in range(settings.count)]
+    return _plain(model, judges, settings, given)
+
+
+def _plain(model: LatentDiffusion, judges: Judges, settings: Settings, given: list[Given]) -> Report:
+    real = judge_pictures(judges.scenes, images(unseen_scenes(settings.count, settings.size)))
+    pictures = generate(model, given, settings)
+    made = judge_pictures(judges.scenes, pictures)
+    figures = _distribution(real, made)
     if judges.neighbours is not None:
         figures |= _copies(judges.scenes, made, judges.neighbours, real)
     return Report(figures, _sheet(pictures))
@@ -189,6 +211,8 @@ def evaluate_super_resolution(model: LatentDiffusion, judges: Judges, settings: 
 
 Evaluation = Callable[[LatentDiffusion, Judges, Settings], Report]
 EVALUATIONS: dict[str, Evaluation] = {
+    "unconditional": evaluate_unconditional,
+    "class": evaluate_classes,
     "text-to-image": evaluate_text_to_image,
     "semantic": evaluate_semantic,
     "layout": evaluate_layout,

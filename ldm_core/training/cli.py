@@ -1,8 +1,9 @@
-"""`python launch.py train CONFIG --out DIR [--minutes M] [--resume]`."""
+"""`python launch.py train CONFIG --out DIR [--minutes M] [--resume]`, and `export`."""
 
 from __future__ import annotations
 
 import argparse
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -12,11 +13,12 @@ import torch
 import yaml
 
 from ldm_core import formats
-from ldm_core.errors import ConfigError
+from ldm_core.errors import ConfigError, FileError
 from ldm_core.formats.config import read_config
 from ldm_core.memory import keep_freed_blocks
 from ldm_core.nn.autoencoder import FirstStage
 from ldm_core.spec import AutoencoderSpec, ModelSpec
+from ldm_core.training.card import card, read_figures
 from ldm_core.training.diffusion import DiffusionSettings, DiffusionTraining
 from ldm_core.training.first_stage import FirstStageSettings, FirstStageTraining
 from ldm_core.training.loop import LoopSettings, Trainable, run
@@ -99,12 +101,47 @@ def main(argv: Sequence[str]) -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
 
-    config = yaml.safe_load(args.config.read_text("utf-8"))
-    if not isinstance(config, dict):
-        raise ConfigError(f"{args.config.name} is no training file; see those in assets/configs.")
-    loop = dict(config.get("loop") or {})
-    if args.steps:
-        loop["steps"] = args.steps
+    config = _read(args.config)
+    loop = config.get("loop")
+    if args.steps and isinstance(loop, Mapping):
+        loop = {**loop, "steps": args.steps}
     processes, device = join(args.device)
     task = make_task(args.config, config, args.cache, args.out, device, processes)
     run(task, settings_from(LoopSettings, loop, "loop"), args.out, args.minutes, args.resume, processes)
+
+
+def export(argv: Sequence[str]) -> None:
+    """Writes the model of a training, as far as it is, into a folder that the program loads, with a card."""
+    parser = argparse.ArgumentParser(prog="launch.py export", description=export.__doc__)
+    parser.add_argument("config", type=Path, help="the training's file")
+    parser.add_argument("run", type=Path, help="the training's folder, with its checkpoint")
+    parser.add_argument("to", type=Path, help="the model's folder, such as models/NAME")
+    parser.add_argument("--figures", type=Path, help="JSON that launch.py evaluate has written, for the card")
+    parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="folder for rendered scenes")
+    args = parser.parse_args(argv)
+
+    config, checkpoint = _read(args.config), args.run / "checkpoint.pt"
+    if not checkpoint.is_file():
+        raise FileError(f"{args.run} holds no checkpoint; train there first.")
+    task = make_task(args.config, config, args.cache, args.run, torch.device("cpu"))
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    task.load_state_dict(state["task"])
+    args.to.mkdir(parents=True, exist_ok=True)
+    figures = read_figures(args.figures) if args.figures else {}
+    readme = args.to / "README.md"
+    if not readme.exists():  # one that a person has written stays
+        readme.write_text(card(config, state["step"], figures), "utf-8")
+    task.export(args.to)
+    vocabulary = args.run / "vocab.txt"
+    if vocabulary.is_file():
+        shutil.copyfile(vocabulary, args.to / "vocab.txt")
+
+
+def _read(path: Path) -> Mapping[str, object]:
+    try:
+        config = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} cannot be read as a training file: {error}.") from error
+    if not isinstance(config, dict):
+        raise ConfigError(f"{path.name} is no training file; see those in assets/configs.")
+    return config

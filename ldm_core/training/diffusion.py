@@ -28,13 +28,14 @@ from ldm_core.training.batches import Batch, Batches, TrainingSet, Wording
 from ldm_core.training.export import write_model, write_vocabulary
 from ldm_core.training.loop import precision, step_generator, update_average
 from ldm_core.training.parallel import ALONE, Processes, gathering
-from ldm_core.training.sources import Arrays, FolderSource, SceneSource, Source, cached
+from ldm_core.training.sources import Arrays, FolderSource, SceneSource, Source, VariedSource, cached
 
 
 @dataclass(frozen=True, slots=True)
 class DiffusionSettings:
     """data: (size in pixels, number of scenes, share of the batches) of each set of scenes.
 
+    varied: varied crops of the scenes, of that size, instead of whole ones; see `VariedSource`.
     folder: a person's own pictures, instead of scenes; see `FolderSource`.  size: of them, in pixels.
     batch_size: samples a step on each process.  accumulate: turns in which they are computed, to save
     memory; so does checkpointing, which computes the UNet's activations twice.
@@ -54,6 +55,7 @@ class DiffusionSettings:
     first_stage: str
     batch_size: int
     data: tuple[tuple[int, int, float], ...] = ()
+    varied: bool = False
     folder: str = ""
     size: int = 256
     accumulate: int = 1
@@ -255,8 +257,9 @@ def training_sets(
     processes: Processes,
 ) -> list[TrainingSet]:
     """The pictures and their latents; the first process makes the caches, the others read them."""
+    kind = VariedSource if settings.varied else SceneSource
     sources: list[tuple[Source, float]] = [
-        (SceneSource("train", size, count), share) for size, count, share in settings.data
+        (kind("train", size, count), share) for size, count, share in settings.data
     ]
     if settings.folder:
         own = FolderSource.read(Path(settings.folder), settings.size, scenes.BOX_CLASSES)

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from ldm_core import scenes
 from ldm_core.errors import FileError
 from ldm_core.training import data
+from ldm_core.training.variety import vary
 
 MAX_BOXES = 12
 NOTHING = 255  # in a label map: this pixel's class is not known
@@ -96,6 +97,41 @@ class SceneSource:
         attributes = data.attributes(self.split, index)
         times, seasons = scenes.ATTRIBUTES["time"], scenes.ATTRIBUTES["season"]
         return times.index(attributes.time) * len(seasons) + seasons.index(attributes.season)
+
+
+@dataclass(frozen=True, slots=True)
+class VariedSource:
+    """Crops of `count` rendered scenes of twice the size, half of them turned, tinted, textured or shrunk.
+
+    For models that should serve any picture.  Nothing but the picture is known.
+    """
+
+    split: str
+    size: int
+    count: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.split}-varied-{self.size}-{self.count}"
+
+    def __len__(self) -> int:
+        return self.count
+
+    def row(self, index: int) -> Row:
+        rng = np.random.default_rng([index, self.size])
+        whole = data.render(self.split, index, 2 * self.size).image
+        top, left = rng.integers(0, self.size + 1, 2)
+        image = vary(whole[top : top + self.size, left : left + self.size], rng)
+        return image, np.full(image.shape[:2], NOTHING, np.uint8), box_array((), ())
+
+    def caption(self, index: int, rng: np.random.Generator, full: bool) -> str:
+        return ""
+
+    def vocabulary(self) -> Sequence[str]:
+        return ()
+
+    def class_id(self, index: int) -> int:
+        return 0
 
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
