@@ -154,7 +154,8 @@ def test_long_commands_say_in_a_sentence_what_is_wrong(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "wrong.yaml").write_text("[1, 2]", "utf-8")
-    rest = {"train": ["--out", str(tmp_path / "out")], "export": [str(tmp_path), str(tmp_path)], "evaluate": []}
+    folder = str(tmp_path)
+    rest = {"train": ["--out", folder], "export": [folder, folder], "evaluate": []}
     assert cli.main([command, str(tmp_path / "wrong.yaml"), *rest[command]]) == 1
     told = capsys.readouterr().err.strip()
     assert told and "\n" not in told and "Traceback" not in told

@@ -299,5 +299,5 @@ def test_export_writes_a_model_and_its_card(first_stage: Path, tmp_path: Path, c
     with pytest.raises(FileError, match="no checkpoint"):
         cli.export([arguments[0], str(tmp_path), str(tmp_path / "other")])
     (tmp_path / "figures.json").write_text("[1]", "utf-8")
-    with pytest.raises(FileError, match="launch.py evaluate"):
+    with pytest.raises(FileError, match=r"launch\.py evaluate"):
         cli.export([*arguments, "--cache", str(cache), "--figures", str(tmp_path / "figures.json")])
