@@ -39,8 +39,8 @@ def recognise(weights: Weights) -> ModelSpec | AutoencoderSpec:
 def _model(weights: Weights) -> ModelSpec:
     if f"{FIRST_STAGE}decoder.conv_in.weight" not in weights:
         raise ConfigError(
-            "The model has no first stage (VAE) of its own. Put one beside the file, under the same name with "
-            ".vae before its ending: NAME.vae.safetensors beside NAME.safetensors."
+            "The model has no first stage (VAE) of its own. Put one beside the file, under the same name "
+            "with .vae before its ending: NAME.vae.safetensors beside NAME.safetensors."
         )
     autoencoder = shapes.first_stage(weights, FIRST_STAGE)
     unet = shapes.unet(weights)
