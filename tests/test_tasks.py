@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -34,6 +35,7 @@ from ldm_core.spec import (
     MaskedImageSpec,
     ModelSpec,
 )
+from ldm_core.tasks.upscale import with_colours_of
 from tests import tiny
 
 Pixels = NDArray[np.uint8]
@@ -258,3 +260,14 @@ def test_one_input_is_stored_once() -> None:
     size = len(encode_png(PICTURE.pixels, plain))
     assert read_settings(encode_png(PICTURE.pixels, plain)).request == plain
     assert encode_png(PICTURE.pixels, plain).count(to_uri(PICTURE).encode()) == 1 and size
+
+
+def test_an_enlarged_picture_has_the_colours_of_the_small_one() -> None:
+    rng = np.random.default_rng(0)
+    small = np.repeat(np.repeat(rng.integers(40, 216, (4, 4, 3)), 8, 0), 8, 1).astype(np.uint8)
+    large = np.clip(cv2.resize(small, (128, 128)).astype(np.int16) + np.array([30, -20, 10]), 0, 255).astype(np.uint8)
+    before, after = (
+        np.abs(cv2.resize(p, (32, 32), interpolation=cv2.INTER_AREA).astype(int) - small).mean()
+        for p in (large, with_colours_of(small, large))
+    )
+    assert after < before / 4

@@ -21,6 +21,7 @@ from ldm_core.evaluation.judging import BATCH, Opinion, Pictures, accuracies, ju
 from ldm_core.model import LatentDiffusion
 from ldm_core.nn.autoencoder import FirstStage
 from ldm_core.sample import sample
+from ldm_core.tasks.upscale import with_colours_of
 from ldm_core.training import data
 from ldm_core.training.degrade import degrade
 from ldm_core.training.lpips import LPIPS
@@ -196,7 +197,8 @@ def evaluate_super_resolution(model: LatentDiffusion, judges: Judges, settings: 
     rendered = unseen_scenes(settings.count, settings.size)
     originals = images(rendered)
     small = np.stack([degrade(picture, f, rng) for picture in originals])
-    made = generate(model, [Given(low_res=image) for image in data.to_tensor(small)], settings)
+    drawn = generate(model, [Given(low_res=image) for image in data.to_tensor(small)], settings)
+    made = np.stack([with_colours_of(*pair) for pair in zip(small, drawn, strict=True)])
     side = (settings.size, settings.size)
     bicubic = np.stack([cv2.resize(s, side, interpolation=cv2.INTER_CUBIC) for s in small]).astype(np.uint8)
     real, ours, theirs = (judge_pictures(judges.scenes, p).features for p in (originals, made, bicubic))
