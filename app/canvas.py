@@ -38,6 +38,7 @@ from app.canvas_value import (
     CanvasValue,
     Json,
     Mode,
+    Outline,
     palette_payload,
     parse_value,
     setup_payload,
@@ -47,7 +48,7 @@ from app.palettes import Palette
 from app.places import ASSETS
 from ldm_core.errors import AtelierError
 
-__all__ = ["Canvas", "CanvasBox", "CanvasSetup", "CanvasValue", "Mode", "serve_files"]
+__all__ = ["Canvas", "CanvasBox", "CanvasSetup", "CanvasValue", "Mode", "Outline", "serve_files"]
 
 _FOLDER = ASSETS / "canvas"
 
@@ -87,6 +88,7 @@ class Canvas(gr.HTML):
         max_boxes: int = 30,
         value: CanvasValue | None = None,
         visible: bool = True,
+        render: bool = True,
     ) -> None:
         self._building = True
         super().__init__(
@@ -98,6 +100,7 @@ class Canvas(gr.HTML):
             elem_id=elem_id,
             elem_classes=["latent-canvas"],
             visible=visible,
+            render=render,
             mode=mode,
             palette=palette_payload(palette),
             width=width,

@@ -1,6 +1,7 @@
 // What is being worked on: label map, boxes, picture, settings and undo, and every way to change them.
 // Draws nothing itself: it tells `layers` which pixels changed, and `tell` what happened:
-// "content" (map or boxes), "page" (size or picture), "settings", "lines" (something drawn over the sheet).
+// "content" (map or boxes), "page" (size or picture), "settings", "outline", "lines" (something drawn over the
+// sheet).
 
 import { changedTiles, History, readTile, sizeOf, writeTile } from "./history.js";
 import { moveBox, unite } from "./geometry.js";
@@ -33,16 +34,20 @@ export class Board {
     this.tell = tell;
     this.history = new History();
     this.boxes = [];
+    this.outline = { left: 0, top: 0, width: 0, height: 0 };
     this.settings = firstSettings(mode);
     this.setUp({ palette, cells, maxBoxes });
   }
 
-  // What follows from the model: its classes, its latent's cells, how many boxes it takes.
-  setUp({ palette, cells, maxBoxes }) {
+  // What follows from the model: its classes, its latent's cells, how many boxes it takes; and the outline,
+  // { left, top, width, height }, of what will be made.
+  setUp({ palette, cells, maxBoxes, outline }) {
     if (palette) this.#setPalette(palette);
     this.cellSize = cells ?? this.cellSize;
     this.maxBoxes = maxBoxes ?? this.maxBoxes;
+    this.outline = outline ?? this.outline;
     if (this.sheet) this.set({});
+    if (outline) this.tell("outline");
   }
 
   // Keeps what is painted in classes that the new palette has too, by name; the rest is cleared.

@@ -56,6 +56,7 @@ export const mount = async ({ element, props, trigger, upload, watch }) => {
   let resting;
   function told(what) {
     if (what === "page") view.show(board.sheet.width, board.sheet.height);
+    if (what === "outline") view.surround(board.outline);
     if ((what === "content" || what === "page") && !loading) {
       const page = board.page();
       exchange.send(page);
@@ -77,9 +78,10 @@ export const mount = async ({ element, props, trigger, upload, watch }) => {
     const { opacity, feather } = board.settings;
     frame.overlay.style.opacity = opacity / 100;
     frame.overlay.style.filter = feather ? `blur(${feather / 2}px)` : "none";
-    clearTimeout(keeping);
-    if (!quiet) keeping = setTimeout(settingsKept, 300);
     palette.reveal();
+    if (quiet) return;
+    clearTimeout(keeping);
+    keeping = setTimeout(settingsKept, 300);
   };
   let sentFeather = board.settings.feather;
   const settingsKept = () => {
@@ -109,10 +111,16 @@ export const mount = async ({ element, props, trigger, upload, watch }) => {
     if (!event.target.closest(".holder")) toolbar.close();
   });
 
-  const receive = async (value) => {
-    quiet = true;
-    await exchange.receive(value);
-    quiet = false;
+  // One after the other: a picture takes its time to arrive.
+  let receiving = Promise.resolve();
+  const receive = (value) => {
+    receiving = receiving.then(async () => {
+      quiet = true;
+      await exchange.receive(value);
+      quiet = false;
+      if (value?.setup) exchange.send(); // Python gets the content again, not its own words
+    });
+    return receiving;
   };
   const first = props.value?.from === "python" ? props.value : null;
   const kept = first && !first.initial ? null : await keeper.load();
