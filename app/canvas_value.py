@@ -114,7 +114,7 @@ class CanvasSetup:
 
 
 def parse_value(payload: object, uploads: Path) -> CanvasValue | None:
-    """What a browser sent, checked; None where no canvas was there.
+    """What a browser sent, checked; None where no canvas was there, or none that was looked at yet.
 
     Args:
         payload: anything at all.
@@ -128,6 +128,8 @@ def parse_value(payload: object, uploads: Path) -> CanvasValue | None:
         return None
     if not isinstance(payload, dict):
         raise RequestError("canvas", payload, "what the page's canvas sends")
+    if payload.get("from") == "python":  # no browser took it up: its tab was never opened
+        return None
     mode = payload.get("mode")
     if mode not in get_args(Mode):
         raise RequestError("canvas mode", mode, "one of mask, classes, boxes")

@@ -97,7 +97,7 @@ def build(studio: Studio) -> Form:
         "mask",
         label="The picture; paint over what shall be made anew",
         elem_id="inpaint-canvas",
-        value=CanvasValue(512, 512, feather=FEATHER),
+        feather=FEATHER,
         render=False,
     )
     made = form.build(

@@ -14,20 +14,21 @@ export const LARGEST_BRUSH = 400;
 // Ids of a pixel with nothing painted, and of a painted one where there is only one kind of paint.
 const IDS = { mask: { empty: 0, paint: 255 }, classes: { empty: 255 }, boxes: { empty: 255 } };
 
-const firstSettings = (mode) => ({
+const firstSettings = ({ mode, feather }) => ({
   tool: mode === "boxes" ? "box" : "brush",
   size: 40, // brush's diameter in pixels of the picture
   current: 0, // index of the class to paint with
   erasing: false, // bucket, rectangle and lasso take paint away
   pressure: false,
   opacity: mode === "mask" ? 55 : 80, // percent
-  feather: 0,
+  feather,
   distance: 4, // pixels of one Grow or Shrink
   cells: false,
 });
 
 export class Board {
-  constructor({ mode, palette, cells, maxBoxes }, layers, tell) {
+  constructor(given, layers, tell) {
+    const { mode, palette, cells, maxBoxes } = given;
     this.mode = mode;
     this.ids = IDS[mode];
     this.layers = layers;
@@ -35,7 +36,7 @@ export class Board {
     this.history = new History();
     this.boxes = [];
     this.outline = { left: 0, top: 0, width: 0, height: 0 };
-    this.settings = firstSettings(mode);
+    this.settings = firstSettings(given);
     this.setUp({ palette, cells, maxBoxes });
   }
 
@@ -221,9 +222,9 @@ export class Board {
   }
 
   // An empty page and the settings of the beginning.
-  reset({ width, height }) {
-    Object.assign(this.settings, firstSettings(this.mode));
-    this.open({ width, height });
+  reset(given) {
+    Object.assign(this.settings, firstSettings(given));
+    this.open({ width: given.width, height: given.height });
     this.set({});
   }
 

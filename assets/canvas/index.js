@@ -25,17 +25,17 @@ import { View } from "./view.js";
 const LIVE_DELAY = 120; // milliseconds of rest after a stroke before "stroke" is told
 const NOTE_TIME = 6000;
 
-// `gradio` is { element, props, trigger, upload, watch } as gr.HTML gives them to its script.
-export const mount = async ({ element, props, trigger, upload, watch }) => {
+// { element, props, trigger, upload, watch } as gr.HTML gives them to its script, and what app/canvas.py says.
+export const mount = async ({ element, props, trigger, upload, watch, settings }) => {
   const root = element.shadowRoot ?? element.attachShadow({ mode: "open" });
-  const frame = makeFrame(props.label);
+  const frame = makeFrame(settings.label);
   root.replaceChildren();
   await applyStyle(root);
   root.append(frame.element);
 
   const held = { space: false, control: false };
   const layers = new Layers(frame.picture, frame.overlay);
-  const board = new Board(props, layers, (what) => told(what));
+  const board = new Board(settings, layers, (what) => told(what));
   const note = (text) => frame.say(text);
   const view = new View(frame.viewport, frame.paper, () => showView());
   const tools = makeTools(board, note);
@@ -45,7 +45,7 @@ export const mount = async ({ element, props, trigger, upload, watch }) => {
   const toolbar = makeToolbar(board, view, files, { choose: chooseFile });
   const palette = makePalette(board);
   const exchange = new Exchange({ board, upload, note, put: (value) => (props.value = value) });
-  const keeper = new Keeper(props.name);
+  const keeper = new Keeper(settings.name);
   frame.element.prepend(toolbar.element);
   if (board.mode !== "mask") frame.middle.append(palette.element);
 
@@ -111,27 +111,32 @@ export const mount = async ({ element, props, trigger, upload, watch }) => {
     if (!event.target.closest(".holder")) toolbar.close();
   });
 
-  // One after the other: a picture takes its time to arrive.
-  let receiving = Promise.resolve();
-  const receive = (value) => {
-    receiving = receiving.then(async () => {
-      quiet = true;
-      await exchange.receive(value);
-      quiet = false;
-      if (value?.setup) exchange.send(); // Python gets the content again, not its own words
-    });
-    return receiving;
+  // Python's values are taken up one after the other, since a picture takes its time to arrive; the first of
+  // them when what was kept is shown.
+  let shown;
+  let receiving = new Promise((resolve) => (shown = resolve));
+  const receive = async (value) => {
+    quiet = true;
+    await exchange.receive(value);
+    quiet = false;
+    if (value?.setup) exchange.send(); // Python gets the content again, not its own words
   };
+  // Python may have spoken before this tab of the page was opened.
   const first = props.value?.from === "python" ? props.value : null;
-  const kept = first && !first.initial ? null : await keeper.load();
-  board.open({ width: props.width, height: props.height });
-  if (!(await openRecord(board, kept)) && first) await receive(first);
+  watch("value", () => {
+    const { value } = props;
+    receiving = receiving.then(() => receive(value));
+  });
+  if (first?.setup) board.setUp(first.setup);
+  const kept = first?.width && !first.initial ? null : await keeper.load();
+  board.open({ width: settings.width, height: settings.height });
+  if (!(await openRecord(board, kept)) && first) await exchange.receive(first);
   board.set({});
   loading = quiet = false;
   told("content");
   clearTimeout(resting);
-  watch("value", () => receive(props.value));
-  element.reset = () => board.reset(props); // for scripts of the page, and for tests
+  shown();
+  element.reset = () => board.reset(settings); // for scripts of the page, and for tests
   element.dataset.ready = "";
 };
 
