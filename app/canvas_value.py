@@ -11,7 +11,7 @@ import base64
 import binascii
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -47,18 +47,33 @@ class CanvasBox:
 
 
 @dataclass(frozen=True, slots=True)
+class Outline:
+    """A frame drawn around a part of the page, or around more than the page; an empty one is not seen.
+
+    Pixels of the page.  `left` and `top` may be negative.
+    """
+
+    left: int = 0
+    top: int = 0
+    width: int = 0
+    height: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class CanvasSetup:
-    """What follows from the chosen model; None stays as it is.
+    """What follows from the chosen model and the tab's other controls; None stays as it is.
 
     Args:
         palette: the model's classes.  What is painted in a class that it has too, by name, stays.
         cell: side of a latent's cell in pixels (4 or 8).
         max_boxes: how many boxes the model takes.
+        outline: what will be made, where that is not the page.
     """
 
     palette: Palette | None = None
     cell: int | None = None
     max_boxes: int | None = None
+    outline: Outline | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +89,7 @@ class CanvasValue:
         classes: names of the ids in `labels`.
         boxes: None unless the canvas is one for boxes.
         feather: width of the mask's soft edge in pixels; `labels` itself is sharp.
+        outline: the frame that is shown; only a `CanvasSetup` changes it.
         setup: given to a canvas only: what the rest is painted with.
     """
 
@@ -84,6 +100,7 @@ class CanvasValue:
     classes: tuple[str, ...] = ()
     boxes: tuple[CanvasBox, ...] | None = None
     feather: int | None = None
+    outline: Outline = Outline()
     setup: CanvasSetup | None = None
 
     @property
@@ -132,6 +149,7 @@ def parse_value(payload: object, uploads: Path) -> CanvasValue | None:
         classes=classes,
         boxes=_boxes(payload.get("boxes")) if mode == "boxes" else None,
         feather=_whole("feather", payload.get("feather", 0), 0, MAX_FEATHER),
+        outline=_outline(payload.get("outline")),
     )
 
 
@@ -139,6 +157,15 @@ def _whole(field: str, got: object, low: int, high: int) -> int:
     if not isinstance(got, int) or isinstance(got, bool) or not low <= got <= high:
         raise RequestError(field, got, f"a whole number from {low} to {high}")
     return got
+
+
+def _outline(got: object) -> Outline:
+    if got is None:
+        return Outline()
+    if not isinstance(got, dict):
+        raise RequestError("outline", got, "an object with left, top, width and height")
+    sides = (got.get(name) for name in ("left", "top", "width", "height"))
+    return Outline(*(_whole("outline", side, -4 * MAX_SIDE, 4 * MAX_SIDE) for side in sides))
 
 
 def _name(field: str, got: object) -> str:
@@ -293,6 +320,7 @@ def setup_payload(setup: CanvasSetup) -> Json:
         "palette": None if setup.palette is None else palette_payload(setup.palette),
         "cells": setup.cell,
         "maxBoxes": setup.max_boxes,
+        "outline": None if setup.outline is None else asdict(setup.outline),
     }
     return {"from": "python", "setup": {name: value for name, value in given.items() if value is not None}}
 

@@ -265,7 +265,8 @@ def test_one_input_is_stored_once() -> None:
 def test_an_enlarged_picture_has_the_colours_of_the_small_one() -> None:
     rng = np.random.default_rng(0)
     small = np.repeat(np.repeat(rng.integers(40, 216, (4, 4, 3)), 8, 0), 8, 1).astype(np.uint8)
-    large = np.clip(cv2.resize(small, (128, 128)).astype(np.int16) + np.array([30, -20, 10]), 0, 255).astype(np.uint8)
+    tint = np.array([30, -20, 10])
+    large = (cv2.resize(small, (128, 128)) + tint).clip(0, 255).astype(np.uint8)
     before, after = (
         np.abs(cv2.resize(p, (32, 32), interpolation=cv2.INTER_AREA).astype(int) - small).mean()
         for p in (large, with_colours_of(small, large))

@@ -59,8 +59,13 @@ SPACINGS = {
 class Own(Protocol):
     """What a tab has beside the common controls."""
 
+    def controls(self) -> Mapping[str, Component]:
+        """Components that hold a field of the request as it is, by the field's name; the form keeps and fills
+        them like its own."""
+        return {}
+
     def components(self) -> list[Component]:
-        """All that `fields` reads and that `fill` and `suit` change."""
+        """All others that `fields` reads and that `fill` and `suit` change."""
 
     def fields(self, values: Values) -> dict[str, object]:
         """Fields of the request; `task` among them where it is not the form's first.
@@ -154,6 +159,7 @@ def build(
                     "", elem_id=f"{name}-unknown", elem_classes="unknown", apply_default_css=False
                 )
             owned = own() if own else None
+            fields |= owned.controls() if owned else {}
             if sized:
                 shape = gr.Radio(list(SHAPES), value="Square", label="Format", elem_id=f"{name}-shape")
                 with gr.Row(elem_classes="pair"):
