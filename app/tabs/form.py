@@ -62,7 +62,6 @@ class Own(Protocol):
     def controls(self) -> Mapping[str, Component]:
         """Components that hold a field of the request as it is, by the field's name; the form keeps and fills
         them like its own."""
-        return {}
 
     def components(self) -> list[Component]:
         """All others that `fields` reads and that `fill` and `suit` change."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import gradio as gr
@@ -36,6 +37,9 @@ class Painting:
     sheet: Sheet
     template: gr.Dropdown
     live: gr.Checkbox
+
+    def controls(self) -> Mapping[str, Component]:
+        return {}
 
     def components(self) -> list[Component]:
         return [*self.sheet.components(), self.template]
