@@ -116,7 +116,7 @@ def build(studio: Studio) -> Form:
 
 def _controls(canvas: Canvas) -> Inpainting:
     area = gr.Radio(
-        [("The whole picture", "whole"), ("Only the masked part", "masked")],
+        [("Whole picture", "whole"), ("Masked part only", "masked")],
         value="whole",
         label="Look at",
         info="The masked part alone is drawn at the model's own size, so it gets more detail.",
