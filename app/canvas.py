@@ -19,8 +19,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
+import json
 import mimetypes
 from pathlib import Path
+from urllib.parse import quote
 
 import gradio as gr
 import numpy as np
@@ -38,6 +40,7 @@ from app.canvas_value import (
     CanvasValue,
     Json,
     Mode,
+    Outline,
     palette_payload,
     parse_value,
     setup_payload,
@@ -47,14 +50,16 @@ from app.palettes import Palette
 from app.places import ASSETS
 from ldm_core.errors import AtelierError
 
-__all__ = ["Canvas", "CanvasBox", "CanvasSetup", "CanvasValue", "Mode", "serve_files"]
+__all__ = ["Canvas", "CanvasBox", "CanvasSetup", "CanvasValue", "Mode", "Outline", "serve_files"]
 
 _FOLDER = ASSETS / "canvas"
 
 # Gradio runs this with `element`, `props`, `trigger`, `upload` and `watch`; "stroke" is an event it can tell.
+# The settings stand in it, since gradio throws a component's own `props` away when a handler skips it.
 _LOAD = """
+const settings = JSON.parse(decodeURIComponent("%s"));
 import(new URL("%s/index.js", document.baseURI).href)
-  .then(({ mount }) => mount({ element, props, trigger, upload, watch }))
+  .then(({ mount }) => mount({ element, props, trigger, upload, watch, settings }))
   .catch((error) => {
     element.textContent = "The canvas could not be loaded. Reload the page.";
     console.error(error);
@@ -72,6 +77,7 @@ class Canvas(gr.HTML):
         width, height: of the empty sheet, up to 2048.
         cell: side of a latent's cell in pixels; the grid shows it.
         max_boxes: how many boxes can be drawn.
+        feather: width of the mask's soft edge in pixels, at first.
     """
 
     def __init__(
@@ -85,26 +91,33 @@ class Canvas(gr.HTML):
         height: int = 512,
         cell: int = 8,
         max_boxes: int = 30,
+        feather: int = 0,
         value: CanvasValue | None = None,
         visible: bool = True,
+        render: bool = True,
     ) -> None:
+        settings = {
+            "label": label,
+            "name": elem_id,
+            "mode": mode,
+            "palette": palette_payload(palette),
+            "width": width,
+            "height": height,
+            "cells": cell,
+            "maxBoxes": max_boxes,
+            "feather": feather,
+        }
         self._building = True
         super().__init__(
             value=value,
             html_template="",
-            js_on_load=f'// tells "stroke"{_LOAD % _address()}',
+            js_on_load=f'// tells "stroke"{_LOAD % (quote(json.dumps(settings)), _address())}',
             apply_default_css=False,
             label=label,
             elem_id=elem_id,
             elem_classes=["latent-canvas"],
             visible=visible,
-            mode=mode,
-            palette=palette_payload(palette),
-            width=width,
-            height=height,
-            cells=cell,
-            maxBoxes=max_boxes,
-            name=elem_id,
+            render=render,
         )
         self._building = False
 

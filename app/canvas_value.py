@@ -11,7 +11,7 @@ import base64
 import binascii
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -46,6 +46,36 @@ class CanvasBox:
     height: float
 
 
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A frame drawn around a part of the page, or around more than the page; an empty one is not seen.
+
+    Pixels of the page.  `left` and `top` may be negative.
+    """
+
+    left: int = 0
+    top: int = 0
+    width: int = 0
+    height: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CanvasSetup:
+    """What follows from the chosen model and the tab's other controls; None stays as it is.
+
+    Args:
+        palette: the model's classes.  What is painted in a class that it has too, by name, stays.
+        cell: side of a latent's cell in pixels (4 or 8).
+        max_boxes: how many boxes the model takes.
+        outline: what will be made, where that is not the page.
+    """
+
+    palette: Palette | None = None
+    cell: int | None = None
+    max_boxes: int | None = None
+    outline: Outline | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class CanvasValue:
     """What is on a canvas.
@@ -59,6 +89,8 @@ class CanvasValue:
         classes: names of the ids in `labels`.
         boxes: None unless the canvas is one for boxes.
         feather: width of the mask's soft edge in pixels; `labels` itself is sharp.
+        outline: the frame that is shown; only a `CanvasSetup` changes it.
+        setup: given to a canvas only: what the rest is painted with.
     """
 
     width: int
@@ -68,6 +100,8 @@ class CanvasValue:
     classes: tuple[str, ...] = ()
     boxes: tuple[CanvasBox, ...] | None = None
     feather: int | None = None
+    outline: Outline = Outline()
+    setup: CanvasSetup | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -78,26 +112,11 @@ class CanvasValue:
         return bool((self.labels == nothing).all())
 
 
-@dataclass(frozen=True, slots=True)
-class CanvasSetup:
-    """What follows from the chosen model; None stays as it is.
-
-    Args:
-        palette: the model's classes.  What is painted in a class that it has too, by name, stays.
-        cell: side of a latent's cell in pixels (4 or 8).
-        max_boxes: how many boxes the model takes.
-    """
-
-    palette: Palette | None = None
-    cell: int | None = None
-    max_boxes: int | None = None
-
-
 # From the browser ----------------------------------------------------------------------------------------
 
 
 def parse_value(payload: object, uploads: Path) -> CanvasValue | None:
-    """What a browser sent, checked; None where no canvas was there.
+    """What a browser sent, checked; None where no canvas was there, or none that was looked at yet.
 
     Args:
         payload: anything at all.
@@ -111,6 +130,8 @@ def parse_value(payload: object, uploads: Path) -> CanvasValue | None:
         return None
     if not isinstance(payload, dict):
         raise RequestError("canvas", payload, "what the page's canvas sends")
+    if payload.get("from") == "python":  # no browser took it up: its tab was never opened
+        return None
     mode = payload.get("mode")
     if mode not in get_args(Mode):
         raise RequestError("canvas mode", mode, "one of mask, classes, boxes")
@@ -128,6 +149,7 @@ def parse_value(payload: object, uploads: Path) -> CanvasValue | None:
         classes=classes,
         boxes=_boxes(payload.get("boxes")) if mode == "boxes" else None,
         feather=_whole("feather", payload.get("feather", 0), 0, MAX_FEATHER),
+        outline=_outline(payload.get("outline")),
     )
 
 
@@ -135,6 +157,15 @@ def _whole(field: str, got: object, low: int, high: int) -> int:
     if not isinstance(got, int) or isinstance(got, bool) or not low <= got <= high:
         raise RequestError(field, got, f"a whole number from {low} to {high}")
     return got
+
+
+def _outline(got: object) -> Outline:
+    if got is None:
+        return Outline()
+    if not isinstance(got, dict):
+        raise RequestError("outline", got, "an object with left, top, width and height")
+    sides = (got.get(name) for name in ("left", "top", "width", "height"))
+    return Outline(*(_whole("outline", side, -4 * MAX_SIDE, 4 * MAX_SIDE) for side in sides))
 
 
 def _name(field: str, got: object) -> str:
@@ -279,6 +310,7 @@ def value_payload(value: CanvasValue, picture: Json | None, *, initial: bool = F
         "boxes": boxes,
         "picture": picture,
         "feather": value.feather,
+        **({} if value.setup is None else setup_payload(value.setup)),
     }
 
 
@@ -288,13 +320,14 @@ def setup_payload(setup: CanvasSetup) -> Json:
         "palette": None if setup.palette is None else palette_payload(setup.palette),
         "cells": setup.cell,
         "maxBoxes": setup.max_boxes,
+        "outline": None if setup.outline is None else asdict(setup.outline),
     }
     return {"from": "python", "setup": {name: value for name, value in given.items() if value is not None}}
 
 
-def palette_payload(palette: Palette) -> list[dict[str, str]]:
+def palette_payload(palette: Palette) -> list[Json]:
     """The palette as JSON."""
-    return [{"name": swatch.name, "colour": swatch.colour} for swatch in palette]
+    return [{"name": one.name, "colour": one.colour, "stuff": list(one.stuff)} for one in palette]
 
 
 def pack(labels: Labels) -> tuple[str, str]:

@@ -1,6 +1,7 @@
 // What is being worked on: label map, boxes, picture, settings and undo, and every way to change them.
 // Draws nothing itself: it tells `layers` which pixels changed, and `tell` what happened:
-// "content" (map or boxes), "page" (size or picture), "settings", "lines" (something drawn over the sheet).
+// "content" (map or boxes), "page" (size or picture), "settings", "outline", "lines" (something drawn over the
+// sheet).
 
 import { changedTiles, History, readTile, sizeOf, writeTile } from "./history.js";
 import { moveBox, unite } from "./geometry.js";
@@ -13,47 +14,55 @@ export const LARGEST_BRUSH = 400;
 // Ids of a pixel with nothing painted, and of a painted one where there is only one kind of paint.
 const IDS = { mask: { empty: 0, paint: 255 }, classes: { empty: 255 }, boxes: { empty: 255 } };
 
-const firstSettings = (mode) => ({
+const firstSettings = ({ mode, feather }) => ({
   tool: mode === "boxes" ? "box" : "brush",
   size: 40, // brush's diameter in pixels of the picture
   current: 0, // index of the class to paint with
   erasing: false, // bucket, rectangle and lasso take paint away
   pressure: false,
   opacity: mode === "mask" ? 55 : 80, // percent
-  feather: 0,
+  feather,
   distance: 4, // pixels of one Grow or Shrink
   cells: false,
 });
 
 export class Board {
-  constructor({ mode, palette, cells, maxBoxes }, layers, tell) {
+  constructor(given, layers, tell) {
+    const { mode, palette, cells, maxBoxes } = given;
     this.mode = mode;
     this.ids = IDS[mode];
     this.layers = layers;
     this.tell = tell;
     this.history = new History();
     this.boxes = [];
-    this.settings = firstSettings(mode);
+    this.outline = { left: 0, top: 0, width: 0, height: 0 };
+    this.settings = firstSettings(given);
     this.setUp({ palette, cells, maxBoxes });
   }
 
-  // What follows from the model: its classes, its latent's cells, how many boxes it takes.
-  setUp({ palette, cells, maxBoxes }) {
+  // What follows from the model: its classes, its latent's cells, how many boxes it takes; and the outline,
+  // { left, top, width, height }, of what will be made.
+  setUp({ palette, cells, maxBoxes, outline }) {
     if (palette) this.#setPalette(palette);
     this.cellSize = cells ?? this.cellSize;
     this.maxBoxes = maxBoxes ?? this.maxBoxes;
+    this.outline = outline ?? this.outline;
     if (this.sheet) this.set({});
+    if (outline) this.tell("outline");
   }
 
-  // Keeps what is painted in classes that the new palette has too, by name; the rest is cleared.
+  // Keeps what is painted in classes that the new palette has too, by name or by what they stand for; the
+  // rest is cleared.
   #setPalette(palette) {
     const old = this.palette;
     this.palette = palette;
     this.settings.current = Math.min(this.settings.current, Math.max(0, palette.length - 1));
     if (this.mode !== "classes" || !old || !this.sheet) return;
     const ids = new Uint8Array(256).fill(this.ids.empty);
-    old.forEach(({ name }, id) => {
-      const found = palette.findIndex((entry) => entry.name === name);
+    if (JSON.stringify(old) === JSON.stringify(palette)) return;
+    old.forEach(({ name, stuff }, id) => {
+      const same = palette.findIndex((entry) => entry.name === name);
+      const found = same >= 0 ? same : palette.findIndex((entry) => entry.stuff.some((one) => stuff.includes(one)));
       if (found >= 0) ids[id] = found;
     });
     const labels = this.sheet.labels.map((id) => ids[id]);
@@ -216,9 +225,9 @@ export class Board {
   }
 
   // An empty page and the settings of the beginning.
-  reset({ width, height }) {
-    Object.assign(this.settings, firstSettings(this.mode));
-    this.open({ width, height });
+  reset(given) {
+    Object.assign(this.settings, firstSettings(given));
+    this.open({ width: given.width, height: given.height });
     this.set({});
   }
 

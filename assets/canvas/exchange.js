@@ -1,7 +1,7 @@
 // The canvas's value on its way to Python and back.  Python's side is app/canvas.py.
 //
 // To Python goes the whole content, at the end of every stroke and before anything else can be pressed:
-//   { mode, width, height, classes, packing, labels, boxes, picture, feather }
+//   { mode, width, height, classes, packing, labels, boxes, picture, feather, outline }
 // `picture` is null, { path } of the uploaded file, or { state: "sending" | "lost" } until there is one.
 // From Python come the same fields, each null for "stays as it is", and `setup`, marked by `from: "python"`.
 
@@ -24,6 +24,7 @@ export class Exchange {
     if (board.mode === "classes") value.classes = board.palette.map(({ name }) => name);
     value.picture = this.#picture();
     value.feather = board.settings.feather;
+    value.outline = board.outline;
     this.put(value);
   }
 
@@ -78,7 +79,7 @@ export class Exchange {
     const page = stays ? board.page() : { width, height };
     if (value.labels) page.packed = { packing: value.packing, bytes: fromBase64(value.labels) };
     if (value.boxes) page.boxes = fromBoxes(value.boxes, { width, height });
-    board.open({ ...page, picture });
+    board.open({ ...page, picture }, { undoable: true });
   }
 
   async #fetchPicture({ path, url }) {

@@ -25,17 +25,17 @@ import { View } from "./view.js";
 const LIVE_DELAY = 120; // milliseconds of rest after a stroke before "stroke" is told
 const NOTE_TIME = 6000;
 
-// `gradio` is { element, props, trigger, upload, watch } as gr.HTML gives them to its script.
-export const mount = async ({ element, props, trigger, upload, watch }) => {
+// { element, props, trigger, upload, watch } as gr.HTML gives them to its script, and what app/canvas.py says.
+export const mount = async ({ element, props, trigger, upload, watch, settings }) => {
   const root = element.shadowRoot ?? element.attachShadow({ mode: "open" });
-  const frame = makeFrame(props.label);
+  const frame = makeFrame(settings.label);
   root.replaceChildren();
   await applyStyle(root);
   root.append(frame.element);
 
   const held = { space: false, control: false };
   const layers = new Layers(frame.picture, frame.overlay);
-  const board = new Board(props, layers, (what) => told(what));
+  const board = new Board(settings, layers, (what) => told(what));
   const note = (text) => frame.say(text);
   const view = new View(frame.viewport, frame.paper, () => showView());
   const tools = makeTools(board, note);
@@ -45,7 +45,7 @@ export const mount = async ({ element, props, trigger, upload, watch }) => {
   const toolbar = makeToolbar(board, view, files, { choose: chooseFile });
   const palette = makePalette(board);
   const exchange = new Exchange({ board, upload, note, put: (value) => (props.value = value) });
-  const keeper = new Keeper(props.name);
+  const keeper = new Keeper(settings.name);
   frame.element.prepend(toolbar.element);
   if (board.mode !== "mask") frame.middle.append(palette.element);
 
@@ -56,6 +56,7 @@ export const mount = async ({ element, props, trigger, upload, watch }) => {
   let resting;
   function told(what) {
     if (what === "page") view.show(board.sheet.width, board.sheet.height);
+    if (what === "outline") view.surround(board.outline);
     if ((what === "content" || what === "page") && !loading) {
       const page = board.page();
       exchange.send(page);
@@ -77,9 +78,10 @@ export const mount = async ({ element, props, trigger, upload, watch }) => {
     const { opacity, feather } = board.settings;
     frame.overlay.style.opacity = opacity / 100;
     frame.overlay.style.filter = feather ? `blur(${feather / 2}px)` : "none";
-    clearTimeout(keeping);
-    if (!quiet) keeping = setTimeout(settingsKept, 300);
     palette.reveal();
+    if (quiet) return;
+    clearTimeout(keeping);
+    keeping = setTimeout(settingsKept, 300);
   };
   let sentFeather = board.settings.feather;
   const settingsKept = () => {
@@ -109,21 +111,33 @@ export const mount = async ({ element, props, trigger, upload, watch }) => {
     if (!event.target.closest(".holder")) toolbar.close();
   });
 
+  // Python's values are taken up one after the other, since a picture takes its time to arrive; the first of
+  // them when what was kept is shown.
+  let shown;
+  let receiving = new Promise((resolve) => (shown = resolve));
   const receive = async (value) => {
     quiet = true;
     await exchange.receive(value);
     quiet = false;
+    if (value?.setup) exchange.send(); // Python gets the content again, not its own words
   };
+  // Python may have spoken before this tab of the page was opened.
   const first = props.value?.from === "python" ? props.value : null;
-  const kept = first && !first.initial ? null : await keeper.load();
-  board.open({ width: props.width, height: props.height });
-  if (!(await openRecord(board, kept)) && first) await receive(first);
+  watch("value", () => {
+    const { value } = props;
+    receiving = receiving.then(() => receive(value));
+  });
+  if (first?.setup) board.setUp(first.setup);
+  const kept = first?.width && !first.initial ? null : await keeper.load();
+  board.open({ width: settings.width, height: settings.height });
+  if (!(await openRecord(board, kept)) && first) await exchange.receive(first);
+  board.history.forget();
   board.set({});
   loading = quiet = false;
   told("content");
   clearTimeout(resting);
-  watch("value", () => receive(props.value));
-  element.reset = () => board.reset(props); // for scripts of the page, and for tests
+  shown();
+  element.reset = () => board.reset(settings); // for scripts of the page, and for tests
   element.dataset.ready = "";
 };
 

@@ -28,6 +28,7 @@ export class Lines {
     context.setTransform(scale, 0, 0, scale, 0, 0);
     context.clearRect(0, 0, clientWidth, clientHeight);
     if (board.settings.cells) this.#cells(context);
+    this.#outline(context);
     this.tool().draw?.(context, view);
     const at = this.pointer();
     if (at && this.tool().round) this.#brush(context, at);
@@ -58,6 +59,32 @@ export class Lines {
     context.lineWidth = 1;
     context.strokeStyle = "rgb(120 120 120 / 60%)";
     context.stroke();
+  }
+
+  // Dashed; what of the page lies outside is dimmed, what lies beyond the page is light.
+  #outline(context) {
+    const { view, board } = this;
+    const { left, top, width, height } = board.outline;
+    if (!width || !height) return;
+    const corner = (x, y) => view.outside({ x, y });
+    const rect = (from, to) => context.rect(from.x, from.y, to.x - from.x, to.y - from.y);
+    const [from, to] = [corner(left, top), corner(left + width, top + height)];
+    context.beginPath();
+    rect(from, to);
+    rect(corner(0, 0), corner(board.sheet.width, board.sheet.height));
+    const beyond = left < 0 || top < 0 || left + width > board.sheet.width || top + height > board.sheet.height;
+    context.fillStyle = beyond ? "rgb(255 255 255 / 30%)" : "rgb(0 0 0 / 35%)";
+    context.fill("evenodd");
+    context.beginPath();
+    rect(from, to);
+    context.lineWidth = 1;
+    for (const [colour, shift] of [["#111", 0], ["#fff", 5]]) {
+      context.setLineDash([5, 5]);
+      context.lineDashOffset = shift;
+      context.strokeStyle = colour;
+      context.stroke();
+    }
+    context.setLineDash([]);
   }
 
   #brush(context, at) {

@@ -1,6 +1,8 @@
 // Where the sheet lies on the screen: zoom, pan and fit.  Points are in CSS pixels of the viewport outside,
 // in pixels of the picture inside.
 
+import { unite } from "./geometry.js";
+
 const MARGIN = 12;
 const LARGEST = 64;
 
@@ -14,6 +16,7 @@ export class View {
     this.left = 0;
     this.top = 0;
     this.fitted = true;
+    this.around = { x0: 0, y0: 0, x1: 0, y1: 0 }; // what is to be seen beside the page
     new ResizeObserver(() => this.#resized()).observe(viewport);
   }
 
@@ -25,24 +28,34 @@ export class View {
     this.fit();
   }
 
+  // Keeps a rectangle { left, top, width, height } in sight as well, as long as the whole is seen.
+  surround({ left, top, width, height }) {
+    this.around = { x0: left, y0: top, x1: left + width, y1: top + height };
+    if (this.fitted) this.fit();
+  }
+
+  // The page and what is around it.
+  #bounds() {
+    return unite({ x0: 0, y0: 0, x1: this.width, y1: this.height }, this.around);
+  }
+
   fit() {
     this.fitted = true;
     const { clientWidth, clientHeight } = this.viewport;
     if (!clientWidth || !clientHeight || !this.width) return; // hidden: fitted when it is shown
     const whole = this.#whole();
     this.zoom = whole >= 1 && whole < 1.3 ? 1 : whole; // nearly its own size: then exactly, and sharp
-    this.left = Math.round((clientWidth - this.width * this.zoom) / 2);
-    this.top = Math.round((clientHeight - this.height * this.zoom) / 2);
+    const { x0, y0, x1, y1 } = this.#bounds();
+    this.left = Math.round((clientWidth - (x0 + x1) * this.zoom) / 2);
+    this.top = Math.round((clientHeight - (y0 + y1) * this.zoom) / 2);
     this.#apply();
   }
 
   // The zoom at which the whole page is seen.
   #whole() {
     const { clientWidth, clientHeight } = this.viewport;
-    const zoom = Math.min(
-      (clientWidth - 2 * MARGIN) / this.width,
-      (clientHeight - 2 * MARGIN) / this.height
-    );
+    const { x0, y0, x1, y1 } = this.#bounds();
+    const zoom = Math.min((clientWidth - 2 * MARGIN) / (x1 - x0), (clientHeight - 2 * MARGIN) / (y1 - y0));
     return Math.max(0.01, Math.min(zoom, LARGEST));
   }
 

@@ -1,0 +1,73 @@
+"""The inpainting tab in a real Chromium: a hole is painted and filled, the rest of the picture stays."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from app.metadata import read_settings
+from ldm_core.request import Inpaint
+from tests.browser import WAIT, pictures, status
+
+pytest_plugins = ["tests.browser"]
+
+SIDE = 128
+
+
+def photograph() -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+
+
+def open_picture(page: Page, pixels: NDArray[np.uint8]) -> None:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    canvas = page.locator("#inpaint-canvas")
+    canvas.get_by_role("button", name="File", exact=True).click()
+    with page.expect_file_chooser() as chooser:
+        canvas.get_by_role("button", name="Open picture…").click()
+    chooser.value.set_files({"name": "p.png", "mimeType": "image/png", "buffer": file.getvalue()})
+    expect(canvas.locator(".size")).to_have_text(f"{SIDE} × {SIDE}")
+
+
+def test_a_painted_hole_is_filled_and_nothing_else(page: Page, outputs: Path) -> None:
+    page.get_by_role("tab", name="Inpaint").click()
+    page.wait_for_selector("#inpaint-canvas [data-ready]", state="attached", timeout=WAIT)
+    page.locator("#inpaint-generate").click()
+    status(page, "There is no picture yet")
+    open_picture(page, photograph())
+    page.wait_for_timeout(1000)
+    page.locator("#inpaint-generate").click()
+    status(page, "Nothing is painted yet")
+    box = page.locator("#inpaint-canvas .paper").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 10, y, steps=4)
+    page.mouse.up()
+    before = pictures(outputs)
+    page.locator("#inpaint-generate").click()
+    status(page, "Finished in")
+    (path,) = pictures(outputs) - before
+    request = read_settings(path).request
+    assert isinstance(request, Inpaint)
+    hole = request.mask.pixels >= 128
+    assert 0 < hole.sum() < SIDE * SIDE / 2
+    assert (request.image.pixels == photograph()).all()
+    with Image.open(path) as file:
+        made = np.asarray(file)
+    changed = (made != photograph()).any(-1)
+    assert changed[hole].mean() > 0.9
+    rows, columns = np.nonzero(hole)
+    reach = request.feather + 1
+    outside = np.ones_like(hole)
+    outside[
+        rows.min() - reach : rows.max() + reach + 1, columns.min() - reach : columns.max() + reach + 1
+    ] = False
+    assert outside.any()
+    assert not changed[outside].any()
