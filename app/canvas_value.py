@@ -91,6 +91,7 @@ class CanvasValue:
         feather: width of the mask's soft edge in pixels; `labels` itself is sharp.
         outline: the frame that is shown; only a `CanvasSetup` changes it.
         setup: given to a canvas only: what the rest is painted with.
+        undoable: given to a canvas only: a new drawing can be taken back; else it begins the history anew.
     """
 
     width: int
@@ -102,6 +103,7 @@ class CanvasValue:
     feather: int | None = None
     outline: Outline = Outline()
     setup: CanvasSetup | None = None
+    undoable: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -310,6 +312,7 @@ def value_payload(value: CanvasValue, picture: Json | None, *, initial: bool = F
         "boxes": boxes,
         "picture": picture,
         "feather": value.feather,
+        "undoable": value.undoable,
         **({} if value.setup is None else setup_payload(value.setup)),
     }
 

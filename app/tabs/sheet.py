@@ -96,8 +96,9 @@ def connect(studio: Studio, sheet: Sheet, form: Form) -> None:
     for side in size:
         gr.on([side.submit, side.blur], resize, [sheet.canvas, *size], [sheet.canvas, *size], **QUICK)
         side.change(name_shape, [form.model, *size], sheet.shape, **QUICK)
-    # A picture or map that is opened on the canvas brings its own size.
-    follow = "(value, width, height) => [value?.width ?? width, value?.height ?? height]"
+    # A picture or map that is opened on the canvas brings its own size; a number being typed stays.
+    typing = "document.activeElement?.closest('.pair')"
+    follow = f"(value, w, h) => {typing} ? [w, h] : [value?.width ?? w, value?.height ?? h]"
     sheet.canvas.change(None, [sheet.canvas, *size], size, js=follow, api_visibility="private")
 
 
@@ -122,8 +123,7 @@ def _follow(sheet: Sheet, payload: object, size: tuple[int | None, int | None]) 
     if value is None:
         return {sheet.canvas: gr.skip()}
     new = resized(value, *size)
-    sides: Updates = {sheet.width: new.width, sheet.height: new.height}
-    return sides if new is value else {**sides, sheet.canvas: new}
+    return {sheet.canvas: gr.skip() if new is value else new}
 
 
 def resized(value: CanvasValue, width: int | None, height: int | None) -> CanvasValue:
@@ -133,7 +133,7 @@ def resized(value: CanvasValue, width: int | None, height: int | None) -> Canvas
         return value
     labels = None if value.labels is None else _stretched(value.labels, width, height)
     image = None if value.image is None else _stretched(value.image, width, height)
-    return replace(value, width=width, height=height, labels=labels, image=image)
+    return replace(value, width=width, height=height, labels=labels, image=image, undoable=True)
 
 
 def _stretched(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:

@@ -79,7 +79,7 @@ export class Exchange {
     const page = stays ? board.page() : { width, height };
     if (value.labels) page.packed = { packing: value.packing, bytes: fromBase64(value.labels) };
     if (value.boxes) page.boxes = fromBoxes(value.boxes, { width, height });
-    board.open({ ...page, picture }, { undoable: true });
+    board.open({ ...page, picture }, { undoable: value.undoable === true });
   }
 
   async #fetchPicture({ path, url }) {

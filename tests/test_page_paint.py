@@ -1,0 +1,133 @@
+"""The Paint tab in a real Chromium: what is painted is what the picture's file holds."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from playwright.sync_api import Page, expect
+
+from app.metadata import read_settings
+from app.server import Running
+from ldm_core.request import Semantic
+from ldm_core.spec import LabelBitsSpec
+from ldm_core.vocabulary import class_names
+from tests import tiny
+from tests.browser import WAIT, drop, pictures, status
+
+pytest_plugins = ["tests.browser"]
+SKY, CLOUD = 0, 1
+SPEC = replace(
+    tiny.SPEC,
+    unet=replace(tiny.SPEC.unet, in_channels=8, out_channels=8),
+    label_bits=LabelBitsSpec(class_names("scenes"), 1.0),
+)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    tiny.write_model(folder, spec=SPEC)
+    return folder
+
+
+def open_tab(page: Page) -> None:
+    page.get_by_role("tab", name="Paint").click()
+    page.wait_for_selector("#paint-canvas [data-ready]", state="attached", timeout=WAIT)
+    page.wait_for_timeout(500)
+
+
+def stroke(page: Page, x: float, y0: float = 0.2, y1: float = 0.8) -> None:
+    """Downwards, in fractions of the sheet."""
+    box = page.locator("#paint-canvas .paper").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + x * box["width"], box["y"] + y0 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + x * box["width"], box["y"] + y1 * box["height"], steps=6)
+    page.mouse.up()
+
+
+def choose(page: Page, name: str) -> None:
+    page.locator("#paint-canvas").get_by_role("button", name=name, exact=True).click()
+
+
+def painted(path: Path) -> NDArray[np.uint8]:
+    request = read_settings(path).request
+    assert isinstance(request, Semantic)
+    return request.label_map.pixels
+
+
+def test_what_is_painted_is_made_kept_and_opened_again(running: Running, page: Page, outputs: Path) -> None:
+    open_tab(page)
+    page.locator("#paint-generate").click()
+    status(page, "Nothing is painted yet")
+    stroke(page, 0.25)
+    choose(page, "cloud")
+    stroke(page, 0.75)
+    page.locator("#paint-generate").click()
+    status(page, "Finished in")
+    (path,) = pictures(outputs)
+    labels = painted(path)
+    assert set(np.unique(labels)) == {SKY, CLOUD}
+    assert (labels[16:48, 16] == SKY).all()
+    assert (labels[16:48, 48] == CLOUD).all()
+    (again,) = running.studio.make(read_settings(path).request)
+    assert again.png == path.read_bytes()
+    page.reload()
+    page.wait_for_selector("body.restored")
+    open_tab(page)  # what was painted is still there
+    width, height = (
+        page.get_by_label(name, exact=True).locator("visible=true") for name in ("Width", "Height")
+    )
+    width.fill("80")
+    height.fill("160")
+    height.press("Tab")
+    expect(page.locator("#paint-canvas .size")).to_have_text("80 × 160")
+    page.locator("#paint-generate").click()
+    status(page, "Finished in")
+    (tall,) = pictures(outputs) - {path}
+    assert painted(tall).shape == (160, 80)
+    assert painted(tall)[80, 60] == CLOUD  # stretched with the sheet
+    page.get_by_role("tab", name="Text to image").click()
+    drop(page, path.read_bytes())
+    expect(page.locator("#paint-canvas .size")).to_have_text("64 × 64")
+    page.locator("#paint-generate").click()
+    status(page, "Finished in")
+    (third,) = pictures(outputs) - {path, tall}
+    assert (painted(third) == labels).all()
+
+
+def test_a_stroke_supersedes_the_last_sketch(running: Running, page: Page, outputs: Path) -> None:
+    before = pictures(outputs)
+    open_tab(page)
+    page.get_by_label("Live", exact=True).check()
+    expect(page.get_by_role("radio", name="Keep").locator("visible=true")).to_be_checked()
+    for x in (0.2, 0.5, 0.8):
+        stroke(page, x)
+        page.wait_for_timeout(250)
+    page.wait_for_timeout(1500)
+    (session,) = (one for one in running.studio._sessions.values() if one.turn and one.sketch)
+    deadline = time.monotonic() + WAIT / 1000
+    while session.running and time.monotonic() < deadline:
+        page.wait_for_timeout(100)
+    status(page, "Finished in")
+    (sketch,) = session.pictures.values()
+    assert isinstance(sketch.request, Semantic)
+    assert (sketch.request.label_map.pixels[32, [13, 32, 51]] == SKY).all()  # the last stroke is in it
+    assert pictures(outputs) == before
+    expect(page.locator("#paint-generate")).to_be_enabled()
+    expect(page.locator("#paint-stop")).to_be_disabled()
+
+
+def test_a_template_fills_the_sheet(page: Page) -> None:
+    open_tab(page)
+    page.get_by_label("Start from").click()
+    page.get_by_role("option", name="Lake below mountains").click()
+    undo = page.locator("#paint-canvas").get_by_role("button", name="Undo")
+    expect(undo).to_have_attribute("aria-disabled", "false")
+    page.locator("#paint-generate").click()
+    status(page, "Finished in")
