@@ -87,6 +87,7 @@ class Canvas(gr.HTML):
         max_boxes: int = 30,
         value: CanvasValue | None = None,
         visible: bool = True,
+        render: bool = True,
     ) -> None:
         self._building = True
         super().__init__(
@@ -98,6 +99,7 @@ class Canvas(gr.HTML):
             elem_id=elem_id,
             elem_classes=["latent-canvas"],
             visible=visible,
+            render=render,
             mode=mode,
             palette=palette_payload(palette),
             width=width,

@@ -46,38 +46,6 @@ class CanvasBox:
     height: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CanvasValue:
-    """What is on a canvas.
-
-    Given to a canvas, what is None stays as it is; at another size the canvas begins anew.
-
-    Args:
-        image: the picture underneath, (height, width, 3) RGB.
-        labels: (height, width).  For a mask 255 is to be filled and 0 is kept; for classes the class id, 255
-            where nothing is painted.  None for boxes.
-        classes: names of the ids in `labels`.
-        boxes: None unless the canvas is one for boxes.
-        feather: width of the mask's soft edge in pixels; `labels` itself is sharp.
-    """
-
-    width: int
-    height: int
-    image: NDArray[np.uint8] | None = None
-    labels: Labels | None = None
-    classes: tuple[str, ...] = ()
-    boxes: tuple[CanvasBox, ...] | None = None
-    feather: int | None = None
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is drawn; a picture alone is nothing drawn."""
-        if self.labels is None:
-            return not self.boxes
-        nothing = EMPTY if self.classes else 0
-        return bool((self.labels == nothing).all())
-
-
 @dataclass(frozen=True, slots=True)
 class CanvasSetup:
     """What follows from the chosen model; None stays as it is.
@@ -93,11 +61,45 @@ class CanvasSetup:
     max_boxes: int | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class CanvasValue:
+    """What is on a canvas.
+
+    Given to a canvas, what is None stays as it is; at another size the canvas begins anew.
+
+    Args:
+        image: the picture underneath, (height, width, 3) RGB.
+        labels: (height, width).  For a mask 255 is to be filled and 0 is kept; for classes the class id, 255
+            where nothing is painted.  None for boxes.
+        classes: names of the ids in `labels`.
+        boxes: None unless the canvas is one for boxes.
+        feather: width of the mask's soft edge in pixels; `labels` itself is sharp.
+        setup: given to a canvas only: what the rest is painted with.
+    """
+
+    width: int
+    height: int
+    image: NDArray[np.uint8] | None = None
+    labels: Labels | None = None
+    classes: tuple[str, ...] = ()
+    boxes: tuple[CanvasBox, ...] | None = None
+    feather: int | None = None
+    setup: CanvasSetup | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is drawn; a picture alone is nothing drawn."""
+        if self.labels is None:
+            return not self.boxes
+        nothing = EMPTY if self.classes else 0
+        return bool((self.labels == nothing).all())
+
+
 # From the browser ----------------------------------------------------------------------------------------
 
 
 def parse_value(payload: object, uploads: Path) -> CanvasValue | None:
-    """What a browser sent, checked; None where no canvas was there.
+    """What a browser sent, checked; None where no canvas was there, or none that was looked at yet.
 
     Args:
         payload: anything at all.
@@ -111,6 +113,8 @@ def parse_value(payload: object, uploads: Path) -> CanvasValue | None:
         return None
     if not isinstance(payload, dict):
         raise RequestError("canvas", payload, "what the page's canvas sends")
+    if payload.get("from") == "python":  # no browser took it up: its tab was never opened
+        return None
     mode = payload.get("mode")
     if mode not in get_args(Mode):
         raise RequestError("canvas mode", mode, "one of mask, classes, boxes")
@@ -279,6 +283,7 @@ def value_payload(value: CanvasValue, picture: Json | None, *, initial: bool = F
         "boxes": boxes,
         "picture": picture,
         "feather": value.feather,
+        **({} if value.setup is None else setup_payload(value.setup)),
     }
 
 
@@ -292,9 +297,9 @@ def setup_payload(setup: CanvasSetup) -> Json:
     return {"from": "python", "setup": {name: value for name, value in given.items() if value is not None}}
 
 
-def palette_payload(palette: Palette) -> list[dict[str, str]]:
+def palette_payload(palette: Palette) -> list[Json]:
     """The palette as JSON."""
-    return [{"name": swatch.name, "colour": swatch.colour} for swatch in palette]
+    return [{"name": one.name, "colour": one.colour, "stuff": list(one.stuff)} for one in palette]
 
 
 def pack(labels: Labels) -> tuple[str, str]:

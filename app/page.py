@@ -11,7 +11,7 @@ import gradio as gr
 from app.components import Filmstrip, PngFile, cached
 from app.places import ASSETS
 from app.studio import Finished, Studio
-from app.tabs import models, stage, text_to_image
+from app.tabs import models, paint, stage, text_to_image
 from app.tabs.form import Form, Updates, relist
 from ldm_core.errors import AtelierError
 from ldm_core.request import parse_request, to_json
@@ -20,6 +20,7 @@ TITLE = "Latent Atelier"
 # What each tab that makes pictures is called, in the program and on the page, and what makes it.
 TABS: tuple[tuple[str, str, Callable[[Studio], Form]], ...] = (
     ("text", "Text to image", text_to_image.build),
+    ("paint", "Paint", paint.build),
 )
 
 

@@ -11,10 +11,13 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from app.places import ASSETS
 from ldm_core.vocabulary import Vocabulary, class_names
 
-__all__ = ["Palette", "Swatch", "Vocabulary", "class_names", "palette_of"]
+__all__ = ["Palette", "Swatch", "Vocabulary", "class_names", "palette_of", "translated"]
 
 # Turning by this share of a circle never comes near an earlier hue soon.
 _GOLDEN = 0.6180339887
@@ -23,10 +26,17 @@ _LIGHTNESS = (0.62, 0.44, 0.76, 0.53)
 
 @dataclass(frozen=True, slots=True)
 class Swatch:
-    """A class that can be painted; `colour` is "#rrggbb"."""
+    """A class that can be painted.
+
+    Attributes:
+        colour: "#rrggbb".
+        stuff: ids of COCO-Stuff's classes that it stands for, the nearest first; so a map painted with one
+            palette can be read with another.
+    """
 
     name: str
     colour: str
+    stuff: tuple[int, ...] = ()
 
 
 Palette = tuple[Swatch, ...]
@@ -44,8 +54,25 @@ def palette_of(names: Iterable[str]) -> Palette:
             colour = _spread(turn)
             turn += 997
         taken.add(colour)
-        swatches.append(Swatch(name, colour))
+        swatches.append(Swatch(name, colour, _stuff(name)))
     return tuple(swatches)
+
+
+def translated(labels: NDArray[np.uint8], old: Palette, new: Palette) -> NDArray[np.uint8]:
+    """A label map in another palette: by name, else by what classes stand for; 255 where neither helps."""
+    ids = np.full(256, 255, np.uint8)
+    names = [swatch.name for swatch in new]
+    for index, swatch in enumerate(old):
+        alike = [i for i, other in enumerate(new) if set(swatch.stuff) & set(other.stuff)]
+        ids[index] = names.index(swatch.name) if swatch.name in names else next(iter(alike), 255)
+    return ids[labels]
+
+
+@functools.cache
+def _stuff(name: str) -> tuple[int, ...]:
+    ids = {stuff: index for index, stuff in enumerate(class_names("coco-stuff"))}
+    kin = json.loads((ASSETS / "palettes" / "kin.json").read_text(encoding="utf-8"))["names"]
+    return tuple(ids[one] for one in kin.get(name, [name]) if one in ids)
 
 
 @functools.cache

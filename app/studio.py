@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 PREVIEWS_PER_SECOND = 10
 PREVIEW_SIDE = 384  # pixels of the longer side of a preview
 THUMB_SIDE = 176
+SKETCH = "sketch"  # the id of a session's sketch
 KEPT_PICTURES = 48  # of a session
 HASH_SECONDS = 10.0  # between two looks for models without a hash
 START_SECONDS = 60.0  # longer than the engine takes to start
@@ -86,6 +87,8 @@ class Session:
 
     pictures: OrderedDict[str, Finished] = field(default_factory=OrderedDict)  # oldest first
     running: bool = False
+    sketch: bool = False  # the running or last job gives way to the next
+    turn: int = 0  # counts the jobs
     stop: threading.Event = field(default_factory=threading.Event)
     job: Job | None = None
     batch_size: int = 1  # of the running or last job
@@ -129,6 +132,7 @@ class Studio:
         self._ready = threading.Event()
         self._closed = threading.Event()
         self._lock = threading.Lock()
+        self._ended = threading.Condition(self._lock)  # a job of a session
         self._sessions: dict[str, Session] = {}
         self._tokenizers: dict[str, Tokenizer] = {}
 
@@ -229,25 +233,46 @@ class Studio:
 
     # Making pictures ---------------------------------------------------------------------------------
 
-    def paint(self, name: str, request: Request) -> Iterator[Frame]:
+    def paint(self, name: str, request: Request, *, sketch: bool = False) -> Iterator[Frame]:
         """Runs a request for a session.  Closing the iterator stops the job.
 
-        Yields nothing where the session's last job still runs.
+        A sketch is not saved, and stops when the next job comes; then nothing more is said of it.
+        Yields nothing where the session's last job still runs and is no sketch.
         """
         session = self.session(name)
-        with self._lock:
-            if session.running:
-                return
-            session.begin(request)
+        turn = self._begin(session, request, sketch)
+        if turn is None:
+            return
         try:
-            yield from self._paint(session, name, request)
+            for frame in self._paint(session, name, request):
+                if session.turn != turn:
+                    return
+                yield frame
         except AtelierError as error:
             yield Ended(str(error), failed=True)
         finally:
-            with self._lock:
+            with self._ended:
                 job, session.job, session.running = session.job, None, False
+                self._ended.notify_all()
             if job is not None:
                 job.cancel()  # no effect on one that ended
+
+    def _begin(self, session: Session, request: Request, sketch: bool) -> int | None:
+        """The number of the session's new job; None where another has precedence."""
+        with self._ended:
+            if session.running and not session.sketch:
+                return None
+            session.turn = turn = session.turn + 1
+            session.sketch = sketch
+            while session.running and session.turn == turn:
+                session.stop.set()
+                if session.job is not None:
+                    session.job.cancel()
+                self._ended.wait(0.05)
+            if session.turn != turn:
+                return None
+            session.begin(request)
+            return turn
 
     def _paint(self, session: Session, name: str, request: Request) -> Iterator[Frame]:
         if not self._ready.is_set():
@@ -297,14 +322,16 @@ class Studio:
         """Saves a picture and remembers it for the session."""
         png = metadata.encode_png(event.pixels, event.request, self.model_hash(event.request.model))
         path, problem = None, ""
-        if self._library is not None:
+        if self._library is not None and not session.sketch:
             try:
                 path = self._library.save(png, event.request)
             except FileError as error:
                 problem = str(error)
         name = path.name if path else f"{event.request.seed}.png"
-        picture = Finished(uuid.uuid4().hex, png, name, path, problem, _thumb(event.pixels), event.request)
+        id = SKETCH if session.sketch else uuid.uuid4().hex
+        picture = Finished(id, png, name, path, problem, _thumb(event.pixels), event.request)
         with self._lock:
+            session.pictures.pop(SKETCH, None)  # one at most is kept
             session.pictures[picture.id] = picture
             session.shown = picture.id
             while len(session.pictures) > KEPT_PICTURES:

@@ -47,6 +47,17 @@ def num_labels(spec: ModelSpec) -> int:
     return ours.num_classes if ours else 0
 
 
+def label_names(spec: ModelSpec) -> tuple[str, ...]:
+    """Names of the classes of a model's label maps; numbers where they are not known."""
+    if spec.label_bits is not None:
+        return spec.label_bits.classes
+    ours = spec.conditioner(LabelMapSpec)
+    if ours is not None and ours.classes:
+        return ours.classes
+    names, count = class_names("coco-stuff"), num_labels(spec)
+    return names if count == len(names) else tuple(f"class {index}" for index in range(count))
+
+
 def class_id(field: str, label: str | int, names: Sequence[str], count: int) -> int:
     """The id of a class by its name, or by one of the names that its commas separate; ids stay.
 

@@ -14,6 +14,7 @@ from typing import Protocol
 import gradio as gr
 from gradio.components import Component
 
+from app.canvas import Canvas
 from app.metadata import SAMPLER_NAMES
 from app.studio import Studio
 from ldm_core.errors import AtelierError
@@ -42,6 +43,7 @@ Updates = dict[object, object]  # component -> its new value, or an update of it
 Values = Mapping[object, object]  # component -> its value, as the browser sent it
 
 NEW_SEED, KEEP_SEED = "New each time", "Keep"
+SKETCH_STEPS = 8
 RANDOM_SEEDS = 10**7  # short enough to be read aloud and to fit its field
 SHAPES = {"Square": (1.0, 1.0), "Wide": (1.5, 1.0), "Tall": (1.0, 1.5)}  # of the model's own size
 NO_MODEL = "No model here can do this; add one under Models"
@@ -84,6 +86,7 @@ class Form:
         fields: the components that hold a field of the request as it is, by the field's name.
         shape: chooses width and height, where the form has them.
         unknown: words that the model never learnt, where the form has a prompt.
+        live: a switch, and the canvas whose strokes start a sketch while it is on.
     """
 
     name: str
@@ -95,6 +98,7 @@ class Form:
     generate: gr.Button
     stop: gr.Button
     own: Own | None = None
+    live: tuple[gr.Checkbox, Canvas] | None = None
 
     @property
     def model(self) -> Component:
@@ -102,7 +106,8 @@ class Form:
 
     def inputs(self) -> list[Component]:
         """The components from which a request is made."""
-        return [*self.fields.values(), self.seed_mode, *(self.own.components() if self.own else [])]
+        switch = [self.live[0]] if self.live else []
+        return [*self.fields.values(), self.seed_mode, *switch, *(self.own.components() if self.own else [])]
 
     def kept(self) -> dict[str, Component]:
         """The components whose values outlive a reload of the page."""
@@ -152,8 +157,8 @@ def build(
             if sized:
                 shape = gr.Radio(list(SHAPES), value="Square", label="Format", elem_id=f"{name}-shape")
                 with gr.Row(elem_classes="pair"):
-                    fields["width"] = _pixels("Width", start.width)
-                    fields["height"] = _pixels("Height", start.height)
+                    fields["width"] = pixels("Width", start.width)
+                    fields["height"] = pixels("Height", start.height)
             fields["batch_size"] = gr.Slider(*BATCH, value=1, step=1, label="How many", info="Batch size.")
             fields["seed"], seed_mode = _seed()
             fields["model"] = gr.Dropdown(
@@ -262,7 +267,8 @@ def _eta_info(sampler: object) -> str:
     return "Eta: only DDIM lets you choose it."
 
 
-def _pixels(label: str, value: int) -> gr.Number:
+def pixels(label: str, value: int) -> gr.Number:
+    """A side of the picture."""
     return gr.Number(value, label=label, precision=0, minimum=SIZE[0], maximum=SIZE[1], step=32, min_width=0)
 
 
@@ -376,6 +382,16 @@ def request_from(form: Form, values: Values) -> Request:
     known = {field.name for field in dataclasses.fields(TASKS[task])}
     common = {name: value for name, value in given.items() if name in known}
     return parse_request({"task": task, **common, **own})
+
+
+def sketch_from(form: Form, values: Values) -> Request:
+    """A request for one quick picture with the seed that is shown.
+
+    Raises:
+        AtelierError: a value is not allowed.
+    """
+    request = request_from(form, {**values, form.seed_mode: KEEP_SEED})
+    return dataclasses.replace(request, batch_size=1, steps=min(request.steps, SKETCH_STEPS))
 
 
 def fill(studio: Studio, form: Form, request: Request) -> Updates:

@@ -100,15 +100,22 @@ def _connect_making(studio: Studio, stage: Stage, form: Form, made: Sequence[For
         studio.stop(str(request.session_hash))
 
     buttons = [button for one in made for button in (one.generate, one.stop)]
-    form.generate.click(
-        paint,
-        set(form.inputs()),
-        [*stage.shown(), stage.strip, stage.rail, form.fields["seed"], *buttons],
-        trigger_mode="once",
-        concurrency_limit=None,
-        **PRIVATE,
-    )
+    changed = [*stage.shown(), stage.strip, stage.rail, form.fields["seed"], *buttons]
+    inputs = set(form.inputs())
+    form.generate.click(paint, inputs, changed, trigger_mode="once", concurrency_limit=None, **PRIVATE)
     form.stop.click(stop, None, None, **QUICK)
+    if form.live is not None:
+        switch, canvas = form.live
+
+        def draw(values: Values, request: gr.Request) -> Iterator[Updates]:
+            if values[switch] is not True:
+                yield {stage.status: gr.skip()}
+            else:
+                name = str(request.session_hash)
+                yield from generate(studio, stage, form, made, values, name, sketch=True)
+
+        canvas.stroke(draw, inputs, changed, trigger_mode="multiple", concurrency_limit=None, **PRIVATE)
+        switch.input(lambda: forms.KEEP_SEED, None, form.seed_mode, **QUICK)
 
 
 def _connect_looking(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[Form]) -> None:
@@ -225,15 +232,22 @@ def _kept(form: Form) -> gr.BrowserState:
 
 
 def generate(
-    studio: Studio, stage: Stage, form: Form, made: Sequence[Form], values: Values, name: str
+    studio: Studio,
+    stage: Stage,
+    form: Form,
+    made: Sequence[Form],
+    values: Values,
+    name: str,
+    *,
+    sketch: bool = False,
 ) -> Iterator[Updates]:
     """Relays one job to the page.  The first yield comes at once, so that gradio can close this iterator."""
     session = studio.session(name)
-    if session.running:
+    if session.running and not session.sketch:
         yield {stage.status: gr.skip()}
         return
     try:
-        request = forms.request_from(form, values)
+        request = (forms.sketch_from if sketch else forms.request_from)(form, values)
     except AtelierError as error:
         yield {stage.status: status_line(str(error), kind="failed")}
         return
@@ -241,24 +255,25 @@ def generate(
         stage.status: status_line("Starting…", kind="busy"),
         stage.strip: strip_of(()),
         form.fields["seed"]: request.seed,
-        **_buttons(made, running=True),
+        **_buttons(made, running=True, sketch=sketch),
     }
     batch: list[Finished] = []
     try:
-        for frame in studio.paint(name, request):
+        for frame in studio.paint(name, request, sketch=sketch):
             if isinstance(frame, Finished):
                 batch.append(frame)
-            yield _frame(stage, session, batch, frame)
+            # Of a sketch that gave way nothing is heard, so the buttons stay the next job's.
+            ended = _buttons(made, running=False) if isinstance(frame, Ended) else {}
+            yield {**_frame(stage, session, batch, frame), **ended}
     except Exception:
         log.exception("a job could not be shown")
         text = "Something went wrong inside the program; the window it was started from says what."
-        yield {stage.status: status_line(text, kind="failed")}
-    yield _buttons(made, running=False)
+        yield {stage.status: status_line(text, kind="failed"), **_buttons(made, running=False)}
 
 
-def _buttons(made: Sequence[Form], *, running: bool) -> Updates:
-    """A person has one job at a time, whichever tab it is from."""
-    start = {form.generate: gr.update(interactive=not running) for form in made}
+def _buttons(made: Sequence[Form], *, running: bool, sketch: bool = False) -> Updates:
+    """A person has one job at a time, whichever tab it is from; a sketch gives way."""
+    start = {form.generate: gr.update(interactive=sketch or not running) for form in made}
     return {**start, **{form.stop: gr.update(interactive=running) for form in made}}
 
 

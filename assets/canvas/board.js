@@ -45,15 +45,18 @@ export class Board {
     if (this.sheet) this.set({});
   }
 
-  // Keeps what is painted in classes that the new palette has too, by name; the rest is cleared.
+  // Keeps what is painted in classes that the new palette has too, by name or by what they stand for; the
+  // rest is cleared.
   #setPalette(palette) {
     const old = this.palette;
     this.palette = palette;
     this.settings.current = Math.min(this.settings.current, Math.max(0, palette.length - 1));
     if (this.mode !== "classes" || !old || !this.sheet) return;
     const ids = new Uint8Array(256).fill(this.ids.empty);
-    old.forEach(({ name }, id) => {
-      const found = palette.findIndex((entry) => entry.name === name);
+    if (JSON.stringify(old) === JSON.stringify(palette)) return;
+    old.forEach(({ name, stuff }, id) => {
+      const same = palette.findIndex((entry) => entry.name === name);
+      const found = same >= 0 ? same : palette.findIndex((entry) => entry.stuff.some((one) => stuff.includes(one)));
       if (found >= 0) ids[id] = found;
     });
     const labels = this.sheet.labels.map((id) => ids[id]);

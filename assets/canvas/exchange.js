@@ -78,7 +78,7 @@ export class Exchange {
     const page = stays ? board.page() : { width, height };
     if (value.labels) page.packed = { packing: value.packing, bytes: fromBase64(value.labels) };
     if (value.boxes) page.boxes = fromBoxes(value.boxes, { width, height });
-    board.open({ ...page, picture });
+    board.open({ ...page, picture }, { undoable: true });
   }
 
   async #fetchPicture({ path, url }) {

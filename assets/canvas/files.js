@@ -7,6 +7,7 @@ import { fromBoxes, toBoxes } from "./value.js";
 // What app/canvas.py reads; anything else that the browser can show is sent as PNG.
 const SENT_AS_THEY_ARE = ["image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif"];
 const LARGEST_FILE = 48 * 2 ** 20; // bytes; below what the server takes
+const STUFF = 182; // classes of COCO-Stuff
 
 export class Files {
   constructor(board, note) {
@@ -106,7 +107,17 @@ export class Files {
       for (const value of used) ids[value] = ours.get(hex(palette[value] ?? [])) ?? 255;
       if (used.every((value) => ids[value] !== 255 || value === 255)) return values.map((value) => ids[value]);
     }
-    return used.every((value) => value < this.board.palette.length || value === 255) ? values : null;
+    const own = this.board.palette;
+    if (used.every((value) => value < own.length || value === 255)) return values;
+    if (palette || used.some((value) => value >= STUFF && value !== 255)) return null;
+    // Grey values that are no ids of this palette: the ids of COCO-Stuff, as real label maps have them.
+    const ids = new Uint8Array(256).fill(255);
+    for (const value of used) {
+      const found = own.findIndex(({ stuff }) => stuff.includes(value));
+      if (found >= 0) ids[value] = found;
+    }
+    this.note("Read as a map of COCO-Stuff's classes; what this model does not know is left empty.");
+    return values.map((value) => ids[value]);
   }
 
   async #read(work) {

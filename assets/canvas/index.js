@@ -114,10 +114,13 @@ export const mount = async ({ element, props, trigger, upload, watch }) => {
     await exchange.receive(value);
     quiet = false;
   };
+  // Python may have spoken before this tab of the page was opened.
   const first = props.value?.from === "python" ? props.value : null;
-  const kept = first && !first.initial ? null : await keeper.load();
+  if (first?.setup) board.setUp(first.setup);
+  const kept = first?.width && !first.initial ? null : await keeper.load();
   board.open({ width: props.width, height: props.height });
   if (!(await openRecord(board, kept)) && first) await receive(first);
+  board.history.forget();
   board.set({});
   loading = quiet = false;
   told("content");

@@ -1,0 +1,121 @@
+"""The tab that makes pictures from a map of classes, painted on a canvas."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import gradio as gr
+from gradio.components import Component
+
+from app.canvas import CanvasValue
+from app.palettes import Palette, palette_of, translated
+from app.studio import Studio
+from app.tabs import form as forms
+from app.tabs import sheet as sheets
+from app.tabs.form import Form, Updates, Values
+from app.tabs.sheet import Sheet
+from app.templates import TEMPLATES, template_labels
+from ldm_core.errors import AtelierError, FileError
+from ldm_core.models import ModelInfo
+from ldm_core.raster import Raster
+from ldm_core.request import Request, Semantic
+from ldm_core.vocabulary import class_names, label_names
+
+NAME, TASKS = "paint", ("semantic",)
+SCENES = palette_of(class_names("scenes"))
+PROMPT = "At sunset, in autumn"
+FIRST_TEMPLATE = "An empty sheet, or…"
+NOTHING = "Nothing is painted yet: choose a class beside the sheet and paint where it is to be."
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Painting:
+    """The tab's own: the map on the sheet."""
+
+    studio: Studio
+    sheet: Sheet
+    template: gr.Dropdown
+    live: gr.Checkbox
+
+    def components(self) -> list[Component]:
+        return [*self.sheet.components(), self.template]
+
+    def fields(self, values: Values) -> dict[str, object]:
+        painted = self.sheet.read(values)
+        if painted.labels is None or painted.is_empty:
+            raise FileError(NOTHING)
+        return {"label_map": Raster(painted.labels)}
+
+    def fill(self, request: Request) -> Updates:
+        if not isinstance(request, Semantic):
+            return {}
+        try:
+            info = self.studio.models.info(request.model)
+            setup = sheets.setup(info, palette(info))
+        except AtelierError:
+            setup = None
+        width, height = request.size
+        return self.sheet.show(CanvasValue(width, height, labels=request.label_map.pixels, setup=setup))
+
+    def suit(self, info: ModelInfo) -> Updates:
+        return {self.sheet.canvas: sheets.setup(info, palette(info))}
+
+
+def palette(info: ModelInfo) -> Palette:
+    """What can be painted with a model."""
+    return palette_of(label_names(info.spec))
+
+
+def build(studio: Studio) -> Form:
+    """Makes the tab's components inside the surrounding `gr.Tab`."""
+    start = forms.model_defaults(studio, forms.starting_model(studio, TASKS))
+    canvas = sheets.make_canvas(studio, NAME, "classes", "Sheet to paint on", TASKS, SCENES)
+    painting = None
+
+    def own() -> Painting:
+        nonlocal painting
+        sheet = sheets.make_sheet(canvas, NAME, start.width, start.height)
+        template = gr.Dropdown(
+            [(FIRST_TEMPLATE, ""), *((name, name) for name in TEMPLATES)],
+            value="",
+            label="Start from",
+            info="Puts a painted landscape on the sheet, to go on from. Undo takes it back.",
+            elem_id=f"{NAME}-template",
+        )
+        live = gr.Checkbox(
+            False,
+            label="Live",
+            info="After each stroke a quick picture with the same seed, in few steps, which is not saved.",
+            elem_id=f"{NAME}-live",
+        )
+        painting = Painting(studio, sheet, template, live)
+        return painting
+
+    made = forms.build(studio, NAME, TASKS, prompt=PROMPT, own=own)
+    with gr.Column(elem_classes="easel", min_width=0):
+        canvas.render()
+    assert painting is not None
+    sheets.connect(studio, painting.sheet, made)
+    _connect_templates(studio, painting, made)
+    return replace(made, live=(painting.live, canvas))
+
+
+def _connect_templates(studio: Studio, painting: Painting, made: Form) -> None:
+    sheet = painting.sheet
+    start = forms.model_defaults(studio, "")
+
+    def put(template: object, model: object, *size: object) -> Updates:
+        updates: Updates = {painting.template: ""}
+        if template not in TEMPLATES:
+            return updates
+        try:
+            classes = palette(studio.models.info(str(model)))
+        except AtelierError:
+            return updates
+        width, height = (sheets.side_of(side) or start.width for side in size)
+        labels = translated(template_labels(str(template), width, height), SCENES, classes)
+        return {**updates, **sheet.show(CanvasValue(width, height, labels=labels))}
+
+    inputs = [painting.template, made.model, sheet.width, sheet.height]
+    outputs = [painting.template, *sheet.components()]
+    painting.template.input(put, inputs, outputs, **sheets.QUICK)
