@@ -120,7 +120,8 @@ def _until_served(arguments: Sequence[str], port: int) -> float:
 def measure(name: str, models: Sequence[str], device: str | None) -> dict[str, float]:
     """All figures of the engine, for a picture as the model likes it best."""
     began = time.monotonic()
-    from app.studio import Ended, Live, Studio
+    from app.frames import Ended, Live
+    from app.studio import Studio
     from ldm_core import run
 
     studio = Studio(open_models(models), None, device)

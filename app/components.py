@@ -1,4 +1,4 @@
-"""The two components that gradio does not have: a picture with live previews, and a strip to choose from."""
+"""Components that gradio does not have: a picture with live previews, a strip, before and after."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from gradio.data_classes import ImageData
 from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 
+from app.frames import Finished
 from app.places import ASSETS
-from app.studio import Finished
 
 # Gradio writes a .pyi file beside every module that defines a component, at the moment of its definition.
 gradio.component_meta.create_or_modify_pyi = lambda *_: None
@@ -73,6 +73,43 @@ def strip_of(pictures: Iterable[Finished], selected: str | None = None) -> Strip
         for picture in pictures
     ]
     return {"items": items, "selected": selected or ""}
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a picture was made of, and the picture, of the same aspect."""
+
+    before: PngFile
+    after: PngFile
+
+
+class Compare(gr.HTML):
+    """Shows a `Comparison` as two pictures with a line between them; None shows nothing."""
+
+    def __init__(
+        self, *, label: str, elem_id: str, value: Comparison | None = None, render: bool = True
+    ) -> None:
+        super().__init__(
+            value=value,
+            render=render,
+            html_template="",
+            js_on_load=(ASSETS / "compare.js").read_text(encoding="utf-8"),
+            apply_default_css=False,
+            label=label,
+            elem_id=elem_id,
+        )
+
+    def postprocess(self, value: Comparison | None) -> dict[str, object] | None:
+        """The value as the browser takes it."""
+        if value is None:
+            return None
+        return {"before": file_data(value.before), "after": file_data(value.after)}
+
+
+def file_data(file: PngFile) -> dict[str, object]:
+    """A file as gradio gives it to the browser."""
+    data = gr.FileData(path=cached(file), orig_name=file.name, mime_type="image/png")
+    return dict(data.model_dump())
 
 
 def cached(file: PngFile) -> str:

@@ -9,9 +9,10 @@ from collections.abc import Callable
 import gradio as gr
 
 from app.components import Filmstrip, PngFile, cached
+from app.frames import Finished
 from app.places import ASSETS
-from app.studio import Finished, Studio
-from app.tabs import inpaint, models, paint, stage, text_to_image
+from app.studio import Studio
+from app.tabs import inpaint, models, paint, stage, text_to_image, upscale
 from app.tabs.form import Form, Updates, relist
 from ldm_core.errors import AtelierError
 from ldm_core.request import parse_request, to_json
@@ -21,6 +22,7 @@ TITLE = "Latent Atelier"
 TABS: tuple[tuple[str, str, Callable[[Studio], Form]], ...] = (
     ("text", "Text to image", text_to_image.build),
     ("inpaint", "Inpaint", inpaint.build),
+    ("upscale", "Upscale", upscale.build),
     ("paint", "Paint", paint.build),
 )
 

@@ -6,25 +6,33 @@ session with at most one running job; it sees only its own pictures.
 
 from __future__ import annotations
 
-import base64
-import io
 import threading
 import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image
-
 from app import metadata
+from app.frames import (
+    Ended,
+    Finished,
+    Frame,
+    Live,
+    Waiting,
+    fraction,
+    in_words,
+    jpeg_of,
+    place,
+    progress,
+    thumb_of,
+)
 from app.library import Library
 from ldm_core.errors import AtelierError, EngineError, FileError
-from ldm_core.events import Cancelled, Done, Failed, Picture, Pixels, Queued, Started, Step
+from ldm_core.events import Cancelled, Done, Failed, Picture, Queued, Started, Step
 from ldm_core.models import ModelLibrary
-from ldm_core.request import DEFAULT_MODEL, Request
+from ldm_core.request import DEFAULT_MODEL, Request, SuperResolution
 from ldm_core.spec import TextSpec
 
 if TYPE_CHECKING:
@@ -33,52 +41,10 @@ if TYPE_CHECKING:
     from ldm_core.engine import Engine, Job
 
 PREVIEWS_PER_SECOND = 10
-PREVIEW_SIDE = 384  # pixels of the longer side of a preview
-THUMB_SIDE = 176
 SKETCH = "sketch"  # the id of a session's sketch
 KEPT_PICTURES = 48  # of a session
 HASH_SECONDS = 10.0  # between two looks for models without a hash
 START_SECONDS = 60.0  # longer than the engine takes to start
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """Nothing to see yet; `text` says what is going on."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Live:
-    """A step was done.  `jpeg` is None where the picture shown is still the newest."""
-
-    jpeg: bytes | None
-    done: float  # of the whole job, 0..1
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A finished picture.  `path` is None where saving failed, and `problem` says why."""
-
-    id: str
-    png: bytes
-    name: str  # of the file
-    path: Path | None
-    problem: str
-    thumb: str  # data URI
-    request: Request
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The last frame of a job."""
-
-    text: str
-    failed: bool = False
-
-
-Frame = Waiting | Live | Finished | Ended
 
 
 @dataclass(slots=True)
@@ -135,6 +101,7 @@ class Studio:
         self._ended = threading.Condition(self._lock)  # a job of a session
         self._sessions: dict[str, Session] = {}
         self._tokenizers: dict[str, Tokenizer] = {}
+        self._paces: dict[tuple[str, str], float] = {}  # seconds a step and pixel, by task and model
 
     # Starting and ending -----------------------------------------------------------------------------
 
@@ -304,18 +271,19 @@ class Studio:
                 newest, finished, session.pinned = None, finished + 1, False
                 yield self._finish(session, event)
             elif isinstance(event, Queued):
-                yield Waiting(_place(event.position))
+                yield Waiting(place(event.position))
             elif isinstance(event, Started):
                 yield Waiting("Starting…")
             elif isinstance(event, Done):
-                yield Ended(f"Finished in {_seconds(event.seconds)}")
+                self._paces[request.task, job.request.model] = event.seconds / _work(request)
+                yield Ended(f"Finished in {in_words(event.seconds)}")
             elif isinstance(event, Cancelled):
                 yield Ended("Stopped")
             elif isinstance(event, Failed):
                 yield Ended(str(event.error), failed=True)
             if newest is not None and now - last >= pause:
-                jpeg = None if newest.preview is None or session.pinned else _jpeg(newest.preview, request)
-                yield Live(jpeg, _fraction(newest, finished), _progress(newest))
+                jpeg = None if newest.preview is None or session.pinned else jpeg_of(newest.preview, request)
+                yield Live(jpeg, fraction(newest, finished), progress(newest))
                 newest, last = None, now
 
     def _finish(self, session: Session, event: Picture) -> Finished:
@@ -329,7 +297,7 @@ class Studio:
                 problem = str(error)
         name = path.name if path else f"{event.request.seed}.png"
         id = SKETCH if session.sketch else uuid.uuid4().hex
-        picture = Finished(id, png, name, path, problem, _thumb(event.pixels), event.request)
+        picture = Finished(id, png, name, path, problem, thumb_of(event.pixels), event.request)
         with self._lock:
             session.pictures.pop(SKETCH, None)  # one at most is kept
             session.pictures[picture.id] = picture
@@ -356,6 +324,11 @@ class Studio:
         if len(pictures) < request.batch_size:
             raise EngineError("The job was stopped.")
         return pictures
+
+    def expected_seconds(self, request: Request) -> float | None:
+        """How long a request will take once its turn comes; None before its model made something like it."""
+        pace = self._paces.get((request.task, request.model))
+        return None if pace is None else pace * _work(request)
 
     # Facts about models ------------------------------------------------------------------------------
 
@@ -385,42 +358,9 @@ class Studio:
             return None
 
 
-def _jpeg(preview: Pixels, request: Request) -> bytes:
-    """A preview of latent size, enlarged to be looked at."""
-    shrink = min(1.0, PREVIEW_SIDE / max(request.size))
-    width, height = (max(1, round(side * shrink)) for side in request.size)
-    file = io.BytesIO()
-    Image.fromarray(preview).resize((width, height), Image.Resampling.BICUBIC).save(file, "JPEG", quality=72)
-    return file.getvalue()
-
-
-def _thumb(pixels: Pixels) -> str:
-    picture = Image.fromarray(pixels).convert("RGB")  # JPEG has no transparency
-    picture.thumbnail((THUMB_SIDE, THUMB_SIDE), Image.Resampling.LANCZOS)
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=82)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
-
-
-def _fraction(step: Step, finished: int) -> float:
-    return min(1.0, (finished + step.step / step.num_steps) / step.num_images)
-
-
-def _progress(step: Step) -> str:
-    which = f"Picture {step.image + 1} of {step.num_images} · " if step.num_images > 1 else ""
-    return f"{which}Step {step.step} of {step.num_steps} · {_seconds(step.seconds_left)} left"
-
-
-def _place(position: int) -> str:
-    if position == 0:
-        return "Next in line"
-    return f"Waiting: {position} {'picture is' if position == 1 else 'pictures are'} ahead"
-
-
-def _seconds(seconds: float) -> str:
-    """A time as a person says it."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min"
+def _work(request: Request) -> int:
+    """What the duration of a job grows with: steps and pixels, of the small picture where it is enlarged."""
+    width, height = request.size
+    if isinstance(request, SuperResolution):
+        width, height = request.image.width, request.image.height
+    return request.steps * request.batch_size * width * height

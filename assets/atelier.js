@@ -74,9 +74,9 @@
 
   // Dropping a saved picture anywhere -----------------------------------------------------------------
 
-  // A canvas takes what is dropped on it itself.
+  // A canvas, or a place for a picture, takes what is dropped on it itself.
   const carriesFiles = (event) =>
-    [...(event.dataTransfer?.types || [])].includes("Files") && !event.target.closest?.(".latent-canvas");
+    [...(event.dataTransfer?.types || [])].includes("Files") && !event.target.closest?.(".latent-canvas, .given");
   let leaving = 0;
   const over = (on) => {
     clearTimeout(leaving);
@@ -97,20 +97,31 @@
       event.preventDefault();
       event.stopPropagation();
       over(false);
-      const input = openInput();
-      const file = event.dataTransfer.files[0];
-      if (!input || !file) return;
-      const one = new DataTransfer();
-      one.items.add(file);
-      input.files = one.files;
-      input.dispatchEvent(new Event("change", { bubbles: true }));
+      give(openInput(), event.dataTransfer.files[0]);
     },
     true
   );
+  const give = (input, file) => {
+    if (!input || !file) return;
+    const one = new DataTransfer();
+    one.items.add(file);
+    input.files = one.files;
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+  };
   const openInput = () => {
     const button = document.querySelector("#open");
     return button?.querySelector("input[type=file]") || button?.parentElement?.querySelector("input[type=file]");
   };
+
+  // Pasting a picture into the place for one; a canvas takes what is meant for it before this.
+  document.addEventListener("paste", (event) => {
+    const file = [...(event.clipboardData?.files || [])].find((one) => one.type.startsWith("image/"));
+    const place = [...document.querySelectorAll(".given")].find((one) => one.offsetParent);
+    if (!file || !place || event.defaultPrevented) return;
+    place.querySelector("[aria-label='Clear'], [aria-label='Remove Image']")?.click();
+    event.preventDefault();
+    requestAnimationFrame(() => give(place.querySelector("input[type=file]"), file));
+  });
 
   // A page whose settings never arrive can be used without them.
   setTimeout(() => window.latentAtelier.restored(), 10_000);

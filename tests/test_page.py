@@ -177,6 +177,19 @@ def test_wrong_numbers_give_a_sentence(page: Page) -> None:
     page.locator("#text-generate").click()
     status(page, "width is 7; it has to be")
     expect(page.locator("#text-generate")).to_be_enabled()
+    set_number(page, "Width", 2048)
+    set_number(page, "Height", 2048)
+    set_number(page, "number input for How many", 16)
+    page.locator("#text-generate").click()
+    status(page, "batch_size is 16; it has to be at most 4 at 2048 x 2048 pixels")
+
+
+def test_a_size_between_the_models_steps_is_made(page: Page) -> None:
+    set_number(page, "Width", 72)
+    set_number(page, "Height", 64)
+    page.locator("#text-generate").click()
+    status(page, "Finished in")
+    assert page.locator("#picture img").evaluate("image => image.naturalWidth") == 72
 
 
 def test_how_it_looks(page: Page, shots: Path) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from app.frames import Ended, Finished, Frame, Live, Waiting
 from app.library import Library
-from app.studio import Ended, Finished, Frame, Live, Studio, Waiting
+from app.studio import Studio
 from ldm_core.errors import EngineError, ModelNotFound
 from ldm_core.models import ModelLibrary
 from ldm_core.request import TextToImage

@@ -129,6 +129,8 @@ def build(
     *,
     prompt: str = "",
     sized: bool = False,
+    several: bool = True,
+    guided: bool = True,
     own: Callable[[], Own] | None = None,
 ) -> Form:
     """Makes the column, top to bottom.
@@ -136,6 +138,8 @@ def build(
     Args:
         prompt: what its empty field suggests; "" for a form without one.
         sized: whether it asks for width and height.
+        several: whether it makes several pictures at once.
+        guided: whether something is followed that can be followed more or less.
         own: makes what is the tab's own; it stands under the prompt.
     """
     chosen = starting_model(studio, tasks)
@@ -164,7 +168,10 @@ def build(
                 with gr.Row(elem_classes="pair"):
                     fields["width"] = pixels("Width", start.width)
                     fields["height"] = pixels("Height", start.height)
-            fields["batch_size"] = gr.Slider(*BATCH, value=1, step=1, label="How many", info="Batch size.")
+            if several:
+                fields["batch_size"] = gr.Slider(
+                    *BATCH, value=1, step=1, label="How many", info="Batch size."
+                )
             fields["seed"], seed_mode = _seed()
             fields["model"] = gr.Dropdown(
                 model_choices(studio, tasks), value=chosen, label="Model", elem_id=f"{name}-model"
@@ -174,7 +181,7 @@ def build(
                     fields["negative_prompt"] = gr.Textbox(
                         "", label="Leave out", info="The negative prompt.", lines=2
                     )
-                fields |= _guidance(start) | _method(start)
+                fields |= (_guidance(start) if guided else {}) | _method(start)
         with gr.Row(elem_classes="actions"):
             generate = gr.Button(
                 "Generate",

@@ -17,12 +17,15 @@ import gradio as gr
 from gradio.components import Component
 
 from app import metadata
-from app.components import Filmstrip, LiveImage, PngFile, cached, strip_of
+from app.components import Compare, Comparison, Filmstrip, LiveImage, PngFile, cached, strip_of
+from app.frames import Ended, Finished, Frame, Live, Waiting
+from app.given import encoded
 from app.places import shown
-from app.studio import Ended, Finished, Frame, Live, Session, Studio, Waiting
+from app.studio import Session, Studio
 from app.tabs import form as forms
 from app.tabs.form import Form, Updates, Values
 from ldm_core.errors import AtelierError
+from ldm_core.request import Request, SuperResolution
 
 Kind = Literal["news", "busy", "note", "failed", "hint"]
 
@@ -35,6 +38,7 @@ class Stage:
     """The components in the centre, and the rail that follows them."""
 
     picture: LiveImage
+    compare: Compare
     status: gr.HTML
     strip: Filmstrip
     details: gr.HTML
@@ -45,7 +49,7 @@ class Stage:
 
     def shown(self) -> list[Component]:
         """What a picture is shown in."""
-        return [self.picture, self.status, self.details, self.download, self.reuse]
+        return [self.picture, self.compare, self.status, self.details, self.download, self.reuse]
 
 
 def build(rail: Filmstrip) -> Stage:
@@ -58,6 +62,7 @@ def build(rail: Filmstrip) -> Stage:
         buttons=["fullscreen"],
         elem_id="picture",
     )
+    compare = Compare(label="Before and after", elem_id="compare")
     hint = status_line("Describe a picture, then press Generate", kind="hint")
     status = gr.HTML(hint, elem_id="status", apply_default_css=False)
     strip = Filmstrip(label="Pictures of this batch", elem_id="strip")
@@ -67,7 +72,7 @@ def build(rail: Filmstrip) -> Stage:
         reuse = gr.Button("Reuse these settings", elem_id="reuse", interactive=False, **small)
         download = gr.DownloadButton("Download", elem_id="download", interactive=False, **small)
         open_ = gr.UploadButton("Open picture", elem_id="open", file_types=[".png"], **small)
-    return Stage(picture, status, strip, details, reuse, download, open_, rail)
+    return Stage(picture, compare, status, strip, details, reuse, download, open_, rail)
 
 
 # Connecting ----------------------------------------------------------------------------------------------
@@ -254,6 +259,7 @@ def generate(
     yield {
         stage.status: status_line("Starting…", kind="busy"),
         stage.strip: strip_of(()),
+        stage.compare: None,
         form.fields["seed"]: request.seed,
         **_buttons(made, running=True, sketch=sketch),
     }
@@ -310,10 +316,18 @@ def _show(stage: Stage, picture: Finished) -> Updates:
     file = PngFile(picture.png, picture.name)
     return {
         stage.picture: file,
+        stage.compare: _comparison(picture.request, file),
         stage.details: _details(picture),
         stage.download: gr.update(value=cached(file), interactive=True),
         stage.reuse: gr.update(interactive=True),
     }
+
+
+def _comparison(request: Request, after: PngFile) -> Comparison | None:
+    """What a larger picture was made of."""
+    if not isinstance(request, SuperResolution):
+        return None
+    return Comparison(PngFile(encoded(request.image), "before.png"), after)
 
 
 def form_for(made: Sequence[Form], task: str) -> Form:

@@ -1,0 +1,97 @@
+"""What the page is told of a job while it runs, in pictures and words."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from ldm_core.events import Pixels, Step
+from ldm_core.request import Request
+
+PREVIEW_SIDE = 384  # pixels of the longer side of a preview
+THUMB_SIDE = 176
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Nothing to see yet; `text` says what is going on."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A step was done.  `jpeg` is None where the picture shown is still the newest."""
+
+    jpeg: bytes | None
+    done: float  # of the whole job, 0..1
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A finished picture.  `path` is None where saving failed, and `problem` says why."""
+
+    id: str
+    png: bytes
+    name: str  # of the file
+    path: Path | None
+    problem: str
+    thumb: str  # data URI
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The last frame of a job."""
+
+    text: str
+    failed: bool = False
+
+
+Frame = Waiting | Live | Finished | Ended
+
+
+def jpeg_of(preview: Pixels, request: Request) -> bytes:
+    """A preview of latent size, enlarged to be looked at."""
+    shrink = min(1.0, PREVIEW_SIDE / max(request.size))
+    width, height = (max(1, round(side * shrink)) for side in request.size)
+    file = io.BytesIO()
+    Image.fromarray(preview).resize((width, height), Image.Resampling.BICUBIC).save(file, "JPEG", quality=72)
+    return file.getvalue()
+
+
+def thumb_of(pixels: Pixels) -> str:
+    picture = Image.fromarray(pixels).convert("RGB")  # JPEG has no transparency
+    picture.thumbnail((THUMB_SIDE, THUMB_SIDE), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=82)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def fraction(step: Step, finished: int) -> float:
+    return min(1.0, (finished + step.step / step.num_steps) / step.num_images)
+
+
+def progress(step: Step) -> str:
+    which = f"Picture {step.image + 1} of {step.num_images} · " if step.num_images > 1 else ""
+    return f"{which}Step {step.step} of {step.num_steps} · {in_words(step.seconds_left)} left"
+
+
+def place(position: int) -> str:
+    if position == 0:
+        return "Next in line"
+    return f"Waiting: {position} {'picture is' if position == 1 else 'pictures are'} ahead"
+
+
+def in_words(seconds: float) -> str:
+    """A time as a person says it."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min"
