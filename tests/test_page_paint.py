@@ -36,7 +36,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def open_tab(page: Page) -> None:
-    page.get_by_role("tab", name="Paint").click()
+    page.get_by_role("tab", name="Paint", exact=True).click()
     page.wait_for_selector("#paint-canvas [data-ready]", state="attached", timeout=WAIT)
     page.wait_for_timeout(500)
 
