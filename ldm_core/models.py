@@ -100,7 +100,7 @@ class ModelLibrary:
             ModelNotFound: no model can do it.
         """
         alike = {"outpaint": "inpaint"}.get(task, task)
-        names = self.names(alike) or (self.names("text-to-image") if task == "unconditional" else ())
+        names = self.names(alike)
         if not names:
             raise ModelNotFound(f"No model here can do {task}; add one to models/, or in the Models tab.")
 

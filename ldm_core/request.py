@@ -132,6 +132,8 @@ RULES: Mapping[str, Rule] = {
     "boxes": Boxes(),
     "class_name": Name(0, NAME_CHARACTERS),
     "class_id": Whole(0, 100_000),
+    "class_to": Name(0, NAME_CHARACTERS),
+    "blend": Real(*FRACTION),
     "branch": Branching(),
 }
 
@@ -253,11 +255,16 @@ class Unconditional(Sized):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassToImage(Sized):
-    """Pictures of a class, given by its name or its id (paper, section 4.3.1)."""
+    """Pictures of a class, given by its name or its id (paper, section 4.3.1).
+
+    class_to, blend: another class, and how far towards it the condition lies; at 1 it is that class alone.
+    """
 
     task: str = "class"
     class_name: str = ""
     class_id: int | None = None
+    class_to: str = ""
+    blend: float = 0.5
 
     def _check_together(self) -> None:
         if bool(self.class_name) == (self.class_id is not None):

@@ -308,6 +308,7 @@ class ModelSpec:
 
     `scale_factor` multiplies the first stage's latent; None: it was measured when the training began, and
     is in the checkpoint.  What is concatenated stands in the order of the conditioners.
+    `class_prompts`, ours: (name, prompt) of classes that a model of prompts can be asked for.
     """
 
     first_stage: AutoencoderSpec
@@ -318,6 +319,7 @@ class ModelSpec:
     scale_factor: float | None
     label_bits: LabelBitsSpec | None = None
     refiner: RefinerSpec | None = None
+    class_prompts: tuple[tuple[str, str], ...] = ()
 
     @property
     def latent_channels(self) -> int:
@@ -335,6 +337,16 @@ class ModelSpec:
         return next((one for one in self.conditioners if isinstance(one, kind)), None)
 
     @property
+    def takes_prompts(self) -> bool:
+        return any(isinstance(one, TextSpec | ClipSpec) for one in self.conditioners)
+
+    @property
+    def max_boxes(self) -> int | None:
+        """How many boxes it takes; None: any number."""
+        layout = self.conditioner(LayoutSpec)
+        return layout.max_boxes if layout else None
+
+    @property
     def fills_holes(self) -> bool:
         """Whether it was trained to; other models fill a hole by keeping the rest at every step."""
         return any(isinstance(one, MaskedImageSpec | KnownRegionSpec) for one in self.conditioners)
@@ -343,16 +355,20 @@ class ModelSpec:
     def tasks(self) -> frozenset[TaskName]:
         """What the model can do.
 
-        Any model that makes whole pictures can also go on from one (image to image) and fill a hole by
-        keeping the rest at every step; "inpaint" is native where a conditioner takes the hole.
+        Those that are guided by prompts, or away from no class, were taught to do without.  Any model that
+        makes whole pictures can also go on from one (image to image) and fill a hole by keeping the rest at
+        every step; "inpaint" is native where a conditioner takes the hole.
         """
         if self.conditioner(LowResolutionSpec) is not None:
             return frozenset({"super-resolution"})
         own: set[TaskName] = {name for kind, name in _TASKS if self.conditioner(kind) is not None}
         if self.label_bits is not None:
             own.add("semantic")
-        if not self.conditioners:
+        classes = self.conditioner(ClassSpec)
+        if not self.conditioners or self.takes_prompts or (classes and classes.no_class is not None):
             own.add("unconditional")
+        if self.class_prompts:
+            own.add("class")
         if not own <= {"super-resolution", "inpaint"}:
             own |= {"inpaint", "image-to-image"}
         return frozenset(own)

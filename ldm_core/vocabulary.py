@@ -34,9 +34,11 @@ def box_classes(spec: ModelSpec) -> tuple[str, ...]:
 
 
 def picture_classes(spec: ModelSpec) -> tuple[str, ...]:
-    """What a class-conditional model's pictures may show: the names that are known."""
+    """What a class-conditional model's pictures may show; numbers where the names are not known."""
     ours = spec.conditioner(ClassSpec)
-    return class_names("imagenet")[: ours.num_classes] if ours and ours.num_classes >= 1000 else ()
+    if ours is None:
+        return tuple(name for name, _ in spec.class_prompts)
+    return class_names("imagenet") if ours.num_classes >= 1000 else _numbers(ours.num_classes)
 
 
 def num_labels(spec: ModelSpec) -> int:
@@ -55,7 +57,11 @@ def label_names(spec: ModelSpec) -> tuple[str, ...]:
     if ours is not None and ours.classes:
         return ours.classes
     names, count = class_names("coco-stuff"), num_labels(spec)
-    return names if count == len(names) else tuple(f"class {index}" for index in range(count))
+    return names if count == len(names) else _numbers(count)
+
+
+def _numbers(count: int) -> tuple[str, ...]:
+    return tuple(f"class {index}" for index in range(count))
 
 
 def class_id(field: str, label: str | int, names: Sequence[str], count: int) -> int:

@@ -208,7 +208,7 @@ class Case:
     tasks: frozenset[str]
 
 
-DRAWS = frozenset({"text-to-image", "inpaint", "image-to-image"})
+DRAWS = frozenset({"text-to-image", "unconditional", "inpaint", "image-to-image"})
 LARGER = frozenset({"super-resolution"})
 WIDE = {"use_linear_projection": True, "attention_head_dim": (1, 2)}
 CASES = {

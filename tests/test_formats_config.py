@@ -6,6 +6,7 @@ import contextlib
 import copy
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -28,6 +29,7 @@ from ldm_core.spec import (
     ModelSpec,
     TextSpec,
 )
+from ldm_core.vocabulary import picture_classes
 from tests import tiny
 
 Tree = dict[str, object]
@@ -141,8 +143,8 @@ def published(model: str, shared: Path) -> ModelSpec:
         ("lsun_beds256", (), {"unconditional"}),
         ("lsun_churches256", (), {"unconditional"}),
         ("cin256", (ClassSpec(1000, 512),), {"class"}),
-        ("cin256_v2", (ClassSpec(1001, 512),), {"class"}),
-        ("text2img256", (TextSpec(640, 32, 30_522, 77),), {"text-to-image"}),
+        ("cin256_v2", (ClassSpec(1001, 512),), {"class", "unconditional"}),
+        ("text2img256", (TextSpec(640, 32, 30_522, 77),), {"text-to-image", "unconditional"}),
         ("layout2img", (LayoutSpec(512, 16, 8192, 92),), {"layout"}),
         ("semantic256", (LabelMapSpec(182, 3, 2),), {"semantic"}),
         ("semantic512", (LabelMapSpec(182, 3, 2),), {"semantic"}),
@@ -176,7 +178,19 @@ def test_our_concatenated_conditions(tmp_path: Path) -> None:
     assert isinstance(spec, ModelSpec)
     ours = (KnownRegionSpec(), LabelMapSpec(2, classes=("sky", "lake")), BoxMapSpec(("sun",)))
     assert spec.conditioners == (*tiny.SPEC.conditioners, *ours)
-    assert spec.tasks == {"text-to-image", "inpaint", "semantic", "layout", "image-to-image"}
+    own = {"text-to-image", "unconditional", "semantic", "layout"}
+    assert spec.tasks == own | {"inpaint", "image-to-image"}
+
+
+def test_classes_that_stand_for_prompts(tmp_path: Path) -> None:
+    prompts = {"Lake": "a lake", "Noon": "the lake at noon"}
+    spec = read_config(written(tmp_path, changed("atelier.classes", prompts))).spec
+    assert isinstance(spec, ModelSpec)
+    assert spec == replace(tiny.SPEC, class_prompts=tuple(prompts.items())) and "class" in spec.tasks
+    assert picture_classes(spec) == ("Lake", "Noon")
+    for wrong in (["a lake"], {"Lake": 3}, {"": "a lake"}):
+        with pytest.raises(ConfigError, match=r"atelier\.classes"):
+            read_config(written(tmp_path, changed("atelier.classes", wrong)))
 
 
 @pytest.mark.parametrize(

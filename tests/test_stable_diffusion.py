@@ -343,7 +343,7 @@ def test_half_precision_loads_the_same_model(tmp_path: Path) -> None:
 
 def test_what_each_can_do(tmp_path: Path) -> None:
     path, _ = write(tmp_path, SD1_INPAINT)
-    assert set(identify(path).tasks) == {"text-to-image", "inpaint", "image-to-image"}
+    assert set(identify(path).tasks) == {"text-to-image", "unconditional", "inpaint", "image-to-image"}
     assert UPSCALER.tasks == {"super-resolution"}
 
 

@@ -21,7 +21,15 @@ from ldm_core.events import Picture
 from ldm_core.model import LatentDiffusion
 from ldm_core.models import ModelLibrary
 from ldm_core.raster import Raster, to_uri
-from ldm_core.request import Inpaint, Request, Semantic, SuperResolution, parse_request, to_json
+from ldm_core.request import (
+    ClassToImage,
+    Inpaint,
+    Request,
+    Semantic,
+    SuperResolution,
+    parse_request,
+    to_json,
+)
 from ldm_core.spec import (
     BoxMapSpec,
     ClassSpec,
@@ -74,6 +82,7 @@ MODELS = {
     "masked": spec(MaskedImageSpec(), channels=5),
     "labels": spec(LabelMapSpec(3, channels=2, halvings=3), channels=2),
     "classes": spec(ClassSpec(1001, 32)),
+    "prompts": replace(tiny.SPEC, class_prompts=(("Lake", "a lake"), ("Snow", "snow over the trees"))),
     "boxes": spec(LayoutSpec(32, 1, 64, 32)),
     "nothing": spec(),
     "upscaler": spec(LowResolutionSpec(), channels=3),
@@ -104,6 +113,9 @@ REQUESTS: dict[str, tuple[str, dict[str, object]]] = {
     "unconditional": ("nothing", {"task": "unconditional", "width": 100, "height": 70}),
     "no prompt": ("text", {"task": "unconditional", "width": 64, "height": 70}),
     "class": ("classes", {"task": "class", "class_name": "goldfish", "width": 64, "height": 80}),
+    "class that stands for a prompt": ("prompts", {"task": "class", "class_name": "lake"}),
+    "between classes": ("classes", {"task": "class", "class_id": 3, "class_to": "goldfish", "blend": 0.3}),
+    "no class": ("classes", {"task": "unconditional"}),
     "semantic, published": ("labels", {"task": "semantic", "label_map": labels(0, 1)}),
     "semantic, ours": ("ours", {"task": "semantic", "prompt": "a", "label_map": labels(0, 1)}),
     "semantic, digits": ("bits", {"task": "semantic", "prompt": "a", "label_map": labels(0, 255)}),
@@ -161,6 +173,18 @@ def test_outpainting_keeps_the_picture_within(engine: Engine) -> None:
     model, fields = REQUESTS["outpaint"]
     picture = made(engine, parse_request({"model": model, **FEW, **fields}))
     assert np.array_equal(picture[: 75 - 4, 20 + 4 :], PICTURE.pixels[: 75 - 4, 4:])
+
+
+@pytest.mark.parametrize(
+    ("model", "one", "other"), [("classes", "goldfish", "tench"), ("prompts", "Lake", "Snow")]
+)
+def test_between_two_classes_lie_others(engine: Engine, model: str, one: str, other: str) -> None:
+    def between(blend: float) -> Pixels:
+        return made(engine, ClassToImage(model=model, class_name=one, class_to=other, blend=blend, steps=2))
+
+    ends = [made(engine, ClassToImage(model=model, class_name=name, steps=2)) for name in (one, other)]
+    assert np.array_equal(between(0), ends[0]) and np.abs(between(1).astype(int) - ends[1]).max() <= 1
+    assert not any(np.array_equal(between(0.5), end) for end in ends)
 
 
 @pytest.mark.parametrize("model", ["labels", "ours", "bits"])
@@ -230,6 +254,7 @@ def test_a_wrong_value_is_a_sentence_that_names_the_field(fields: dict[str, obje
 UNSUITED: list[tuple[dict[str, object], str]] = [
     ({"task": "class", "class_name": "dragon", "model": "classes"}, "class_name is 'dragon'"),
     ({"task": "class", "class_id": 1001, "model": "classes"}, "class_id is 1001"),
+    ({"task": "class", "class_name": "Lake", "class_to": "Sea", "model": "prompts"}, "class_to is 'Sea'"),
     ({"task": "semantic", "label_map": labels(0, 3), "model": "ours"}, "label_map is 'a map with class 3'"),
     ({"task": "super-resolution", "image": SMALL, "model": "text"}, "model is 'text'"),
     ({"task": "inpaint", "image": PICTURE, "mask": hole(), "model": "upscaler"}, "model is 'upscaler'"),

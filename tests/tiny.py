@@ -183,6 +183,7 @@ def config(spec: ModelSpec = SPEC) -> dict[str, object]:
             "spacing": "trailing",
             "licence": "MIT",
             "description": "Random weights for tests.",
+            **({"classes": dict(spec.class_prompts)} if spec.class_prompts else {}),
         },
     }
 

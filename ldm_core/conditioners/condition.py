@@ -51,6 +51,11 @@ class Condition:
         concat, bits = planes
         return Condition(self.context, concat, self.vector, bits)
 
+    def towards(self, other: Condition, share: float) -> Condition:
+        """Between this one at 0 and another with the same parts at 1."""
+        pairs = zip(self._parts, other._parts, strict=True)
+        return Condition(*(a if a is None or b is None else a.lerp(b, share) for a, b in pairs))
+
     @staticmethod
     def cat(conditions: Sequence[Condition]) -> Condition:
         """One batch of several; all of them have the same parts."""

@@ -14,7 +14,7 @@ from ldm_core.errors import ModelNotFound
 from ldm_core.evaluation.evaluate import EVALUATIONS, Judges, Report, Settings, as_json, evaluate_first_stage
 from ldm_core.formats import load_model
 from ldm_core.nn.autoencoder import FirstStage
-from ldm_core.spec import KnownRegionSpec, MaskedImageSpec, ModelSpec
+from ldm_core.spec import ModelSpec
 from ldm_core.training.lpips import LPIPS
 from ldm_core.training.scene_trainer import load_scene_network
 from ldm_core.training.sources import read_arrays
@@ -56,15 +56,17 @@ def main(argv: Sequence[str]) -> None:
     else:
         neighbours = read_arrays(args.neighbours) if args.neighbours else None
         judges = Judges(load_scene_network(args.judge), lpips, neighbours)
-        # Any model can fill a hole by keeping the rest at every step; this measures those made for it.
-        made_for = model.spec.tasks - ({"inpaint"} if not _takes_holes(model.spec) else set())
+        made_for = model.spec.tasks - _by_the_way(model.spec)
         wanted = [name for name in EVALUATIONS if name in made_for and args.task in (None, name)]
         reports = {name: EVALUATIONS[name](model, judges, settings) for name in wanted}
     write(reports, settings, args.out / path.name)
 
 
-def _takes_holes(spec: ModelSpec) -> bool:
-    return any(isinstance(one, KnownRegionSpec | MaskedImageSpec) for one in spec.conditioners)
+def _by_the_way(spec: ModelSpec) -> set[str]:
+    """What a model can do without having been made for it."""
+    holes: set[str] = set() if spec.fills_holes else {"inpaint"}
+    pure = {"unconditional"} if spec.conditioners else set()
+    return holes | pure | ({"class"} if spec.takes_prompts else set())
 
 
 def write(reports: Mapping[str, Report], settings: Settings, stem: Path) -> None:

@@ -2,13 +2,13 @@
 
 `target:` strings are looked up in a table, never imported.  Our additions to the schema:
 `parameterization: v`, `zero_terminal_snr`, the first stage's `patch_size`, the UNet's `pooled_context`,
-`concat_conditions`, and an optional top-level section `atelier:`.
+`concat_conditions`, and an optional top-level section `atelier:`.  There, `classes` gives names to prompts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast, get_args
 
@@ -99,7 +99,10 @@ def read_config(path: Path) -> Config:
     if model.has_target(_KL | _VQ):
         return Config(_first_stage(model), defaults)
     model.target(_DIFFUSION | _KL | _VQ)
-    return Config(_diffusion(model.section("params"), mask_first=model.has_target(_INPAINT)), defaults)
+    spec = _diffusion(model.section("params"), mask_first=model.has_target(_INPAINT))
+    if defaults is not None and "classes" in root.section("atelier"):
+        spec = replace(spec, class_prompts=_class_prompts(root.section("atelier"), spec))
+    return Config(spec, defaults)
 
 
 def _defaults(section: Section) -> Defaults:
@@ -116,6 +119,18 @@ def _defaults(section: Section) -> Defaults:
         spacing=cast(Spacing, section.choice("spacing", get_args(Spacing), usual.spacing)),
         first_stage=section.text("first_stage", 200),
     )
+
+
+def _class_prompts(section: Section, spec: ModelSpec) -> tuple[tuple[str, str], ...]:
+    found = section.values["classes"]
+    if not spec.takes_prompts:
+        raise section.wrong("classes", "left out, as this model takes no prompts")
+    if not isinstance(found, dict) or not all(
+        isinstance(name, str) and 0 < len(name) <= 100 and isinstance(prompt, str) and 0 < len(prompt) <= 1000
+        for name, prompt in found.items()
+    ):
+        raise section.wrong("classes", "names, each with its prompt")
+    return tuple((str(name), str(prompt)) for name, prompt in found.items())
 
 
 def _diffusion(params: Section, *, mask_first: bool) -> ModelSpec:

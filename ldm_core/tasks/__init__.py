@@ -9,6 +9,7 @@ from ldm_core.errors import RequestError
 from ldm_core.model import LatentDiffusion
 from ldm_core.models import ModelInfo
 from ldm_core.request import (
+    ClassToImage,
     ImageToImage,
     Inpaint,
     LayoutToImage,
@@ -21,7 +22,7 @@ from ldm_core.request import (
 from ldm_core.schedule import NoiseSchedule
 from ldm_core.spec import ModelSpec
 from ldm_core.tasks.base import Conditioning, Moment, Start, Work
-from ldm_core.tasks.drawing import Canvas, draw, given_of, go_on, max_boxes, steps_of
+from ldm_core.tasks.drawing import Canvas, class_given, draw, given_of, go_on, steps_of
 from ldm_core.tasks.inpaint import inpaint, outpaint
 from ldm_core.tasks.upscale import upscale
 from ldm_core.vocabulary import num_labels
@@ -77,8 +78,10 @@ def _check(request: Request, info: ModelInfo) -> None:
         raise RequestError("steps", request.steps, f"at most {most} with {info.title}")
     given_of(request, info.spec, Canvas.of(request.size, info.spec))  # classes that the model does not know
     match request:
+        case ClassToImage() if request.class_to:
+            class_given("class_to", request.class_to, info.spec)
         case LayoutToImage():
-            few = max_boxes(info.spec)
+            few = info.spec.max_boxes
             if few is not None and len(request.boxes) > few:
                 raise RequestError("boxes", f"{len(request.boxes)} boxes", f"at most {few} boxes")
         case Semantic():
@@ -90,9 +93,8 @@ def _check(request: Request, info: ModelInfo) -> None:
 
 
 def serves(spec: ModelSpec, task: str) -> bool:
-    """Whether a model can do a task; one that takes prompts does without them as well."""
-    same = {"outpaint": ("inpaint",), "unconditional": ("unconditional", "text-to-image")}
-    return any(name in spec.tasks for name in same.get(task, (task,)))
+    """Whether a model can do a task."""
+    return {"outpaint": "inpaint"}.get(task, task) in spec.tasks
 
 
 def _check_labels(request: Semantic, info: ModelInfo) -> None:

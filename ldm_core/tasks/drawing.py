@@ -26,7 +26,7 @@ from ldm_core.request import (
 )
 from ldm_core.samplers import SAMPLERS, Noise, counted, diffused, keeping, redrawn
 from ldm_core.schedule import NoiseSchedule, timesteps
-from ldm_core.spec import ClassSpec, LabelMapSpec, LayoutSpec, ModelSpec, Spacing, TextSpec
+from ldm_core.spec import ClassSpec, LabelMapSpec, ModelSpec, Spacing
 from ldm_core.tasks.base import Conditioning, Moment, Pixels, Start
 from ldm_core.tiling import decode
 from ldm_core.vocabulary import box_classes, class_id, picture_classes
@@ -158,7 +158,7 @@ def conditioning(
 def _without(request: Request, spec: ModelSpec, given: Given) -> Given | None:
     """What guidance goes away from; None where the model knows no such thing."""
     negative, classes = request.negative_prompt.strip(), spec.conditioner(ClassSpec)
-    if spec.conditioner(TextSpec) is not None:
+    if spec.takes_prompts:
         return None if negative == given.prompt else replace(given, prompt=negative)
     if classes is not None and classes.no_class is not None and given.class_id is not None:
         return replace(given, class_id=None)
@@ -169,7 +169,12 @@ def draw(request: Request, model: LatentDiffusion) -> Drawing:
     """Text to image, classes, layouts, label maps, unconditional."""
     canvas = Canvas.of(request.size, model.spec)
     given = given_of(request, model.spec, canvas)
-    return Drawing(model, canvas, conditioning(request, model, given, canvas.cells))
+    told = conditioning(request, model, given, canvas.cells)
+    if isinstance(request, ClassToImage) and request.class_to:
+        given = class_given("class_to", request.class_to, model.spec)
+        other = conditioning(request, model, given, canvas.cells)
+        told = replace(told, condition=told.condition.towards(other.condition, request.blend))
+    return Drawing(model, canvas, told)
 
 
 def go_on(request: ImageToImage, model: LatentDiffusion) -> Drawing:
@@ -201,17 +206,27 @@ def given_of(request: Request, spec: ModelSpec, canvas: Canvas) -> Given:
         case TextToImage():
             return Given(prompt=request.prompt.strip())
         case ClassToImage():
-            label = request.class_name if request.class_id is None else request.class_id
-            field = "class_name" if request.class_id is None else "class_id"
-            classes = spec.conditioner(ClassSpec)
-            count = classes.num_classes if classes else 0
-            return Given(class_id=class_id(field, label, picture_classes(spec), count))
+            if request.class_id is None:
+                return class_given("class_name", request.class_name, spec)
+            return class_given("class_id", request.class_id, spec)
         case LayoutToImage():
             return Given(prompt=request.prompt.strip(), boxes=_boxes(request, spec, canvas))
         case Semantic():
             labels = canvas.pad(request.label_map.pixels)
             return Given(prompt=request.prompt.strip(), label_map=_labels(labels, spec, canvas))
     return Given()
+
+
+def class_given(field: str, label: str | int, spec: ModelSpec) -> Given:
+    """A class as the model takes it: its id, or the prompt that stands for it.
+
+    Raises:
+        RequestError: the model has no such class.
+    """
+    classes, names = spec.conditioner(ClassSpec), picture_classes(spec)
+    if classes is not None:
+        return Given(class_id=class_id(field, label, names, classes.num_classes))
+    return Given(prompt=spec.class_prompts[class_id(field, label, names, len(names))][1])
 
 
 def _boxes(request: LayoutToImage, spec: ModelSpec, canvas: Canvas) -> tuple[Box, ...]:
@@ -238,9 +253,3 @@ def _labels(labels: Pixels, spec: ModelSpec, canvas: Canvas) -> Tensor:
         height, width = (size * 2**published.halvings for size in canvas.cells)
         labels = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT).astype(np.uint8)
     return torch.from_numpy(labels.copy())
-
-
-def max_boxes(spec: ModelSpec) -> int | None:
-    """How many boxes a model takes; None: any number."""
-    layout = spec.conditioner(LayoutSpec)
-    return layout.max_boxes if layout else None
