@@ -358,8 +358,8 @@ class Engine:
             self._looks.remove(look)
         try:
             model, measured = look.loading.result()
-            look.job.shown_by(measured.preview)
             work = prepare(look.request, model, self.library.info(look.request.model))
+            look.job.shown_by(measured.preview, work.shown)
             look.seen.set_result(work.finish(look.moment.seen.to(model.device, torch.float32)))
         except Exception as error:
             if not isinstance(error, AtelierError):

@@ -52,7 +52,7 @@ class Job:
         self._paused = threading.Event()
         self._requests = [single(request, i) for i in range(request.batch_size)]
         self._trajectories = [list(before[:-1]) for _ in range(request.batch_size)]
-        self._preview: PreviewMap | None = None
+        self._shown: tuple[PreviewMap, tuple[int, int]] | None = None
 
     @overload
     def events(self, timeout: None = None) -> Iterator[Event]: ...
@@ -161,10 +161,10 @@ class Job:
 
     def previews(self, image: int) -> list[tuple[int, Pixels]]:
         """Step and quick look at what was predicted by then, for each kept moment of a picture."""
-        preview = self._preview
-        if preview is None:  # its model is not loaded yet
+        if self._shown is None:  # its model is not loaded yet
             return []
-        return [(moment.step, preview(moment.seen[0])) for moment in self.trajectory(image)]
+        preview, size = self._shown
+        return [(moment.step, preview(moment.seen[0], size)) for moment in self.trajectory(image)]
 
     def request_of(self, image: int) -> Request:
         """What makes one of its pictures alone, as it stands now."""
@@ -176,9 +176,9 @@ class Job:
         """It may have turns."""
         self._paused.clear()
 
-    def shown_by(self, preview: PreviewMap) -> None:
-        """Tells how a latent of its model is shown."""
-        self._preview = preview
+    def shown_by(self, preview: PreviewMap, size: tuple[int, int]) -> None:
+        """Tells how a latent of its model is shown, and how much of it."""
+        self._shown = preview, size
 
     def begins_with(self, request: Request) -> None:
         """Nothing was made yet: it is made by another request."""

@@ -155,7 +155,7 @@ class Image:
         if self._pred_x0 is None or (self.z is None and now - self._previewed < PREVIEW_SECONDS):
             return None
         self._previewed = now
-        return self.run.measured.preview(self._pred_x0[0])
+        return self.run.measured.preview(self._pred_x0[0], self.work.shown)
 
 
 def _kept(x: Tensor) -> Tensor:
@@ -186,7 +186,7 @@ class Run:
         self._num_done = 0
         self._num_pixels = math.prod(job.request.size)
         self._pace = Pace(measured.decode_seconds_per_pixel * self._num_pixels)
-        job.shown_by(measured.preview)
+        job.shown_by(measured.preview, self.work.shown)
 
     @property
     def work(self) -> Work:

@@ -336,6 +336,20 @@ def test_a_folder_makes_the_picture_that_diffusers_makes(name: str, tmp_path: Pa
     assert name == "ldm-unconditional" or (other - z).abs().max() > 1e-3
 
 
+def test_what_the_latent_is_multiplied_by(tmp_path: Path) -> None:
+    """Folders of 2022 do not say: those with a codebook were trained on the latent as it is."""
+    for name, part, expected in (("ldm-unconditional", "vqvae", 1.0), ("sd1", "vae", 0.18215)):
+        folder, pipeline = saved(name, tmp_path)
+        model = load_model(folder)
+        assert isinstance(model, LatentDiffusion)
+        assert model.scale_factor == getattr(pipeline, part).config.scaling_factor
+        config = json.loads((folder / part / "config.json").read_text())
+        del config["scaling_factor"]
+        (folder / part / "config.json").write_text(json.dumps(config))
+        older = load_model(folder)
+        assert isinstance(older, LatentDiffusion) and older.scale_factor == expected
+
+
 FULL_UNETS = {
     "sd1": {"cross_attention_dim": 768},
     "sd2": {

@@ -17,7 +17,7 @@ from app.generate import with_files
 from app.metadata import encode_png, read_settings
 from ldm_core.engine import Engine
 from ldm_core.errors import RequestError
-from ldm_core.events import Picture
+from ldm_core.events import Picture, Step
 from ldm_core.model import LatentDiffusion
 from ldm_core.models import ModelLibrary
 from ldm_core.raster import Raster, to_uri
@@ -27,9 +27,11 @@ from ldm_core.request import (
     Request,
     Semantic,
     SuperResolution,
+    TextToImage,
     parse_request,
     to_json,
 )
+from ldm_core.sample import initial_noise
 from ldm_core.spec import (
     BoxMapSpec,
     ClassSpec,
@@ -201,6 +203,25 @@ def test_strength_decides_how_much_is_made(engine: Engine) -> None:
     job = engine.submit(parse_request({**fields, "strength": 0.3}))
     job.pictures()
     assert [moment.step for moment in job.trajectory(0)] == [0, 1, 2, 3]
+
+
+def test_every_bit_of_a_seed_counts(engine: Engine) -> None:
+    request = TextToImage(model="text", width=64, height=64, steps=1)
+    jobs = [engine.submit(replace(request, seed=seed)) for seed in (7, 7 + 2**32, 7 + 2**52, 2**53 - 1)]
+    pictures = [job.pictures()[0].tobytes() for job in jobs]
+    assert len(set(pictures)) == len(pictures)
+    assert torch.equal(jobs[0].trajectory(0)[0].x, initial_noise([7], (4, 8, 8)).half())
+
+
+@pytest.mark.parametrize(("name", "size"), [("text", (9, 13)), ("super-resolution", (27, 37))])
+def test_previews_show_the_picture_without_what_pads_it(
+    engine: Engine, name: str, size: tuple[int, int]
+) -> None:
+    model, fields = REQUESTS[name]
+    job = engine.submit(parse_request({"model": model, **FEW, **fields}))
+    shown = [event.preview for event in job.events() if isinstance(event, Step) and event.preview is not None]
+    assert shown and {preview.shape[:2] for preview in shown} == {size}
+    assert {preview.shape[:2] for _, preview in job.previews(0)} == {size}
 
 
 def test_super_resolution_keeps_transparency_and_chooses_its_model(engine: Engine) -> None:

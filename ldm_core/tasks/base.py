@@ -83,6 +83,10 @@ class Work(Protocol):
     def conditioning(self) -> Conditioning:
         """For all pictures."""
 
+    @property
+    def shown(self) -> tuple[int, int]:
+        """Height and width of the latent's part, from its top left, that the picture shows."""
+
     def start(self, request: Request, moment: Moment | None = None) -> Start:
         """Begins the one picture of a request of batch size 1, or goes on with it from a moment."""
 

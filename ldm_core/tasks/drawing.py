@@ -22,7 +22,7 @@ from ldm_core.request import (
     LayoutToImage,
     Request,
     Semantic,
-    TextToImage,
+    Unconditional,
 )
 from ldm_core.samplers import SAMPLERS, Noise, counted, diffused, keeping, redrawn
 from ldm_core.schedule import NoiseSchedule, timesteps
@@ -30,6 +30,8 @@ from ldm_core.spec import ClassSpec, LabelMapSpec, ModelSpec, Spacing
 from ldm_core.tasks.base import Conditioning, Moment, Pixels, Start
 from ldm_core.tiling import decode
 from ldm_core.vocabulary import box_classes, class_id, picture_classes
+
+_POOR = 2.5  # the aesthetic score that guidance goes away from, github.com/Stability-AI/generative-models
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,11 @@ class Drawing:
     x0: Tensor | None = None
     known: Tensor | None = None
 
+    @property
+    def shown(self) -> tuple[int, int]:
+        cell = self.canvas.cell
+        return -(-self.canvas.height // cell), -(-self.canvas.width // cell)
+
     def start(self, request: Request, moment: Moment | None = None) -> Start:
         schedule = self.model.schedule
         noise = noise_of(request, self.model, self.canvas.cells)
@@ -131,12 +138,17 @@ def noise_of(request: Request, model: LatentDiffusion, cells: tuple[int, int]) -
     On the CPU: the same seed starts from the same noise on every device.  From each step at which a picture
     leaves another comes noise of its own.
     """
-    seed = request.seed
-    if request.branch is not None:  # hashed, as torch looks at the lowest 32 bits alone
-        seed = int(np.random.SeedSequence((seed, request.branch.step)).generate_state(1)[0])
-    generator = torch.Generator().manual_seed(seed)
+    generator = _generator(request.seed, None if request.branch is None else request.branch.step)
     shape = (1, model.spec.latent_channels, *cells)
     return lambda: torch.randn(shape, generator=generator).to(model.device)
+
+
+def _generator(seed: int, step: int | None) -> torch.Generator:
+    """For a seed, or from a step on; hashed, where torch would see the lowest 32 bits alone."""
+    if step is not None or seed >= 2**32:
+        numbers = seed if step is None else (seed, step)
+        seed = int(np.random.SeedSequence(numbers).generate_state(1)[0])
+    return torch.Generator().manual_seed(seed)
 
 
 def conditioning(
@@ -159,7 +171,8 @@ def _without(request: Request, spec: ModelSpec, given: Given) -> Given | None:
     """What guidance goes away from; None where the model knows no such thing."""
     negative, classes = request.negative_prompt.strip(), spec.conditioner(ClassSpec)
     if spec.takes_prompts:
-        return None if negative == given.prompt else replace(given, prompt=negative)
+        same = negative == given.prompt
+        return None if same else replace(given, prompt=negative, aesthetic_score=_POOR)
     if classes is not None and classes.no_class is not None and given.class_id is not None:
         return replace(given, class_id=None)
     return None
@@ -202,19 +215,20 @@ def given_of(request: Request, spec: ModelSpec, canvas: Canvas) -> Given:
     Raises:
         RequestError: a class is not the model's.
     """
+    prompt = request.prompt.strip()
     match request:
-        case TextToImage():
-            return Given(prompt=request.prompt.strip())
+        case Unconditional():
+            return Given()
         case ClassToImage():
             if request.class_id is None:
                 return class_given("class_name", request.class_name, spec)
             return class_given("class_id", request.class_id, spec)
         case LayoutToImage():
-            return Given(prompt=request.prompt.strip(), boxes=_boxes(request, spec, canvas))
+            return Given(prompt, boxes=_boxes(request, spec, canvas))
         case Semantic():
             labels = canvas.pad(request.label_map.pixels)
-            return Given(prompt=request.prompt.strip(), label_map=_labels(labels, spec, canvas))
-    return Given()
+            return Given(prompt, label_map=_labels(labels, spec, canvas))
+    return Given(prompt)
 
 
 def class_given(field: str, label: str | int, spec: ModelSpec) -> Given:

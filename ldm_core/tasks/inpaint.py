@@ -59,6 +59,10 @@ class Filling:
     def conditioning(self) -> Conditioning:
         return self.drawing.conditioning
 
+    @property
+    def shown(self) -> tuple[int, int]:
+        return self.drawing.shown
+
     def start(self, request: Request, moment: Moment | None = None) -> Start:
         return self.drawing.start(request, moment)
 

@@ -6,21 +6,22 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import torch
 from torch import Tensor
 
 from ldm_core.conditioners import Given
-from ldm_core.guidance import Guidance
 from ldm_core.images import from_pixels, to_pixels
 from ldm_core.model import LatentDiffusion
 from ldm_core.models import ModelInfo
 from ldm_core.request import Request, SuperResolution
 from ldm_core.samplers import SAMPLERS, counted, tiled
 from ldm_core.tasks.base import Conditioning, Moment, Pixels, Start
-from ldm_core.tasks.drawing import noise_of, opaque, steps_of, stood
+from ldm_core.tasks.drawing import conditioning, noise_of, opaque, steps_of, stood
 from ldm_core.tasks.inpaint import resized
 from ldm_core.tiling import blending, decode, grid
 
 _COLOUR_SIGMA = 1.0  # pixels of the small picture
+_NOISE_SEED = 0  # of what is added to the small picture, for models that are told of it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +41,10 @@ class Upscaling:
     tile: int
     small: Pixels
     size: tuple[int, int]
+
+    @property
+    def shown(self) -> tuple[int, int]:
+        return self.small.shape[0], self.small.shape[1]
 
     def start(self, request: Request, moment: Moment | None = None) -> Start:
         schedule = self.model.schedule
@@ -82,8 +87,10 @@ def upscale(request: SuperResolution, model: LatentDiffusion, info: ModelInfo) -
     height, width = (-(-side // multiple) * multiple for side in small.shape[:2])
     rest = ((0, height - small.shape[0]), (0, width - small.shape[1]), (0, 0))
     low_res = from_pixels(np.pad(opaque(small), rest, mode="edge"))
-    condition = model.condition([Given(low_res=low_res)], (height, width))
+    # The same noise for all pictures: they share the condition, and each is made alike alone.
+    noise = torch.randn(low_res.shape, generator=torch.Generator().manual_seed(_NOISE_SEED))
+    given = Given(request.prompt.strip(), low_res=low_res, low_res_noise=noise)
+    told = conditioning(request, model, given, (height, width))
     factor = model.spec.first_stage.downsampling
     tile = max(info.defaults.width, info.defaults.height) // factor
-    told = Conditioning(condition, None, Guidance(1.0))
     return Upscaling(model, told, (height, width), tile, small, request.size)
