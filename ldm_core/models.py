@@ -224,7 +224,7 @@ class ModelLibrary:
 
 
 def _read_info(entry: Entry) -> ModelInfo:
-    from ldm_core.formats.config import Defaults, config_beside, read_config
+    from ldm_core.formats.config import config_beside, read_config
 
     name, path = entry.name, entry.path
     beside = config_beside(path / "model.safetensors" if path.is_dir() else path)
@@ -238,8 +238,7 @@ def _read_info(entry: Entry) -> ModelInfo:
         raise ConfigError(
             f"{name} describes a first stage alone; a model needs a UNet and a text transformer."
         )
-    # Without an `atelier:` section it is likely a published model; those were sampled like this.
-    given = config.defaults or Defaults(steps=50, guidance_scale=5.0, spacing="uniform")
+    given = config.defaults
     defaults = TextToImage(
         model=name,
         width=given.width,

@@ -31,7 +31,7 @@ class NoiseSchedule:
 
     def __init__(self, spec: ScheduleSpec) -> None:
         # numpy, as models are built where tensors have no values (the meta device).
-        alpha_bar: Array = np.cumprod(1.0 - _betas(spec), dtype=np.float64)
+        alpha_bar: Array = np.cumprod(1.0 - betas_of(spec), dtype=np.float64)
         if spec.zero_terminal_snr:
             alpha_bar = _zero_terminal_snr(alpha_bar)
         self.alphas_cumprod: Tensor = torch.from_numpy(alpha_bar)
@@ -67,7 +67,7 @@ class NoiseSchedule:
         return alpha_bar.sqrt().float(), (1.0 - alpha_bar).sqrt().float()
 
 
-def _betas(spec: ScheduleSpec) -> Array:
+def betas_of(spec: ScheduleSpec) -> Array:
     """(T,) the variances of the steps of the forward process."""
     if spec.betas:
         return np.array(spec.betas)

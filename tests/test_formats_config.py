@@ -88,6 +88,13 @@ def test_noise_schedules(tmp_path: Path) -> None:
     for said, kind in (("linear", "scaled_linear"), ("sqrt_linear", "linear"), ("cosine", "cosine")):
         config = read_config(written(tmp_path, changed("model.params.beta_schedule", said)))
         assert isinstance(config.spec, ModelSpec) and config.spec.schedule.kind == kind
+    betas = [0.001 * (i + 1) for i in range(tiny.SPEC.schedule.num_timesteps)]
+    betas = [min(beta, 0.5) for beta in betas]
+    config = read_config(written(tmp_path, changed("model.params.given_betas", betas)))
+    assert isinstance(config.spec, ModelSpec) and config.spec.schedule.betas == tuple(betas)
+    for wrong_betas in (betas[1:], [*betas[1:], 1.5], "many"):
+        with pytest.raises(ConfigError, match="given_betas"):
+            read_config(written(tmp_path, changed("model.params.given_betas", wrong_betas)))
     config = read_config(written(tmp_path, changed("model.params.zero_terminal_snr", True)))
     assert isinstance(config.spec, ModelSpec) and config.spec.schedule.zero_terminal_snr
     wrong = changed("model.params.zero_terminal_snr", True)
@@ -99,7 +106,9 @@ def test_noise_schedules(tmp_path: Path) -> None:
 def test_published_text_to_image(shared: Path) -> None:
     config = read_config(shared / "published_configs" / "txt2img_1p4B.yaml")
     spec = config.spec
-    assert isinstance(spec, ModelSpec) and config.defaults is None
+    assert isinstance(spec, ModelSpec)
+    # Without an `atelier:` section it is a published model, sampled as those are.
+    assert config.defaults == Defaults(steps=50, guidance_scale=5.0, spacing="uniform")
     assert (spec.unet.model_channels, spec.unet.num_heads, spec.unet.context_dim) == (320, 8, 1280)
     text = spec.conditioner(TextSpec)
     assert text is not None

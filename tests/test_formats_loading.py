@@ -17,7 +17,8 @@ from ldm_core.formats.recognise import recognise
 from ldm_core.formats.shapes import conditioners, first_stage, schedule, unet
 from ldm_core.model import LatentDiffusion
 from ldm_core.nn.autoencoder import AutoencoderKL
-from ldm_core.spec import AutoencoderSpec, MaskedImageSpec, ModelSpec
+from ldm_core.schedule import NoiseSchedule
+from ldm_core.spec import AutoencoderSpec, MaskedImageSpec, ModelSpec, ScheduleSpec
 from tests import tiny
 from tests.golden import shared_folder
 
@@ -156,8 +157,17 @@ def test_schedule_of_the_buffer() -> None:
     found = schedule({"betas": betas.float()})
     assert found is not None
     assert (found.num_timesteps, found.linear_start, found.linear_end) == (1000, 0.0015, 0.0205)
-    with pytest.raises(ConfigError, match="of an unknown kind"):
-        schedule({"betas": torch.linspace(0.0015, 0.0205, 1000)})
+    for spec in (
+        ScheduleSpec(1000, 0.0015, 0.0205, "linear"),
+        ScheduleSpec(1000, 0.00085, 0.012, "scaled_linear", zero_terminal_snr=True),
+        ScheduleSpec(1000, 0.0, 0.0, "cosine"),
+        ScheduleSpec(4, 0.1, 0.2, betas=(0.1, 0.15, 0.3, 0.2)),
+    ):
+        alpha_bar = NoiseSchedule(spec).alphas_cumprod
+        betas = 1 - alpha_bar / torch.cat([torch.ones(1), alpha_bar[:-1]])
+        found = schedule({"betas": betas.float()})
+        assert found is not None and (found.kind == spec.kind or found.betas)
+        assert torch.allclose(NoiseSchedule(found).alphas_cumprod, alpha_bar, rtol=1e-3, atol=1e-7)
     with pytest.raises(ConfigError, match="damaged"):
         schedule({"betas": torch.tensor([0.5, -1.0])})
 

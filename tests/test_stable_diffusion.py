@@ -17,6 +17,7 @@ from diffusers import (
     StableDiffusionInpaintPipeline,
     StableDiffusionPipeline,
     StableDiffusionUpscalePipeline,
+    StableDiffusionXLImg2ImgPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
@@ -31,13 +32,15 @@ from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from ldm_core.conditioners import Given
 from ldm_core.errors import ConfigError, ModelFileError
-from ldm_core.formats import load_model
-from ldm_core.formats.identify import identify
+from ldm_core.formats import load_model, read_config
+from ldm_core.formats.identify import describe, identify
 from ldm_core.formats.stable_diffusion import SCHEDULE, UPSCALER_SCHEDULE
 from ldm_core.model import LatentDiffusion
+from ldm_core.models import ModelLibrary
 from ldm_core.sample import initial_noise, sample
 from ldm_core.spec import ClipSpec, ClipTower, LowResolutionSpec, MaskedImageSpec, ModelSpec
 from tests import tiny
+from tests.stable_diffusion_configs import config
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 VOCABULARY = ["!", *LETTERS, *(f"{c}</w>" for c in LETTERS), "an</w>", "<|startoftext|>", "<|endoftext|>"]
@@ -64,6 +67,7 @@ def spec_of(text: ClipSpec, beside: tuple[MaskedImageSpec | LowResolutionSpec, .
         transformer_depth=2 if is_xl else 1,
         vector_dim=text.towers[-1].projection_dim + 256 * text.num_sizes if is_xl else 0,
         num_noise_levels=1000 if upscales else 0,
+        cross_only=(2,) if upscales else (),
     )
     schedule = UPSCALER_SCHEDULE if upscales else SCHEDULE
     scale = 0.13025 if is_xl else 0.08333 if upscales else 0.18215
@@ -73,6 +77,7 @@ def spec_of(text: ClipSpec, beside: tuple[MaskedImageSpec | LowResolutionSpec, .
 SD1 = spec_of(ClipSpec((tower(open_clip=False),)))
 SD1_INPAINT = spec_of(SD1.conditioners[:1][0], (MaskedImageSpec(mask_first=True),))  # type: ignore[arg-type]
 SD2_EPS = spec_of(ClipSpec((tower(open_clip=True),)))
+SD2_INPAINT = spec_of(ClipSpec((tower(open_clip=True),)), (MaskedImageSpec(mask_first=True),))
 SD2_V = replace(SD2_EPS, parameterization="v")
 UPSCALER = spec_of(ClipSpec((tower(open_clip=True),)), (LowResolutionSpec(noise=UPSCALER_SCHEDULE),))
 SDXL = spec_of(
@@ -83,6 +88,8 @@ SDXL = spec_of(
         zero_empty=True,
     )
 )
+
+REFINER = spec_of(ClipSpec((tower(open_clip=True, projection_dim=64),), penultimate=True, num_sizes=5))
 
 
 def published(weights: dict[str, Tensor], spec: ModelSpec) -> dict[str, Tensor]:
@@ -101,7 +108,7 @@ def published(weights: dict[str, Tensor], spec: ModelSpec) -> dict[str, Tensor]:
             found[f"{prefix}model.{match[3]}"] = tensor
     for name in [name for name in found if re.search(r"\.model\.text_(?!.*[kv]_proj\.)", name)]:
         _to_open_clip(found, name)
-    if spec.conditioners[0].towers[0].open_clip:  # type: ignore[union-attr]
+    if spec.conditioners[0].towers[0].open_clip and not is_xl:  # type: ignore[union-attr]
         block = "cond_stage_model.model.transformer.resblocks."
         last = {n.replace(".1.", ".2.", 1): t + 1 for n, t in found.items() if n.startswith(f"{block}1.")}
         found |= {**last, "cond_stage_model.model.text_projection": torch.zeros(64, 64)}
@@ -165,6 +172,7 @@ class Reference:
             attention_head_dim=8 if spec.num_heads else (1, 2),
             use_linear_projection=spec.linear_projection,
             transformer_layers_per_block=spec.transformer_depth,
+            only_cross_attention=(False, 2 in spec.cross_only),
             num_class_embeds=spec.num_noise_levels or None,
             addition_embed_type="text_time" if spec.vector_dim else None,
             addition_time_embed_dim=256 if spec.vector_dim else None,
@@ -238,10 +246,15 @@ class Reference:
         plain = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
         size = {"height": SIZE, "width": SIZE}
         if self.spec.unet.vector_dim:
-            pipeline = StableDiffusionXLPipeline(
-                **common, text_encoder_2=None, tokenizer_2=None, add_watermarker=False
-            )
-            call |= {"pooled_prompt_embeds": pooled[:1], **size}
+            common |= {"text_encoder_2": None, "tokenizer_2": None, "add_watermarker": False}
+            call |= {"pooled_prompt_embeds": pooled[:1], "negative_pooled_prompt_embeds": pooled[1:]}
+        if self.spec == REFINER:  # goes on from latents, at nearly all of the noise
+            pipeline = StableDiffusionXLImg2ImgPipeline(**common, requires_aesthetics_score=True)
+            call |= {"image": call.pop("latents"), "denoising_start": 0.001, "target_size": (SIZE, SIZE)}
+            call |= {"original_size": (SIZE, SIZE), "aesthetic_score": 6.0, "negative_aesthetic_score": 6.0}
+        elif self.spec.unet.vector_dim:
+            pipeline = StableDiffusionXLPipeline(**common)
+            call |= size
             call |= {
                 "negative_prompt_embeds": 0 * tokens[:1],
                 "negative_pooled_prompt_embeds": 0 * pooled[:1],
@@ -262,15 +275,25 @@ class Reference:
             return pipeline(**call).images * 2 - 1
 
 
-CASES = {"sd1": SD1, "sd1-inpaint": SD1_INPAINT, "sd2-v": SD2_V, "x4-upscaler": UPSCALER, "sdxl": SDXL}
+CASES = {
+    "sd1": SD1,
+    "sd1-inpaint": SD1_INPAINT,
+    "sd2-eps": SD2_EPS,
+    "sd2-v": SD2_V,
+    "sd2-inpaint": SD2_INPAINT,
+    "x4-upscaler": UPSCALER,
+    "sdxl": SDXL,
+    "sdxl-refiner": REFINER,
+}
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_single_file_makes_the_picture_that_diffusers_makes(name: str, tmp_path: Path) -> None:
     spec = CASES[name]
     path, state = write(tmp_path, spec)
-    if name == "sd2-v":
-        (tmp_path / "config.yaml").write_text(yaml.safe_dump(config(spec)), "utf-8")
+    if spec not in (SD2_EPS, SD2_V):  # of which the weights do not tell enough
+        assert describe(path).spec == spec
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config(spec)), "utf-8")
     model = load_model(path)
     assert isinstance(model, LatentDiffusion) and model.tokenizer is not None
     assert model.spec == spec
@@ -311,23 +334,6 @@ def a_given(spec: ModelSpec) -> Given:
     return Given(prompt=PROMPT)
 
 
-def config(spec: ModelSpec) -> dict[str, object]:
-    """The description in the published schema."""
-    text = replace(tiny.SPEC.conditioners[0], dim=spec.unet.context_dim)  # type: ignore[type-var]
-    unet = replace(spec.unet, num_heads=1)
-    found = tiny.config(replace(spec, unet=unet, conditioners=(text,)))
-    del found["atelier"]
-    params = found["model"]["params"]  # type: ignore[index]
-    own = params["unet_config"]["params"]
-    own |= {"use_linear_in_transformer": True, "num_head_channels": 64}
-    del own["num_heads"]
-    params["cond_stage_config"] = {
-        "target": "ldm.modules.encoders.modules.FrozenOpenCLIPEmbedder",
-        "params": {"freeze": True, "layer": "penultimate"},
-    }
-    return found
-
-
 def test_stable_diffusion_2_needs_to_be_told_what_it_predicts(tmp_path: Path) -> None:
     path, _ = write(tmp_path, SD2_EPS)
     with pytest.raises(ConfigError, match="parameterization"):
@@ -345,6 +351,15 @@ def test_what_each_can_do(tmp_path: Path) -> None:
     path, _ = write(tmp_path, SD1_INPAINT)
     assert set(identify(path).tasks) == {"text-to-image", "unconditional", "inpaint", "image-to-image"}
     assert UPSCALER.tasks == {"super-resolution"}
+
+
+def test_two_text_encoders_share_a_tokenizer_and_pad_as_each_was_trained(tmp_path: Path) -> None:
+    path, _ = write(tmp_path, SDXL)
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"pad_token": "<|endoftext|>"}))
+    model = load_model(path)
+    assert isinstance(model, LatentDiffusion) and model.tokenizer is not None
+    (clip, open_clip) = model.tokenizer(["a"])[0].tolist()
+    assert clip[:3] == open_clip[:3] and {*clip[3:]} == {clip[2]} and {*open_clip[3:]} == {0}
 
 
 def test_without_a_vocabulary_a_prompt_is_refused_in_a_sentence(tmp_path: Path) -> None:
@@ -390,3 +405,63 @@ def test_a_file_without_a_first_stage_says_where_to_put_one(tmp_path: Path) -> N
     save_file({"model.diffusion_model.out.2.bias": torch.zeros(4)}, tmp_path / "model.vae.safetensors")
     with pytest.raises(ModelFileError, match="no first stage"):
         load_model(path)
+
+
+# What goes wrong in a configuration, by its place, and what is said.
+WRONG = [
+    (SDXL, "network_config.params.num_classes", None, "num_classes does not suit"),
+    (SDXL, "network_config.params.adm_in_channels", None, "adm_in_channels is missing"),
+    (SDXL, "network_config.params.transformer_depth", [1], "one for each level"),
+    (SDXL, "denoiser_config.target", "sgm.modules.diffusionmodules.denoiser.Denoiser", "DiscreteDenoiser"),
+    (SDXL, "denoiser_config.params.scaling_config", {"target": "sgm.EDMScaling"}, "VScaling"),
+    (SDXL, "denoiser_config", None, "denoiser_config is missing"),
+    (SDXL, "conditioner_config.params.emb_models", [], "FrozenOpenCLIPEmbedder2"),
+    (SDXL, "conditioner_config.params.emb_models", [{"target": "os.system"}], "emb_models[0].target"),
+    (SDXL, "scale_factor", None, "scale_factor is missing"),
+    (UPSCALER, "unet_config.params.num_classes", None, "num_classes does not suit"),
+    (UPSCALER, "low_scale_config", None, "low_scale_config is missing"),
+    (UPSCALER, "conditioning_key", "hybrid", "'hybrid-adm'"),
+    (UPSCALER, "unet_config.params.disable_self_attentions", [1], "for each level"),
+]
+
+
+@pytest.mark.parametrize(("spec", "place", "value", "reason"), WRONG)
+def test_what_is_wrong_in_a_configuration_is_named(
+    spec: ModelSpec, place: str, value: object, reason: str, tmp_path: Path
+) -> None:
+    tree = config(spec)
+    *sections, key = f"model.params.{place}".split(".")
+    node = tree
+    for section in sections:
+        node = node[section]  # type: ignore[assignment]
+    if value is None:
+        del node[key]
+    else:
+        node[key] = value
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(tree), "utf-8")
+    with pytest.raises(ConfigError) as caught:
+        read_config(tmp_path / "config.yaml")
+    assert reason in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_configuration_of_another_family_is_refused(tmp_path: Path) -> None:
+    path, _ = write(tmp_path, SD1)
+    for other, reason in ((SD2_EPS, "context_dim|linear_projection|OpenCLIP"), (SDXL, "numbers on the size")):
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(config(other)), "utf-8")
+        with pytest.raises(ConfigError, match=f"does not fit the weights.*({reason})"):
+            load_model(path)
+
+
+def test_published_models_begin_as_they_were_published(tmp_path: Path) -> None:
+    """With or without a description beside them."""
+    sizes = {"sd1": (512, 7.5), "sd2-v": (768, 7.5), "x4-upscaler": (512, 9.0), "sdxl": (1024, 5.0)}
+    for name, (size, scale) in sizes.items():
+        write(tmp_path / name, CASES[name])
+        for described in (False, True):
+            if described:
+                (tmp_path / name / "config.yaml").write_text(yaml.safe_dump(config(CASES[name])), "utf-8")
+            elif name == "sd2-v":
+                continue  # its weights do not tell enough
+            defaults = ModelLibrary([tmp_path]).info(name).defaults
+            assert (defaults.width, defaults.height, defaults.guidance_scale) == (size, size, scale)
+            assert (defaults.steps, defaults.spacing) == (50, "uniform")

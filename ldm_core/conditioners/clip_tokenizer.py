@@ -29,7 +29,10 @@ class ClipTokenizer:
     """
 
     def __init__(self, folders: Sequence[Path], spec: ClipSpec) -> None:
-        self._encoders = [_encoder(folder, tower) for folder, tower in zip(folders, spec.towers, strict=True)]
+        shared = len(set(folders)) < len(folders)
+        self._encoders = [
+            _encoder(folder, tower, shared=shared) for folder, tower in zip(folders, spec.towers, strict=True)
+        ]
 
     def __call__(self, prompts: Sequence[str]) -> Tensor:
         """Prompts -> (b, encoders, n) int64, cut and padded to the encoders' length."""
@@ -42,7 +45,7 @@ def has_vocabulary(folder: Path) -> bool:
     return (folder / "tokenizer.json").is_file() or all((folder / name).is_file() for name in FILES)
 
 
-def _encoder(folder: Path, tower: ClipTower) -> tokenizers.Tokenizer:
+def _encoder(folder: Path, tower: ClipTower, *, shared: bool) -> tokenizers.Tokenizer:
     try:
         encoder = _from_files(folder)
     except Exception:  # the library raises bare ones for damaged files
@@ -55,7 +58,8 @@ def _encoder(folder: Path, tower: ClipTower) -> tokenizers.Tokenizer:
             f"The tokenizer in {folder.name} has {encoder.get_vocab_size()} tokens, the text encoder "
             f"{tower.vocab_size}; put the one that the model was trained with there."
         )
-    pad = _padding(folder, tower)
+    usual = "!" if tower.open_clip else END
+    pad = usual if shared else _padding(folder, usual)
     encoder.enable_truncation(tower.max_length)
     encoder.enable_padding(length=tower.max_length, pad_token=pad, pad_id=encoder.token_to_id(pad) or 0)
     return encoder
@@ -73,9 +77,8 @@ def _from_files(folder: Path) -> tokenizers.Tokenizer:
     return tokenizer.backend_tokenizer
 
 
-def _padding(folder: Path, tower: ClipTower) -> str:
-    """What the folder says, else what the encoder was trained with."""
-    usual = "!" if tower.open_clip else END
+def _padding(folder: Path, usual: str) -> str:
+    """What the folder says, which is one encoder's alone, else the usual."""
     path = folder / "tokenizer_config.json"
     if not path.is_file():
         return usual

@@ -8,6 +8,7 @@ concat_conditions:            # beside cond_stage_config, with conditioning_key:
 
 from __future__ import annotations
 
+from ldm_core.formats.config_networks import read_schedule
 from ldm_core.formats.plain_yaml import Value
 from ldm_core.formats.section import Section
 from ldm_core.spec import (
@@ -31,9 +32,10 @@ _CLASS = frozenset({"ldm.modules.encoders.modules.ClassEmbedder"})
 _CLIP = frozenset({"ldm.modules.encoders.modules.FrozenCLIPEmbedder"})
 _OPEN_CLIP = frozenset({"ldm.modules.encoders.modules.FrozenOpenCLIPEmbedder"})
 # Sizes of the encoders that the published configurations name: ViT-L/14, and ViT-H/14 without its last block.
-_VIT_L = ClipTower(768, 12, 12, 3072, 49_408, 77, open_clip=False)
+VIT_L = ClipTower(768, 12, 12, 3072, 49_408, 77, open_clip=False)
 _VIT_H = ClipTower(1024, 23, 16, 4096, 49_408, 77, open_clip=True)
 _RESCALER = frozenset({"ldm.modules.encoders.modules.SpatialRescaler"})
+_NOISED = frozenset({"ldm.modules.diffusionmodules.upscaling.ImageConcatWithNoiseAugmentation"})
 _IDENTITY = frozenset({"torch.nn.Identity"})
 # Words that stand for a whole section.
 _WORDS: dict[str, tuple[ConditionerSpec, ...]] = {
@@ -44,21 +46,37 @@ _WORDS: dict[str, tuple[ConditionerSpec, ...]] = {
 _MAX_CLASSES = 255  # a label map's 255 says nothing
 
 
-def read_conditioners(params: Section, *, mask_first: bool = False) -> tuple[ConditionerSpec, ...]:
-    """The conditioners, `cond_stage_config` first; with `mask_first` a picture with a hole in the end.
+def read_conditioners(params: Section, beside: tuple[ConcatSpec, ...] = ()) -> tuple[ConditionerSpec, ...]:
+    """The conditioners that a configuration names, `cond_stage_config` first.
+
+    Args:
+        beside: what the kind of model concatenates without naming it.
 
     Raises:
         ConfigError: of an unknown kind, incomplete, or at odds with `conditioning_key`.
     """
-    hole = (MaskedImageSpec(mask_first=True),) if mask_first else ()
-    found = (*_cond_stage(params), *_concat_conditions(params), *hole)
-    ways = {"crossattn" if isinstance(one, ContextSpec) else "concat" for one in found}
+    found = (*_cond_stage(params), *_concat_conditions(params))
+    ways = {"crossattn" if isinstance(one, ContextSpec) else "concat" for one in (*found, *beside)}
     needed = "hybrid" if len(ways) == 2 else next(iter(ways), None)
+    if any(isinstance(one, LowResolutionSpec) and one.noise for one in beside):
+        needed = "hybrid-adm"  # the noise level joins the embedding of t
     usual = "concat" if params.values.get("concat_mode", True) else "crossattn"
     given = params.values.get("conditioning_key") or usual
     if needed is not None and given != needed:
         raise params.wrong("conditioning_key", f"{needed!r} with these conditioners")
     return found
+
+
+def read_low_resolution(section: Section) -> LowResolutionSpec:
+    """The small picture that the x4 upscaler of Stable Diffusion enlarges, noised to a level.
+
+    Raises:
+        ConfigError: of another kind, or without its noise schedule.
+    """
+    section.target(_NOISED)
+    own = section.section("params")
+    own.whole("max_noise_level", 1, 10_000, 1000)
+    return LowResolutionSpec(noise=read_schedule(own.section("noise_schedule_config"), 1000))
 
 
 def _cond_stage(params: Section) -> tuple[ConditionerSpec, ...]:
@@ -68,7 +86,7 @@ def _cond_stage(params: Section) -> tuple[ConditionerSpec, ...]:
     section = params.section("cond_stage_config")
     section.target(_BERT | _CLASS | _RESCALER | _IDENTITY | _CLIP | _OPEN_CLIP)
     if section.has_target(_CLIP | _OPEN_CLIP):
-        return (ClipSpec((_VIT_H if section.has_target(_OPEN_CLIP) else _VIT_L,)),)
+        return (ClipSpec((_VIT_H if section.has_target(_OPEN_CLIP) else VIT_L,)),)
     if section.has_target(_IDENTITY):
         return (LowResolutionSpec(),)
     own = section.section("params")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ldm_core.errors import ModelFileError
 from ldm_core.formats import shapes, stable_diffusion
-from ldm_core.formats.config import Config, Defaults, check
+from ldm_core.formats.config import Config, Defaults, check, usual_defaults
 from ldm_core.formats.diffusers_config import (
     SUPER_RESOLUTION,
     Index,
@@ -163,7 +163,7 @@ def _require_bert(section: Section) -> None:
 
 
 def _defaults(spec: ModelSpec, facts: UNetFacts, how: Sampling) -> Defaults:
-    usual = stable_diffusion.usual_defaults(spec) or Defaults(steps=50, guidance_scale=5.0, spacing="uniform")
+    usual = usual_defaults(spec)
     side = facts.sample_size * spec.first_stage.downsampling
     if not _MIN_SIDE <= side <= _MAX_SIDE:
         return replace(usual, spacing=how.spacing)

@@ -108,9 +108,8 @@ def _checkpoint(path: Path) -> Identity:
     tasks: tuple[str, ...] = ()
     try:
         config = describe(path)
-        if config.defaults is not None:
-            given = config.defaults
-            title, description, licence = given.title, given.description, given.licence
+        given = config.defaults
+        title, description, licence = given.title, given.description, given.licence
         if isinstance(config.spec, AutoencoderSpec):
             kind, problem = FIRST_STAGE, "It is a first stage (VAE) alone, not a model."
         else:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ldm_core.errors import ModelFileError
 from ldm_core.formats.clip_names import published_recipes
-from ldm_core.formats.config import Config, config_beside, read_config
+from ldm_core.formats.config import Config, config_beside, read_config, usual_defaults
 from ldm_core.formats.diffusers_folder import Opened, open_folder
 from ldm_core.formats.diffusers_names import first_stage_recipes
 from ldm_core.formats.folders import first_stage_beside
@@ -16,7 +16,7 @@ from ldm_core.formats.reading import Checkpoint
 from ldm_core.formats.recognise import recognise, require_agreement
 from ldm_core.formats.renaming import Joined, Recipe, Recipes, Renamed, Tensors
 from ldm_core.formats.shapes import FIRST_STAGE, Weights
-from ldm_core.formats.stable_diffusion import usual_defaults, with_found_towers
+from ldm_core.formats.stable_diffusion import with_found_towers
 from ldm_core.spec import ModelSpec
 
 
@@ -51,7 +51,7 @@ def _tensors(file: Path, described: Config | None, stack: ExitStack) -> Tensors:
     """Of the file, and of the first stage where another lies beside it."""
     checkpoint = stack.enter_context(Checkpoint(file))
     recipes = published_recipes(checkpoint.shapes)
-    name = described.defaults.first_stage if described and described.defaults else ""
+    name = described.defaults.first_stage if described else ""
     separate = _shared_first_stage(file, name) if name else first_stage_beside(file)
     if separate is None:
         whole = any(name.startswith(("model.", FIRST_STAGE)) for name in recipes)

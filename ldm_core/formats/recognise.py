@@ -9,11 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import fields, replace
 
+import torch
+
 from ldm_core.errors import ConfigError
 from ldm_core.formats import shapes, stable_diffusion
 from ldm_core.formats.published import PUBLISHED
 from ldm_core.formats.shapes import FIRST_STAGE, HOW, REFINER, UNET, Weights
-from ldm_core.spec import AutoencoderSpec, ClassSpec, LabelMapSpec, LayoutSpec, ModelSpec, TextSpec
+from ldm_core.schedule import NoiseSchedule
+from ldm_core.spec import (
+    AutoencoderSpec,
+    ClassSpec,
+    LabelMapSpec,
+    LayoutSpec,
+    ModelSpec,
+    ScheduleSpec,
+    TextSpec,
+)
 
 
 def recognise(weights: Weights) -> ModelSpec | AutoencoderSpec:
@@ -96,7 +107,7 @@ def require_agreement(spec: ModelSpec | AutoencoderSpec, weights: Weights) -> No
     _compare_conditioners(spec, weights)
     found_schedule = shapes.schedule(weights)
     if found_schedule is not None:
-        _compare("noise schedule", spec.schedule, found_schedule)
+        _compare_schedules(spec.schedule, found_schedule)
 
 
 # What shapes do not tell, or not in the words of a configuration.
@@ -113,6 +124,17 @@ def _compare_conditioners(spec: ModelSpec, weights: Weights) -> None:
             found = shapes.conditioners(weights, spec.first_stage, spec.unet)
             if type(one) in map(type, found):
                 _compare("conditioner", one, found[0])
+
+
+def _compare_schedules(described: ScheduleSpec, found: ScheduleSpec) -> None:
+    """Several descriptions can mean the same betas."""
+    if described.num_timesteps != found.num_timesteps or not torch.allclose(
+        NoiseSchedule(described).alphas_cumprod, NoiseSchedule(found).alphas_cumprod, rtol=1e-2, atol=1e-6
+    ):
+        _compare("noise schedule", replace(described, betas=()), replace(found, betas=()))
+        raise ConfigError(
+            f"The configuration does not fit the weights: their noise schedule (betas) is another. {HOW}"
+        )
 
 
 def _compare(part: str, described: object, found: object, skip: Iterable[str] = ()) -> None:

@@ -77,7 +77,8 @@ class Section:
     def target(self, known: frozenset[str]) -> None:
         """Requires `target` to be one of the known names."""
         if not self.has_target(known):
-            raise self.wrong("target", " or ".join(sorted(known)))
+            names = sorted({name.rpartition(".")[2] for name in known})
+            raise self.wrong("target", f"the published name of {' or '.join(names)}")
 
     def only(self, known: frozenset[str], fixed: dict[str, tuple[Value, ...]]) -> None:
         """Refuses keys that are not known, and values other than the ones that can be built."""

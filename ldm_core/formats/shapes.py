@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import get_args
 
 import torch
 
 from ldm_core.errors import ConfigError
+from ldm_core.schedule import betas_of
 from ldm_core.spec import (
     AutoencoderSpec,
     ClassSpec,
@@ -14,6 +16,7 @@ from ldm_core.spec import (
     LabelMapSpec,
     LowResolutionSpec,
     MaskedImageSpec,
+    ScheduleKind,
     ScheduleSpec,
     TextSpec,
     UNetSpec,
@@ -165,20 +168,24 @@ def schedule(weights: Weights) -> ScheduleSpec | None:
     """The noise schedule of the `betas` buffer, or None where there is no such buffer.
 
     Raises:
-        ConfigError: it is not linear in the square root of beta.
+        ConfigError: it is none.
     """
     betas = weights.get("betas")
     if betas is None or betas.dim() != 1 or len(betas) < 2:
         return None
     values = betas.double()
+    if not 0 < values.min() <= values.max() <= 1:
+        raise ConfigError(f"The checkpoint's noise schedule (betas) is damaged. {HOW}")
     # The file's float32 is the rounded value of a short decimal number.
     start, end = (float(f"{float(v):.6g}") for v in (values[0], values[-1]))
-    if not 0 < start <= end < 1:
-        raise ConfigError(f"The checkpoint's noise schedule (betas) is damaged. {HOW}")
-    line = torch.linspace(start**0.5, end**0.5, len(values), dtype=torch.float64) ** 2
-    if not torch.allclose(values, line, rtol=1e-3):
-        raise ConfigError(f"The checkpoint's noise schedule (betas) is of an unknown kind. {HOW}")
-    return ScheduleSpec(num_timesteps=len(values), linear_start=start, linear_end=end)
+    for kind in get_args(ScheduleKind):
+        spec = ScheduleSpec(len(values), start, end, kind)
+        if torch.allclose(values, torch.from_numpy(betas_of(spec)), rtol=1e-3, atol=0):
+            return spec
+    # A last beta of 1 leaves nothing of x_0.
+    return ScheduleSpec(
+        len(values), start, end, betas=tuple(values.tolist()), zero_terminal_snr=float(values[-1]) == 1
+    )
 
 
 def scale_factor(weights: Weights) -> float | None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 from ldm_core.errors import ConfigError
 from ldm_core.formats.clip_names import EMBEDDERS
-from ldm_core.formats.config import Defaults
 from ldm_core.formats.shapes import Shapes, Weights
 from ldm_core.spec import (
     AutoencoderSpec,
@@ -141,19 +140,20 @@ def _facts(weights: Weights, unet: UNetSpec, text: ClipSpec) -> Facts:
 
 
 def with_found_towers(spec: ModelSpec, weights: Weights) -> ModelSpec:
-    """The description with the sizes of CLIP as found, which configurations name but do not give."""
+    """The description with the sizes of CLIP as found, which configurations name but do not give.
+
+    Raises:
+        ConfigError: the configuration names other text encoders than the weights have.
+    """
     described, found = spec.conditioner(ClipSpec), clip(weights, spec.unet)
     if described is None or found is None:
         return spec
+    ours, theirs = (["OpenCLIP" if t.open_clip else "CLIP" for t in c.towers] for c in (described, found))
+    if (ours, described.num_sizes) != (theirs, found.num_sizes):
+        raise ConfigError(
+            f"The configuration does not fit the weights: it has {' and '.join(ours)} with "
+            f"{described.num_sizes} numbers on the size, the weights {' and '.join(theirs)} with "
+            f"{found.num_sizes}. Put the model's own config.yaml beside the file."
+        )
     conditioners = tuple(found if one is described else one for one in spec.conditioners)
     return replace(spec, conditioners=conditioners)
-
-
-def usual_defaults(spec: ModelSpec | AutoencoderSpec) -> Defaults | None:
-    """How the published models of the family are sampled; None for others."""
-    clip = spec.conditioner(ClipSpec) if isinstance(spec, ModelSpec) else None
-    if clip is None or not isinstance(spec, ModelSpec):
-        return None
-    size = 1024 if clip.num_sizes else 768 if spec.parameterization == "v" else 512
-    scale = 5.0 if clip.num_sizes else 7.5
-    return Defaults(width=size, height=size, steps=50, guidance_scale=scale, spacing="uniform")

@@ -75,7 +75,7 @@ def make_task(
         return FirstStageTraining(spec, settings, exported, cache, device)
     if kind == "diffusion":
         described = read_config(path)
-        whole, shares = described.spec, bool(described.defaults and described.defaults.first_stage)
+        whole, shares = described.spec, bool(described.defaults.first_stage)
         options = settings_from(DiffusionSettings, section, "training")
         first_stage = formats.load_model(Path(options.first_stage), device=str(device))
         if not isinstance(whole, ModelSpec) or not isinstance(first_stage, FirstStage):
