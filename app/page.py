@@ -12,7 +12,7 @@ from app.components import Filmstrip, PngFile, cached
 from app.frames import Finished
 from app.places import ASSETS
 from app.studio import Studio
-from app.tabs import inpaint, models, paint, stage, text_to_image, upscale
+from app.tabs import classes, inpaint, layout, models, paint, stage, text_to_image, upscale
 from app.tabs.form import Form, Updates, relist
 from ldm_core.errors import AtelierError
 from ldm_core.request import parse_request, to_json
@@ -24,6 +24,8 @@ TABS: tuple[tuple[str, str, Callable[[Studio], Form]], ...] = (
     ("inpaint", "Inpaint", inpaint.build),
     ("upscale", "Upscale", upscale.build),
     ("paint", "Paint", paint.build),
+    ("layout", "Layout", layout.build),
+    ("classes", "Classes", classes.build),
 )
 
 
@@ -68,6 +70,9 @@ def _tabs(studio: Studio) -> tuple[list[Form], gr.Tab]:
             form = build(studio)
         _keep_listed(studio, tab, form)
         made.append(form)
+    own = {form.name: form.own for form in made}
+    if isinstance(painting := own["paint"], paint.Painting):
+        layout.connect(studio, made[list(own).index("layout")], painting.sheet.canvas)
     return made, gr.Tab("Models", id="models")
 
 

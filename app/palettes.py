@@ -48,7 +48,7 @@ def palette_of(names: Iterable[str]) -> Palette:
     taken: set[str] = set()
     swatches: list[Swatch] = []
     for index, name in enumerate(names):
-        colour = natural.get(name, "")
+        colour = natural.get(name.lower(), "")
         turn = index
         while not colour or colour in taken:
             colour = _spread(turn)
@@ -61,10 +61,11 @@ def palette_of(names: Iterable[str]) -> Palette:
 def translated(labels: NDArray[np.uint8], old: Palette, new: Palette) -> NDArray[np.uint8]:
     """A label map in another palette: by name, else by what classes stand for; 255 where neither helps."""
     ids = np.full(256, 255, np.uint8)
-    names = [swatch.name for swatch in new]
+    names = [swatch.name.lower() for swatch in new]
     for index, swatch in enumerate(old):
         alike = [i for i, other in enumerate(new) if set(swatch.stuff) & set(other.stuff)]
-        ids[index] = names.index(swatch.name) if swatch.name in names else next(iter(alike), 255)
+        name = swatch.name.lower()
+        ids[index] = names.index(name) if name in names else next(iter(alike), 255)
     return ids[labels]
 
 
@@ -72,7 +73,7 @@ def translated(labels: NDArray[np.uint8], old: Palette, new: Palette) -> NDArray
 def _stuff(name: str) -> tuple[int, ...]:
     ids = {stuff: index for index, stuff in enumerate(class_names("coco-stuff"))}
     kin = json.loads((ASSETS / "palettes" / "kin.json").read_text(encoding="utf-8"))["names"]
-    return tuple(ids[one] for one in kin.get(name, [name]) if one in ids)
+    return tuple(ids[one] for one in kin.get(name.lower(), [name.lower()]) if one in ids)
 
 
 @functools.cache

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -121,6 +122,17 @@ def status(page: Page, words: str) -> None:
 
 def pictures(folder: Path) -> set[Path]:
     return set(folder.rglob("*.png"))
+
+
+def new_pictures(page: Page, folder: Path, before: set[Path], count: int = 1) -> list[Path]:
+    """Waits until so many more pictures are saved, and the job has ended."""
+    deadline = time.monotonic() + WAIT / 1000
+    while len(pictures(folder) - before) < count and time.monotonic() < deadline:
+        page.wait_for_timeout(50)
+    expect(page.locator(".stop:enabled")).to_have_count(0, timeout=WAIT)
+    found = sorted(pictures(folder) - before)
+    assert len(found) == count
+    return found
 
 
 @pytest.fixture(scope="module")

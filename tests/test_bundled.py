@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from ldm_core import scenes
+from ldm_core.conditioners import Tokenizer
 from ldm_core.engine import Engine
 from ldm_core.evaluation.cli import JUDGE
 from ldm_core.evaluation.evaluate import Settings, evaluate_first_stage, images, unseen_scenes
@@ -18,7 +19,7 @@ from ldm_core.formats import load_model
 from ldm_core.models import BUNDLED, ModelLibrary
 from ldm_core.nn.autoencoder import AutoencoderKL
 from ldm_core.preview import PreviewMap
-from ldm_core.request import TextToImage
+from ldm_core.request import ClassToImage, TextToImage
 from ldm_core.training import data
 from ldm_core.training.scene_trainer import load_scene_network
 
@@ -79,6 +80,22 @@ def test_pictures_show_what_their_prompts_name(
         for seen in judge_pictures(judge, made).attributes[name]
     ]
     assert np.mean(right) >= 0.75
+
+
+def test_a_class_stands_for_a_prompt_of_known_words(engine: Engine) -> None:
+    classes = engine.library.info("landscapes").spec.class_prompts
+    model = engine.library.load("landscapes", device="cpu", dtype=torch.float32)
+    assert len(classes) >= 12 and isinstance(model.tokenizer, Tokenizer)
+    assert [words for _, prompt in classes if (words := model.tokenizer.unknown_words(prompt))] == []
+    name, prompt = classes[0]
+    of_class, of_prompt = (
+        engine.submit(request).pictures()[0]
+        for request in (
+            ClassToImage(class_name=name, steps=3, seed=4),
+            TextToImage(prompt=prompt, steps=3, seed=4),
+        )
+    )
+    assert np.array_equal(of_class, of_prompt)
 
 
 def test_prompts_and_seeds_make_different_pictures(

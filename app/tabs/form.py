@@ -9,7 +9,7 @@ import dataclasses
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 import gradio as gr
 from gradio.components import Component
@@ -91,6 +91,7 @@ class Form:
         shape: chooses width and height, where the form has them.
         unknown: words that the model never learnt, where the form has a prompt.
         live: a switch, and the canvas whose strokes start a sketch while it is on.
+        several: the requests that one press asks for, where that is not the one.
     """
 
     name: str
@@ -103,6 +104,7 @@ class Form:
     stop: gr.Button
     own: Own | None = None
     live: tuple[gr.Checkbox, Canvas] | None = None
+    several: Callable[[Request, Values], Sequence[Request]] | None = None
 
     @property
     def model(self) -> Component:
@@ -144,6 +146,7 @@ def build(
     """
     chosen = starting_model(studio, tasks)
     start = model_defaults(studio, chosen)
+    told = takes_prompts(studio, chosen)
     fields: dict[str, Component] = {}
     shape = unknown = None
     with gr.Column(elem_classes="controls", min_width=0):
@@ -157,6 +160,7 @@ def build(
                     max_lines=12,
                     elem_id=f"{name}-prompt",
                     elem_classes="prompt",
+                    visible=told,
                 )
                 unknown = gr.HTML(
                     "", elem_id=f"{name}-unknown", elem_classes="unknown", apply_default_css=False
@@ -179,7 +183,7 @@ def build(
             with gr.Accordion("More", open=False, elem_classes="more"):
                 if prompt:
                     fields["negative_prompt"] = gr.Textbox(
-                        "", label="Leave out", info="The negative prompt.", lines=2
+                        "", label="Leave out", info="The negative prompt.", lines=2, visible=told
                     )
                 fields |= (_guidance(start) if guided else {}) | _method(start)
         with gr.Row(elem_classes="actions"):
@@ -315,6 +319,14 @@ def model_defaults(studio: Studio, name: object) -> TextToImage:
         return TextToImage()
 
 
+def takes_prompts(studio: Studio, name: object) -> bool:
+    """Whether a model reads words; True where that is not known."""
+    try:
+        return studio.models.info(str(name)).spec.takes_prompts
+    except AtelierError:
+        return True
+
+
 def suit(studio: Studio, form: Form, model: object) -> Updates:
     """What a newly chosen model works best with."""
     start = model_defaults(studio, model)
@@ -322,7 +334,22 @@ def suit(studio: Studio, form: Form, model: object) -> Updates:
     updates: Updates = {form.fields[name]: getattr(start, name) for name in names if name in form.fields}
     if form.shape is not None:
         updates[form.shape] = "Square"
-    return {**updates, **_suit_own(studio, form, model)}
+    return over(updates, _suit_own(studio, form, model))
+
+
+def over(first: Updates, then: Updates) -> Updates:
+    """Both, the second after the first: a value leaves what else changes of its component."""
+    updates = dict(first)
+    for component, update in then.items():
+        before = updates.get(component)
+        if _is_update(before):
+            update = {**before, **(update if _is_update(update) else {"value": update})}
+        updates[component] = update
+    return updates
+
+
+def _is_update(value: object) -> TypeGuard[dict[str, object]]:
+    return isinstance(value, dict) and value.get("__type__") == "update"
 
 
 def _suit_own(studio: Studio, form: Form, model: object) -> Updates:
@@ -396,6 +423,18 @@ def request_from(form: Form, values: Values) -> Request:
     return parse_request({"task": task, **common, **own})
 
 
+def requests_from(form: Form, values: Values, *, sketch: bool = False) -> Sequence[Request]:
+    """What one press asks for.
+
+    Raises:
+        AtelierError: a value is not allowed.
+    """
+    if sketch:
+        return [sketch_from(form, values)]
+    request = request_from(form, values)
+    return [request] if form.several is None else form.several(request, values)
+
+
 def sketch_from(form: Form, values: Values) -> Request:
     """A request for one quick picture with the seed that is shown.
 
@@ -418,7 +457,7 @@ def fill(studio: Studio, form: Form, request: Request) -> Updates:
         updates[form.shape] = shape_of(studio, request.model, *request.size)
     if form.own is None:
         return updates
-    return {**updates, **_suit_own(studio, form, request.model), **form.own.fill(request)}
+    return over(over(_suit_own(studio, form, request.model), updates), form.own.fill(request))
 
 
 def restore(studio: Studio, form: Form, kept: object) -> Updates:
@@ -439,4 +478,4 @@ def restore(studio: Studio, form: Form, kept: object) -> Updates:
         start = model_defaults(studio, model)
         size = (updates.get(form.fields[side], getattr(start, side)) for side in ("width", "height"))
         updates[form.shape] = shape_of(studio, start.model, *size)
-    return {**updates, **_suit_own(studio, form, model)}
+    return over(_suit_own(studio, form, model), updates)

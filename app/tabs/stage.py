@@ -8,8 +8,9 @@ from __future__ import annotations
 import html
 import itertools
 import logging
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +19,7 @@ from gradio.components import Component
 
 from app import metadata
 from app.components import Compare, Comparison, Filmstrip, LiveImage, PngFile, cached, strip_of
-from app.frames import Ended, Finished, Frame, Live, Waiting
+from app.frames import Ended, Finished, Frame, Live, Waiting, in_words
 from app.given import encoded
 from app.places import shown
 from app.studio import Session, Studio
@@ -170,6 +171,12 @@ def _connect_controls(studio: Studio, form: Form) -> None:
     fields["sampler"].change(explain_eta, fields["sampler"], fields["eta"], **QUICK)
     fields["sampler"].input(respace, [form.model, fields["sampler"]], fields["spacing"], **QUICK)
     fields["seed"].input(lambda: forms.KEEP_SEED, None, form.seed_mode, **QUICK)
+    if words := [fields[name] for name in ("prompt", "negative_prompt") if name in fields]:
+
+        def ask(model: object) -> Updates:
+            return dict.fromkeys(words, gr.update(visible=forms.takes_prompts(studio, model)))
+
+        form.model.change(ask, form.model, words, **QUICK)
     if form.shape is not None:
         _connect_shape(studio, form, form.shape)
     if form.unknown is not None:
@@ -252,7 +259,7 @@ def generate(
         yield {stage.status: gr.skip()}
         return
     try:
-        request = (forms.sketch_from if sketch else forms.request_from)(form, values)
+        requests = forms.requests_from(form, values, sketch=sketch)
     except AtelierError as error:
         yield {stage.status: status_line(str(error), kind="failed")}
         return
@@ -260,12 +267,12 @@ def generate(
         stage.status: status_line("Starting…", kind="busy"),
         stage.strip: strip_of(()),
         stage.compare: None,
-        form.fields["seed"]: request.seed,
+        form.fields["seed"]: requests[0].seed,
         **_buttons(made, running=True, sketch=sketch),
     }
     batch: list[Finished] = []
     try:
-        for frame in studio.paint(name, request, sketch=sketch):
+        for frame in _frames(studio, name, requests, sketch):
             if isinstance(frame, Finished):
                 batch.append(frame)
             # Of a sketch that gave way nothing is heard, so the buttons stay the next job's.
@@ -275,6 +282,24 @@ def generate(
         log.exception("a job could not be shown")
         text = "Something went wrong inside the program; the window it was started from says what."
         yield {stage.status: status_line(text, kind="failed"), **_buttons(made, running=False)}
+
+
+def _frames(studio: Studio, name: str, requests: Sequence[Request], sketch: bool) -> Iterator[Frame]:
+    """Of several jobs, one after the other, as of one; when one fails or is stopped the rest is not made."""
+    began, count = time.monotonic(), len(requests)
+    stop = studio.session(name).stop
+    for i, request in enumerate(requests):
+        for frame in studio.paint(name, request, sketch=sketch):
+            if count > 1 and isinstance(frame, Live):
+                done, text = (i + frame.done) / count, f"{i + 1} of {count} · {frame.text}"
+                frame = replace(frame, done=done, text=text)
+            if isinstance(frame, Ended) and not (frame.failed or stop.is_set()) and count > 1:
+                if i + 1 < count:
+                    continue
+                frame = Ended(f"Finished in {in_words(time.monotonic() - began)}")
+            yield frame
+            if isinstance(frame, Ended):
+                return
 
 
 def _buttons(made: Sequence[Form], *, running: bool, sketch: bool = False) -> Updates:
@@ -295,7 +320,7 @@ def _frame(stage: Stage, session: Session, batch: list[Finished], frame: Frame) 
         failed = bool(problem) or frame.failed
         return {stage.status: status_line(problem or frame.text, kind="failed" if failed else "news")}
     updates = {**_show(stage, frame), stage.rail: strip_of(session.newest_first(), frame.id)}
-    if session.batch_size > 1:
+    if session.batch_size > 1 or len(batch) > 1:
         updates[stage.strip] = strip_of(batch, frame.id)
     return updates
 

@@ -1,0 +1,74 @@
+"""From a label map to labelled boxes, one around each region."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from app import metadata
+from app.canvas_value import EMPTY, CanvasBox
+from app.palettes import Palette, class_names, palette_of, translated
+from ldm_core.errors import AtelierError, FileError
+from ldm_core.raster import MAX_BYTES, from_file
+from ldm_core.request import Semantic
+
+SMALLEST = 0.002  # of the picture; what is smaller is a crumb of a rough edge
+
+Labels = NDArray[np.uint8]
+
+
+def boxes_of(labels: Labels, names: Sequence[str], most: int) -> tuple[CanvasBox, ...]:
+    """The boxes around the connected regions of each class, the largest regions first.
+
+    Args:
+        labels: (height, width), indices of `names`; others are nothing.
+        most: how many boxes at most.
+    """
+    import cv2  # takes a while, which the page must not wait for
+
+    height, width = labels.shape
+    found: list[tuple[int, CanvasBox]] = []
+    for index in np.intersect1d(labels, np.arange(len(names))):
+        _, _, stats, _ = cv2.connectedComponentsWithStats((labels == index).astype(np.uint8))
+        for x, y, w, h, area in stats[1:].tolist():  # the first is everything else
+            if area >= SMALLEST * width * height:
+                box = CanvasBox(names[index], x / width, y / height, w / width, h / height)
+                found.append((area, box))
+    found.sort(key=lambda one: -one[0])
+    return tuple(box for _, box in found[:most])
+
+
+def map_of(path: Path, classes: Palette) -> Labels:
+    """A file's label map, (height, width) indices of `classes`, 255 where it shows none of them.
+
+    A picture that was painted here, or a PNG of class ids: the bundled classes', else COCO-Stuff's.
+
+    Raises:
+        FileError: it is neither.
+    """
+    scenes, stuff = palette_of(class_names("scenes")), palette_of(class_names("coco-stuff"))
+    ids = _ids(path.read_bytes() if path.stat().st_size <= MAX_BYTES else b"")
+    ours = (ids[ids != EMPTY] < len(scenes)).all()
+    return translated(ids, scenes if ours else stuff, classes)
+
+
+def _ids(data: bytes) -> Labels:
+    try:
+        request = metadata.read_settings(data).request
+    except AtelierError:
+        request = None  # another program's
+    if isinstance(request, Semantic):
+        return request.label_map.pixels
+    labels = from_file(data, "label map", ("PNG",))
+    if labels is not None:
+        with Image.open(io.BytesIO(data)) as file:
+            if file.mode in ("1", "L", "P", "I", "I;16"):
+                return labels.pixels
+    raise FileError(
+        "This is no PNG of class ids. A map in colours can be opened in the Paint tab, and taken from there."
+    )

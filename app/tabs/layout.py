@@ -1,0 +1,161 @@
+"""The tab that makes pictures from labelled boxes, drawn on a canvas."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+from gradio.components import Component
+
+from app.canvas import Canvas, CanvasBox, CanvasSetup, CanvasValue
+from app.palettes import Palette, palette_of, translated
+from app.regions import Labels, boxes_of, map_of
+from app.studio import Studio
+from app.tabs import form as forms
+from app.tabs import sheet as sheets
+from app.tabs.form import Form, Updates, Values
+from app.tabs.sheet import Sheet
+from ldm_core.errors import AtelierError, FileError
+from ldm_core.models import ModelInfo
+from ldm_core.request import LayoutToImage, Request
+from ldm_core.rules import MAX_BOXES
+from ldm_core.vocabulary import box_classes
+
+NAME, TASKS = "layout", ("layout",)
+PROMPT = "What else: a lake at sunset, in autumn"
+NOTHING = "There is no box yet: choose a class beside the sheet and draw one where it is to be."
+NO_REGIONS = "That map has nothing of this model's classes."
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """The tab's own: the boxes on the sheet.
+
+    from_file, from_paint: make boxes of a label map's regions.
+    """
+
+    studio: Studio
+    sheet: Sheet
+    from_file: gr.UploadButton
+    from_paint: gr.Button
+    note: gr.HTML
+
+    def controls(self) -> Mapping[str, Component]:
+        return {}
+
+    def components(self) -> list[Component]:
+        return self.sheet.components()
+
+    def fields(self, values: Values) -> dict[str, object]:
+        drawn = self.sheet.read(values)
+        if not drawn.boxes:
+            raise FileError(NOTHING)
+        boxes = [
+            {"class": box.label, "x": box.x, "y": box.y, "width": box.width, "height": box.height}
+            for box in drawn.boxes
+        ]
+        return {"boxes": boxes, "width": drawn.width, "height": drawn.height}
+
+    def fill(self, request: Request) -> Updates:
+        if not isinstance(request, LayoutToImage):
+            return {}
+        names: Sequence[str] = ()
+        setup = None
+        try:
+            info = self.studio.models.info(request.model)
+            names, setup = box_classes(info.spec), _setup(info)
+        except AtelierError:
+            pass  # the model is not here; its boxes are shown all the same
+        boxes = tuple(
+            CanvasBox(_name(box.label, names), box.x, box.y, box.width, box.height) for box in request.boxes
+        )
+        return self.sheet.show(CanvasValue(*request.size, boxes=boxes, setup=setup))
+
+    def suit(self, info: ModelInfo) -> Updates:
+        return {self.sheet.canvas: _setup(info)}
+
+
+def palette(info: ModelInfo) -> Palette:
+    """What a model's boxes may hold."""
+    return palette_of(box_classes(info.spec))
+
+
+def _setup(info: ModelInfo) -> CanvasSetup:
+    return sheets.setup(info, palette(info), _most(info))
+
+
+def _most(info: ModelInfo) -> int:
+    return info.spec.max_boxes or MAX_BOXES
+
+
+def _name(label: str | int, names: Sequence[str]) -> str:
+    return names[label] if isinstance(label, int) and label < len(names) else str(label)
+
+
+def build(studio: Studio) -> Form:
+    """Makes the tab's components inside the surrounding `gr.Tab`."""
+    chosen = forms.starting_model(studio, TASKS)
+    start = forms.model_defaults(studio, chosen)
+    canvas = sheets.make_canvas(studio, NAME, "boxes", "Sheet to draw boxes on", TASKS, ())
+
+    def own() -> Layout:
+        sheet = sheets.make_sheet(canvas, NAME, start.width, start.height)
+        with gr.Accordion("Boxes from a map", open=False, elem_classes="more"):
+            from_paint = gr.Button(
+                "From what is painted", size="sm", min_width=0, elem_id=f"{NAME}-from-paint"
+            )
+            from_file = gr.UploadButton(
+                "From a file…", size="sm", min_width=0, file_types=[".png"], elem_id=f"{NAME}-from-file"
+            )
+            note = gr.HTML("", elem_id=f"{NAME}-note", elem_classes="note", apply_default_css=False)
+        return Layout(studio, sheet, from_file, from_paint, note)
+
+    made = forms.build(studio, NAME, TASKS, prompt=PROMPT, own=own)
+    with gr.Column(elem_classes="easel", min_width=0):
+        canvas.render()
+    assert isinstance(made.own, Layout)
+    sheets.connect(studio, made.own.sheet, made)
+    return made
+
+
+def _problem(error: AtelierError) -> str:
+    return f'<p class="problem">{html.escape(str(error))}</p>'
+
+
+def connect(studio: Studio, made: Form, painted: Canvas) -> None:
+    """Boxes around the regions of a file's label map, or of the one that is painted in another tab."""
+    own = made.own
+    assert isinstance(own, Layout)
+
+    def put(labels: Labels, info: ModelInfo) -> Updates:
+        boxes = boxes_of(labels, box_classes(info.spec), _most(info))
+        if not boxes:
+            raise FileError(NO_REGIONS)
+        height, width = labels.shape
+        return {own.note: "", **own.sheet.show(CanvasValue(width, height, boxes=boxes, undoable=True))}
+
+    def of_file(path: str, model: object) -> Updates:
+        try:
+            info = studio.models.info(str(model))
+            return put(map_of(Path(path), palette(info)), info)
+        except AtelierError as error:
+            return {own.note: _problem(error)}
+
+    def of_paint(payload: object, model: object) -> Updates:
+        try:
+            info, value = studio.models.info(str(model)), painted.read(payload)
+            if value is None or value.labels is None or value.is_empty:
+                raise FileError("Nothing is painted in the Paint tab yet.")
+            labels = translated(value.labels, palette_of(value.classes), palette(info))
+            return put(labels, info)
+        except AtelierError as error:
+            return {own.note: _problem(error)}
+
+    outputs = [own.note, *own.sheet.components()]
+    own.from_paint.click(of_paint, [painted, made.model], outputs, **sheets.QUICK)
+    own.from_file.upload(
+        of_file, [own.from_file, made.model], outputs, **{**sheets.QUICK, "preprocess": True}
+    )

@@ -1,0 +1,68 @@
+"""Boxes around the regions of label maps, from here and from elsewhere."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from app.canvas_value import CanvasBox
+from app.metadata import encode_png
+from app.palettes import class_names, palette_of
+from app.regions import boxes_of, map_of
+from ldm_core.errors import FileError
+from ldm_core.raster import Raster
+from ldm_core.request import Semantic
+
+SCENES, STUFF = class_names("scenes"), class_names("coco-stuff")
+BOXED = ("sun", "tree", "house")
+
+
+def test_each_connected_region_of_a_class_has_its_box_the_largest_first() -> None:
+    labels = np.full((100, 200), 255, np.uint8)
+    labels[10:30, 20:60] = 1
+    labels[50:90, 20:60] = 1
+    labels[20:60, 100:180] = 0
+    labels[95:97, 100:102] = 0  # a crumb
+    labels[70:100, 150:200] = 7  # no class
+    sun, low, high = (
+        CanvasBox("sun", 0.5, 0.2, 0.4, 0.4),
+        CanvasBox("tree", 0.1, 0.5, 0.2, 0.4),
+        CanvasBox("tree", 0.1, 0.1, 0.2, 0.2),
+    )
+    assert boxes_of(labels, ("sun", "tree"), 9) == (sun, low, high)
+    assert boxes_of(labels, ("sun", "tree"), 2) == (sun, low)
+    assert boxes_of(np.full((4, 4), 255, np.uint8), BOXED, 9) == ()
+
+
+def png(labels: NDArray[np.uint8], mode: str = "L") -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(labels).convert(mode).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("origin", ["ids", "COCO-Stuff", "painted here"])
+def test_maps_are_read_by_their_own_classes(origin: str, tmp_path: Path) -> None:
+    names = STUFF if origin == "COCO-Stuff" else SCENES
+    outside = names.index("house" if origin == "COCO-Stuff" else "sky")
+    labels = np.full((64, 64), outside, np.uint8)
+    labels[8:40, 8:24] = names.index("tree")
+    file = tmp_path / "map.png"
+    request = Semantic(label_map=Raster(labels))
+    file.write_bytes(
+        encode_png(np.zeros((64, 64, 3), np.uint8), request) if origin == "painted here" else png(labels)
+    )
+    found = map_of(file, palette_of(BOXED))
+    assert (found[8:40, 8:24] == BOXED.index("tree")).all()
+    assert found[0, 0] == (BOXED.index("house") if origin == "COCO-Stuff" else 255)
+
+
+def test_what_is_no_map_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    for data in (png(np.zeros((9, 9), np.uint8), "RGB"), b"no picture"):
+        (tmp_path / "map.png").write_bytes(data)
+        with pytest.raises(FileError, match="no PNG of class ids"):
+            map_of(tmp_path / "map.png", palette_of(BOXED))
