@@ -23,7 +23,7 @@ from ldm_core.request import JSON_BYTES, RULES, Request, decode_json, parse_requ
 from ldm_core.rules import Pixels
 
 if TYPE_CHECKING:
-    from ldm_core.events import Event
+    from ldm_core.events import Event, Fetching, Step
 
 WRONG_INPUT = 2
 
@@ -69,7 +69,7 @@ def _make(
     library: ModelLibrary, request: Request, out: Path, device: str | None, events: bool
 ) -> dict[str, object]:
     from ldm_core.engine import Engine
-    from ldm_core.events import Failed, Picture, Step
+    from ldm_core.events import Failed, Fetching, Picture, Step
 
     start = time.monotonic()
     files = Library(out, dated=False)
@@ -83,7 +83,7 @@ def _make(
                 paths.append(str(files.save(png, event.request)))
             if events:
                 print(json.dumps(event_json(event, paths)), flush=True)
-            elif isinstance(event, Step):
+            elif isinstance(event, Step | Fetching):
                 _show_progress(event)
             if isinstance(event, Failed):
                 raise event.error
@@ -96,12 +96,14 @@ def _make(
 
 def event_json(event: Event, paths: Sequence[str]) -> dict[str, object]:
     """An event as a JSON object; `paths` are those of the pictures so far."""
-    from ldm_core.events import Done, Failed, Picture, Queued, Step
+    from ldm_core.events import Done, Failed, Fetching, Picture, Queued, Step
 
     facts: dict[str, object] = {"event": type(event).__name__.lower()}
     match event:
         case Queued():
             facts |= {"position": event.position}
+        case Fetching():
+            facts |= {"text": event.text}
         case Step():
             facts |= {"image": event.image, "num_images": event.num_images}
             facts |= {"step": event.step, "num_steps": event.num_steps}
@@ -115,13 +117,18 @@ def event_json(event: Event, paths: Sequence[str]) -> dict[str, object]:
     return facts
 
 
-def _show_progress(step: object) -> None:
+def _show_progress(event: Step | Fetching) -> None:
     """A line that is written over, where somebody looks."""
-    from ldm_core.events import Step
+    from ldm_core.events import Fetching
 
-    if isinstance(step, Step) and sys.stderr.isatty():
-        text = f"picture {step.image + 1} of {step.num_images}, step {step.step} of {step.num_steps}"
-        print(f"\r{text}, {step.seconds_left:.1f} s left ", end="", file=sys.stderr, flush=True)
+    if not sys.stderr.isatty():
+        return
+    if isinstance(event, Fetching):
+        text = event.text
+    else:
+        text = f"picture {event.image + 1} of {event.num_images}, step {event.step} of {event.num_steps}, "
+        text += f"{event.seconds_left:.1f} s left"
+    print(f"\r{text:<60}", end="", file=sys.stderr, flush=True)
 
 
 def _read(source: str) -> metadata.Settings:

@@ -30,7 +30,10 @@ def own_models() -> Path:
 
 def open_models(more: Sequence[str] = (), *, wait: bool = True) -> ModelLibrary:
     """The models in those folders, with the index that is kept between starts."""
-    return ModelLibrary(model_folders(more), cache=data_folder() / "models.json", wait=wait)
+    data = data_folder()
+    return ModelLibrary(
+        model_folders(more), cache=data / "models.json", tokenizers=data / "tokenizers", wait=wait
+    )
 
 
 def data_folder() -> Path:

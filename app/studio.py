@@ -30,7 +30,7 @@ from app.frames import (
 )
 from app.library import Library
 from ldm_core.errors import AtelierError, EngineError, FileError
-from ldm_core.events import Cancelled, Done, Failed, Picture, Queued, Started, Step
+from ldm_core.events import Cancelled, Done, Failed, Fetching, Picture, Queued, Started, Step
 from ldm_core.models import ModelLibrary
 from ldm_core.request import DEFAULT_MODEL, Request, SuperResolution
 from ldm_core.spec import TextSpec
@@ -274,6 +274,8 @@ class Studio:
                 yield Waiting(place(event.position))
             elif isinstance(event, Started):
                 yield Waiting("Starting…")
+            elif isinstance(event, Fetching):
+                yield Waiting(event.text)
             elif isinstance(event, Done):
                 self._paces[request.task, job.request.model] = event.seconds / _work(request)
                 yield Ended(f"Finished in {in_words(event.seconds)}")

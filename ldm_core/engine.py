@@ -27,7 +27,7 @@ import torch
 from ldm_core.answers import answers
 from ldm_core.device import choose, is_out_of_memory, release_memory
 from ldm_core.errors import AtelierError, EngineError, OutOfMemory, QueueFull
-from ldm_core.events import Cancelled, Done, Failed, Pixels, Queued, Resumed, Started
+from ldm_core.events import Cancelled, Done, Failed, Fetching, Pixels, Queued, Resumed, Started
 from ldm_core.job import Job
 from ldm_core.loader import Loaded, Loader
 from ldm_core.memory import keep_freed_blocks
@@ -324,7 +324,9 @@ class Engine:
     def _begin(self, job: Job) -> Run | None:
         """Reads the inputs, once the model is loaded; None before."""
         if job not in self._loading:
-            self._loading[job] = self._loader.request(job.request.model)
+            self._loading[job] = self._loader.request(
+                job.request.model, lambda text: job.tell(Fetching(text))
+            )
         loading = self._loading[job]
         if not loading.done():
             return None

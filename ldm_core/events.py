@@ -1,6 +1,7 @@
 """What a job tells while it runs.  Imports no torch.
 
-The order is: `Queued` (again whenever the place changes), `Started`, then for each picture its `Step`s and
+The order is: `Queued` (again whenever the place changes), `Started`, `Fetching` where the model lacks
+something, then for each picture its `Step`s and
 its `Picture`, and last exactly one of `Done`, `Failed`, `Cancelled`.  Steps of a batch may alternate.
 `Paused` and `Resumed` stand anywhere between; the step under way is still finished after `Paused`.
 """
@@ -28,6 +29,13 @@ class Queued:
 @dataclass(frozen=True, slots=True)
 class Started:
     """The job's turn has come: the model is loaded where it was not, the prompt is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetching:
+    """What the model came without is fetched from the hub; `text` says what, and how far that is."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +90,7 @@ class Cancelled:
     """The job was stopped; pictures that were finished before stay."""
 
 
-Event = Queued | Started | Step | Picture | Paused | Resumed | Done | Failed | Cancelled
+Event = Queued | Started | Fetching | Step | Picture | Paused | Resumed | Done | Failed | Cancelled
 
 
 def is_last(event: Event) -> bool:

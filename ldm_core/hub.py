@@ -88,12 +88,8 @@ def look(reference: str, stop: threading.Event | None = None) -> Offer:
             f"{shown(text, 60)!r} is no model to fetch: give owner/name of the hub, or one of {names}."
         )
     repository, revision, file = match.groups()
-    with _web(stop) as web:
-        answer = _ask(web, f"/api/models/{repository}/revision/{revision or 'main'}?blobs=true", repository)
-    commit, files = str(answer.get("sha")), _files(answer.get("siblings"), repository)
-    if not re.fullmatch("[0-9a-f]{40}", commit):
-        raise FetchError(f"The hub's answer on {repository} names no revision; try again later.")
-    chosen = choose(files, file or wanted, repository)
+    there = _contents(repository, revision or "main", stop)
+    chosen = choose(there.files, file or wanted, repository)
     only = [f for f in chosen if f.path.endswith(_CHECKPOINTS)]
     name = (
         PurePosixPath(only[0].path).stem
@@ -102,8 +98,22 @@ def look(reference: str, stop: threading.Event | None = None) -> Offer:
     )
     if name == "model":
         name = repository.partition("/")[2]
-    licence, url = (known.licence, known.licence_url) if known else _licence(answer.get("cardData"))
-    return Offer(known.name if known else name, repository, commit, chosen, licence, url)
+    licence, url = (known.licence, known.licence_url) if known else there.licence
+    return Offer(known.name if known else name, repository, there.revision, chosen, licence, url)
+
+
+def look_for(repository: str, paths: Sequence[str], name: str, stop: threading.Event | None = None) -> Offer:
+    """These files of a repository, to be called `name` here.
+
+    Raises:
+        FetchError: one of them is not there, or the hub cannot be asked.
+    """
+    there = _contents(repository, "main", stop)
+    by_path = {file.path: file for file in there.files}
+    missing = [path for path in paths if path not in by_path]
+    if missing:
+        raise FetchError(f"{repository} has no file {missing[0]}.")
+    return Offer(name, repository, there.revision, tuple(by_path[path] for path in paths), *there.licence)
 
 
 def fetch(
@@ -198,6 +208,24 @@ def _pipeline(by_path: dict[str, RemoteFile]) -> tuple[RemoteFile, ...]:
 
 def _web(stop: threading.Event | None) -> Web:
     return Web(endpoint(), os.environ.get("HF_TOKEN", ""), stop)
+
+
+@dataclass(frozen=True, slots=True)
+class _Contents:
+    """What lies in a repository at a revision; `licence`: its name and the address of its text."""
+
+    revision: str
+    files: list[RemoteFile]
+    licence: tuple[str, str]
+
+
+def _contents(repository: str, revision: str, stop: threading.Event | None) -> _Contents:
+    with _web(stop) as web:
+        answer = _ask(web, f"/api/models/{repository}/revision/{revision}?blobs=true", repository)
+    commit, files = str(answer.get("sha")), _files(answer.get("siblings"), repository)
+    if not re.fullmatch("[0-9a-f]{40}", commit):
+        raise FetchError(f"The hub's answer on {repository} names no revision; try again later.")
+    return _Contents(commit, files, _licence(answer.get("cardData")))
 
 
 def _ask(web: Web, path: str, what: str) -> dict[str, object]:

@@ -13,6 +13,7 @@ from ldm_core.model import LatentDiffusion
 from ldm_core.models import ModelLibrary
 from ldm_core.preview import PreviewMap
 from ldm_core.run import Measured
+from ldm_core.tokens import Told
 
 Loaded = tuple[LatentDiffusion, Measured]
 
@@ -31,18 +32,21 @@ class Loader:
         self._device = device
         self._on_loaded = on_loaded
         self._measured: WeakKeyDictionary[LatentDiffusion, Measured] = WeakKeyDictionary()
-        self._requests: queue.SimpleQueue[tuple[str, Future[Loaded]] | None] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[tuple[str, Future[Loaded], Told] | None] = queue.SimpleQueue()
         threading.Thread(target=self._work, name="loader", daemon=True).start()
 
-    def request(self, name: str) -> Future[Loaded]:
-        """The model, at once where it is in memory; the future raises a ModelError where it cannot load."""
+    def request(self, name: str, told: Told = lambda _: None) -> Future[Loaded]:
+        """The model, at once where it is in memory; the future raises an error where it cannot load.
+
+        `told` is told what is being fetched for it, in the loader's thread.
+        """
         future: Future[Loaded] = Future()
         model = self._library.loaded(name, device=self._device.name, dtype=self._device.dtype)
         measured = self._measured.get(model) if model is not None else None
         if model is not None and measured is not None:
             future.set_result((model, measured))
         else:
-            self._requests.put((name, future))
+            self._requests.put((name, future, told))
         return future
 
     def close(self) -> None:
@@ -51,17 +55,17 @@ class Loader:
 
     def _work(self) -> None:
         while (request := self._requests.get()) is not None:
-            name, future = request
+            name, future, told = request
             if future.set_running_or_notify_cancel():
                 try:
-                    future.set_result(self._load(name))
+                    future.set_result(self._load(name, told))
                 except Exception as error:  # for the job that asked
                     future.set_exception(error)
-            del request, future  # the thread holds no model while it waits
+            del request, future, told  # the thread holds no model while it waits
             self._on_loaded()
 
-    def _load(self, name: str) -> Loaded:
-        model = self._library.load(name, device=self._device.name, dtype=self._device.dtype)
+    def _load(self, name: str, told: Told) -> Loaded:
+        model = self._library.load(name, device=self._device.name, dtype=self._device.dtype, told=told)
         measured = self._measured.get(model)
         if measured is None:
             measured = Measured(PreviewMap.fit(model.decode, model.spec.latent_channels))

@@ -18,12 +18,13 @@ from ldm_core.errors import ConfigError, ModelFileError, ModelNotFound
 from ldm_core.index import Entry, Index
 from ldm_core.request import TextToImage
 from ldm_core.residents import Residents
-from ldm_core.spec import ModelSpec
+from ldm_core.spec import ClipSpec, ModelSpec, TextSpec
 
 if TYPE_CHECKING:
     import torch
 
     from ldm_core.model import LatentDiffusion
+    from ldm_core.tokens import Told
 
 BUNDLED = Path(__file__).resolve().parent.parent / "assets" / "models"
 FRESH = 5.0  # seconds for which a scan counts as new when an unknown name is asked for
@@ -59,6 +60,7 @@ class ModelLibrary:
             its path as its name.
         cache: file that remembers what the folders hold; None looks into every file anew.
         budget: bytes of models to keep in memory; None is a share of what is free.
+        tokenizers: where to keep those that models came without, and that are fetched; None fetches none.
         wait: whether the first question waits for a first `scan`; else it is answered from the cache.
     """
 
@@ -68,6 +70,7 @@ class ModelLibrary:
         *,
         cache: Path | None = None,
         budget: int | None = None,
+        tokenizers: Path | None = None,
         wait: bool = True,
     ) -> None:
         self._index = Index(folders, cache)
@@ -75,6 +78,7 @@ class ModelLibrary:
         self._scanned: float | None = None  # when, by the monotonic clock
         self._infos: dict[Path, tuple[Stamp, ModelInfo]] = {}
         self._residents = Residents(budget)
+        self._tokenizers = tokenizers
         self._loading = threading.Lock()
 
     # What there is ----------------------------------------------------------------------------------------
@@ -199,11 +203,17 @@ class ModelLibrary:
             return None
         return self._residents.get((entry.path, self._stamp(name), device, dtype))
 
-    def load(self, name: str, *, device: str, dtype: torch.dtype) -> LatentDiffusion:
+    def load(
+        self, name: str, *, device: str, dtype: torch.dtype, told: Told = lambda _: None
+    ) -> LatentDiffusion:
         """A model ready for use; read from its files where it is not loaded yet or the files have changed.
+
+        Args:
+            told: is told how far a tokenizer is that has to be fetched, in words.
 
         Raises:
             ModelError: it does not exist or cannot be loaded.
+            FetchError: it came without its tokenizer, and that cannot be fetched.
         """
         from ldm_core.formats import load_model
         from ldm_core.model import LatentDiffusion
@@ -215,12 +225,22 @@ class ModelLibrary:
             if model is None:
                 key = (entry.path, self._stamp(name), device, dtype)
                 self._residents.make_room(entry.num_parameters * dtype.itemsize, device)
-                loaded = load_model(entry.path, device=device, dtype=dtype)
+                loaded = load_model(
+                    entry.path,
+                    device=device,
+                    dtype=dtype,
+                    find_tokenizer=lambda text: self._tokenizer(text, told),
+                )
                 if not isinstance(loaded, LatentDiffusion):
                     raise ModelFileError(f"{name} holds a first stage alone; choose a whole model.")
                 model = loaded
                 self._residents.add(key, model)
             return model
+
+    def _tokenizer(self, text: TextSpec | ClipSpec, told: Told) -> Path | None:
+        from ldm_core.tokens import tokenizer_folder
+
+        return None if self._tokenizers is None else tokenizer_folder(text, self._tokenizers, told)
 
 
 def _read_info(entry: Entry) -> ModelInfo:

@@ -23,6 +23,7 @@ class Hub:
     files: dict[str, bytes] = field(default_factory=dict)
     card: dict[str, object] = field(default_factory=lambda: {"license": "mit"})
     commit: str = COMMIT
+    repository: str = REPOSITORY
     status: dict[str, int] = field(default_factory=dict)  # path's end -> answer instead
     headers: dict[str, str] = field(default_factory=dict)  # of those answers
     drop_after: list[int] = field(default_factory=list)  # bytes of the next answers, then the line is cut
@@ -59,7 +60,7 @@ class Handler(BaseHTTPRequestHandler):
             if path.endswith(end):
                 return self.answer(status, b"", hub.headers)
         if path.startswith("/api/models/"):
-            return self.answer(200, hub.api()) if REPOSITORY in path else self.answer(404, b"")
+            return self.answer(200, hub.api()) if hub.repository in path else self.answer(404, b"")
         name = path.partition(f"/resolve/{hub.commit}/")[2]
         if name not in hub.files:
             return self.answer(404, b"")

@@ -18,6 +18,7 @@ from ldm_core.job import Job
 from ldm_core.model import LatentDiffusion
 from ldm_core.models import ModelLibrary
 from ldm_core.request import TextToImage
+from ldm_core.tokens import Told
 from tests import tiny
 
 SMALL = TextToImage(prompt="a lake", steps=5, width=64, height=64)
@@ -29,10 +30,12 @@ class SlowLibrary(ModelLibrary):
 
     let = threading.Event()
 
-    def load(self, name: str, *, device: str, dtype: torch.dtype) -> LatentDiffusion:
+    def load(
+        self, name: str, *, device: str, dtype: torch.dtype, told: Told = lambda _: None
+    ) -> LatentDiffusion:
         if name != "landscapes":
             assert self.let.wait(60)
-        return super().load(name, device=device, dtype=dtype)
+        return super().load(name, device=device, dtype=dtype, told=told)
 
 
 @pytest.fixture

@@ -47,8 +47,8 @@ def has_vocabulary(folder: Path) -> bool:
 
 def _encoder(folder: Path, tower: ClipTower, *, shared: bool) -> tokenizers.Tokenizer:
     try:
-        encoder = _from_files(folder)
-    except Exception:  # the library raises bare ones for damaged files
+        encoder = _byte_pairs(folder)
+    except (OSError, ValueError, RecursionError):
         raise ConfigError(
             f"The tokenizer in {folder.name} is damaged or not CLIP's; put the model's "
             f"{' and '.join(FILES)} there."
@@ -65,16 +65,45 @@ def _encoder(folder: Path, tower: ClipTower, *, shared: bool) -> tokenizers.Toke
     return encoder
 
 
-def _from_files(folder: Path) -> tokenizers.Tokenizer:
-    if (folder / "tokenizer.json").is_file():
-        return tokenizers.Tokenizer.from_str(_text(folder / "tokenizer.json"))
+def _byte_pairs(folder: Path) -> tokenizers.Tokenizer:
+    """Byte-pair encoding by the folder's vocabulary and merges.
+
+    All is checked first, as the library would meet damage with a bare exception.
+
+    Raises:
+        OSError, ValueError: the files cannot be read, or do not fit together.
+    """
     from transformers import CLIPTokenizer
 
-    vocabulary = json.loads(_text(folder / "vocab.json"))
-    lines = _text(folder / "merges.txt").splitlines()
-    merges = [tuple(line.split()) for line in lines if line and not line.startswith("#version")]
+    if (folder / "tokenizer.json").is_file():
+        content = json.loads(_text(folder / "tokenizer.json"))
+        model = content.get("model") if isinstance(content, dict) else None
+        vocabulary, rows = (model.get("vocab"), model.get("merges")) if isinstance(model, dict) else (0, 0)
+    else:
+        vocabulary = json.loads(_text(folder / "vocab.json"))
+        lines = _text(folder / "merges.txt").splitlines()
+        rows = [line for line in lines if line and not line.startswith("#version")]
+    if (
+        not isinstance(vocabulary, dict)
+        or not isinstance(rows, list)
+        or not {START, END} <= vocabulary.keys()
+        or not all(type(value) is int for value in vocabulary.values())
+        or set(vocabulary.values()) != set(range(len(vocabulary)))
+    ):
+        raise ValueError
+    merges = [_pair(row, vocabulary) for row in rows]
     tokenizer = CLIPTokenizer(vocab=vocabulary, merges=merges)  # type: ignore[arg-type]
     return tokenizer.backend_tokenizer
+
+
+def _pair(row: object, vocabulary: dict[str, int]) -> tuple[str, str]:
+    """A merge, as "a b" or ["a", "b"], of tokens that there are."""
+    pair = row.split(" ") if isinstance(row, str) else row
+    if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(part, str) for part in pair):
+        raise ValueError
+    if not {*pair, pair[0] + pair[1]} <= vocabulary.keys():
+        raise ValueError
+    return pair[0], pair[1]
 
 
 def _padding(folder: Path, usual: str) -> str:

@@ -5,10 +5,12 @@ Importing this package imports no torch, so that a page can describe models befo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ldm_core.formats.config import Config, Defaults, read_config
+from ldm_core.spec import ClipSpec, TextSpec
 
 if TYPE_CHECKING:
     import torch
@@ -16,14 +18,16 @@ if TYPE_CHECKING:
     from ldm_core.model import LatentDiffusion
     from ldm_core.nn.autoencoder import FirstStage
 
-__all__ = ["Config", "Defaults", "load_model", "read_config"]
+FindTokenizer = Callable[[TextSpec | ClipSpec], Path | None]
+
+__all__ = ["Config", "Defaults", "FindTokenizer", "load_model", "read_config"]
 
 
 def load_model(
     path: Path,
     *,
     config: Path | None = None,
-    vocabulary: Path | None = None,
+    find_tokenizer: FindTokenizer = lambda _: None,
     device: str = "cpu",
     dtype: torch.dtype | None = None,
 ) -> LatentDiffusion | FirstStage:
@@ -33,7 +37,8 @@ def load_model(
         path: a checkpoint, or a folder with `model.safetensors`.
         config: the description; without it `NAME.yaml` or `config.yaml` beside the weights is used,
             else the model is recognised by its tensors.
-        vocabulary: folder with CLIP's tokenizer, for a file that has none beside it.
+        find_tokenizer: is asked for the folder with a text encoder's tokenizer where none lies with the
+            model; None where there is none.
         device: where the weights go.
         dtype: what is computed in; None is float32.
 
@@ -46,4 +51,4 @@ def load_model(
     """
     from ldm_core.formats.loading import load
 
-    return load(path, config=config, vocabulary=vocabulary, device=device, dtype=dtype)
+    return load(path, config=config, find_tokenizer=find_tokenizer, device=device, dtype=dtype)

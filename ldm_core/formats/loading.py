@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ldm_core.conditioners import ClipTokenizer, Tokenizer, bert_vocabulary, has_vocabulary
+from ldm_core.formats import FindTokenizer
 from ldm_core.formats.opening import open_model
 from ldm_core.formats.recognise import with_stored_scale
 from ldm_core.model import LatentDiffusion
@@ -22,7 +23,7 @@ def load(
     path: Path,
     *,
     config: Path | None,
-    vocabulary: Path | None,
+    find_tokenizer: FindTokenizer,
     device: str | torch.device,
     dtype: torch.dtype | None,
 ) -> LatentDiffusion | FirstStage:
@@ -30,7 +31,7 @@ def load(
     with ExitStack() as stack:
         opened = open_model(path, stack, config)
         spec, shapes = opened.config.spec, opened.tensors.shapes
-        model = _without_weights(spec, shapes, _tokenizer(spec, opened.tokenizers, vocabulary))
+        model = _without_weights(spec, shapes, _tokenizer(spec, opened.tokenizers, find_tokenizer))
         names = places(model, shapes)
         tensors = ((names[name], tensor) for name, tensor in opened.tensors.read(names))
         return fill(model, tensors, device, dtype or torch.float32)
@@ -48,20 +49,21 @@ def _without_weights(
 
 
 def _tokenizer(
-    spec: ModelSpec | AutoencoderSpec, given: tuple[tuple[Path, ...], ...], vocabulary: Path | None
+    spec: ModelSpec | AutoencoderSpec, given: tuple[tuple[Path, ...], ...], find: FindTokenizer
 ) -> Tokenizer | ClipTokenizer | None:
-    """The tokenizer whose files lie with the model or, of CLIP, in the folder `vocabulary`."""
+    """The tokenizer whose files lie with the model, else where `find` says."""
     if isinstance(spec, AutoencoderSpec):
         return None
     text, clip = spec.conditioner(TextSpec), spec.conditioner(ClipSpec)
     if text is not None:
         found = next((file for one in given[0] if (file := bert_vocabulary(one))), None)
+        if found is None and (folder := find(text)) is not None:
+            found = bert_vocabulary(folder)
         return Tokenizer(found, text.max_length) if found else None
     if clip is None:
         return None
     own = (*given, *[given[-1]] * len(clip.towers))[: len(clip.towers)]
-    folders = [
-        next((one for one in (*places_, vocabulary) if one and has_vocabulary(one)), None) for places_ in own
-    ]
-    whole = [folder for folder in folders if folder is not None]
-    return ClipTokenizer(whole, clip) if len(whole) == len(folders) else None
+    folders = [next((one for one in those if has_vocabulary(one)), None) for those in own]
+    elsewhere = find(clip) if None in folders else None
+    whole = [folder or elsewhere for folder in folders]
+    return None if None in whole else ClipTokenizer([one for one in whole if one], clip)

@@ -1,0 +1,127 @@
+"""Tokenizers that a model came without: fetched once, kept, and a sentence where that cannot be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ldm_core import download
+from ldm_core.conditioners import ClipTokenizer
+from ldm_core.engine import Engine
+from ldm_core.errors import ConfigError
+from ldm_core.events import Done, Failed, Fetching
+from ldm_core.models import ModelLibrary
+from ldm_core.request import TextToImage
+from ldm_core.spec import ClipSpec
+from tests.hub_server import Hub, serving
+from tests.test_stable_diffusion import SD1, VOCABULARY, spec_of, tower, write
+
+NUM_TOKENS = 49_408  # of the published CLIP, by which it is known
+MERGES = "#version: 0.2\na n</w>\n"
+
+
+def vocab() -> str:
+    return json.dumps({token: i for i, token in enumerate(VOCABULARY)})
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    monkeypatch.setattr(download, "PAUSE", 0.001)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    files = {"vocab.json": vocab().encode(), "merges.txt": MERGES.encode(), "model.safetensors": b"x" * 9}
+    with serving(Hub(files, repository="openai/clip-vit-large-patch14")) as served:
+        monkeypatch.setenv("HF_ENDPOINT", served.address)
+        yield served
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """One of Stable Diffusion, without the files of its tokenizer."""
+    clip = ClipSpec((replace(tower(open_clip=False), vocab_size=NUM_TOKENS),))
+    (tmp_path / "models").mkdir()
+    write(tmp_path / "models" / "sd", spec_of(clip))
+    for name in ("vocab.json", "merges.txt"):
+        (tmp_path / "models" / "sd" / name).unlink()
+    return tmp_path / "models"
+
+
+def events(models: Path, kept: Path | None) -> list[object]:
+    """What a job tells, by the name of the event; of fetching and of failing what is said."""
+    request = TextToImage(model="sd", prompt="an old lake", width=64, height=64, steps=1)
+    with Engine(ModelLibrary([models], tokenizers=kept), device="cpu", dtype="float32") as engine:
+        return list(engine.submit(request).events())
+
+
+def test_it_is_fetched_once_with_progress(server: Hub, models: Path, tmp_path: Path) -> None:
+    told = events(models, tmp_path / "kept")
+    assert isinstance(told[-1], Done)
+    texts = [event.text for event in told if isinstance(event, Fetching)]
+    assert "CLIP's tokenizer" in texts[0] and texts[-1].count("651 bytes") == 2
+    asked = [path for path, _ in server.asked]
+    assert {path.rpartition("/")[2] for path in asked if "/resolve/" in path} == {"vocab.json", "merges.txt"}
+    again = events(models, tmp_path / "kept")
+    assert isinstance(again[-1], Done) and not any(isinstance(event, Fetching) for event in again)
+    assert len(server.asked) == len(asked)
+
+
+@pytest.mark.parametrize("fault", ["offline", "wrong bytes", "gone"])
+def test_where_it_cannot_be_fetched_a_sentence_says_so(
+    fault: str, server: Hub, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if fault == "offline":
+        monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    elif fault == "gone":
+        del server.files["merges.txt"]
+    else:
+        server.wrong["vocab.json"] = b"{" + vocab().encode()[1:-1] + b"]"
+    (last,) = [event for event in events(models, tmp_path / "kept") if isinstance(event, Failed)]
+    message = str(last.error)
+    assert "came without its tokenizer" in message and "vocab.json and merges.txt beside" in message
+    assert "\n" not in message and str(tmp_path) not in message and len(message) < 500
+    assert not list((tmp_path / "kept").glob("CLIP"))
+    # Nothing is asked where fetching is not wanted, and files beside the model are enough.
+    count = len(server.asked)
+    assert "vocab.json" in str(events(models, None)[-1])
+    (models / "sd" / "vocab.json").write_text(vocab())
+    (models / "sd" / "merges.txt").write_text(MERGES)
+    assert isinstance(events(models, tmp_path / "kept")[-1], Done) and len(server.asked) == count
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("vocab.json", "["),
+        ("vocab.json", "[" * 100_000),
+        ("vocab.json", "[]"),
+        ("vocab.json", '{"a": 0}'),
+        ("vocab.json", vocab().replace(": 3,", ": 4,")),
+        ("vocab.json", vocab().replace(": 3,", ": 3.0,")),
+        ("vocab.json", vocab().replace(": 3,", f": {2**70},")),
+        ("merges.txt", "a\n"),
+        ("merges.txt", "a b c\n"),
+        ("merges.txt", "a nothing\n"),
+        ("merges.txt", "a n</w>\n" * 3_000_000),
+        ("tokenizer.json", "[]"),
+        ("tokenizer.json", json.dumps({"model": {"type": "BPE", "vocab": json.loads(vocab())}})),
+        ("tokenizer.json", json.dumps({"model": {"vocab": json.loads(vocab()), "merges": [["a", 1]]}})),
+        ("tokenizer_config.json", "[1"),
+    ],
+)
+def test_damaged_tokenizers_are_named(name: str, content: str, tmp_path: Path) -> None:
+    (tmp_path / "vocab.json").write_text(vocab())
+    (tmp_path / "merges.txt").write_text(MERGES)
+    clip = SD1.conditioner(ClipSpec)
+    assert clip is not None
+    ids = ClipTokenizer([tmp_path], clip)(["an a"])[0, 0, :4].tolist()
+    assert ids == [len(VOCABULARY) - 2, VOCABULARY.index("an</w>"), VOCABULARY.index("a</w>"), ids[3]]
+    both = {"vocab": json.loads(vocab()), "merges": ["a n</w>"]}
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"model": both}))
+    assert ClipTokenizer([tmp_path], clip)(["an a"])[0, 0, :4].tolist() == ids
+    (tmp_path / "tokenizer.json").unlink()
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ConfigError, match="damaged"):
+        ClipTokenizer([tmp_path], clip)
