@@ -1,11 +1,12 @@
-"""Components that gradio does not have: a picture with live previews, a strip, before and after."""
+"""Components that gradio does not have: a picture with live previews, a strip, before and after, steps."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import gradio as gr
 import gradio.component_meta
@@ -13,8 +14,10 @@ from gradio.data_classes import ImageData
 from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 
-from app.frames import Finished
+from app.frames import Finished, Steps
 from app.places import ASSETS
+from app.timelines import Timelines
+from ldm_core.errors import AtelierError
 
 # Gradio writes a .pyi file beside every module that defines a component, at the moment of its definition.
 gradio.component_meta.create_or_modify_pyi = lambda *_: None
@@ -44,8 +47,9 @@ class LiveImage(gr.Image):
         if value is None:
             return None
         if isinstance(value, bytes):
-            url = "data:image/jpeg;base64," + base64.b64encode(value).decode()
-            return ImageData(url=url, orig_name="preview.jpg", mime_type="image/jpeg")
+            return ImageData(
+                url=data_uri(value, "image/jpeg"), orig_name="preview.jpg", mime_type="image/jpeg"
+            )
         name = Path(value.name).name
         return ImageData(path=cached(value), orig_name=name, mime_type="image/png", size=len(value.data))
 
@@ -104,6 +108,88 @@ class Compare(gr.HTML):
         if value is None:
             return None
         return {"before": file_data(value.before), "after": file_data(value.after)}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The picture whose steps a `Timeline` has."""
+
+    steps: Steps
+    state: Literal["running", "paused", "finished"] = "finished"
+
+
+class Timeline(gr.HTML):
+    """A slider over the steps of a picture that is made or finished; None hides it.
+
+    It fetches previews, decoded steps and the animation itself.  Fires `branch` with `key` and `step` of the
+    event's data, `pause` and `proceed`.
+    """
+
+    def __init__(
+        self,
+        timelines: Timelines,
+        *,
+        label: str,
+        elem_id: str,
+        value: Shown | None = None,
+        render: bool = True,
+    ) -> None:
+        super().__init__(
+            value=value,
+            render=render,
+            html_template="",
+            js_on_load=(ASSETS / "timeline.js").read_text(encoding="utf-8"),
+            apply_default_css=False,
+            label=label,
+            elem_id=elem_id,
+            server_functions=_served(timelines),
+        )
+
+    def postprocess(self, value: Shown | None) -> dict[str, object] | None:
+        """The value as the browser takes it."""
+        return None if value is None else {**asdict(value.steps), "state": value.state}
+
+
+Answer = dict[str, object]  # to a browser's question; `problem` in it says why there is none
+
+
+def _served(timelines: Timelines) -> list[Callable[[object], Answer]]:
+    """What a browser may ask of the steps of a picture whose key it knows."""
+
+    def previews(key: object) -> Answer:
+        def find() -> Answer:
+            found = timelines.previews(str(key))
+            return {"previews": [(step, data_uri(jpeg, "image/jpeg")) for step, jpeg in found]}
+
+        return _answer(find)
+
+    def look(asked: object) -> Answer:
+        def find() -> Answer:
+            key, step = (asked.get(name) if isinstance(asked, dict) else None for name in ("key", "step"))
+            kept, jpeg = timelines.look(str(key), step if isinstance(step, int) else 0)
+            return {"step": kept, "src": data_uri(jpeg, "image/jpeg")}
+
+        return _answer(find)
+
+    def animation(key: object) -> Answer:
+        def find() -> Answer:
+            name, webp = timelines.animation(str(key))
+            return {"name": name, "src": data_uri(webp, "image/webp")}
+
+        return _answer(find)
+
+    return [previews, look, animation]
+
+
+def _answer(find: Callable[[], Answer]) -> Answer:
+    try:
+        return find()
+    except AtelierError as error:
+        return {"problem": str(error)}
+
+
+def data_uri(data: bytes, mime: str) -> str:
+    return f"data:{mime};base64,{base64.b64encode(data).decode()}"
 
 
 def file_data(file: PngFile) -> dict[str, object]:

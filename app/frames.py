@@ -24,12 +24,23 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Steps:
+    """How far a picture has come; `key` finds its steps among the studio's timelines."""
+
+    key: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class Live:
     """A step was done.  `jpeg` is None where the picture shown is still the newest."""
 
     jpeg: bytes | None
     done: float  # of the whole job, 0..1
     text: str
+    steps: Steps | None = None  # None of a sketch
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +54,7 @@ class Finished:
     problem: str
     thumb: str  # data URI
     request: Request
+    steps: Steps | None = None  # None of a sketch
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +68,19 @@ class Ended:
 Frame = Waiting | Live | Finished | Ended
 
 
-def jpeg_of(preview: Pixels, request: Request) -> bytes:
+def jpeg_of(preview: Pixels, request: Request, side: int = PREVIEW_SIDE) -> bytes:
     """A preview of latent size, enlarged to be looked at."""
-    shrink = min(1.0, PREVIEW_SIDE / max(request.size))
-    width, height = (max(1, round(side * shrink)) for side in request.size)
     file = io.BytesIO()
-    Image.fromarray(preview).resize((width, height), Image.Resampling.BICUBIC).save(file, "JPEG", quality=72)
+    resized(preview, request, side).save(file, "JPEG", quality=72)
     return file.getvalue()
+
+
+def resized(pixels: Pixels, request: Request, side: int) -> Image.Image:
+    """A picture of any size as large as the request's, or so large that its longer side is `side`."""
+    shrink = min(1.0, side / max(request.size))
+    width, height = (max(1, round(length * shrink)) for length in request.size)
+    picture = Image.fromarray(pixels).convert("RGB")  # neither JPEG nor an animation needs transparency
+    return picture.resize((width, height), Image.Resampling.BICUBIC)
 
 
 def thumb_of(pixels: Pixels) -> str:
@@ -80,6 +98,10 @@ def fraction(step: Step, finished: int) -> float:
 def progress(step: Step) -> str:
     which = f"Picture {step.image + 1} of {step.num_images} · " if step.num_images > 1 else ""
     return f"{which}Step {step.step} of {step.num_steps} · {in_words(step.seconds_left)} left"
+
+
+def held(step: Step) -> str:
+    return f"Paused at step {step.step} of {step.num_steps}: change what you like, then press Continue"
 
 
 def place(position: int) -> str:

@@ -7,32 +7,21 @@ session with at most one running job; it sees only its own pictures.
 from __future__ import annotations
 
 import threading
-import time
 import uuid
-from collections import OrderedDict
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from app import metadata
-from app.frames import (
-    Ended,
-    Finished,
-    Frame,
-    Live,
-    Waiting,
-    fraction,
-    in_words,
-    jpeg_of,
-    place,
-    progress,
-    thumb_of,
-)
+from app.frames import Ended, Finished, Frame, Steps, Waiting, thumb_of
 from app.library import Library
+from app.relay import Relay
+from app.session import SKETCH, Session
+from app.timelines import Timelines, key_of
 from ldm_core.errors import AtelierError, EngineError, FileError
-from ldm_core.events import Cancelled, Done, Failed, Fetching, Picture, Queued, Started, Step
+from ldm_core.events import Picture
 from ldm_core.models import ModelLibrary
-from ldm_core.request import DEFAULT_MODEL, Request, SuperResolution
+from ldm_core.request import DEFAULT_MODEL, Request, SuperResolution, rebased
 from ldm_core.spec import TextSpec
 
 if TYPE_CHECKING:
@@ -40,36 +29,10 @@ if TYPE_CHECKING:
     from ldm_core.conditioners import Tokenizer
     from ldm_core.engine import Engine, Job
 
-PREVIEWS_PER_SECOND = 10
-SKETCH = "sketch"  # the id of a session's sketch
-KEPT_PICTURES = 48  # of a session
+__all__ = ["Session", "Studio"]
+
 HASH_SECONDS = 10.0  # between two looks for models without a hash
 START_SECONDS = 60.0  # longer than the engine takes to start
-
-
-@dataclass(slots=True)
-class Session:
-    """What one browser tab did so far."""
-
-    pictures: OrderedDict[str, Finished] = field(default_factory=OrderedDict)  # oldest first
-    running: bool = False
-    sketch: bool = False  # the running or last job gives way to the next
-    turn: int = 0  # counts the jobs
-    stop: threading.Event = field(default_factory=threading.Event)
-    job: Job | None = None
-    batch_size: int = 1  # of the running or last job
-    shown: str | None = None  # id of the picture on the stage
-    pinned: bool = False  # the person looks at a finished picture while the next one is made
-
-    def begin(self, request: Request) -> None:
-        """A new job is the session's."""
-        self.running, self.job, self.pinned = True, None, False
-        self.batch_size = request.batch_size
-        self.stop.clear()
-
-    def newest_first(self) -> list[Finished]:
-        """The pictures for the rail."""
-        return list(reversed(self.pictures.values()))
 
 
 class Studio:
@@ -91,6 +54,7 @@ class Studio:
     ) -> None:
         self.models = models
         self.shelf = shelf
+        self.timelines = Timelines(self.engine)
         self._library = library
         self._device = device
         self._engine: Engine | None = None
@@ -192,9 +156,36 @@ class Studio:
             job.cancel()
         return session.running
 
+    def pause(self, name: str) -> None:
+        """Halts the session's job after the step under way."""
+        job = self.session(name).job
+        if job is not None:
+            job.pause()
+
+    def resume(self, name: str, requests: Sequence[Request]) -> None:
+        """Lets the session's job go on from where it is, by another request where that says something else.
+
+        Args:
+            requests: that the form stands for now; the one nearest to what the job makes counts.
+
+        Raises:
+            RequestError: it does not suit the pictures that are being made.
+        """
+        job = self.session(name).job
+        if job is None:
+            return
+        before = job.request
+        fixed = [
+            replace(rebased(one, before), batch_size=before.batch_size, branch=before.branch)
+            for one in requests
+        ]
+        nearest = max(fixed, key=lambda one: _agreement(one, before))
+        job.resume(None if nearest == before else nearest)
+
     def leave(self, name: str) -> None:
         """The tab is closed: its job stops and its pictures are forgotten here (the files stay)."""
         self.stop(name)
+        self.timelines.forget(name)
         with self._lock:
             self._sessions.pop(name, None)
 
@@ -206,12 +197,40 @@ class Studio:
         A sketch is not saved, and stops when the next job comes; then nothing more is said of it.
         Yields nothing where the session's last job still runs and is no sketch.
         """
+        return self._run(name, request, lambda: self.engine().submit(request, owner=name), sketch=sketch)
+
+    def branch(self, name: str, key: str, step: int, request: Request) -> Iterator[Frame]:
+        """Runs a request from a step of an earlier picture on, for its session; a running job stops.
+
+        What cannot change within one picture is taken from that.
+
+        Raises:
+            AtelierError: the steps are gone, or the request does not suit them.
+        """
+        job, image = self.timelines.find(key)
+        request = rebased(request, job.request_of(image))
+
+        def start() -> Job:
+            return self.engine().branch(job, image, step, request, owner=name)
+
+        return self._run(name, request, start, over=True)
+
+    def _run(
+        self,
+        name: str,
+        request: Request,
+        start: Callable[[], Job],
+        *,
+        sketch: bool = False,
+        over: bool = False,
+    ) -> Iterator[Frame]:
+        """Relays a session's job until another takes its turn."""
         session = self.session(name)
-        turn = self._begin(session, request, sketch)
+        turn = self._begin(session, request, sketch, over)
         if turn is None:
             return
         try:
-            for frame in self._paint(session, name, request):
+            for frame in self._start(session, request, start):
                 if session.turn != turn:
                     return
                 yield frame
@@ -224,10 +243,14 @@ class Studio:
             if job is not None:
                 job.cancel()  # no effect on one that ended
 
-    def _begin(self, session: Session, request: Request, sketch: bool) -> int | None:
-        """The number of the session's new job; None where another has precedence."""
+    def _begin(self, session: Session, request: Request, sketch: bool, over: bool) -> int | None:
+        """The number of the session's new job; None where another has precedence.
+
+        Args:
+            over: stops a running job, whatever it is.
+        """
         with self._ended:
-            if session.running and not session.sketch:
+            if session.running and not session.sketch and not over:
                 return None
             session.turn = turn = session.turn + 1
             session.sketch = sketch
@@ -241,54 +264,26 @@ class Studio:
             session.begin(request)
             return turn
 
-    def _paint(self, session: Session, name: str, request: Request) -> Iterator[Frame]:
+    def _start(self, session: Session, request: Request, start: Callable[[], Job]) -> Iterator[Frame]:
         if not self._ready.is_set():
             yield Waiting("Loading the model…")
         while not self._ready.wait(0.1):
             if session.stop.is_set():
                 yield Ended("Stopped")
                 return
-        job = self.engine().submit(request, owner=name)
+        job = start()
         with self._lock:
             session.job = job
+        self.timelines.keep(job)
         if session.stop.is_set():
             job.cancel()
-        yield from self._relay(session, job, request)
+        relay = Relay(session, job, lambda event: self._finish(session, job, event))
+        yield from relay.frames()
+        if relay.seconds is not None:
+            self._paces[request.task, job.request.model] = relay.seconds / _work(request)
+        self.timelines.keep(job)  # by now it is known how much there is to keep
 
-    def _relay(self, session: Session, job: Job, request: Request) -> Iterator[Frame]:
-        """The job's events as frames: the newest preview only, about ten a second."""
-        pause = 1 / PREVIEWS_PER_SECOND
-        newest: Step | None = None  # with a preview, not shown yet
-        last = 0.0
-        finished = 0
-        for event in job.events(pause / 2):
-            now = time.monotonic()
-            if isinstance(event, Step):
-                # Steps of a batch may alternate: the stage follows the first unfinished picture.
-                if event.image == finished and (newest is None or event.preview is not None):
-                    newest = event
-            elif isinstance(event, Picture):
-                newest, finished, session.pinned = None, finished + 1, False
-                yield self._finish(session, event)
-            elif isinstance(event, Queued):
-                yield Waiting(place(event.position))
-            elif isinstance(event, Started):
-                yield Waiting("Starting…")
-            elif isinstance(event, Fetching):
-                yield Waiting(event.text)
-            elif isinstance(event, Done):
-                self._paces[request.task, job.request.model] = event.seconds / _work(request)
-                yield Ended(f"Finished in {in_words(event.seconds)}")
-            elif isinstance(event, Cancelled):
-                yield Ended("Stopped")
-            elif isinstance(event, Failed):
-                yield Ended(str(event.error), failed=True)
-            if newest is not None and now - last >= pause:
-                jpeg = None if newest.preview is None or session.pinned else jpeg_of(newest.preview, request)
-                yield Live(jpeg, fraction(newest, finished), progress(newest))
-                newest, last = None, now
-
-    def _finish(self, session: Session, event: Picture) -> Finished:
+    def _finish(self, session: Session, job: Job, event: Picture) -> Finished:
         """Saves a picture and remembers it for the session."""
         png = metadata.encode_png(event.pixels, event.request, self.model_hash(event.request.model))
         path, problem = None, ""
@@ -298,14 +293,13 @@ class Studio:
             except FileError as error:
                 problem = str(error)
         name = path.name if path else f"{event.request.seed}.png"
-        id = SKETCH if session.sketch else uuid.uuid4().hex
-        picture = Finished(id, png, name, path, problem, thumb_of(event.pixels), event.request)
+        id, steps = SKETCH, None
+        if not session.sketch:
+            total = job.trajectory(event.index)[-1].step
+            id, steps = uuid.uuid4().hex, Steps(key_of(job, event.index), total, total)
+        picture = Finished(id, png, name, path, problem, thumb_of(event.pixels), event.request, steps)
         with self._lock:
-            session.pictures.pop(SKETCH, None)  # one at most is kept
-            session.pictures[picture.id] = picture
-            session.shown = picture.id
-            while len(session.pictures) > KEPT_PICTURES:
-                session.pictures.popitem(last=False)
+            session.add(picture)
         return picture
 
     def make(self, request: Request) -> list[Finished]:
@@ -358,6 +352,11 @@ class Studio:
             return self.models.sha256(model)
         except (AtelierError, OSError):
             return None
+
+
+def _agreement(one: Request, other: Request) -> int:
+    """In how many fields two requests of a task agree."""
+    return sum(getattr(one, field.name) == getattr(other, field.name) for field in fields(one))
 
 
 def _work(request: Request) -> int:

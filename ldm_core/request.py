@@ -531,6 +531,18 @@ def branched(request: R, step: int, of: Request) -> R:
     return replace(request, branch=Branch(step, of) if step else None)
 
 
+def rebased(request: R, of: Request) -> R:
+    """The request with everything as `of` has it that cannot change within one picture, such as its steps.
+
+    Raises:
+        RequestError: it is of another task, or does not suit what `of` has.
+    """
+    if request.task != of.task:
+        refuse("task", request.task, f"as before the branch, {of.task!r}")
+    fixed = {name: getattr(of, name) for name in _FIXED if hasattr(of, name)}
+    return replace(request, **fixed)
+
+
 def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     obj: dict[str, object] = {}
     for name, value in pairs:

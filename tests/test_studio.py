@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,10 @@ import pytest
 from app.frames import Ended, Finished, Frame, Live, Waiting
 from app.library import Library
 from app.studio import Studio
-from ldm_core.errors import EngineError, ModelNotFound
+from app.timelines import Timelines
+from ldm_core.errors import EngineError, ModelNotFound, RequestError
 from ldm_core.models import ModelLibrary
-from ldm_core.request import TextToImage
+from ldm_core.request import Branch, ClassToImage, TextToImage
 from tests.tiny import write_broken_model, write_model
 
 SMALL = TextToImage(prompt="a lake", width=64, height=64, steps=3, seed=1)
@@ -111,3 +114,36 @@ def test_without_any_model(tmp_path: Path) -> None:
 def test_words_that_the_model_never_learnt(studio: Studio) -> None:
     assert studio.unknown_words("landscapes", "a zeppelin over the lake") == ("zeppelin",)
     assert studio.unknown_words("none", "a zeppelin") == ()
+
+
+def test_the_steps_of_the_newest_pictures_are_kept(studio: Studio) -> None:
+    engine = studio.engine()
+    kept = Timelines(lambda: engine, budget=200_000)
+    jobs = [engine.submit(replace(SMALL, steps=20, seed=seed), owner=f"of {seed}") for seed in range(9)]
+    for job in jobs:
+        job.pictures()
+        kept.keep(job)
+    held = [job for job in jobs if job.id in kept._jobs]
+    assert held == jobs[-len(held) :] and 1 < len(held) < 9
+    key = f"{jobs[-1].id}:0"
+    assert [step for step, _ in kept.previews(key)] == list(range(21))
+    kept.forget("of 8")
+    for gone in (key, f"{held[0].id}:1", "nonsense", f"{held[0].id}:²"):
+        with pytest.raises(EngineError, match=r"no longer at hand; make it again"):
+            kept.look(gone, 3)
+
+
+def test_only_the_newest_branch_of_a_session_runs(studio: Studio) -> None:
+    frames = list(studio.paint("five", SMALL))
+    (first,) = finished(frames)
+    assert first.steps is not None
+    long = studio.paint("five", replace(SMALL, steps=250, width=256))
+    next(frame for frame in long if isinstance(frame, Live))
+    changed = replace(SMALL, prompt="snow", width=128, steps=9)  # of these the prompt alone counts
+    with ThreadPoolExecutor(1) as pool:
+        rest = pool.submit(list, long)
+        (branch,) = finished(list(studio.branch("five", first.steps.key, 2, changed)))
+        assert not finished(rest.result(20))
+    assert branch.request == replace(SMALL, prompt="snow", branch=Branch(2, SMALL))
+    with pytest.raises(RequestError, match="task is 'class'; it has to be as before the branch"):
+        studio.branch("five", first.steps.key, 2, ClassToImage(class_id=0))

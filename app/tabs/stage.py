@@ -18,7 +18,17 @@ import gradio as gr
 from gradio.components import Component
 
 from app import metadata
-from app.components import Compare, Comparison, Filmstrip, LiveImage, PngFile, cached, strip_of
+from app.components import (
+    Compare,
+    Comparison,
+    Filmstrip,
+    LiveImage,
+    PngFile,
+    Shown,
+    Timeline,
+    cached,
+    strip_of,
+)
 from app.frames import Ended, Finished, Frame, Live, Waiting, in_words
 from app.given import encoded
 from app.places import shown
@@ -41,6 +51,7 @@ class Stage:
     picture: LiveImage
     compare: Compare
     status: gr.HTML
+    timeline: Timeline
     strip: Filmstrip
     details: gr.HTML
     reuse: gr.Button
@@ -50,10 +61,18 @@ class Stage:
 
     def shown(self) -> list[Component]:
         """What a picture is shown in."""
-        return [self.picture, self.compare, self.status, self.details, self.download, self.reuse]
+        return [
+            self.picture,
+            self.compare,
+            self.status,
+            self.timeline,
+            self.details,
+            self.download,
+            self.reuse,
+        ]
 
 
-def build(rail: Filmstrip) -> Stage:
+def build(studio: Studio, rail: Filmstrip) -> Stage:
     """Makes the stage inside the surrounding column."""
     picture = LiveImage(
         format="png",
@@ -66,6 +85,7 @@ def build(rail: Filmstrip) -> Stage:
     compare = Compare(label="Before and after", elem_id="compare")
     hint = status_line("Describe a picture, then press Generate", kind="hint")
     status = gr.HTML(hint, elem_id="status", apply_default_css=False)
+    timeline = Timeline(studio.timelines, label="Steps of this picture", elem_id="timeline")
     strip = Filmstrip(label="Pictures of this batch", elem_id="strip")
     with gr.Row(elem_id="under"):
         details = gr.HTML("", elem_id="details", apply_default_css=False)
@@ -73,7 +93,7 @@ def build(rail: Filmstrip) -> Stage:
         reuse = gr.Button("Reuse these settings", elem_id="reuse", interactive=False, **small)
         download = gr.DownloadButton("Download", elem_id="download", interactive=False, **small)
         open_ = gr.UploadButton("Open picture", elem_id="open", file_types=[".png"], **small)
-    return Stage(picture, compare, status, strip, details, reuse, download, open_, rail)
+    return Stage(picture, compare, status, timeline, strip, details, reuse, download, open_, rail)
 
 
 # Connecting ----------------------------------------------------------------------------------------------
@@ -105,8 +125,7 @@ def _connect_making(studio: Studio, stage: Stage, form: Form, made: Sequence[For
     def stop(request: gr.Request) -> None:
         studio.stop(str(request.session_hash))
 
-    buttons = [button for one in made for button in (one.generate, one.stop)]
-    changed = [*stage.shown(), stage.strip, stage.rail, form.fields["seed"], *buttons]
+    changed = [*stage.shown(), stage.strip, stage.rail, form.fields["seed"], *buttons_of(made)]
     inputs = set(form.inputs())
     form.generate.click(paint, inputs, changed, trigger_mode="once", concurrency_limit=None, **PRIVATE)
     form.stop.click(stop, None, None, **QUICK)
@@ -263,16 +282,36 @@ def generate(
     except AtelierError as error:
         yield {stage.status: status_line(str(error), kind="failed")}
         return
+    frames = _frames(studio, name, requests, sketch)
+    yield from follow(stage, form, made, session, requests[0], frames, sketch=sketch)
+
+
+def follow(
+    stage: Stage,
+    form: Form,
+    made: Sequence[Form],
+    session: Session,
+    request: Request,
+    frames: Iterator[Frame],
+    *,
+    sketch: bool = False,
+) -> Iterator[Updates]:
+    """Shows a job that begins.
+
+    Args:
+        form: whose seed it uses.
+    """
     yield {
         stage.status: status_line("Starting…", kind="busy"),
         stage.strip: strip_of(()),
         stage.compare: None,
-        form.fields["seed"]: requests[0].seed,
+        stage.timeline: None,
+        form.fields["seed"]: request.seed,
         **_buttons(made, running=True, sketch=sketch),
     }
     batch: list[Finished] = []
     try:
-        for frame in _frames(studio, name, requests, sketch):
+        for frame in frames:
             if isinstance(frame, Finished):
                 batch.append(frame)
             # Of a sketch that gave way nothing is heard, so the buttons stay the next job's.
@@ -289,6 +328,7 @@ def _frames(studio: Studio, name: str, requests: Sequence[Request], sketch: bool
     began, count = time.monotonic(), len(requests)
     stop = studio.session(name).stop
     for i, request in enumerate(requests):
+        frame: Frame | None = None
         for frame in studio.paint(name, request, sketch=sketch):
             if count > 1 and isinstance(frame, Live):
                 done, text = (i + frame.done) / count, f"{i + 1} of {count} · {frame.text}"
@@ -300,6 +340,13 @@ def _frames(studio: Studio, name: str, requests: Sequence[Request], sketch: bool
             yield frame
             if isinstance(frame, Ended):
                 return
+        if not isinstance(frame, Ended):
+            return  # another job has taken this one's place
+
+
+def buttons_of(made: Sequence[Form]) -> list[Component]:
+    """Those that change when a job begins or ends."""
+    return [button for one in made for button in (one.generate, one.stop)]
 
 
 def _buttons(made: Sequence[Form], *, running: bool, sketch: bool = False) -> Updates:
@@ -313,8 +360,12 @@ def _frame(stage: Stage, session: Session, batch: list[Finished], frame: Frame) 
     if isinstance(frame, Waiting):
         return {stage.status: status_line(frame.text, kind="busy")}
     if isinstance(frame, Live):
-        status: Updates = {stage.status: status_line(frame.text, kind="busy", done=frame.done)}
-        return status if frame.jpeg is None else {**status, stage.picture: frame.jpeg}
+        updates: Updates = {stage.status: status_line(frame.text, kind="busy", done=frame.done)}
+        if frame.jpeg is not None:
+            updates[stage.picture] = frame.jpeg
+        if frame.steps is not None and not session.pinned:
+            updates[stage.timeline] = Shown(frame.steps, "paused" if frame.paused else "running")
+        return updates
     if isinstance(frame, Ended):
         problem = next((picture.problem for picture in batch if picture.problem), "")
         failed = bool(problem) or frame.failed
@@ -342,6 +393,7 @@ def _show(stage: Stage, picture: Finished) -> Updates:
     return {
         stage.picture: file,
         stage.compare: _comparison(picture.request, file),
+        stage.timeline: None if picture.steps is None else Shown(picture.steps),
         stage.details: _details(picture),
         stage.download: gr.update(value=cached(file), interactive=True),
         stage.reuse: gr.update(interactive=True),
