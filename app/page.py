@@ -12,7 +12,18 @@ from app.components import Filmstrip, PngFile, cached
 from app.frames import Finished
 from app.places import ASSETS
 from app.studio import Studio
-from app.tabs import classes, inpaint, layout, models, paint, stage, text_to_image, timeline, upscale
+from app.tabs import (
+    classes,
+    controls,
+    inpaint,
+    layout,
+    models,
+    paint,
+    stage,
+    text_to_image,
+    timeline,
+    upscale,
+)
 from app.tabs.form import Form, Updates, relist
 from ldm_core.errors import AtelierError
 from ldm_core.request import parse_request, to_json
@@ -46,8 +57,9 @@ def build_page(studio: Studio) -> gr.Blocks:
             with gr.Column(elem_id="rail", min_width=0):
                 gr.HTML("<h2>Latest pictures</h2>", elem_id="rail-title", apply_default_css=False)
                 rail.render()
-        stage.connect(page, studio, parts, tabs, made)
+        stage.connect(studio, parts, tabs, made)
         timeline.connect(studio, parts, made)
+        controls.connect(page, studio, made)
         with listing:
             models.build(page, studio, made, tabs, listing)
         theme.click(None, None, None, js="() => latentAtelier.toggleTheme()", api_visibility="private")
