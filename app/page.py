@@ -18,6 +18,7 @@ from app.tabs import (
     inpaint,
     layout,
     models,
+    onward,
     paint,
     stage,
     text_to_image,
@@ -53,12 +54,13 @@ def build_page(studio: Studio) -> gr.Blocks:
                 made, listing = _tabs(studio)
             with gr.Column(elem_id="stage", min_width=0):
                 rail = Filmstrip(label="Latest pictures", elem_id="latest", render=False)
-                parts = stage.build(studio, rail)
+                parts = stage.build(studio, rail, _takers(made))
             with gr.Column(elem_id="rail", min_width=0):
                 gr.HTML("<h2>Latest pictures</h2>", elem_id="rail-title", apply_default_css=False)
                 rail.render()
         stage.connect(studio, parts, tabs, made)
         timeline.connect(studio, parts, made)
+        onward.connect(studio, parts, tabs, made)
         controls.connect(page, studio, made)
         with listing:
             models.build(page, studio, made, tabs, listing)
@@ -86,6 +88,12 @@ def _tabs(studio: Studio) -> tuple[list[Form], gr.Tab]:
     if isinstance(painting := own["paint"], paint.Painting):
         layout.connect(studio, made[list(own).index("layout")], painting.sheet.canvas)
     return made, gr.Tab("Models", id="models")
+
+
+def _takers(made: list[Form]) -> list[tuple[str, str]]:
+    """(title, name) of each tab to which a picture can be sent."""
+    titles = {name: title for name, title, _ in TABS}
+    return [(titles[form.name], form.name) for form in made if form.takes]
 
 
 def _keep_listed(studio: Studio, tab: gr.Tab, form: Form) -> None:

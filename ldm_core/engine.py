@@ -402,7 +402,7 @@ class Engine:
             request = replace(info.defaults, prompt="a")
             work = prepare(request, model, info)
             ask = next(work.start(request).sampling)
-            answers(model, [(ask, work.conditioning)])
+            answers(model, [(ask, work.conditioning.at(0, 1))])
             work.finish(ask.x)
         except AtelierError as error:
             log.warning("%s was not preloaded: %s", name, error)

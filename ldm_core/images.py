@@ -6,6 +6,7 @@ import io
 import threading
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -41,6 +42,24 @@ def to_pixels(image: Tensor) -> NDArray[np.uint8]:
 def from_pixels(pixels: NDArray[np.uint8]) -> Tensor:
     """(H, W, 3) uint8 -> (3, H, W) float32 in [-1, 1]."""
     return torch.from_numpy(pixels.copy()).movedim(-1, 0).float() / 127.5 - 1
+
+
+def resized(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """(H, W) or (H, W, c) in another size; unchanged in its own."""
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    smaller = width * height < pixels.shape[0] * pixels.shape[1]
+    method = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
+    return cv2.resize(np.ascontiguousarray(pixels), (width, height), interpolation=method).astype(np.uint8)
+
+
+def fitted(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """(H, W, c) in another size; from the middle as much as has its shape, so nothing is distorted."""
+    rows, columns = pixels.shape[:2]
+    scale = min(columns / width, rows / height)
+    across, down = max(1, round(width * scale)), max(1, round(height * scale))
+    left, top = (columns - across) // 2, (rows - down) // 2
+    return resized(pixels[top : top + down, left : left + across], width, height)
 
 
 def read_image(source: Path | bytes) -> NDArray[np.uint8]:

@@ -29,6 +29,7 @@ from ldm_core.rules import (
     Pixels,
     Real,
     Rule,
+    Seeds,
     Text,
     Verbatim,
     Whole,
@@ -69,7 +70,7 @@ TASK_NAMES = (
 # What steps of one picture have in common, whatever changes at a branch.
 _FIXED = (
     "task", "model", "steps", "spacing", "width", "height", "image", "strength", "area", "margin", "feather",
-    "fill", "left", "right", "top", "bottom", "scale",
+    "fill", "left", "right", "top", "bottom", "scale", "second_pass",
 )  # fmt: skip
 
 
@@ -134,6 +135,9 @@ RULES: Mapping[str, Rule] = {
     "class_id": Whole(0, 100_000),
     "class_to": Name(0, NAME_CHARACTERS),
     "blend": Real(*FRACTION),
+    "variation_of": Seeds(SEED[1]),
+    "variation_strength": Real(*FRACTION),
+    "second_pass": Real(*FRACTION),
     "branch": Branching(),
 }
 
@@ -163,6 +167,8 @@ class Request:
     guidance_rescale: float = 0.0  # against harsh contrast, see `guidance.guided`
     guidance_start: float = 0.0  # guidance begins at this fraction of the steps
     guidance_end: float = 1.0  # and ends before this one
+    variation_of: tuple[int, ...] | None = None  # seeds: of a picture, a variation of it, one of that ...
+    variation_strength: float = 0.2  # share of the noise's variance that each variation draws anew
     branch: Branch | None = None  # how the first steps were made, where it was otherwise
 
     def __post_init__(self) -> None:
@@ -217,10 +223,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sized(Request):
-    """A picture of any size."""
+    """A picture of any size.
+
+    second_pass: share of the steps that are made once more, at the full size, after a first pass at the
+        model's own: large pictures keep their composition.  0: one pass alone.
+    """
 
     width: int = 256  # pixels
     height: int = 256  # pixels
+    second_pass: float = 0.0
 
     @property
     def size(self) -> tuple[int, int]:
@@ -301,10 +312,17 @@ class ImageToImage(FromImage):
     """A picture that goes on from a given one.
 
     strength: share of the steps that are made; 1 begins at pure noise.
+    width, height: of what is made, in pixels, the given one's where left out.  To another shape it is cut.
     """
 
     task: str = "image-to-image"
     strength: float = 0.6
+    width: int | None = None
+    height: int | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.width or self.image.width, self.height or self.image.height
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -496,7 +514,7 @@ def _as_json(value: object) -> object:
     if isinstance(value, Raster):
         return to_uri(value)
     if isinstance(value, tuple):
-        return [box.to_json() for box in value if isinstance(box, LabelledBox)]
+        return [one.to_json() if isinstance(one, LabelledBox) else one for one in value]
     return value
 
 
@@ -512,6 +530,16 @@ def single(request: R, i: int) -> R:
     if not 0 <= i < request.batch_size:
         raise IndexError(f"picture {i} of a batch of {request.batch_size}")
     return replace(request, seed=request.seed + i, batch_size=1)
+
+
+def varied(request: R, seed: int, batch_size: int) -> R:
+    """Variations of the one picture that a request makes: its noise, with a share of their own.
+
+    Raises:
+        RequestError: the picture is a variation of too many already.
+    """
+    of = (*(request.variation_of or ()), request.seed)
+    return replace(request, seed=seed, batch_size=batch_size, variation_of=of)
 
 
 def lineage(request: Request) -> tuple[Request, ...]:

@@ -12,6 +12,7 @@ from ldm_core.raster import MAX_PIXELS, MAX_SIDE, Kind, Raster, from_uri, suits
 
 NAME_CHARACTERS = 200
 MAX_BOXES = 100
+MAX_SEEDS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,23 @@ class Pixels:
     def read(self, value: object) -> Raster | None:
         raster = from_uri(value, self.kind) if isinstance(value, str) else value
         return raster if isinstance(raster, Raster) and suits(raster, self.kind) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Seeds:
+    """Seeds, each of a picture that is a variation of the one before."""
+
+    highest: int
+
+    @property
+    def allowed(self) -> str:
+        return f"a list of 1 to {MAX_SEEDS} whole numbers from 0 to {self.highest}"
+
+    def read(self, value: object) -> tuple[int, ...] | None:
+        if not isinstance(value, list | tuple) or not 0 < len(value) <= MAX_SEEDS:
+            return None
+        seeds = [Whole(0, self.highest).read(entry) for entry in value]
+        return None if None in seeds else tuple(seed for seed in seeds if seed is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,14 @@ def new_pictures(page: Page, folder: Path, before: set[Path], count: int = 1) ->
     return found
 
 
+def newest(page: Page, outputs: Path, tab: str) -> Path:
+    """Presses Generate and waits for the picture's file."""
+    before = pictures(outputs)
+    page.locator(f"#{tab}-generate").click()
+    (path,) = new_pictures(page, outputs, before)
+    return path
+
+
 @pytest.fixture(scope="module")
 def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where screenshots are left to look at."""

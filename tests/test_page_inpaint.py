@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from app.metadata import read_settings
 from ldm_core.request import Inpaint
-from tests.browser import WAIT, pictures, status
+from tests.browser import WAIT, drop, newest, status
 
 pytest_plugins = ["tests.browser"]
 
@@ -50,10 +50,7 @@ def test_a_painted_hole_is_filled_and_nothing_else(page: Page, outputs: Path) ->
     page.mouse.down()
     page.mouse.move(x + 10, y, steps=4)
     page.mouse.up()
-    before = pictures(outputs)
-    page.locator("#inpaint-generate").click()
-    status(page, "Finished in")
-    (path,) = pictures(outputs) - before
+    path = newest(page, outputs, "inpaint")
     request = read_settings(path).request
     assert isinstance(request, Inpaint)
     hole = request.mask.pixels >= 128
@@ -71,3 +68,18 @@ def test_a_painted_hole_is_filled_and_nothing_else(page: Page, outputs: Path) ->
     ] = False
     assert outside.any()
     assert not changed[outside].any()
+    page.reload()
+    page.wait_for_selector("body.restored")
+    page.get_by_role("tab", name="Inpaint").click()
+    expect(page.locator("#inpaint-canvas .size")).to_have_text(f"{SIDE} × {SIDE}", timeout=WAIT)
+    page.wait_for_timeout(1000)
+    again = read_settings(newest(page, outputs, "inpaint")).request
+    assert isinstance(again, Inpaint)
+    assert (again.image, again.mask) == (request.image, request.mask)
+    page.locator("#inpaint-canvas").get_by_role("button", name="Adjust").click()
+    page.locator("#inpaint-canvas").get_by_role("button", name="Invert").click()
+    page.get_by_role("tab", name="Text to image").click()
+    drop(page, path.read_bytes())
+    status(page, "Settings taken")
+    page.wait_for_timeout(1000)
+    assert newest(page, outputs, "inpaint").read_bytes() == path.read_bytes()

@@ -30,6 +30,7 @@ from ldm_core.request import (
     TextToImage,
     parse_request,
     to_json,
+    varied,
 )
 from ldm_core.sample import initial_noise
 from ldm_core.spec import (
@@ -112,6 +113,14 @@ def made(engine: Engine, request: Request) -> Pixels:
 
 REQUESTS: dict[str, tuple[str, dict[str, object]]] = {
     "text": ("text", {"task": "text-to-image", "prompt": "a lake", "width": 100, "height": 70}),
+    "text, in two passes": (
+        "text",
+        {"task": "text-to-image", "prompt": "a", "width": 130, "height": 100, "second_pass": 0.5},
+    ),
+    "text, a variation of a variation": (
+        "text",
+        {"task": "text-to-image", "prompt": "a", "variation_of": [1, 2], "sampler": "euler_ancestral"},
+    ),
     "unconditional": ("nothing", {"task": "unconditional", "width": 100, "height": 70}),
     "no prompt": ("text", {"task": "unconditional", "width": 64, "height": 70}),
     "class": ("classes", {"task": "class", "class_name": "goldfish", "width": 64, "height": 80}),
@@ -130,6 +139,10 @@ REQUESTS: dict[str, tuple[str, dict[str, object]]] = {
         {"task": "layout", "boxes": [{"class": 5, "x": 0, "y": 0.1, "width": 0.5, "height": 0.4}]},
     ),
     "image to image": ("text", {"task": "image-to-image", "image": PICTURE, "strength": 0.5}),
+    "image to image, wider": (
+        "text",
+        {"task": "image-to-image", "image": PICTURE, "width": 120, "height": 64},
+    ),
     "image to image, digits": ("bits", {"task": "image-to-image", "image": PICTURE}),
     "inpaint, any model": ("text", {"task": "inpaint", "image": PICTURE, "mask": hole()}),
     "inpaint, ours": ("ours", {"task": "inpaint", "image": PICTURE, "mask": hole(), "fill": "telea"}),
@@ -222,6 +235,42 @@ def test_previews_show_the_picture_without_what_pads_it(
     shown = [event.preview for event in job.events() if isinstance(event, Step) and event.preview is not None]
     assert shown and {preview.shape[:2] for preview in shown} == {size}
     assert {preview.shape[:2] for _, preview in job.previews(0)} == {size}
+
+
+def test_the_second_pass_goes_on_from_the_first(engine: Engine) -> None:
+    request = TextToImage(model="text", prompt="a", width=160, height=64, steps=4, second_pass=0.5)
+    job = engine.submit(request)
+    (whole,) = job.pictures()
+    moments = job.trajectory(0)
+    assert [moment.step for moment in moments] == [0, 1, 2, 3, 4, 5, 6]
+    assert {moment.x.shape[-2:] for moment in moments[:4]} == {(8, 12)}  # about as many cells as 8 x 8
+    assert {moment.x.shape[-2:] for moment in moments[4:]} == {(8, 20)}
+    for step in (2, 4, 5):  # within the first pass, where the second begins, within it
+        other = engine.branch(job, 0, step, replace(request, prompt="sunset", seed=1))
+        (picture,) = other.pictures()
+        assert not np.array_equal(picture, whole)
+        (again,) = engine.submit(other.request).pictures()
+        assert np.array_equal(again, picture)
+        assert engine.look(other, 0, step).shape[-1] == 3
+
+
+def test_variations_stay_near(engine: Engine) -> None:
+    base = TextToImage(model="text", prompt="a", width=64, height=64, steps=4, seed=3)
+    other = varied(base, 9, 1)
+    picture, same, near, far, varying, varied_again = (
+        made(engine, request).astype(int)
+        for request in (
+            base,
+            replace(other, variation_strength=0.0),
+            replace(other, variation_strength=0.1),
+            replace(base, seed=9),
+            other,
+            varied(other, 11, 1),
+        )
+    )
+    assert (same == picture).all()
+    assert 0 < np.abs(near - picture).mean() < np.abs(far - picture).mean() / 2
+    assert 0 < np.abs(varied_again - varying).mean() < np.abs(far - picture).mean()
 
 
 def test_super_resolution_keeps_transparency_and_chooses_its_model(engine: Engine) -> None:

@@ -14,6 +14,7 @@ from app.tabs import form as forms
 from app.tabs.form import Form, Updates, Values
 from ldm_core.errors import AtelierError, RequestError
 from ldm_core.models import ModelInfo
+from ldm_core.raster import Raster
 from ldm_core.request import FRACTION, ClassToImage, Request
 from ldm_core.vocabulary import picture_classes
 
@@ -76,6 +77,9 @@ class Classes:
             return ""
         return names[index] if index < len(names) else ""
 
+    def take(self, picture: Raster, request: Request) -> Updates:
+        return {}
+
     def suit(self, info: ModelInfo) -> Updates:
         names = picture_classes(info.spec)
         choices = _choices(info)
@@ -98,7 +102,7 @@ def build(studio: Studio) -> Form:
     """Makes the tab's components inside the surrounding `gr.Tab`."""
     made = forms.build(studio, NAME, TASKS, sized=True, own=lambda: _controls(studio))
     assert isinstance(made.own, Classes)
-    return dataclasses.replace(made, several=made.own.several)
+    return dataclasses.replace(made, several=made.own.several, takes=False)
 
 
 def _controls(studio: Studio) -> Classes:

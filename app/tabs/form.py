@@ -14,12 +14,13 @@ from typing import Protocol, TypeGuard
 import gradio as gr
 from gradio.components import Component
 
-from app.canvas import Canvas
+from app.canvas import Canvas, CanvasSetup, CanvasValue
 from app.metadata import SAMPLER_NAMES
 from app.studio import Studio
 from ldm_core.errors import AtelierError
 from ldm_core.index import Entry
 from ldm_core.models import ModelInfo
+from ldm_core.raster import Raster
 from ldm_core.request import (
     BATCH,
     DEFAULT_MODEL,
@@ -48,6 +49,8 @@ RANDOM_SEEDS = 10**7  # short enough to be read aloud and to fit its field
 SHAPES = {"Square": (1.0, 1.0), "Wide": (1.5, 1.0), "Tall": (1.0, 1.5)}  # of the model's own size
 NO_MODEL = "No model here can do this; add one under Models"
 LOOKING = "Looking for models…"
+KIN = ("variation_of", "variation_strength")
+WORDS = {"prompt", "negative_prompt"}
 SPACINGS = {
     "Evenly": "trailing",
     "Evenly, as published": "uniform",
@@ -79,6 +82,14 @@ class Own(Protocol):
     def suit(self, info: ModelInfo) -> Updates:
         """What follows from a newly chosen model."""
 
+    def take(self, picture: Raster, request: Request) -> Updates:
+        """Takes over a finished picture, and of the request that made it what the tab has as well: the mask,
+        the map, the boxes.
+
+        Raises:
+            AtelierError: the picture cannot be used here.
+        """
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Form:
@@ -92,6 +103,8 @@ class Form:
         unknown: words that the model never learnt, where the form has a prompt.
         live: a switch, and the canvas whose strokes start a sketch while it is on.
         several: the requests that one press asks for, where that is not the one.
+        takes: whether a finished picture can be sent to it.
+        kin: out of sight: the seed that was filled in, and of what it makes a variation.
     """
 
     name: str
@@ -102,9 +115,11 @@ class Form:
     unknown: gr.HTML | None
     generate: gr.Button
     stop: gr.Button
+    kin: gr.JSON
     own: Own | None = None
     live: tuple[gr.Checkbox, Canvas] | None = None
     several: Callable[[Request, Values], Sequence[Request]] | None = None
+    takes: bool = True
 
     @property
     def model(self) -> Component:
@@ -113,11 +128,12 @@ class Form:
     def inputs(self) -> list[Component]:
         """The components from which a request is made."""
         switch = [self.live[0]] if self.live else []
-        return [*self.fields.values(), self.seed_mode, *switch, *(self.own.components() if self.own else [])]
+        owned = self.own.components() if self.own else []
+        return [*self.fields.values(), self.seed_mode, self.kin, *switch, *owned]
 
     def kept(self) -> dict[str, Component]:
         """The components whose values outlive a reload of the page."""
-        return {**self.fields, "seed_mode": self.seed_mode}
+        return {**self.fields, "seed_mode": self.seed_mode, "kin": self.kin}
 
     def filled(self) -> list[Component]:
         """The components that a request or another model fills."""
@@ -172,6 +188,7 @@ def build(
                 with gr.Row(elem_classes="pair"):
                     fields["width"] = pixels("Width", start.width)
                     fields["height"] = pixels("Height", start.height)
+                fields["second_pass"] = _second_pass()
             if several:
                 fields["batch_size"] = gr.Slider(
                     *BATCH, value=1, step=1, label="How many", info="Batch size."
@@ -198,7 +215,8 @@ def build(
             stop = gr.Button(
                 "Stop", elem_id=f"{name}-stop", elem_classes="stop", interactive=False, min_width=0, scale=1
             )
-    return Form(name, tasks, fields, seed_mode, shape, unknown, generate, stop, owned)
+        kin = gr.JSON(visible=False)
+    return Form(name, tasks, fields, seed_mode, shape, unknown, generate, stop, kin, owned)
 
 
 def _seed() -> tuple[gr.Number, gr.Radio]:
@@ -214,6 +232,17 @@ def _seed() -> tuple[gr.Number, gr.Radio]:
         )
         mode = gr.Radio([NEW_SEED, KEEP_SEED], value=NEW_SEED, label="For the next")
     return seed, mode
+
+
+def _second_pass() -> gr.Slider:
+    return gr.Slider(
+        *FRACTION,
+        value=0.0,
+        step=0.05,
+        label="Second pass",
+        info="For large pictures: composed at the model's own size, then enlarged and drawn over with this "
+        "share of the steps. Try 0.4; 0 is one pass alone, in which things repeat.",
+    )
 
 
 def _method(start: TextToImage) -> dict[str, Component]:
@@ -293,7 +322,9 @@ def pixels(label: str, value: int) -> gr.Number:
 
 def serving(studio: Studio, tasks: Sequence[str]) -> tuple[Entry, ...]:
     """The models that can do one of the tasks, sorted by name."""
-    return tuple(one for one in studio.models.entries() if any(one.serves(task) for task in tasks))
+    # Any model that makes whole pictures goes on from one; a form asks for more than that.
+    named = [task for task in tasks if task != "image-to-image"]
+    return tuple(one for one in studio.models.entries() if any(one.serves(task) for task in named))
 
 
 def model_choices(studio: Studio, tasks: Sequence[str]) -> list[tuple[str, str]]:
@@ -342,6 +373,8 @@ def over(first: Updates, then: Updates) -> Updates:
     updates = dict(first)
     for component, update in then.items():
         before = updates.get(component)
+        if isinstance(before, CanvasSetup) and isinstance(update, CanvasValue) and update.setup is None:
+            update = dataclasses.replace(update, setup=before)
         if _is_update(before):
             update = {**before, **(update if _is_update(update) else {"value": update})}
         updates[component] = update
@@ -388,14 +421,28 @@ def suited_spacing(studio: Studio, model: object, sampler: object) -> str:
 
 def size_of(studio: Studio, model: object, shape: object) -> tuple[int, int]:
     """Width and height of a format for a model, in pixels."""
+    return _size_like(studio, model, SHAPES.get(str(shape), (1.0, 1.0)))
+
+
+def resize(studio: Studio, form: Form, model: object, width: int, height: int) -> Updates:
+    """A form that is sized asks for the shape of a picture, at about the size that the model draws best."""
+    shorter = min(width, height)
+    wide, high = _size_like(studio, model, (width / shorter, height / shorter))
+    updates: Updates = {form.fields["width"]: wide, form.fields["height"]: high}
+    return updates if form.shape is None else {**updates, form.shape: shape_of(studio, model, wide, high)}
+
+
+def _size_like(studio: Studio, model: object, shape: tuple[float, float]) -> tuple[int, int]:
+    """Args: `shape` has the sides in units of the model's own shorter side."""
     start = model_defaults(studio, model)
     try:
         multiple = studio.models.info(start.model).size_multiple
     except AtelierError:
         multiple = 64
-    wide, high = SHAPES.get(str(shape), (1.0, 1.0))
     side = min(start.width, start.height)
-    width, height = (max(SIZE[0], round(side * factor / multiple) * multiple) for factor in (wide, high))
+    width, height = (
+        min(max(SIZE[0], round(side * factor / multiple) * multiple), SIZE[1]) for factor in shape
+    )
     return width, height
 
 
@@ -416,6 +463,9 @@ def request_from(form: Form, values: Values) -> Request:
     given: dict[str, object] = {name: values[component] for name, component in form.fields.items()}
     if values[form.seed_mode] != KEEP_SEED:
         given["seed"] = secrets.randbelow(RANDOM_SEEDS)
+    kin = values[form.kin]
+    if isinstance(kin, dict) and kin.get("seed") == given["seed"]:
+        given |= {name: kin.get(name) for name in KIN}
     own = form.own.fields(values) if form.own else {}
     task = str(own.get("task", form.tasks[0]))
     known = {field.name for field in dataclasses.fields(TASKS[task])}
@@ -453,11 +503,47 @@ def fill(studio: Studio, form: Form, request: Request) -> Updates:
     if request.model not in (one.name for one in serving(studio, form.tasks)):
         updates.pop(form.model)
     updates[form.seed_mode] = KEEP_SEED
+    updates |= seeded(form, request)
     if form.shape is not None:
+        updates[form.fields["width"]], updates[form.fields["height"]] = request.size
         updates[form.shape] = shape_of(studio, request.model, *request.size)
     if form.own is None:
         return updates
     return over(over(_suit_own(studio, form, request.model), updates), form.own.fill(request))
+
+
+def seeded(form: Form, request: Request) -> Updates:
+    """The seed of a request, and of what it makes a variation."""
+    kin = {name: getattr(request, name) for name in ("seed", *KIN)}
+    return {form.fields["seed"]: request.seed, form.kin: kin}
+
+
+def take(studio: Studio, form: Form, picture: Raster, request: Request, model: object) -> Updates:
+    """Puts a finished picture into a form, with what made it as far as the form has it too.
+
+    Args:
+        request: that made it.  Its method is of use to its own model alone.
+        model: which the form has chosen now.
+
+    Raises:
+        AtelierError: the picture cannot be used there.
+    """
+    if form.own is None:
+        return {}
+    same = any(request.model == one.name for one in serving(studio, form.tasks))
+    given = {name: getattr(request, name, None) for name in form.fields}
+    left = {"batch_size", "width", "height"} if same else form.fields.keys() - WORDS
+    updates: Updates = {
+        form.fields[name]: value
+        for name, value in given.items()
+        if name not in left and value is not None and value != ""
+    }
+    changed = same and request.model != model
+    model = request.model if same else model
+    if form.shape is not None:
+        updates |= resize(studio, form, model, picture.width, picture.height)
+    suited = _suit_own(studio, form, model) if changed else {}
+    return over(over(suited, updates), form.own.take(picture, request))
 
 
 def restore(studio: Studio, form: Form, kept: object) -> Updates:
@@ -473,6 +559,7 @@ def restore(studio: Studio, form: Form, kept: object) -> Updates:
             updates[component] = value
     if kept.get("seed_mode") == KEEP_SEED:
         updates[form.seed_mode] = KEEP_SEED
+    updates[form.kin] = kept.get("kin")
     model = updates.get(form.model, starting_model(studio, form.tasks))
     if form.shape is not None:
         start = model_defaults(studio, model)

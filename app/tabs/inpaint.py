@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import gradio as gr
 import numpy as np
@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.canvas import Canvas, CanvasSetup, CanvasValue, Outline
-from app.canvas_value import MAX_FEATHER, MAX_SIDE, PAINTED
+from app.canvas_value import MAX_FEATHER, PAINTED
 from app.studio import Session, Studio
 from app.tabs import form
 from app.tabs.form import Form, Own, Updates, Values
+from app.tabs.sheet import backdrop
 from app.tabs.stage import QUICK
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.models import ModelInfo
@@ -68,6 +69,11 @@ class Inpainting(Own):
 
     def suit(self, info: ModelInfo) -> Updates:
         return {self.canvas: CanvasSetup(cell=info.spec.first_stage.downsampling)}
+
+    def take(self, picture: Raster, request: Request) -> Updates:
+        """The mask stays where the picture was made with one; what extended the picture is used up."""
+        mask = request.mask.pixels if isinstance(request, Inpaint) else np.zeros_like(picture.pixels[..., 0])
+        return {self.canvas: _sheet(picture.pixels, mask), **dict.fromkeys(self.sides.values(), 0)}
 
     def sheet(self, values: Values) -> CanvasValue | None:
         """What is on the canvas; None where it cannot be used (yet)."""
@@ -211,14 +217,9 @@ def _sheet(
     Raises:
         FileError: it is too large.
     """
-    height, width = pixels.shape[:2]
-    if max(width, height) > MAX_SIDE:
-        raise FileError(
-            f"The picture has {width} x {height} pixels, and the canvas takes up to {MAX_SIDE} a side."
-        )
     labels = None if mask is None else np.where(mask >= WHITE, PAINTED, 0).astype(np.uint8)
     soft = None if feather is None else min(feather, MAX_FEATHER)
-    return CanvasValue(width, height, np.ascontiguousarray(pixels[..., :3]), labels, feather=soft)
+    return replace(backdrop(pixels, labels), feather=soft)
 
 
 def _pixels(got: object) -> int:

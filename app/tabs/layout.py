@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,9 +21,10 @@ from app.tabs.form import Form, Updates, Values
 from app.tabs.sheet import Sheet
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.models import ModelInfo
-from ldm_core.request import LayoutToImage, Request
+from ldm_core.raster import Raster
+from ldm_core.request import LayoutToImage, Request, Semantic
 from ldm_core.rules import MAX_BOXES
-from ldm_core.vocabulary import box_classes
+from ldm_core.vocabulary import box_classes, label_names
 
 NAME, TASKS = "layout", ("layout",)
 PROMPT = "What else: a lake at sunset, in autumn"
@@ -62,17 +64,21 @@ class Layout:
     def fill(self, request: Request) -> Updates:
         if not isinstance(request, LayoutToImage):
             return {}
-        names: Sequence[str] = ()
-        setup = None
+        info = self._info(request)
+        setup = None if info is None else _setup(info)
+        return self.sheet.show(CanvasValue(*request.size, boxes=_boxes(request, info), setup=setup))
+
+    def take(self, picture: Raster, request: Request) -> Updates:
+        """With boxes around the regions of a map where the picture was made of one."""
+        boxes = _boxes(request, self._info(request))
+        return self.sheet.show(dataclasses.replace(sheets.backdrop(picture.pixels), boxes=boxes))
+
+    def _info(self, request: Request) -> ModelInfo | None:
+        """Its model; None where that is not here."""
         try:
-            info = self.studio.models.info(request.model)
-            names, setup = box_classes(info.spec), _setup(info)
+            return self.studio.models.info(request.model)
         except AtelierError:
-            pass  # the model is not here; its boxes are shown all the same
-        boxes = tuple(
-            CanvasBox(_name(box.label, names), box.x, box.y, box.width, box.height) for box in request.boxes
-        )
-        return self.sheet.show(CanvasValue(*request.size, boxes=boxes, setup=setup))
+            return None
 
     def suit(self, info: ModelInfo) -> Updates:
         return {self.sheet.canvas: _setup(info)}
@@ -89,6 +95,21 @@ def _setup(info: ModelInfo) -> CanvasSetup:
 
 def _most(info: ModelInfo) -> int:
     return info.spec.max_boxes or MAX_BOXES
+
+
+def _boxes(request: Request, info: ModelInfo | None) -> tuple[CanvasBox, ...] | None:
+    """The boxes of a request, or around the regions of its map; None where it has neither."""
+    match request:
+        case LayoutToImage():
+            names = () if info is None else box_classes(info.spec)
+            return tuple(
+                CanvasBox(_name(box.label, names), box.x, box.y, box.width, box.height)
+                for box in request.boxes
+            )
+        case Semantic() if info is not None:
+            labels = translated(request.label_map.pixels, palette_of(label_names(info.spec)), palette(info))
+            return boxes_of(labels, box_classes(info.spec), _most(info))
+    return None
 
 
 def _name(label: str | int, names: Sequence[str]) -> str:

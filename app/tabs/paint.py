@@ -61,6 +61,10 @@ class Painting:
         width, height = request.size
         return self.sheet.show(CanvasValue(width, height, labels=request.label_map.pixels, setup=setup))
 
+    def take(self, picture: Raster, request: Request) -> Updates:
+        labels = request.label_map.pixels if isinstance(request, Semantic) else None
+        return self.sheet.show(sheets.backdrop(picture.pixels, labels))
+
     def suit(self, info: ModelInfo) -> Updates:
         return {self.sheet.canvas: sheets.setup(info, palette(info))}
 

@@ -10,6 +10,7 @@ from gradio.components import Component
 from numpy.typing import NDArray
 
 from app.canvas import Canvas, CanvasSetup, CanvasValue, Mode
+from app.canvas_value import MAX_SIDE
 from app.palettes import Palette
 from app.studio import Studio
 from app.tabs import form as forms
@@ -124,6 +125,20 @@ def _follow(sheet: Sheet, payload: object, size: tuple[int | None, int | None]) 
         return {sheet.canvas: gr.skip()}
     new = resized(value, *size)
     return {sheet.canvas: gr.skip() if new is value else new}
+
+
+def backdrop(pixels: NDArray[np.uint8], labels: NDArray[np.uint8] | None = None) -> CanvasValue:
+    """A picture (h, w, 3 or 4) under what is painted.
+
+    Raises:
+        FileError: it is too large.
+    """
+    height, width = pixels.shape[:2]
+    if max(width, height) > MAX_SIDE:
+        raise FileError(
+            f"The picture has {width} x {height} pixels, and the canvas takes up to {MAX_SIDE} a side."
+        )
+    return CanvasValue(width, height, np.ascontiguousarray(pixels[..., :3]), labels)
 
 
 def resized(value: CanvasValue, width: int | None, height: int | None) -> CanvasValue:

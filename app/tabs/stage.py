@@ -56,24 +56,25 @@ class Stage:
     details: gr.HTML
     reuse: gr.Button
     download: gr.DownloadButton
+    vary: gr.Button
+    send: gr.Dropdown
     open: gr.UploadButton
     rail: Filmstrip
 
     def shown(self) -> list[Component]:
         """What a picture is shown in."""
-        return [
-            self.picture,
-            self.compare,
-            self.status,
-            self.timeline,
-            self.details,
-            self.download,
-            self.reuse,
-        ]
+        return [self.picture, self.compare, self.status, self.timeline, self.details, *self.onward()]
+
+    def onward(self) -> list[Component]:
+        """What can be done with it."""
+        return [self.vary, self.send, self.download, self.reuse]
 
 
-def build(studio: Studio, rail: Filmstrip) -> Stage:
-    """Makes the stage inside the surrounding column."""
+def build(studio: Studio, rail: Filmstrip, takers: Sequence[tuple[str, str]]) -> Stage:
+    """Makes the stage inside the surrounding column.
+
+    `takers` has (title, name) of each tab to which a picture can be sent.
+    """
     picture = LiveImage(
         format="png",
         show_label=False,
@@ -91,9 +92,20 @@ def build(studio: Studio, rail: Filmstrip) -> Stage:
         details = gr.HTML("", elem_id="details", apply_default_css=False)
         small = {"size": "sm", "min_width": 0}
         reuse = gr.Button("Reuse these settings", elem_id="reuse", interactive=False, **small)
+        vary = gr.Button("Variations", elem_id="vary", interactive=False, **small)
+        send = gr.Dropdown(
+            [("Send to…", ""), *takers],
+            value="",
+            label="Send the picture to another tab",
+            show_label=False,
+            container=False,
+            interactive=False,
+            elem_id="send",
+            min_width=0,
+        )
         download = gr.DownloadButton("Download", elem_id="download", interactive=False, **small)
         open_ = gr.UploadButton("Open picture", elem_id="open", file_types=[".png"], **small)
-    return Stage(picture, compare, status, timeline, strip, details, reuse, download, open_, rail)
+    return Stage(picture, compare, status, timeline, strip, details, reuse, download, vary, send, open_, rail)
 
 
 # Connecting ----------------------------------------------------------------------------------------------
@@ -123,7 +135,7 @@ def _connect_making(studio: Studio, stage: Stage, form: Form, made: Sequence[For
     def stop(request: gr.Request) -> None:
         studio.stop(str(request.session_hash))
 
-    changed = [*stage.shown(), stage.strip, stage.rail, form.fields["seed"], *buttons_of(made)]
+    changed = changed_by(stage, made, form)
     inputs = set(form.inputs())
     form.generate.click(paint, inputs, changed, trigger_mode="once", concurrency_limit=None, **PRIVATE)
     form.stop.click(stop, None, None, **QUICK)
@@ -218,7 +230,7 @@ def follow(
         stage.strip: strip_of(()),
         stage.compare: None,
         stage.timeline: None,
-        form.fields["seed"]: request.seed,
+        **forms.seeded(form, request),
         **_buttons(made, running=True, sketch=sketch),
     }
     batch: list[Finished] = []
@@ -256,9 +268,11 @@ def _frames(studio: Studio, name: str, requests: Sequence[Request], sketch: bool
             return  # another job has taken this one's place
 
 
-def buttons_of(made: Sequence[Form]) -> list[Component]:
-    """Those that change when a job begins or ends."""
-    return [button for one in made for button in (one.generate, one.stop)]
+def changed_by(stage: Stage, made: Sequence[Form], form: Form | None = None) -> list[Component]:
+    """What a job changes: one for a form, or for any."""
+    seeds = [part for one in (made if form is None else [form]) for part in (one.fields["seed"], one.kin)]
+    buttons = [button for one in made for button in (one.generate, one.stop)]
+    return [*stage.shown(), stage.strip, stage.rail, *seeds, *buttons]
 
 
 def _buttons(made: Sequence[Form], *, running: bool, sketch: bool = False) -> Updates:
@@ -309,6 +323,8 @@ def _show(stage: Stage, picture: Finished) -> Updates:
         stage.details: _details(picture),
         stage.download: gr.update(value=cached(file), interactive=True),
         stage.reuse: gr.update(interactive=True),
+        stage.vary: gr.update(interactive=True),
+        stage.send: gr.update(interactive=True),
     }
 
 

@@ -1,14 +1,90 @@
-"""The tab that makes pictures from a prompt."""
+"""The tab that makes pictures from a prompt, or from a prompt and a picture to start from."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import gradio as gr
+from gradio.components import Component
+
+from app.given import GivenPicture, given_picture, uploaded
 from app.studio import Studio
 from app.tabs import form
-from app.tabs.form import Form
+from app.tabs.form import Form, Own, Updates, Values
+from app.tabs.stage import QUICK
+from ldm_core.errors import AtelierError
+from ldm_core.models import ModelInfo
+from ldm_core.raster import Raster
+from ldm_core.request import FRACTION, ImageToImage, Request
 
 PROMPT = "A calm lake at sunset, snowy mountains behind"
+STRENGTH = 0.6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Starting(Own):
+    """The picture to start from, if there is one."""
+
+    picture: GivenPicture
+    strength: gr.Slider
+
+    def controls(self) -> Mapping[str, Component]:
+        return {"strength": self.strength}
+
+    def components(self) -> list[Component]:
+        return [self.picture]
+
+    def fields(self, values: Values) -> dict[str, object]:
+        image = uploaded(values[self.picture])
+        return {} if image is None else {"task": "image-to-image", "image": image}
+
+    def fill(self, request: Request) -> Updates:
+        return {self.picture: request.image if isinstance(request, ImageToImage) else None}
+
+    def suit(self, info: ModelInfo) -> Updates:
+        return {}
+
+    def take(self, picture: Raster, request: Request) -> Updates:
+        return {self.picture: picture}
 
 
 def build(studio: Studio) -> Form:
     """Makes the tab's components inside the surrounding `gr.Tab`."""
-    return form.build(studio, "text", ("text-to-image",), prompt=PROMPT, sized=True)
+    made = form.build(
+        studio, "text", ("text-to-image", "image-to-image"), prompt=PROMPT, sized=True, own=_controls
+    )
+    if isinstance(made.own, Starting):
+        _connect(studio, made, made.own)
+    return made
+
+
+def _controls() -> Starting:
+    with gr.Accordion("Start from a picture", open=False, elem_classes="start", elem_id="text-start") as fold:
+        picture = given_picture("The picture to start from", "text-picture")
+        strength = gr.Slider(
+            *FRACTION,
+            value=STRENGTH,
+            step=0.05,
+            label="How much is new",
+            info="The strength: near 0 the picture stays, at 1 nothing of it does. Shapes go at about 0.7.",
+            elem_id="text-strength",
+        )
+    picture.change(lambda given: gr.update(open=True) if given else gr.skip(), picture, fold, **QUICK)
+    return Starting(picture, strength)
+
+
+def _connect(studio: Studio, made: Form, own: Starting) -> None:
+    """A picture that a person puts there brings its shape; another one can be chosen afterwards."""
+
+    def resize(values: Values) -> Updates:
+        try:
+            image = uploaded(values[own.picture])
+        except AtelierError:  # told when the picture is to be made
+            image = None
+        if image is None:
+            return {own.picture: gr.skip()}
+        return form.resize(studio, made, values[made.model], image.width, image.height)
+
+    size = [made.fields["width"], made.fields["height"], *([made.shape] if made.shape else [])]
+    own.picture.upload(resize, {own.picture, made.model}, [own.picture, *size], **QUICK)

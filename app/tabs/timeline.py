@@ -9,7 +9,7 @@ import gradio as gr
 from app.studio import Studio
 from app.tabs import form as forms
 from app.tabs.form import Form, Updates, Values
-from app.tabs.stage import PRIVATE, QUICK, Stage, buttons_of, follow, form_for, status_line
+from app.tabs.stage import PRIVATE, QUICK, Stage, changed_by, follow, form_for, status_line
 from ldm_core.errors import AtelierError
 
 
@@ -29,9 +29,7 @@ def connect(studio: Studio, stage: Stage, made: Sequence[Form]) -> None:
         return _proceed(studio, stage, made, values, str(request.session_hash))
 
     inputs = {component for form in made for component in form.inputs()}
-    seeds = [form.fields["seed"] for form in made]
-    changed = [*stage.shown(), stage.strip, stage.rail, *seeds, *buttons_of(made)]
-    stage.timeline.branch(branch, inputs, changed, concurrency_limit=None, **PRIVATE)
+    stage.timeline.branch(branch, inputs, changed_by(stage, made), concurrency_limit=None, **PRIVATE)
     stage.timeline.pause(pause, None, None, **QUICK)
     stage.timeline.proceed(proceed, inputs, stage.status, **QUICK)
 

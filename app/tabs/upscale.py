@@ -53,7 +53,7 @@ class Enlarging(Own):
         told = f"This model makes × {own}; other sizes are scaled from that."
         return {self.scale: gr.update(value=own if own in (2, 4, 8) else 4, info=told)}
 
-    def take(self, picture: Raster) -> Updates:
+    def take(self, picture: Raster, request: Request) -> Updates:
         return {self.picture: picture}
 
 

@@ -16,14 +16,16 @@ from ldm_core.request import (
     Outpaint,
     Request,
     Semantic,
+    Sized,
     SuperResolution,
     lineage,
 )
 from ldm_core.schedule import NoiseSchedule
 from ldm_core.spec import ModelSpec
 from ldm_core.tasks.base import Conditioning, Moment, Start, Work
-from ldm_core.tasks.drawing import Canvas, class_given, draw, given_of, go_on, steps_of
+from ldm_core.tasks.drawing import Canvas, class_given, draw, given_of, go_on, num_steps
 from ldm_core.tasks.inpaint import inpaint, outpaint
+from ldm_core.tasks.two_passes import two_passes
 from ldm_core.tasks.upscale import upscale
 from ldm_core.vocabulary import num_labels
 
@@ -53,6 +55,8 @@ def prepare(request: Request, model: LatentDiffusion, info: ModelInfo) -> Work:
             return outpaint(request, model, info)
         case SuperResolution():
             return upscale(request, model, info)
+        case Sized() if request.second_pass:
+            return two_passes(request, model, info)
     return draw(request, model)
 
 
@@ -65,7 +69,7 @@ def check(request: Request, info: ModelInfo) -> None:
     for one in lineage(request):
         _check(one, info)
     if request.branch is not None:
-        last = len(steps_of(request, NoiseSchedule(info.spec.schedule))) - 2
+        last = num_steps(request, NoiseSchedule(info.spec.schedule)) - 1
         if request.branch.step > last:
             raise RequestError("branch", f"at step {request.branch.step}", f"at one from 1 to {last}")
 

@@ -76,11 +76,18 @@ class Start:
     num_steps: int
 
 
+class Told(Protocol):
+    """What the network is given beside x_t and t, step by step."""
+
+    def at(self, step: int, num_steps: int, region: Region | None = None) -> Conditioning:
+        """In a step, for a tile if asked for one."""
+
+
 class Work(Protocol):
     """What a request's pictures share: the condition, and whatever was computed from its inputs."""
 
     @property
-    def conditioning(self) -> Conditioning:
+    def conditioning(self) -> Told:
         """For all pictures."""
 
     @property

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from ldm_core.conditioners import Box, Given
 from ldm_core.guidance import Guidance
-from ldm_core.images import from_pixels, to_pixels
+from ldm_core.images import fitted, from_pixels, to_pixels
 from ldm_core.model import LatentDiffusion
 from ldm_core.parameterization import Prediction
 from ldm_core.request import (
@@ -22,6 +22,7 @@ from ldm_core.request import (
     LayoutToImage,
     Request,
     Semantic,
+    Sized,
     Unconditional,
 )
 from ldm_core.samplers import SAMPLERS, Noise, counted, diffused, keeping, redrawn
@@ -79,6 +80,7 @@ class Drawing:
     Attributes:
         x0: (1, c, h, w), the latent that sampling starts from, noised; None: from noise alone.
         known: (1, 1, h, w), 1 where x0 is kept at every step.
+        share: of the steps, the last of which are made.
     """
 
     model: LatentDiffusion
@@ -86,6 +88,7 @@ class Drawing:
     conditioning: Conditioning
     x0: Tensor | None = None
     known: Tensor | None = None
+    share: float = 1.0
 
     @property
     def shown(self) -> tuple[int, int]:
@@ -95,7 +98,7 @@ class Drawing:
     def start(self, request: Request, moment: Moment | None = None) -> Start:
         schedule = self.model.schedule
         noise = noise_of(request, self.model, self.canvas.cells)
-        steps = steps_of(request, schedule)
+        steps = steps_of(request, schedule)[-1 - self.num_steps(request) :]
         first = 0 if moment is None else moment.step
         alpha_bar = schedule.alpha_bar(steps[first])
         if moment is not None:
@@ -107,17 +110,33 @@ class Drawing:
             sampling = keeping(sampling, self.x0, self.known, schedule)
         return Start(counted(sampling, first), len(steps) - 1)
 
+    def num_steps(self, request: Request) -> int:
+        return part_of(len(steps_of(request, self.model.schedule)) - 1, self.share)
+
     def finish(self, z: Tensor) -> Pixels:
         pixels = to_pixels(decode(self.model, z)[0])
         return pixels[: self.canvas.height, : self.canvas.width]
 
 
 def steps_of(request: Request, schedule: NoiseSchedule) -> list[float]:
-    """The timesteps that a request's picture visits, and last where it arrives."""
-    steps = timesteps(schedule, request.steps, cast("Spacing", request.spacing))
-    if isinstance(request, ImageToImage):
-        return steps[-1 - max(1, round(request.strength * (len(steps) - 1))) :]
-    return steps
+    """The timesteps from pure noise on, and last where a picture arrives."""
+    return timesteps(schedule, request.steps, cast("Spacing", request.spacing))
+
+
+def part_of(num_steps: int, share: float) -> int:
+    """How many steps are made of all; at least one."""
+    return max(1, round(share * num_steps))
+
+
+def num_steps(request: Request, schedule: NoiseSchedule) -> int:
+    """How many steps a request's picture takes."""
+    whole = len(steps_of(request, schedule)) - 1
+    match request:
+        case ImageToImage():
+            return part_of(whole, request.strength)
+        case Sized() if request.second_pass:
+            return whole + part_of(whole, request.second_pass)
+    return whole
 
 
 def stood(request: Request, moment: Moment, alpha_bar: float, noise: Noise) -> Tensor:
@@ -136,11 +155,21 @@ def noise_of(request: Request, model: LatentDiffusion, cells: tuple[int, int]) -
     """Draws standard normal noise, (1, c, h, w).
 
     On the CPU: the same seed starts from the same noise on every device.  From each step at which a picture
-    leaves another comes noise of its own.
+    leaves another comes noise of its own.  A variation's noise is that of what it varies, with a share of
+    the variance from its own seed.
     """
-    generator = _generator(request.seed, None if request.branch is None else request.branch.step)
+    step = None if request.branch is None else request.branch.step
+    generators = [_generator(seed, step) for seed in (*(request.variation_of or ()), request.seed)]
     shape = (1, model.spec.latent_channels, *cells)
-    return lambda: torch.randn(shape, generator=generator).to(model.device)
+    share = request.variation_strength
+
+    def noise() -> Tensor:
+        x = torch.randn(shape, generator=generators[0])
+        for generator in generators[1:]:
+            x = (1 - share) ** 0.5 * x + share**0.5 * torch.randn(shape, generator=generator)
+        return x.to(model.device)
+
+    return noise
 
 
 def _generator(seed: int, step: int | None) -> torch.Generator:
@@ -194,8 +223,8 @@ def go_on(request: ImageToImage, model: LatentDiffusion) -> Drawing:
     """Image to image: from the picture's latent with part of the noise.  SDEdit, arXiv:2108.01073."""
     canvas = Canvas.of(request.size, model.spec)
     told = conditioning(request, model, Given(prompt=request.prompt.strip()), canvas.cells)
-    x0 = latent(model, canvas.pad(opaque(request.image.pixels)))
-    return Drawing(model, canvas, told, x0)
+    x0 = latent(model, canvas.pad(fitted(opaque(request.image.pixels), *request.size)))
+    return Drawing(model, canvas, told, x0, share=request.strength)
 
 
 def latent(model: LatentDiffusion, pixels: Pixels) -> Tensor:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ldm_core.conditioners import Given
-from ldm_core.images import from_pixels
+from ldm_core.images import from_pixels, resized
 from ldm_core.model import LatentDiffusion
 from ldm_core.models import ModelInfo
 from ldm_core.request import Inpaint, Outpaint, Request
@@ -169,12 +169,3 @@ def own_size(window: Window, info: ModelInfo) -> tuple[int, int]:
         max(1, round(side * factor / multiple)) * multiple for side in (window.width, window.height)
     )
     return width, height
-
-
-def resized(pixels: Pixels, width: int, height: int) -> Pixels:
-    """(H, W) or (H, W, c) in another size; unchanged in its own."""
-    if pixels.shape[:2] == (height, width):
-        return pixels
-    smaller = width * height < pixels.shape[0] * pixels.shape[1]
-    method = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
-    return cv2.resize(np.ascontiguousarray(pixels), (width, height), interpolation=method).astype(np.uint8)

@@ -10,14 +10,13 @@ import torch
 from torch import Tensor
 
 from ldm_core.conditioners import Given
-from ldm_core.images import from_pixels, to_pixels
+from ldm_core.images import from_pixels, resized, to_pixels
 from ldm_core.model import LatentDiffusion
 from ldm_core.models import ModelInfo
 from ldm_core.request import Request, SuperResolution
 from ldm_core.samplers import SAMPLERS, counted, tiled
 from ldm_core.tasks.base import Conditioning, Moment, Pixels, Start
 from ldm_core.tasks.drawing import conditioning, noise_of, opaque, steps_of, stood
-from ldm_core.tasks.inpaint import resized
 from ldm_core.tiling import blending, decode, grid
 
 _COLOUR_SIGMA = 1.0  # pixels of the small picture

@@ -1,0 +1,71 @@
+"""Large pictures in two passes: the composition at the model's own size, then the details at the full one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from ldm_core.images import fitted
+from ldm_core.model import LatentDiffusion
+from ldm_core.models import ModelInfo
+from ldm_core.request import SIZE, Request, Sized
+from ldm_core.samplers import Region, Sampling, counted
+from ldm_core.tasks.base import Conditioning, Moment, Pixels, Start
+from ldm_core.tasks.drawing import Drawing, draw, latent, steps_of
+from ldm_core.tasks.inpaint import Window, own_size
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TwoPasses:
+    """Pictures of one request.
+
+    Attributes:
+        small: the first pass.
+        large: the second, which goes on from the first's picture, enlarged.
+        turn: the first step of the second pass.
+    """
+
+    small: Drawing
+    large: Drawing
+    turn: int
+
+    @property
+    def conditioning(self) -> TwoPasses:
+        return self
+
+    @property
+    def shown(self) -> tuple[int, int]:
+        return self.large.shown
+
+    def at(self, step: int, num_steps: int, region: Region | None = None) -> Conditioning:
+        """What the network is given in a step."""
+        if step < self.turn:
+            return self.small.conditioning.at(step, self.turn, region)
+        return self.large.conditioning.at(step - self.turn, num_steps - self.turn, region)
+
+    def start(self, request: Request, moment: Moment | None = None) -> Start:
+        num_steps = self.turn + self.large.num_steps(request)
+        if moment is None or moment.step < self.turn:
+            return Start(self._both(request, moment), num_steps)
+        within = replace(moment, step=moment.step - self.turn)
+        return Start(counted(self.large.start(request, within).sampling, self.turn), num_steps)
+
+    def _both(self, request: Request, moment: Moment | None) -> Sampling:
+        """Both passes, the first from a moment on."""
+        z = yield from self.small.start(request, moment).sampling
+        canvas, model = self.large.canvas, self.large.model
+        enlarged = fitted(self.small.finish(z), canvas.width, canvas.height)
+        second = replace(self.large, x0=latent(model, canvas.pad(enlarged)))
+        return (yield from counted(second.start(request).sampling, self.turn))
+
+    def finish(self, z: Tensor) -> Pixels:
+        return self.large.finish(z)
+
+
+def two_passes(request: Sized, model: LatentDiffusion, info: ModelInfo) -> TwoPasses:
+    """As in image to image, the second pass begins with part of the noise.  SDEdit, arXiv:2108.01073."""
+    width, height = (max(SIZE[0], side) for side in own_size(Window(0, 0, *request.size), info))
+    small = draw(replace(request, width=width, height=height, second_pass=0.0, branch=None), model)
+    large = replace(draw(request, model), share=request.second_pass)
+    return TwoPasses(small, large, len(steps_of(request, model.schedule)) - 1)

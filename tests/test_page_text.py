@@ -1,0 +1,163 @@
+"""Text to image beyond the prompt, in a real Chromium: from a picture, variations, in two passes, sent on."""
+
+from __future__ import annotations
+
+import io
+import re
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from app.metadata import read_settings
+from app.server import Running
+from ldm_core.request import ImageToImage, Inpaint, SuperResolution, TextToImage
+from ldm_core.spec import LabelBitsSpec, LowResolutionSpec
+from ldm_core.vocabulary import class_names
+from tests import tiny
+from tests.browser import WAIT, drop, newest, open_more, pictures, set_number, status
+
+pytest_plugins = ["tests.browser"]
+SPEC = replace(
+    tiny.SPEC,
+    unet=replace(tiny.SPEC.unet, in_channels=8, out_channels=8),
+    label_bits=LabelBitsSpec(class_names("scenes"), 1.0),
+)
+UPSCALER = replace(
+    tiny.SPEC,
+    unet=replace(tiny.SPEC.unet, in_channels=7, context_dim=0),
+    conditioners=(LowResolutionSpec(),),
+)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    tiny.write_model(folder, spec=SPEC)
+    tiny.write_model(folder, name="upscaler", spec=UPSCALER)
+    return folder
+
+
+def photograph(width: int, height: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def put(page: Page, pixels: NDArray[np.uint8]) -> None:
+    """Gives the tab a picture to start from."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    page.locator("#text-start > button").click()
+    page.locator("#text-picture input[type=file]").set_input_files(
+        {"name": "p.png", "mimeType": "image/png", "buffer": file.getvalue()}
+    )
+
+
+def send(page: Page, tab: str) -> None:
+    page.get_by_label("Send the picture to another tab").click()
+    page.get_by_role("option", name=tab, exact=True).click()
+    status(page, "Here it is")
+    expect(page.get_by_role("tab", name=tab, exact=True)).to_have_attribute("aria-selected", "true")
+
+
+def pixels_of(path: Path) -> NDArray[np.uint8]:
+    with Image.open(path) as file:
+        return np.asarray(file)
+
+
+def test_a_picture_to_start_from(running: Running, page: Page, outputs: Path) -> None:
+    put(page, photograph(150, 100))
+    expect(page.get_by_label("Width", exact=True)).to_have_value("96")  # its shape, the model's size
+    expect(page.get_by_label("Height", exact=True)).to_have_value("64")
+    expect(page.get_by_role("radio", name="Wide")).to_be_checked()
+    set_number(page, "number input for How much is new", 0.4)
+    path = newest(page, outputs, "text")
+    request = read_settings(path).request
+    assert isinstance(request, ImageToImage)
+    assert (request.image.pixels == photograph(150, 100)).all()
+    assert (request.size, request.strength) == ((96, 64), 0.4)
+    (again,) = running.studio.make(request)
+    assert again.png == path.read_bytes()
+    page.reload()
+    page.wait_for_selector("body.restored")
+    expect(page.locator("#text-picture img")).to_have_count(0)
+    drop(page, path.read_bytes())
+    expect(page.locator("#text-picture img")).to_be_visible()
+    assert newest(page, outputs, "text").read_bytes() == path.read_bytes()
+    page.locator("#text-picture").get_by_label(re.compile("Remove|Clear")).first.click()
+    assert isinstance(read_settings(newest(page, outputs, "text")).request, TextToImage)
+
+
+def test_a_picture_travels_between_the_tabs(page: Page, outputs: Path) -> None:
+    expect(page.get_by_label("Send the picture to another tab")).to_be_disabled()
+    page.locator("#text-prompt textarea").fill("a lake at noon")
+    open_more(page)
+    set_number(page, "number input for Steps", 3)
+    first = newest(page, outputs, "text")
+    send(page, "Inpaint")
+    canvas = page.locator("#inpaint-canvas")
+    expect(canvas.locator(".size")).to_have_text("64 × 64")
+    expect(page.locator("#inpaint-prompt textarea")).to_have_value("a lake at noon")
+    canvas.get_by_role("button", name="Adjust").click()
+    canvas.get_by_role("button", name="Invert").click()
+    page.wait_for_timeout(500)
+    path = newest(page, outputs, "inpaint")
+    request = read_settings(path).request
+    assert isinstance(request, Inpaint)
+    assert request.mask.pixels.all()  # nothing was left of an earlier mask
+    assert (request.image.pixels == pixels_of(first)).all()
+    assert (request.prompt, request.steps) == ("a lake at noon", 3)
+    send(page, "Upscale")
+    expect(page.locator("#upscale-outlook")).to_contain_text("512 × 512 pixels", timeout=WAIT)
+    large = newest(page, outputs, "upscale")
+    request = read_settings(large).request
+    assert isinstance(request, SuperResolution)
+    assert (request.model, request.steps) == ("upscaler", 5)  # its own
+    assert (request.image.pixels == pixels_of(path)).all()
+    send(page, "Text to image")
+    expect(page.locator("#text-picture img")).to_be_visible()
+    request = read_settings(newest(page, outputs, "text")).request
+    assert isinstance(request, ImageToImage)
+    assert (request.size, request.prompt) == ((64, 64), "a lake at noon")
+    assert (request.image.pixels == pixels_of(large)).all()
+    send(page, "Paint")
+    shown = "canvas => [...canvas.getContext('2d').getImageData(3, 3, 1, 1).data]"
+    place = page.locator("#paint-canvas canvas.picture")
+    last = pixels_of(max(pictures(outputs), key=lambda path: path.stat().st_mtime))
+    deadline = time.monotonic() + WAIT / 1000
+    while place.evaluate(shown) != [*last[3, 3].tolist(), 255] and time.monotonic() < deadline:
+        page.wait_for_timeout(50)
+    assert place.evaluate(shown) == [*last[3, 3].tolist(), 255]
+    expect(page.locator("#paint-prompt textarea")).to_have_value("a lake at noon")
+
+
+def test_variations_and_a_second_pass(running: Running, page: Page, outputs: Path) -> None:
+    first = newest(page, outputs, "text")
+    seed = read_settings(first).request.seed
+    before = pictures(outputs)
+    page.get_by_role("button", name="Variations").click()
+    expect(page.locator("#strip button")).to_have_count(4, timeout=WAIT)
+    status(page, "Finished in")
+    made = pictures(outputs) - before
+    requests = [read_settings(path).request for path in made]
+    assert {request.variation_of for request in requests} == {(seed,)}
+    assert len({path.read_bytes() for path in made}) == 4
+    path = made.pop()
+    page.reload()
+    page.wait_for_selector("body.restored")
+    drop(page, path.read_bytes())
+    status(page, "Settings taken")
+    assert newest(page, outputs, "text").read_bytes() == path.read_bytes()
+    page.get_by_role("radio", name="New each time").check(force=True)
+    set_number(page, "Width", 160)
+    set_number(page, "number input for Second pass", 0.5)
+    large = newest(page, outputs, "text")
+    request = read_settings(large).request
+    assert isinstance(request, TextToImage)
+    assert (request.size, request.second_pass, request.variation_of) == ((160, 64), 0.5, None)
+    (again,) = running.studio.make(request)
+    assert again.png == large.read_bytes()
