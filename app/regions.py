@@ -1,4 +1,4 @@
-"""From a label map to labelled boxes, one around each region."""
+"""From a label map to labelled boxes, one around each region, and back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.canvas_value import EMPTY, CanvasBox
 from app.palettes import Palette, class_names, palette_of, translated
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.raster import MAX_BYTES, from_file
-from ldm_core.request import Semantic
+from ldm_core.request import LayoutToImage, Semantic
 
 SMALLEST = 0.002  # of the picture; what is smaller is a crumb of a rough edge
 
@@ -41,6 +41,28 @@ def boxes_of(labels: Labels, names: Sequence[str], most: int) -> tuple[CanvasBox
                 found.append((area, box))
     found.sort(key=lambda one: -one[0])
     return tuple(box for _, box in found[:most])
+
+
+def boxes_in(request: LayoutToImage, names: Sequence[str]) -> tuple[CanvasBox, ...]:
+    """A request's boxes; `names` has the classes that it may give by their ids."""
+    return tuple(
+        CanvasBox(_name(box.label, names), box.x, box.y, box.width, box.height) for box in request.boxes
+    )
+
+
+def _name(label: str | int, names: Sequence[str]) -> str:
+    return names[label] if isinstance(label, int) and label < len(names) else str(label)
+
+
+def filled(boxes: Sequence[CanvasBox], names: Sequence[str], width: int, height: int) -> Labels:
+    """(height, width) indices of `names`: boxes filled with their class, the smallest on top."""
+    labels = np.full((height, width), EMPTY, np.uint8)
+    for box in sorted(boxes, key=lambda one: -one.width * one.height):
+        if box.label in names:
+            left, right = (round(width * x) for x in (box.x, box.x + box.width))
+            top, bottom = (round(height * y) for y in (box.y, box.y + box.height))
+            labels[top:bottom, left:right] = names.index(box.label)
+    return labels
 
 
 def map_of(path: Path, classes: Palette) -> Labels:

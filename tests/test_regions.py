@@ -13,7 +13,7 @@ from PIL import Image
 from app.canvas_value import CanvasBox
 from app.metadata import encode_png
 from app.palettes import class_names, palette_of
-from app.regions import boxes_of, map_of
+from app.regions import boxes_of, filled, map_of
 from ldm_core.errors import FileError
 from ldm_core.raster import Raster
 from ldm_core.request import Semantic
@@ -37,6 +37,13 @@ def test_each_connected_region_of_a_class_has_its_box_the_largest_first() -> Non
     assert boxes_of(labels, ("sun", "tree"), 9) == (sun, low, high)
     assert boxes_of(labels, ("sun", "tree"), 2) == (sun, low)
     assert boxes_of(np.full((4, 4), 255, np.uint8), BOXED, 9) == ()
+
+
+def test_filled_boxes_have_the_same_boxes_around_them() -> None:
+    boxes = (CanvasBox("tree", 0.1, 0.1, 0.8, 0.5), CanvasBox("sun", 0.25, 0.2, 0.25, 0.2))
+    labels = filled((*boxes[::-1], CanvasBox("dragon", 0, 0, 1, 1)), BOXED, 80, 40)
+    assert (labels[10, 30], labels[10, 60], labels[39, 79]) == (BOXED.index("sun"), BOXED.index("tree"), 255)
+    assert boxes_of(labels, BOXED, 9) == boxes
 
 
 def png(labels: NDArray[np.uint8], mode: str = "L") -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from gradio.components import Component
 
 from app.canvas import Canvas, CanvasBox, CanvasSetup, CanvasValue
 from app.palettes import Palette, palette_of, translated
-from app.regions import Labels, boxes_of, map_of
+from app.regions import Labels, boxes_in, boxes_of, map_of
 from app.studio import Studio
 from app.tabs import form as forms
 from app.tabs import sheet as sheets
@@ -101,19 +101,11 @@ def _boxes(request: Request, info: ModelInfo | None) -> tuple[CanvasBox, ...] | 
     """The boxes of a request, or around the regions of its map; None where it has neither."""
     match request:
         case LayoutToImage():
-            names = () if info is None else box_classes(info.spec)
-            return tuple(
-                CanvasBox(_name(box.label, names), box.x, box.y, box.width, box.height)
-                for box in request.boxes
-            )
+            return boxes_in(request, () if info is None else box_classes(info.spec))
         case Semantic() if info is not None:
             labels = translated(request.label_map.pixels, palette_of(label_names(info.spec)), palette(info))
             return boxes_of(labels, box_classes(info.spec), _most(info))
     return None
-
-
-def _name(label: str | int, names: Sequence[str]) -> str:
-    return names[label] if isinstance(label, int) and label < len(names) else str(label)
 
 
 def build(studio: Studio) -> Form:

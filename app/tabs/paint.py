@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import gradio as gr
+import numpy as np
 from gradio.components import Component
+from numpy.typing import NDArray
 
 from app.canvas import CanvasValue
 from app.palettes import Palette, palette_of, translated
+from app.regions import boxes_in, filled
 from app.studio import Studio
 from app.tabs import form as forms
 from app.tabs import sheet as sheets
@@ -19,8 +22,8 @@ from app.templates import TEMPLATES, template_labels
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.models import ModelInfo
 from ldm_core.raster import Raster
-from ldm_core.request import Request, Semantic
-from ldm_core.vocabulary import class_names, label_names
+from ldm_core.request import LayoutToImage, Request, Semantic
+from ldm_core.vocabulary import box_classes, class_names, label_names
 
 NAME, TASKS = "paint", ("semantic",)
 SCENES = palette_of(class_names("scenes"))
@@ -62,8 +65,19 @@ class Painting:
         return self.sheet.show(CanvasValue(width, height, labels=request.label_map.pixels, setup=setup))
 
     def take(self, picture: Raster, request: Request) -> Updates:
-        labels = request.label_map.pixels if isinstance(request, Semantic) else None
-        return self.sheet.show(sheets.backdrop(picture.pixels, labels))
+        """With the boxes filled where the picture was made of boxes."""
+        return self.sheet.show(sheets.backdrop(picture.pixels, self._labels(request)))
+
+    def _labels(self, request: Request) -> NDArray[np.uint8] | None:
+        if isinstance(request, Semantic):
+            return request.label_map.pixels
+        if not isinstance(request, LayoutToImage):
+            return None
+        try:
+            spec = self.studio.models.info(request.model).spec
+        except AtelierError:
+            return None
+        return filled(boxes_in(request, box_classes(spec)), label_names(spec), *request.size)
 
     def suit(self, info: ModelInfo) -> Updates:
         return {self.sheet.canvas: sheets.setup(info, palette(info))}
