@@ -21,6 +21,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.bench_against import AGAINST_ROWS, STABLE_DIFFUSION_1, Rows, against_diffusers
+from app.bench_load import LOAD_ROWS, measure_loading
 from app.places import ROOT, open_models
 from app.server import choose_port
 from ldm_core.errors import AtelierError
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 PATIENCE = 300  # seconds to wait for the page
 BARE_PAGE = "import gradio as gr\nwith gr.Blocks() as page: pass\npage.launch(server_port={port}, quiet=True)"
 
-ROWS = (
+ROWS: Rows = (
     ("page_seconds", "Page up", "s"),
     ("gradio_seconds", "  gradio with an empty page, for comparison", "s"),
     ("ready_seconds", "Engine imported, model loaded and run once", "s"),
@@ -53,27 +55,46 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--models-dir", action="append", default=[], metavar="DIR")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps; default: the best there is")
+    parser.add_argument("--load", action="store_true", help="only loading the model, beside reading its file")
+    parser.add_argument(
+        "--against",
+        choices=["diffusers"],
+        help="only the networks of Stable Diffusion 1.5, beside diffusers' with the same weights",
+    )
+    parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], help="of --against")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(list(arguments))
     if options.inside:
-        print(json.dumps(measure(options.model, options.models_dir, options.device)))
+        how = measure_loading if options.load else measure
+        print(json.dumps(how(options.model, options.models_dir, options.device)))
         return 0
-    same = ["--model", options.model, *(f"--models-dir={folder}" for folder in options.models_dir)]
+    if options.against:
+        figures = against_diffusers(STABLE_DIFFUSION_1, options.device, options.dtype, max(1, options.runs))
+        return _report(AGAINST_ROWS, figures, [figures], options.json)
+    same = ["--load"] if options.load else []
+    same += ["--model", options.model, *(f"--models-dir={folder}" for folder in options.models_dir)]
     same += [f"--device={options.device}"] if options.device else []
     runs: list[dict[str, float]] = []
     try:
         for i in range(max(1, options.runs)):
             print(f"run {i + 1} of {max(1, options.runs)} ...", file=sys.stderr, flush=True)
-            runs.append({**_pages(options.models_dir), **_in_fresh_process(same)})
+            pages = {} if options.load else _pages(options.models_dir)
+            runs.append({**pages, **_in_fresh_process(same)})
     except AtelierError as error:
         print(error, file=sys.stderr)
         return 1
     figures = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
-    for key, title, unit in ROWS:
+    return _report(LOAD_ROWS if options.load else ROWS, figures, runs, options.json)
+
+
+def _report(
+    rows: Rows, figures: dict[str, float], runs: Sequence[dict[str, float]], file: Path | None
+) -> int:
+    for key, title, unit in rows:
         value = figures[key] / 1e9 if unit == "GB" else figures[key]
         print(f"{title:<52}{value:8.3f} {unit}" if unit == "s" else f"{title:<52}{value:8.2f} {unit}")
-    if options.json:
-        options.json.write_text(json.dumps({"medians": figures, "runs": runs}, indent=1), encoding="utf-8")
+    if file:
+        file.write_text(json.dumps({"medians": figures, "runs": runs}, indent=1), encoding="utf-8")
     return 0
 
 

@@ -1,0 +1,94 @@
+"""How long loading a model takes, and how much memory, beside reading its file and what is kept of it."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from app.places import open_models
+
+LOAD_ROWS = (
+    ("file_bytes", "The file", "GB"),
+    ("read_seconds", "Reading it, from the system's cache", "s"),
+    ("load_seconds", "Loading the model", "s"),
+    ("load_ratio", "  as much as reading", "times"),
+    ("kept_bytes", "Memory, the weights as kept", "GB"),
+    ("peak_bytes", "Memory, most at once while loading", "GB"),
+    ("peak_ratio", "  as much as is kept", "times"),
+)
+_BLOCK = 1 << 24
+
+
+def measure_loading(name: str, models: Sequence[str], device: str | None) -> dict[str, float]:
+    """The figures of `LOAD_ROWS` of a model, in a process that has loaded none yet.
+
+    Libraries are imported first: they cost once for all models.  Ratios are of the process's own time, so
+    that other work on the machine counts little.
+    """
+    from ldm_core import device as devices
+    from ldm_core.formats import load_model
+    from ldm_core.formats.folders import weights_of
+    from ldm_core.memory import keep_freed_blocks
+    from ldm_core.model import LatentDiffusion
+
+    keep_freed_blocks()  # as the engine does
+    info = open_models(models).info(name)
+    LatentDiffusion.without_weights(info.spec)
+    files = weights_of(info.path) if info.path.is_dir() else (info.path,)
+    chosen = devices.choose(device)
+    reading = [_times(lambda: _read(files)) for _ in range(3)]
+    before = _memory("VmRSS")
+    _forget_peak()
+    loaded: list[object] = []
+    seconds, own = _times(
+        lambda: loaded.append(load_model(info.path, device=chosen.name, dtype=chosen.dtype))
+    )
+    peak = _memory("VmHWM") - before
+    (model,) = loaded
+    assert isinstance(model, LatentDiffusion)
+    kept = sum(weight.numel() * weight.element_size() for weight in model.parameters())
+    return {
+        "file_bytes": sum(file.stat().st_size for file in files),
+        "read_seconds": statistics.median(pair[0] for pair in reading),
+        "load_seconds": seconds,
+        "load_ratio": own / statistics.median(pair[1] for pair in reading),
+        "kept_bytes": kept,
+        "peak_bytes": peak,
+        "peak_ratio": peak / kept,
+    }
+
+
+def _times(work: Callable[[], object]) -> tuple[float, float]:
+    """Seconds by the clock, and of this process."""
+    began, own = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - began, time.process_time() - own
+
+
+def _read(files: Sequence[Path]) -> None:
+    """Into fresh memory, as a program that keeps the bytes would."""
+    for file in files:
+        data = memoryview(bytearray(file.stat().st_size))
+        with open(file, "rb", buffering=0) as opened:
+            for start in range(0, len(data), _BLOCK):
+                opened.readinto(data[start : start + _BLOCK])
+
+
+def _memory(key: str) -> float:
+    """Bytes, as Linux tells; NaN elsewhere."""
+    try:
+        lines = Path("/proc/self/status").read_text("ascii").splitlines()
+    except OSError:
+        return math.nan
+    return next((float(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:")), math.nan)
+
+
+def _forget_peak() -> None:
+    """Begins the peak of memory anew, where the system is Linux."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", "ascii")
+    except OSError:
+        return
