@@ -596,6 +596,22 @@ def test_files_of_another_model(sd1: Path, folder: Path) -> None:
     assert not (folder / "ran").exists()
 
 
+def test_code_and_repositories_that_a_folder_names_are_never_looked_for(
+    sd1: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("pipeline.py", "unet/modeling.py", "text_encoder/attention.py"):
+        (folder / name).write_text(f"open({str(folder / 'ran')!r}, 'w')")
+    change(folder / "model_index.json", custom_pipeline="attacker/repo", trust_remote_code=True)
+    change(folder / "text_encoder" / "config.json", _attn_implementation="attacker/repo")
+    change(folder / "unet" / "config.json", _name_or_path="attacker/repo")
+    monkeypatch.setattr("socket.socket", None)
+    monkeypatch.setattr("subprocess.Popen", None)
+    assert torch.equal(answer(folder), answer(sd1)) and not (folder / "ran").exists()
+    text = (folder / "vae" / "config.json").read_text()
+    (folder / "vae" / "config.json").write_text(text.replace("0.18215", "1e999"))
+    assert "scaling_factor is inf" in refused(folder)
+
+
 def refused_loading(path: Path) -> str:
     with pytest.raises(AtelierError) as caught:
         load_model(path)
