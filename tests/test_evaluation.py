@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +13,10 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from ldm_core.errors import AtelierError, ModelFileError
 from ldm_core.evaluation import cli
 from ldm_core.evaluation.evaluate import EVALUATIONS, Judges, Settings
+from ldm_core.evaluation.inception import read_inception
 from ldm_core.formats import load_model
 from ldm_core.model import LatentDiffusion
 from ldm_core.training.scene_network import SceneNetwork
@@ -61,6 +65,38 @@ def test_each_task_has_its_figures(kind: str, name: str, wanted: set[str], folde
     assert all(np.isfinite(value) for value in report.figures.values())
     assert report.sheet.dtype == np.uint8
     assert report.sheet.shape[1] == 8 * 64
+
+
+class Inception:
+    """In place of torch-fidelity's: a picture's mean colours as its features."""
+
+    def __init__(self, name: str, features: list[str], feature_extractor_weights_path: Path) -> None:
+        assert features == ["2048"]
+        # It was written by ourselves from what was read safely, so its pickle is harmless.
+        self.scale = torch.load(feature_extractor_weights_path, weights_only=True)["fc.weight"]
+
+    def __call__(self, pictures: torch.Tensor) -> tuple[torch.Tensor]:
+        assert pictures.dtype == torch.uint8 and pictures.shape[1:] == (3, 64, 64)
+        return (pictures.float().mean((2, 3)) * self.scale,)
+
+
+def test_the_fid_is_measured_where_its_network_is_given(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_file({"fc.weight": torch.ones(3)}, tmp_path / "inception.pth")
+    module = "torch_fidelity.feature_extractor_inceptionv3"
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(AtelierError, match="torch-fidelity, which is not installed"):
+        read_inception(tmp_path / "inception.pth")
+    monkeypatch.setitem(sys.modules, "torch_fidelity", types.ModuleType("torch_fidelity"))
+    monkeypatch.setitem(sys.modules, module, types.SimpleNamespace(FeatureExtractorInceptionV3=Inception))
+    features = read_inception(tmp_path / "inception.pth")
+    judges = Judges(SceneNetwork().eval(), inception=features)
+    report = EVALUATIONS["unconditional"](loaded(folder / "unconditional" / "out"), judges, SETTINGS)
+    assert np.isfinite(report.figures["fid"]) and report.figures["fid"] > 1
+    save_file({"other": torch.ones(3)}, tmp_path / "inception.pth")
+    with pytest.raises(ModelFileError, match="does not hold the weights of Inception"):
+        read_inception(tmp_path / "inception.pth")
 
 
 def test_the_command_writes_figures_and_sheets(folder: Path, tmp_path: Path) -> None:

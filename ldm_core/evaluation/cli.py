@@ -12,6 +12,7 @@ from PIL import Image
 
 from ldm_core.errors import ModelNotFound
 from ldm_core.evaluation.evaluate import EVALUATIONS, Judges, Report, Settings, as_json, evaluate_first_stage
+from ldm_core.evaluation.inception import read_inception
 from ldm_core.formats import load_model
 from ldm_core.nn.autoencoder import FirstStage
 from ldm_core.spec import ModelSpec
@@ -39,6 +40,9 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--judge", type=Path, default=JUDGE)
     parser.add_argument("--lpips", type=Path, help="file with the weights of VGG-16 and LPIPS")
     parser.add_argument(
+        "--inception", type=Path, help="file with torch-fidelity's weights of Inception-v3, for the FID"
+    )
+    parser.add_argument(
         "--neighbours", type=Path, help="folder of cached training scenes, to look for copies"
     )
     args = parser.parse_args(argv)
@@ -55,7 +59,8 @@ def main(argv: Sequence[str]) -> None:
         reports = {"first-stage": evaluate_first_stage(model, settings, lpips)}
     else:
         neighbours = read_arrays(args.neighbours) if args.neighbours else None
-        judges = Judges(load_scene_network(args.judge), lpips, neighbours)
+        inception = read_inception(args.inception) if args.inception else None
+        judges = Judges(load_scene_network(args.judge), lpips, neighbours, inception)
         made_for = model.spec.tasks - _by_the_way(model.spec)
         wanted = [name for name in EVALUATIONS if name in made_for and args.task in (None, name)]
         reports = {name: EVALUATIONS[name](model, judges, settings) for name in wanted}

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ldm_core import scenes
 from ldm_core.conditioners import Box, Given
 from ldm_core.evaluation import metrics
+from ldm_core.evaluation.inception import Features
 from ldm_core.evaluation.judging import BATCH, Opinion, Pictures, accuracies, judge_pictures
 from ldm_core.model import LatentDiffusion
 from ldm_core.nn.autoencoder import FirstStage
@@ -52,11 +53,14 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judges:
-    """lpips: None where no weights are given.  neighbours: scenes of a training, to look for copies."""
+    """lpips, inception: None where no weights are given.  neighbours: scenes of a training, to look for
+    copies.
+    """
 
     scenes: SceneNetwork
     lpips: LPIPS | None = None
     neighbours: Arrays | None = None
+    inception: Features | None = None
 
 
 def unseen_scenes(count: int, size: int) -> list[scenes.Scene]:
@@ -93,7 +97,8 @@ def evaluate_text_to_image(model: LatentDiffusion, judges: Judges, settings: Set
     made = judge_pictures(judges.scenes, pictures)
     figures = {f"judge_on_scenes_{name}": v for name, v in accuracies(real, settings.count).items()}
     figures |= {f"shown_{name}": v for name, v in accuracies(made, settings.count).items()}
-    figures |= _distribution(real, made) | {"pictures_per_second": settings.count / seconds}
+    figures |= _distribution(real, made) | _fid(judges, images(rendered), pictures)
+    figures |= {"pictures_per_second": settings.count / seconds}
     if judges.neighbours is not None:
         figures |= _copies(judges.scenes, made, judges.neighbours, real)
     return Report(figures, _sheet(pictures))
@@ -112,10 +117,10 @@ def evaluate_classes(model: LatentDiffusion, judges: Judges, settings: Settings)
 
 
 def _plain(model: LatentDiffusion, judges: Judges, settings: Settings, given: list[Given]) -> Report:
-    real = judge_pictures(judges.scenes, images(unseen_scenes(settings.count, settings.size)))
+    originals = images(unseen_scenes(settings.count, settings.size))
     pictures = generate(model, given, settings)
-    made = judge_pictures(judges.scenes, pictures)
-    figures = _distribution(real, made)
+    real, made = (judge_pictures(judges.scenes, p) for p in (originals, pictures))
+    figures = _distribution(real, made) | _fid(judges, originals, pictures)
     if judges.neighbours is not None:
         figures |= _copies(judges.scenes, made, judges.neighbours, real)
     return Report(figures, _sheet(pictures))
@@ -135,6 +140,7 @@ def evaluate_semantic(model: LatentDiffusion, judges: Judges, settings: Settings
         "judge_on_scenes_miou": metrics.mean_iou(wanted, real.labels, classes),
         "miou": metrics.mean_iou(wanted, made.labels, classes),
         **_distribution(real, made),
+        **_fid(judges, images(rendered), pictures),
     }
     return Report(figures, _sheet(images(rendered), pictures))
 
@@ -149,6 +155,7 @@ def evaluate_layout(model: LatentDiffusion, judges: Judges, settings: Settings) 
         "judge_on_scenes_box_recall": _box_recall(rendered, real),
         "box_recall": _box_recall(rendered, made),
         **_distribution(real, made),
+        **_fid(judges, images(rendered), pictures),
     }
     return Report(figures, _sheet(images(rendered), pictures))
 
@@ -279,6 +286,12 @@ def _distribution(real: Opinion, made: Opinion) -> dict[str, float]:
         "scene_precision": precision,
         "scene_recall": recall,
     }
+
+
+def _fid(judges: Judges, originals: Pictures, pictures: Pictures) -> dict[str, float]:
+    if judges.inception is None:
+        return {}
+    return {"fid": metrics.frechet_distance(judges.inception(originals), judges.inception(pictures))}
 
 
 def _copies(judge: SceneNetwork, made: Opinion, among: Arrays, real: Opinion) -> dict[str, float]:
