@@ -9,6 +9,7 @@ import gradio as gr
 
 from app.studio import Studio
 from app.tabs import form as forms
+from app.tabs import parts
 from app.tabs.form import Form, Updates
 from app.tabs.stage import QUICK
 
@@ -36,7 +37,7 @@ def _connect_form(studio: Studio, form: Form) -> None:
     form.model.input(suit, form.model, form.filled(), **QUICK)
     fields["sampler"].change(explain_eta, fields["sampler"], fields["eta"], **QUICK)
     fields["sampler"].input(respace, [form.model, fields["sampler"]], fields["spacing"], **QUICK)
-    fields["seed"].input(lambda: forms.KEEP_SEED, None, form.seed_mode, **QUICK)
+    fields["seed"].input(lambda: parts.KEEP_SEED, None, form.seed_mode, **QUICK)
     if words := [fields[name] for name in ("prompt", "negative_prompt") if name in fields]:
 
         def ask(model: object) -> Updates:

@@ -15,8 +15,8 @@ import gradio as gr
 from gradio.components import Component
 
 from app.canvas import Canvas, CanvasSetup, CanvasValue
-from app.metadata import SAMPLER_NAMES
 from app.studio import Studio
+from app.tabs import parts
 from ldm_core.errors import AtelierError
 from ldm_core.index import Entry
 from ldm_core.models import ModelInfo
@@ -24,16 +24,10 @@ from ldm_core.raster import Raster
 from ldm_core.request import (
     BATCH,
     DEFAULT_MODEL,
-    ETA,
     ETA_SAMPLERS,
-    FRACTION,
-    GUIDANCE,
     KARRAS_SAMPLERS,
     RULES,
-    SAMPLERS,
-    SEED,
     SIZE,
-    STEPS,
     TASKS,
     Request,
     TextToImage,
@@ -43,7 +37,6 @@ from ldm_core.request import (
 Updates = dict[object, object]  # component -> its new value, or an update of it
 Values = Mapping[object, object]  # component -> its value, as the browser sent it
 
-NEW_SEED, KEEP_SEED = "New each time", "Keep"
 SKETCH_STEPS = 8
 RANDOM_SEEDS = 10**7  # short enough to be read aloud and to fit its field
 SHAPES = {"Square": (1.0, 1.0), "Wide": (1.5, 1.0), "Tall": (1.0, 1.5)}  # of the model's own size
@@ -51,12 +44,6 @@ NO_MODEL = "No model here can do this; add one under Models"
 LOOKING = "Looking for models…"
 KIN = ("variation_of", "variation_strength")
 WORDS = {"prompt", "negative_prompt"}
-SPACINGS = {
-    "Evenly": "trailing",
-    "Evenly, as published": "uniform",
-    "Finer towards the end": "quadratic",
-    "Finest in the details (Karras)": "karras",
-}
 
 
 class Own(Protocol):
@@ -186,14 +173,14 @@ def build(
             if sized:
                 shape = gr.Radio(list(SHAPES), value="Square", label="Format", elem_id=f"{name}-shape")
                 with gr.Row(elem_classes="pair"):
-                    fields["width"] = pixels("Width", start.width)
-                    fields["height"] = pixels("Height", start.height)
-                fields["second_pass"] = _second_pass()
+                    fields["width"] = parts.pixels("Width", start.width)
+                    fields["height"] = parts.pixels("Height", start.height)
+                fields["second_pass"] = parts.second_pass()
             if several:
                 fields["batch_size"] = gr.Slider(
                     *BATCH, value=1, step=1, label="How many", info="Batch size."
                 )
-            fields["seed"], seed_mode = _seed()
+            fields["seed"], seed_mode = parts.seed()
             fields["model"] = gr.Dropdown(
                 model_choices(studio, tasks), value=chosen, label="Model", elem_id=f"{name}-model"
             )
@@ -202,7 +189,7 @@ def build(
                     fields["negative_prompt"] = gr.Textbox(
                         "", label="Leave out", info="The negative prompt.", lines=2, visible=told
                     )
-                fields |= (_guidance(start) if guided else {}) | _method(start)
+                fields |= (parts.guidance(start) if guided else {}) | parts.method(start)
         with gr.Row(elem_classes="actions"):
             generate = gr.Button(
                 "Generate",
@@ -217,104 +204,6 @@ def build(
             )
         kin = gr.JSON(visible=False)
     return Form(name, tasks, fields, seed_mode, shape, unknown, generate, stop, kin, owned)
-
-
-def _seed() -> tuple[gr.Number, gr.Radio]:
-    with gr.Row(elem_classes=["pair", "seed"]):
-        seed = gr.Number(
-            0,
-            label="Variation",
-            info="The seed: the same number with the same settings gives the same picture.",
-            precision=0,
-            minimum=SEED[0],
-            maximum=SEED[1],
-            min_width=0,
-        )
-        mode = gr.Radio([NEW_SEED, KEEP_SEED], value=NEW_SEED, label="For the next")
-    return seed, mode
-
-
-def _second_pass() -> gr.Slider:
-    return gr.Slider(
-        *FRACTION,
-        value=0.0,
-        step=0.05,
-        label="Second pass",
-        info="For large pictures: composed at the model's own size, then enlarged and drawn over with this "
-        "share of the steps. Try 0.4; 0 is one pass alone, in which things repeat.",
-    )
-
-
-def _method(start: TextToImage) -> dict[str, Component]:
-    """How noise becomes a picture."""
-    return {
-        "steps": gr.Slider(
-            *STEPS, value=start.steps, step=1, label="Steps", info="More settle more detail, slower."
-        ),
-        "sampler": gr.Dropdown(
-            [(SAMPLER_NAMES[name], name) for name in SAMPLERS],
-            value=start.sampler,
-            label="Method",
-            info="The sampler. DPM++ 2M and UniPC need the fewest steps; Euler a, DDPM and SDE wander more.",
-        ),
-        "eta": gr.Slider(
-            *ETA,
-            value=start.eta,
-            step=0.05,
-            label="Fresh noise",
-            info=_eta_info(start.sampler),
-            interactive=start.sampler in ETA_SAMPLERS,
-        ),
-        "spacing": gr.Dropdown(
-            list(SPACINGS.items()),
-            value=start.spacing,
-            label="Where steps fall",
-            info="Timestep spacing: trailing, uniform, quadratic or Karras. Models say what suits them.",
-        ),
-    }
-
-
-def _guidance(start: TextToImage) -> dict[str, Component]:
-    """How what is given is followed."""
-    scale = gr.Slider(
-        *GUIDANCE,
-        value=start.guidance_scale,
-        step=0.1,
-        label="Follow the words",
-        info="The guidance scale (CFG). 1 lets the picture wander; high values follow harshly.",
-    )
-    with gr.Row(elem_classes="pair"):
-        begin, end = (
-            gr.Slider(*FRACTION, value=value, step=0.05, label=label, info=info, min_width=0)
-            for label, value, info in (
-                ("From", start.guidance_start, "Where following begins, as a part of all steps."),
-                ("Until", start.guidance_end, "Where it ends. Steps outside of it take half the time."),
-            )
-        )
-    rescale = gr.Slider(
-        *FRACTION,
-        value=start.guidance_rescale,
-        step=0.05,
-        label="Soften",
-        info="Guidance rescale: takes back the glare that following harshly gives. Try 0.7.",
-    )
-    return {
-        "guidance_scale": scale,
-        "guidance_start": begin,
-        "guidance_end": end,
-        "guidance_rescale": rescale,
-    }
-
-
-def _eta_info(sampler: object) -> str:
-    if sampler in ETA_SAMPLERS:
-        return "Eta: noise added again at each step. 0 adds none, 1 is DDPM."
-    return "Eta: only DDIM lets you choose it."
-
-
-def pixels(label: str, value: int) -> gr.Number:
-    """A side of the picture."""
-    return gr.Number(value, label=label, precision=0, minimum=SIZE[0], maximum=SIZE[1], step=32, min_width=0)
 
 
 # Models ---------------------------------------------------------------------------------------------------
@@ -405,7 +294,7 @@ def relist(studio: Studio, form: Form, model: object) -> Updates:
 
 def explain_eta(form: Form, sampler: object) -> Updates:
     """Says whether a sampler uses eta."""
-    return {form.fields["eta"]: gr.update(info=_eta_info(sampler), interactive=sampler in ETA_SAMPLERS)}
+    return {form.fields["eta"]: gr.update(info=parts.eta_info(sampler), interactive=sampler in ETA_SAMPLERS)}
 
 
 def suited_spacing(studio: Studio, model: object, sampler: object) -> str:
@@ -461,7 +350,7 @@ def request_from(form: Form, values: Values) -> Request:
         AtelierError: a value is not allowed.
     """
     given: dict[str, object] = {name: values[component] for name, component in form.fields.items()}
-    if values[form.seed_mode] != KEEP_SEED:
+    if values[form.seed_mode] != parts.KEEP_SEED:
         given["seed"] = secrets.randbelow(RANDOM_SEEDS)
     kin = values[form.kin]
     if isinstance(kin, dict) and kin.get("seed") == given["seed"]:
@@ -491,7 +380,7 @@ def sketch_from(form: Form, values: Values) -> Request:
     Raises:
         AtelierError: a value is not allowed.
     """
-    request = request_from(form, {**values, form.seed_mode: KEEP_SEED})
+    request = request_from(form, {**values, form.seed_mode: parts.KEEP_SEED})
     return dataclasses.replace(request, batch_size=1, steps=min(request.steps, SKETCH_STEPS))
 
 
@@ -502,7 +391,7 @@ def fill(studio: Studio, form: Form, request: Request) -> Updates:
     }
     if request.model not in (one.name for one in serving(studio, form.tasks)):
         updates.pop(form.model)
-    updates[form.seed_mode] = KEEP_SEED
+    updates[form.seed_mode] = parts.KEEP_SEED
     updates |= seeded(form, request)
     if form.shape is not None:
         updates[form.fields["width"]], updates[form.fields["height"]] = request.size
@@ -557,8 +446,8 @@ def restore(studio: Studio, form: Form, kept: object) -> Updates:
             name != "model" or any(value == one.name for one in serving(studio, form.tasks))
         ):
             updates[component] = value
-    if kept.get("seed_mode") == KEEP_SEED:
-        updates[form.seed_mode] = KEEP_SEED
+    if kept.get("seed_mode") == parts.KEEP_SEED:
+        updates[form.seed_mode] = parts.KEEP_SEED
     updates[form.kin] = kept.get("kin")
     model = updates.get(form.model, starting_model(studio, form.tasks))
     if form.shape is not None:

@@ -14,6 +14,7 @@ from app.canvas_value import MAX_SIDE
 from app.palettes import Palette
 from app.studio import Studio
 from app.tabs import form as forms
+from app.tabs import parts
 from app.tabs.form import SHAPES, Form, Updates, Values, model_defaults
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.models import ModelInfo
@@ -76,7 +77,7 @@ def make_sheet(canvas: Canvas, name: str, width: int, height: int) -> Sheet:
         elem_id=f"{name}-shape",
     )
     with gr.Row(elem_classes="pair"):
-        sides = (forms.pixels(label, side) for label, side in (("Width", width), ("Height", height)))
+        sides = (parts.pixels(label, side) for label, side in (("Width", width), ("Height", height)))
         return Sheet(canvas, shape, *sides)
 
 

@@ -34,6 +34,7 @@ from app.given import encoded
 from app.places import shown
 from app.studio import Session, Studio
 from app.tabs import form as forms
+from app.tabs import parts
 from app.tabs.form import Form, Updates, Values
 from ldm_core.errors import AtelierError
 from ldm_core.request import Request, SuperResolution
@@ -150,7 +151,7 @@ def _connect_making(studio: Studio, stage: Stage, form: Form, made: Sequence[For
                 yield from generate(studio, stage, form, made, values, name, sketch=True)
 
         canvas.stroke(draw, inputs, changed, trigger_mode="multiple", concurrency_limit=None, **PRIVATE)
-        switch.input(lambda: forms.KEEP_SEED, None, form.seed_mode, **QUICK)
+        switch.input(lambda: parts.KEEP_SEED, None, form.seed_mode, **QUICK)
 
 
 def _connect_looking(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[Form]) -> None:

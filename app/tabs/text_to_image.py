@@ -61,7 +61,7 @@ def build(studio: Studio) -> Form:
 
 def _controls() -> Starting:
     with gr.Accordion("Start from a picture", open=False, elem_classes="start", elem_id="text-start") as fold:
-        picture = given_picture("The picture to start from", "text-picture")
+        picture = given_picture("The first picture", "text-picture")
         strength = gr.Slider(
             *FRACTION,
             value=STRENGTH,

@@ -8,6 +8,7 @@ import gradio as gr
 
 from app.studio import Studio
 from app.tabs import form as forms
+from app.tabs import parts
 from app.tabs.form import Form, Updates, Values
 from app.tabs.stage import PRIVATE, QUICK, Stage, changed_by, follow, form_for, status_line
 from ldm_core.errors import AtelierError
@@ -56,7 +57,7 @@ def _proceed(studio: Studio, stage: Stage, made: Sequence[Form], values: Values,
         return {stage.status: gr.skip()}
     form = form_for(made, job.request.task)
     try:
-        studio.resume(name, forms.requests_from(form, {**values, form.seed_mode: forms.KEEP_SEED}))
+        studio.resume(name, forms.requests_from(form, {**values, form.seed_mode: parts.KEEP_SEED}))
     except AtelierError as error:
         return {stage.status: status_line(str(error), kind="failed")}
     return {stage.status: status_line("Going on…", kind="busy")}
