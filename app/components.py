@@ -18,6 +18,7 @@ from app.frames import Finished, Steps
 from app.places import ASSETS
 from app.timelines import Timelines
 from ldm_core.errors import AtelierError
+from ldm_core.request import ClassToImage, Request
 
 # Gradio writes a .pyi file beside every module that defines a component, at the moment of its definition.
 gradio.component_meta.create_or_modify_pyi = lambda *_: None
@@ -73,10 +74,17 @@ class Filmstrip(gr.HTML):
 def strip_of(pictures: Iterable[Finished], selected: str | None = None) -> Strip:
     """What a `Filmstrip` shows.  The browser sets `alt` as text, so prompts need no escaping."""
     items = [
-        {"id": picture.id, "src": picture.thumb, "alt": picture.request.prompt[:120] or "without words"}
-        for picture in pictures
+        {"id": picture.id, "src": picture.thumb, "alt": _words(picture.request)[:120]} for picture in pictures
     ]
     return {"items": items, "selected": selected or ""}
+
+
+def _words(request: Request) -> str:
+    """What a picture shows, as far as somebody said."""
+    if isinstance(request, ClassToImage):
+        between = f" → {request.class_to}, {request.blend:g}" if request.class_to else ""
+        return (request.class_name or f"class {request.class_id}") + between
+    return request.prompt or "without words"
 
 
 @dataclass(frozen=True, slots=True)

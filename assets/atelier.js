@@ -30,6 +30,10 @@
     document.body.classList.toggle("rail-folded", !open);
     document.querySelector("#fold")?.setAttribute("aria-pressed", open);
   };
+  const setGrid = (on) => {
+    document.querySelector("#stage")?.classList.toggle("as-grid", on);
+    document.querySelector("#grid")?.setAttribute("aria-pressed", on);
+  };
   window.latentAtelier = {
     restored() {
       document.body.classList.add("restored");
@@ -44,7 +48,14 @@
       setRail(open);
       remember("rail", open ? "open" : "folded");
     },
+    toggleGrid() {
+      setGrid(!document.querySelector("#stage").classList.contains("as-grid"));
+    },
   };
+
+  document.addEventListener("click", ({ target }) => {
+    if (target.closest?.("#strip button")) setGrid(false);
+  });
 
   // An open panel of a canvas takes Escape for itself.
   const inPanel = (event) => event.composedPath().some((part) => part.classList?.contains("open-panel"));

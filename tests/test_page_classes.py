@@ -12,7 +12,7 @@ from app.metadata import read_settings
 from ldm_core.request import ClassToImage, Request, Unconditional
 from ldm_core.spec import ClassSpec
 from tests import tiny
-from tests.browser import drop, new_pictures, pictures
+from tests.browser import drop, new_pictures, pictures, status
 
 pytest_plugins = ["tests.browser"]
 
@@ -58,7 +58,14 @@ def test_classes_alone_together_between_and_none(page: Page, outputs: Path) -> N
     first = min(one.seed for one in made)
     of = sorted((one.class_name, one.seed - first) for one in made if isinstance(one, ClassToImage))
     assert of == [(name, step) for name in ("Lake", "Noon", "Snow") for step in (0, 1)]
-    expect(page.locator("#strip button")).to_have_count(6)
+    strip = page.locator("#strip button")
+    expect(strip).to_have_count(6)
+    page.get_by_role("button", name="All at once").click()
+    places = strip.evaluate_all("all => all.map((one) => one.getBoundingClientRect().width)")
+    assert min(places) > 150
+    page.get_by_role("button", name="Picture 3: Snow").click()  # which is then shown alone
+    expect(page.locator("#stage.as-grid")).to_have_count(0)
+    expect(page.locator("#picture img")).to_be_visible()
     page.reload()
     page.wait_for_selector("body.restored")
     page.get_by_role("tab", name="Classes").click()
@@ -88,3 +95,19 @@ def test_the_classes_are_the_model_s(page: Page, outputs: Path) -> None:
     expect(page.locator("#classes-also input")).to_be_disabled()
     (request,) = generated(page, outputs).values()
     assert isinstance(request, Unconditional) and request.model == "free"
+
+
+def test_stop_ends_all_of_several(page: Page, outputs: Path) -> None:
+    page.get_by_role("tab", name="Classes").click()
+    choose(page, "name", "lake", "Lake")
+    choose(page, "also", "snow", "Snow")
+    page.get_by_role("option", name="Noon", exact=True).click()
+    page.keyboard.press("Escape")
+    page.locator(".more > button").locator("visible=true").last.click()
+    page.get_by_label("number input for Steps").locator("visible=true").fill("250")
+    before = pictures(outputs)
+    page.locator("#classes-generate").click()
+    status(page, "2 of 3 · Step")
+    page.locator("#classes-stop").click()
+    status(page, "Stopped")
+    assert len(new_pictures(page, outputs, before)) == 1

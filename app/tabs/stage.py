@@ -89,6 +89,8 @@ def build(studio: Studio, rail: Filmstrip, takers: Sequence[tuple[str, str]]) ->
     status = gr.HTML(hint, elem_id="status", apply_default_css=False)
     timeline = Timeline(studio.timelines, label="Steps of this picture", elem_id="timeline")
     strip = Filmstrip(label="Pictures of this batch", elem_id="strip")
+    grid = gr.Button("All at once", elem_id="grid", size="sm", min_width=0)
+    grid.click(None, None, None, js="() => latentAtelier.toggleGrid()", api_visibility="private")
     with gr.Row(elem_id="under"):
         details = gr.HTML("", elem_id="details", apply_default_css=False)
         small = {"size": "sm", "min_width": 0}
