@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 from playwright.sync_api import Request as WebRequest
 
 from app.selftest import find_browser
-from app.server import Options, Running, choose_port, start
+from app.server import Options, Running, start
 from tests.tiny import write_model
 
 FLAGS = (
@@ -34,6 +35,12 @@ WATCH = """() => {
     if (picture?.src.startsWith('data:image/jpeg')) window.previews.add(picture.src);
   }, 15);
 }"""
+
+
+def free_port() -> int:
+    """One that another run of tests, started at the same moment, does not choose as well."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +64,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, models: Path, outputs: Pat
     os.environ["GRADIO_TEMP_DIR"] = str(tmp_path_factory.mktemp("cache"))
     os.environ["ATELIER_MODELS"] = str(models)
     options = Options(outputs=str(outputs))
-    served = start(options, choose_port(options.host, None))
+    served = start(options, free_port())
     yield served
     served.close()
     del os.environ["ATELIER_MODELS"]

@@ -14,8 +14,8 @@ import torch
 from playwright.sync_api import Browser, Locator, Page, expect
 from safetensors.torch import save_file
 
-from app.server import Options, Running, choose_port, start
-from tests.browser import WAIT, opened_page, status
+from app.server import Options, Running, start
+from tests.browser import WAIT, free_port, opened_page, status
 from tests.hub_server import REPOSITORY, Hub, serving
 from tests.tiny import write_model
 
@@ -48,7 +48,7 @@ def running(folder: Path, hub: Hub, tmp_path_factory: pytest.TempPathFactory) ->
     os.environ["GRADIO_TEMP_DIR"] = str(tmp_path_factory.mktemp("cache"))
     os.environ["ATELIER_MODELS"] = str(folder)
     options = Options(outputs=str(tmp_path_factory.mktemp("outputs")))
-    served = start(options, choose_port(options.host, None))
+    served = start(options, free_port())
     yield served
     served.close()
     del os.environ["ATELIER_MODELS"]
@@ -192,7 +192,7 @@ def test_a_guest_has_no_way_to_add_remove_or_see_paths(
 ) -> None:
     """Where others can reach the page the owner's parts are not built, rather than hidden."""
     assert "add-go" in functions(running)
-    shared = start(Options(host="0.0.0.0", outputs=str(tmp_path)), choose_port("0.0.0.0", None))
+    shared = start(Options(host="0.0.0.0", outputs=str(tmp_path)), free_port())
     try:
         guest = Running(shared.address.replace("0.0.0.0", "127.0.0.1"), shared.studio, shared.blocks)
         config = functions(guest)

@@ -14,9 +14,9 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, expect
 
 from app.metadata import encode_png, read_settings
-from app.server import Running, choose_port
+from app.server import Running
 from ldm_core.request import TextToImage
-from tests.browser import WAIT, drop, open_more, pictures, set_number, status
+from tests.browser import WAIT, drop, free_port, open_more, pictures, set_number, status
 from tests.test_metadata import PIXELS
 
 pytest_plugins = ["tests.browser"]
@@ -273,7 +273,7 @@ def seconds_until_served(command: list[str], port: int) -> float:
 
 def test_the_page_answers_soon(running: Running, tmp_path: Path) -> None:
     """Within 1.5 times of what importing gradio and launching nothing takes; the better of two each."""
-    port = choose_port("127.0.0.1", None)
+    port = free_port()
     bare = [sys.executable, "-c", BARE.format(port=port)]
     models = str(running.studio.models.info("landscapes").path.parent)
     ours = [sys.executable, "-m", "app.cli", "run", "--no-browser", "--port", str(port)]
