@@ -13,11 +13,12 @@ from ldm_core.errors import WeightsError
 M = TypeVar("M", bound=nn.Module)
 
 # In published files beside the weights: the schedule, which the description gives in float64; the
-# transformer's language-model head; the first stage's losses; EMA bookkeeping.
+# transformer's language-model head; the first stage's losses; EMA bookkeeping; the noise levels of Stable
+# Diffusion's upscaler and of XL, and two marks that recognising looks at.
 IGNORED: tuple[str, ...] = (
     "betas", "alphas_cumprod", "sqrt_", "log_one_minus_", "posterior_", "lvlb_weights", "logvar",
     "cond_stage_model.transformer.to_logits.", "first_stage_model.loss.", "loss.", "model_ema.",
-    "scale_factor",
+    "scale_factor", "low_scale_model.", "denoiser.sigmas", "v_pred", "ztsnr",
 )  # fmt: skip
 # Between these two torch converts on a CPU number by number; by way of float32 it takes half the time.
 _HALVES = {torch.float16, torch.bfloat16}

@@ -31,13 +31,14 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from ldm_core.conditioners import Given
-from ldm_core.errors import ConfigError, ModelFileError
+from ldm_core.errors import ConfigError, ModelFileError, WeightsError
 from ldm_core.formats import load_model, read_config
 from ldm_core.formats.identify import describe, identify
 from ldm_core.formats.stable_diffusion import SCHEDULE, UPSCALER_SCHEDULE
 from ldm_core.model import LatentDiffusion
 from ldm_core.models import ModelLibrary
 from ldm_core.sample import initial_noise, sample
+from ldm_core.schedule import NoiseSchedule
 from ldm_core.spec import ClipSpec, ClipTower, LowResolutionSpec, MaskedImageSpec, ModelSpec
 from tests import tiny
 from tests.stable_diffusion_configs import config
@@ -345,6 +346,29 @@ def test_half_precision_loads_the_same_model(tmp_path: Path) -> None:
     model = load_model(path, dtype=torch.bfloat16)
     assert isinstance(model, LatentDiffusion) and model.spec == SD1
     assert model.context([PROMPT]).isfinite().all()
+
+
+def test_what_lies_beside_the_weights_in_published_files(tmp_path: Path) -> None:
+    """Buffers of the trainer's modules, and the marks of XL models that predict v."""
+    ones = torch.ones(1000)
+    beside = {
+        "sd1": {"betas": 1 - NoiseSchedule(SCHEDULE).alphas_cumprod[:1], "model_ema.decay": torch.ones(1)},
+        "x4-upscaler": {f"low_scale_model.{name}": ones.clone() for name in ("betas", "sqrt_alphas_cumprod")},
+        "sdxl": {"denoiser.sigmas": ones, "conditioner.embedders.1.model.logit_scale": torch.ones(1)},
+    }
+    for name, tensors in beside.items():
+        path, state = write(tmp_path / name, CASES[name])
+        save_file(state | tensors, path)
+        model = load_model(path)
+        assert isinstance(model, LatentDiffusion) and model.spec == CASES[name]
+    save_file(state | {"v_pred": torch.empty(0), "ztsnr": torch.empty(0)}, path)
+    model = load_model(path)
+    assert isinstance(model, LatentDiffusion)
+    schedule = replace(SCHEDULE, zero_terminal_snr=True)
+    assert model.spec == replace(SDXL, parameterization="v", schedule=schedule)
+    save_file(state | {"edm_mean": torch.ones(4)}, path)  # of a model that is trained otherwise
+    with pytest.raises(WeightsError, match="edm_mean"):
+        load_model(path)
 
 
 def test_what_each_can_do(tmp_path: Path) -> None:

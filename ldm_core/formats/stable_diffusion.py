@@ -132,7 +132,10 @@ def _facts(weights: Weights, unet: UNetSpec, text: ClipSpec) -> Facts:
     if unet.num_noise_levels:
         return Facts("v", 0.08333, UPSCALER_SCHEDULE, num_heads=8)
     if text.num_sizes:
-        return Facts("v" if "v_pred" in weights else "eps", 0.13025, num_head_channels=64)
+        # Marks that those who trained XL further put among the weights.
+        v = "v_pred" in weights
+        schedule = replace(SCHEDULE, zero_terminal_snr=v and "ztsnr" in weights)
+        return Facts("v" if v else "eps", 0.13025, schedule, num_head_channels=64)
     if not text.towers[0].open_clip:
         return Facts("eps", num_heads=8)
     known: Parameterization | None = "eps" if unet.in_channels == 9 else None
