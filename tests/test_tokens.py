@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from transformers import CLIPTokenizer
 
 from ldm_core import download
 from ldm_core.conditioners import ClipTokenizer
@@ -18,7 +19,7 @@ from ldm_core.models import ModelLibrary
 from ldm_core.request import TextToImage
 from ldm_core.spec import ClipSpec
 from tests.hub_server import Hub, serving
-from tests.test_stable_diffusion import SD1, VOCABULARY, spec_of, tower, write
+from tests.test_stable_diffusion import SD1, SD2_EPS, VOCABULARY, spec_of, tower, write
 
 NUM_TOKENS = 49_408  # of the published CLIP, by which it is known
 MERGES = "#version: 0.2\na n</w>\n"
@@ -91,6 +92,23 @@ def test_where_it_cannot_be_fetched_a_sentence_says_so(
     assert isinstance(events(models, tmp_path / "kept")[-1], Done) and len(server.asked) == count
 
 
+@pytest.mark.parametrize("decoder", [{}, {"added_tokens_decoder": {}}])
+@pytest.mark.parametrize("older", ["!", {"content": "!", "lstrip": False}, None])
+def test_it_pads_as_transformers_does(older: object, decoder: dict[str, object], tmp_path: Path) -> None:
+    (tmp_path / "vocab.json").write_text(vocab())
+    (tmp_path / "merges.txt").write_text(MERGES)
+    config = {"pad_token": "<|endoftext|>", "tokenizer_class": "CLIPTokenizer", **decoder}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    if older is not None:
+        (tmp_path / "special_tokens_map.json").write_text(json.dumps({"pad_token": older}))
+    clip = SD2_EPS.conditioner(ClipSpec)
+    assert clip is not None
+    expected = CLIPTokenizer.from_pretrained(tmp_path)(
+        "an a", padding="max_length", max_length=clip.towers[0].max_length
+    )
+    assert ClipTokenizer([tmp_path], clip)(["an a"])[0, 0].tolist() == expected.input_ids
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -109,6 +127,7 @@ def test_where_it_cannot_be_fetched_a_sentence_says_so(
         ("tokenizer.json", json.dumps({"model": {"type": "BPE", "vocab": json.loads(vocab())}})),
         ("tokenizer.json", json.dumps({"model": {"vocab": json.loads(vocab()), "merges": [["a", 1]]}})),
         ("tokenizer_config.json", "[1"),
+        ("special_tokens_map.json", "[1]"),
     ],
 )
 def test_damaged_tokenizers_are_named(name: str, content: str, tmp_path: Path) -> None:

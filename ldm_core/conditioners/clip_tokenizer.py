@@ -107,16 +107,29 @@ def _pair(row: object, vocabulary: dict[str, int]) -> tuple[str, str]:
 
 
 def _padding(folder: Path, usual: str) -> str:
-    """What the folder says, which is one encoder's alone, else the usual."""
-    path = folder / "tokenizer_config.json"
-    if not path.is_file():
-        return usual
-    try:
-        given = json.loads(_text(path)).get("pad_token")
-    except (ValueError, AttributeError):
-        raise ConfigError(f"{path.name} is damaged, as it is no JSON object; download it again.") from None
+    """What the folder says, which is one encoder's alone, else the usual.
+
+    In the published folders of Stable Diffusion 2 the two files differ, and the older one counts.
+    """
+    config, older = _json(folder / "tokenizer_config.json"), _json(folder / "special_tokens_map.json")
+    given = config.get("pad_token")
+    if "added_tokens_decoder" not in config:
+        given = older.get("pad_token") or given
     given = given.get("content") if isinstance(given, dict) else given
     return given if isinstance(given, str) else usual
+
+
+def _json(path: Path) -> dict[str, object]:
+    """A JSON object, empty where there is no file."""
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(_text(path))
+    except (OSError, ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path.name} is damaged, as it is no JSON object; download it again.")
+    return content
 
 
 def _text(path: Path) -> str:
