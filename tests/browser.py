@@ -150,6 +150,14 @@ def newest(page: Page, outputs: Path, tab: str) -> Path:
     return path
 
 
+def send(page: Page, tab: str) -> None:
+    """Sends the picture on the stage to another tab."""
+    page.get_by_label("Send the picture to another tab").click()
+    page.get_by_role("option", name=tab, exact=True).click()
+    status(page, "Here it is")
+    expect(page.get_by_role("tab", name=tab, exact=True)).to_have_attribute("aria-selected", "true")
+
+
 @pytest.fixture(scope="module")
 def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where screenshots are left to look at."""

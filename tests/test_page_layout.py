@@ -12,11 +12,11 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from app.metadata import read_settings
-from ldm_core.request import LayoutToImage
+from ldm_core.request import LayoutToImage, Semantic
 from ldm_core.spec import BoxMapSpec, LabelBitsSpec, LayoutSpec
 from ldm_core.vocabulary import class_names
 from tests import tiny
-from tests.browser import WAIT, drop, new_pictures, pictures, status
+from tests.browser import WAIT, drop, new_pictures, newest, pictures, send, status
 
 pytest_plugins = ["tests.browser"]
 CLASSES = ("sun", "moon", "tree", "house", "boat")
@@ -99,6 +99,19 @@ def test_drawn_boxes_are_made_kept_and_opened_again(page: Page, outputs: Path) -
     expect(canvas.locator(".size")).to_have_text("64 × 64")
     _, again = generated(page, outputs)
     assert again.boxes == request.boxes
+    send(page, "Paint")
+    page.wait_for_selector("#paint-canvas [data-ready]", state="attached", timeout=WAIT)
+    page.wait_for_timeout(500)
+    painted = read_settings(newest(page, outputs, "paint")).request
+    assert isinstance(painted, Semantic)
+    house, sun = (class_names("scenes").index(name) for name in ("house", "sun"))
+    labels = painted.label_map.pixels
+    assert (labels[45, 20], labels[12, 51], labels[4, 4]) == (house, sun, 255)
+    send(page, "Layout")
+    page.wait_for_timeout(500)
+    _, back = generated(page, outputs)
+    assert np.abs(np.subtract(corners(back)["house"], found["house"])).max() <= 1 / 64
+    assert np.abs(np.subtract(corners(back)["sun"], found["sun"])).max() <= 1 / 64
 
 
 def test_the_tab_follows_the_model(page: Page, outputs: Path) -> None:

@@ -20,7 +20,7 @@ from ldm_core.request import ImageToImage, Inpaint, SuperResolution, TextToImage
 from ldm_core.spec import LabelBitsSpec, LowResolutionSpec
 from ldm_core.vocabulary import class_names
 from tests import tiny
-from tests.browser import WAIT, drop, newest, open_more, pictures, set_number, status
+from tests.browser import WAIT, drop, newest, open_more, pictures, send, set_number, status
 
 pytest_plugins = ["tests.browser"]
 SPEC = replace(
@@ -55,13 +55,6 @@ def put(page: Page, pixels: NDArray[np.uint8]) -> None:
     page.locator("#text-picture input[type=file]").set_input_files(
         {"name": "p.png", "mimeType": "image/png", "buffer": file.getvalue()}
     )
-
-
-def send(page: Page, tab: str) -> None:
-    page.get_by_label("Send the picture to another tab").click()
-    page.get_by_role("option", name=tab, exact=True).click()
-    status(page, "Here it is")
-    expect(page.get_by_role("tab", name=tab, exact=True)).to_have_attribute("aria-selected", "true")
 
 
 def pixels_of(path: Path) -> NDArray[np.uint8]:
