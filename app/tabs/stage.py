@@ -265,10 +265,9 @@ def _frames(studio: Studio, name: str, requests: Sequence[Request], sketch: bool
                     continue
                 frame = Ended(f"Finished in {in_words(time.monotonic() - began)}")
             yield frame
-            if isinstance(frame, Ended):
-                return
-        if not isinstance(frame, Ended):
-            return  # another job has taken this one's place
+        # To its end in any case, since only then a job's time and steps are kept.
+        if not isinstance(frame, Ended) or frame.failed or stop.is_set():
+            return  # without an end another job has taken this one's place
 
 
 def changed_by(stage: Stage, made: Sequence[Form], form: Form | None = None) -> list[Component]:
