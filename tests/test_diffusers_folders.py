@@ -156,9 +156,13 @@ XL = {
 }
 
 
-def xl() -> Pipeline:
-    numbers = {"cross_attention_dim": 128, "projection_class_embeddings_input_dim": 64 + 6 * 256}
-    return diffusers.StableDiffusionXLPipeline(
+def xl(kind: type[Pipeline] = diffusers.StableDiffusionXLPipeline, in_channels: int = 4) -> Pipeline:
+    numbers = {
+        "in_channels": in_channels,
+        "cross_attention_dim": 128,
+        "projection_class_embeddings_input_dim": 64 + 6 * 256,
+    }
+    return kind(
         vae=kl(0.13025),
         unet=conditional_unet(**XL, **numbers, transformer_layers_per_block=(1, 2)),
         text_encoder=tower(),
@@ -232,6 +236,7 @@ CASES = {
     ),
     "x4-upscaler": Case(lambda _: upscaler(), LARGER),
     "sdxl": Case(lambda _: xl(), DRAWS),
+    "sdxl-inpaint": Case(lambda _: xl(diffusers.StableDiffusionXLInpaintPipeline, 9), DRAWS),
     "sdxl-refiner": Case(lambda _: refiner(), DRAWS),
     "ldm-text": Case(text_to_image, DRAWS),
     "ldm-upscale": Case(
