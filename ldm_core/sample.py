@@ -16,7 +16,7 @@ from ldm_core.guidance import guided
 from ldm_core.model import LatentDiffusion
 from ldm_core.samplers import SAMPLERS
 from ldm_core.schedule import timesteps
-from ldm_core.spec import Spacing
+from ldm_core.spec import BoxMapSpec, Spacing
 
 
 def initial_noise(seeds: list[int], shape: tuple[int, int, int]) -> Tensor:
@@ -36,7 +36,8 @@ def sample(
     sampler: str = "ddim",
     spacing: Spacing = "trailing",
 ) -> Tensor:
-    """What is given for each picture -> latents (b, c, h, w); eta is 0.  Guidance is away from no prompt.
+    """What is given for each picture -> latents (b, c, h, w); eta is 0.  Guidance is away from no prompt and,
+    where the model learnt to do without, no boxes.
 
     Args:
         height, width: of the picture in pixels, multiples of the model's `size_multiple`.
@@ -44,7 +45,8 @@ def sample(
     """
     f, channels = model.spec.first_stage.downsampling, model.spec.latent_channels
     size = (height // f, width // f)
-    without = [replace(one, prompt="") for one in given]
+    boxed = model.spec.conditioner(BoxMapSpec) is not None
+    without = [replace(one, prompt="", boxes=() if boxed else one.boxes) for one in given]
     condition = Condition.cat([model.condition(given, size), model.condition(without, size)])
     x = initial_noise(seeds, (channels, *size))
     sampling = SAMPLERS[sampler](

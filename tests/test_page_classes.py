@@ -107,6 +107,8 @@ def test_stop_ends_all_of_several(page: Page, outputs: Path) -> None:
     page.keyboard.press("Escape")
     page.locator(".more > button").locator("visible=true").last.click()
     page.get_by_label("number input for Steps").locator("visible=true").fill("250")
+    for side in ("Width", "Height"):
+        page.get_by_label(side, exact=True).locator("visible=true").fill("256")
     before = pictures(outputs)
     page.locator("#classes-generate").click()
     status(page, "2 of 3 · Step")

@@ -24,6 +24,7 @@ from ldm_core.raster import Raster, to_uri
 from ldm_core.request import (
     ClassToImage,
     Inpaint,
+    LayoutToImage,
     Request,
     Semantic,
     SuperResolution,
@@ -32,6 +33,7 @@ from ldm_core.request import (
     to_json,
     varied,
 )
+from ldm_core.rules import LabelledBox
 from ldm_core.sample import initial_noise
 from ldm_core.spec import (
     BoxMapSpec,
@@ -209,6 +211,12 @@ def test_another_map_makes_another_picture(engine: Engine, model: str) -> None:
         for painted in (labels(0, 1), labels(0, 2))
     )
     assert not np.array_equal(one, other)
+
+
+def test_guidance_is_towards_boxes_as_well(engine: Engine) -> None:
+    boxes = (LabelledBox("moon", 0, 0.1, 0.5, 0.4),)
+    request = LayoutToImage(model="ours", boxes=boxes, guidance_scale=1, steps=2)
+    assert not np.array_equal(made(engine, request), made(engine, replace(request, guidance_scale=4)))
 
 
 def test_strength_decides_how_much_is_made(engine: Engine) -> None:

@@ -27,7 +27,7 @@ from ldm_core.request import (
 )
 from ldm_core.samplers import SAMPLERS, Noise, counted, diffused, keeping, redrawn
 from ldm_core.schedule import NoiseSchedule, timesteps
-from ldm_core.spec import ClassSpec, LabelMapSpec, ModelSpec, Spacing
+from ldm_core.spec import BoxMapSpec, ClassSpec, LabelMapSpec, ModelSpec, Spacing
 from ldm_core.tasks.base import Conditioning, Moment, Pixels, Start
 from ldm_core.tiling import decode
 from ldm_core.vocabulary import box_classes, class_id, picture_classes
@@ -183,7 +183,7 @@ def _generator(seed: int, step: int | None) -> torch.Generator:
 def conditioning(
     request: Request, model: LatentDiffusion, given: Given, cells: tuple[int, int]
 ) -> Conditioning:
-    """Guided away from the negative prompt, or from no class; everything else is given on both sides."""
+    """Guided away from the negative prompt, from no boxes or no class; all else is given on both sides."""
     guidance = Guidance(
         request.guidance_scale, request.guidance_rescale, request.guidance_start, request.guidance_end
     )
@@ -199,9 +199,10 @@ def conditioning(
 def _without(request: Request, spec: ModelSpec, given: Given) -> Given | None:
     """What guidance goes away from; None where the model knows no such thing."""
     negative, classes = request.negative_prompt.strip(), spec.conditioner(ClassSpec)
-    if spec.takes_prompts:
-        same = negative == given.prompt
-        return None if same else replace(given, prompt=negative, aesthetic_score=_POOR)
+    boxed = bool(given.boxes) and spec.conditioner(BoxMapSpec) is not None  # which learnt to do without
+    if spec.takes_prompts or boxed:
+        same = negative == given.prompt and not boxed
+        return None if same else replace(given, prompt=negative, boxes=(), aesthetic_score=_POOR)
     if classes is not None and classes.no_class is not None and given.class_id is not None:
         return replace(given, class_id=None)
     return None
