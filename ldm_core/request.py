@@ -70,7 +70,7 @@ TASK_NAMES = (
 # What steps of one picture have in common, whatever changes at a branch.
 _FIXED = (
     "task", "model", "steps", "spacing", "width", "height", "image", "strength", "area", "margin", "feather",
-    "fill", "left", "right", "top", "bottom", "scale", "second_pass",
+    "fill", "paste", "left", "right", "top", "bottom", "scale", "second_pass",
 )  # fmt: skip
 
 
@@ -124,6 +124,7 @@ RULES: Mapping[str, Rule] = {
     "area": OneOf(("whole", "masked")),
     "margin": Whole(*BORDER),
     "feather": Whole(*BORDER),
+    "paste": OneOf(("feather", "match", "gradient")),
     "fill": OneOf(("original", "noise", "telea")),
     "left": Whole(*BORDER),
     "right": Whole(*BORDER),
@@ -334,6 +335,8 @@ class Inpaint(FromImage):
         model's own resolution.
     feather: pixels around the hole over which what is made fades into the original.
     fill: what is in the hole at the start: the original, noise, or what Telea's method makes of its edge.
+    paste: what is made is only feathered, or its colours are matched to those around the hole before, or its
+        gradients are kept and its colours follow from the hole's border.
     """
 
     task: str = "inpaint"
@@ -342,6 +345,7 @@ class Inpaint(FromImage):
     margin: int = 32
     feather: int = 4
     fill: str = "noise"
+    paste: str = "feather"
 
     def _check_together(self) -> None:
         FromImage._check_together(self)
@@ -358,7 +362,7 @@ class Inpaint(FromImage):
 class Outpaint(FromImage):
     """A picture that is extended by pixels on its sides, then inpainted there.
 
-    feather, fill: as in `Inpaint`; the "original" there is the repeated edge.
+    feather, fill, paste: as in `Inpaint`; the "original" there is the repeated edge.
     """
 
     task: str = "outpaint"
@@ -368,6 +372,7 @@ class Outpaint(FromImage):
     bottom: int = 0
     feather: int = 16
     fill: str = "noise"
+    paste: str = "feather"
 
     @property
     def size(self) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from ldm_core.conditioners import Condition, Given
 from ldm_core.guidance import guided
 from ldm_core.model import LatentDiffusion
-from ldm_core.samplers import SAMPLERS
+from ldm_core.samplers import SAMPLERS, keeping
 from ldm_core.schedule import timesteps
 from ldm_core.spec import BoxMapSpec, Spacing
 
@@ -35,6 +35,7 @@ def sample(
     seeds: list[int],
     sampler: str = "ddim",
     spacing: Spacing = "trailing",
+    kept: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """What is given for each picture -> latents (b, c, h, w); eta is 0.  Guidance is away from no prompt and,
     where the model learnt to do without, no boxes.
@@ -42,6 +43,7 @@ def sample(
     Args:
         height, width: of the picture in pixels, multiples of the model's `size_multiple`.
         seeds: one for each picture.
+        kept: x_0 (b, c, h, w), and 1 where it is kept at every step, 0 elsewhere.
     """
     f, channels = model.spec.first_stage.downsampling, model.spec.latent_channels
     size = (height // f, width // f)
@@ -52,6 +54,8 @@ def sample(
     sampling = SAMPLERS[sampler](
         x, model.schedule, timesteps(model.schedule, steps, spacing), 0.0, lambda: torch.randn_like(x)
     )
+    if kept is not None:
+        sampling = keeping(sampling, *kept, model.schedule)
     try:
         ask = next(sampling)
         while True:

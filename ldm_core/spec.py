@@ -352,6 +352,11 @@ class ModelSpec:
         return any(isinstance(one, MaskedImageSpec | KnownRegionSpec) for one in self.conditioners)
 
     @property
+    def sees_holes(self) -> bool:
+        """Whether the network is told of a hole at every step; a refiner is not."""
+        return self.fills_holes and self.refiner is None
+
+    @property
     def tasks(self) -> frozenset[TaskName]:
         """What the model can do.
 

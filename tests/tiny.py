@@ -130,29 +130,12 @@ def config(spec: ModelSpec = SPEC) -> dict[str, object]:
                 **_conditioners(spec),
                 "scale_factor": spec.scale_factor,
                 "use_ema": False,
-                "unet_config": {
-                    "target": "ldm.modules.diffusionmodules.openaimodel.UNetModel",
-                    "params": {
-                        "image_size": 8,
-                        "in_channels": unet.in_channels,
-                        "out_channels": unet.out_channels,
-                        "model_channels": unet.model_channels,
-                        "attention_resolutions": list(unet.attention_resolutions),
-                        "num_res_blocks": unet.num_res_blocks,
-                        "channel_mult": list(unet.channel_mult),
-                        "num_heads": unet.num_heads,
-                        **(
-                            {
-                                "use_spatial_transformer": True,
-                                "transformer_depth": unet.transformer_depth,
-                                "context_dim": unet.context_dim,
-                            }
-                            if unet.context_dim
-                            else {}
-                        ),
-                        "legacy": False,
-                    },
-                },
+                "unet_config": _unet(unet),
+                **(
+                    {"refiner": {"below": spec.refiner.below, "unet_config": _unet(spec.refiner.unet)}}
+                    if spec.refiner
+                    else {}
+                ),
                 "first_stage_config": {
                     "target": "ldm.models.autoencoder.AutoencoderKL",
                     "params": {
@@ -184,6 +167,32 @@ def config(spec: ModelSpec = SPEC) -> dict[str, object]:
             "licence": "MIT",
             "description": "Random weights for tests.",
             **({"classes": dict(spec.class_prompts)} if spec.class_prompts else {}),
+        },
+    }
+
+
+def _unet(unet: UNetSpec) -> dict[str, object]:
+    return {
+        "target": "ldm.modules.diffusionmodules.openaimodel.UNetModel",
+        "params": {
+            "image_size": 8,
+            "in_channels": unet.in_channels,
+            "out_channels": unet.out_channels,
+            "model_channels": unet.model_channels,
+            "attention_resolutions": list(unet.attention_resolutions),
+            "num_res_blocks": unet.num_res_blocks,
+            "channel_mult": list(unet.channel_mult),
+            "num_heads": unet.num_heads,
+            **(
+                {
+                    "use_spatial_transformer": True,
+                    "transformer_depth": unet.transformer_depth,
+                    "context_dim": unet.context_dim,
+                }
+                if unet.context_dim
+                else {}
+            ),
+            "legacy": False,
         },
     }
 

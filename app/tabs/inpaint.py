@@ -40,10 +40,17 @@ class Inpainting(Own):
     area: gr.Radio
     margin: gr.Slider
     start: gr.Radio
+    paste: gr.Radio
     sides: Mapping[str, gr.Number]
 
     def controls(self) -> Mapping[str, Component]:
-        return {"area": self.area, "margin": self.margin, "fill": self.start, **self.sides}
+        return {
+            "area": self.area,
+            "margin": self.margin,
+            "fill": self.start,
+            "paste": self.paste,
+            **self.sides,
+        }
 
     def components(self) -> list[Component]:
         return [self.canvas]
@@ -145,10 +152,18 @@ def _controls(canvas: Canvas) -> Inpainting:
         "of its edge drawn inwards (Telea's method).",
         elem_id="inpaint-fill",
     )
+    paste = gr.Radio(
+        [("Seamless", "gradient"), ("Same colours", "match"), ("As drawn", "feather")],
+        value="gradient",
+        label="Blend in",
+        info="Seamless keeps the shapes that are drawn and lets the colours follow from the hole's border "
+        "(gradient domain). The next matches the colours as a whole. All have a soft edge.",
+        elem_id="inpaint-paste",
+    )
     extend = gr.Accordion("Extend the picture", open=False, elem_classes="more", elem_id="inpaint-extend")
     with extend, gr.Row(elem_classes="pair"):
         sides = {side: _side(side, label) for side, label in SIDES.items()}
-    return Inpainting(canvas, area, margin, start, sides)
+    return Inpainting(canvas, area, margin, start, paste, sides)
 
 
 def _side(side: str, label: str) -> gr.Number:

@@ -10,20 +10,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from ldm_core.conditioners import Given
 from ldm_core.images import from_pixels, resized
 from ldm_core.model import LatentDiffusion
 from ldm_core.models import ModelInfo
 from ldm_core.request import Inpaint, Outpaint, Request
+from ldm_core.spec import ModelSpec
 from ldm_core.tasks.base import Conditioning, Moment, Pixels, Start
 from ldm_core.tasks.drawing import Canvas, Drawing, conditioning, latent, opaque
+from ldm_core.tasks.paste import PASTES, Paste
 
 _WHITE = 128  # from here on a pixel of the mask is filled
 _TELEA_RADIUS = 5  # pixels
 
 
-N = TypeVar("N", np.uint8, np.float32)
+N = TypeVar("N", np.uint8, np.float32, np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +50,17 @@ class Filling:
     Attributes:
         original: (H, W, 3).
         opacity: (H, W), of what is drawn; where it is 0 the original stays, bit for bit.
+        hole: (H, W), what was to be filled.
         window: where the drawing lies.
+        paste: what brings the drawing's colours to the original's.
     """
 
     drawing: Drawing
     original: Pixels
     opacity: NDArray[np.float32]
+    hole: NDArray[np.bool_]
     window: Window
+    paste: Paste
 
     @property
     def conditioning(self) -> Conditioning:
@@ -69,9 +76,10 @@ class Filling:
     def finish(self, z: Tensor) -> Pixels:
         drawn = resized(self.drawing.finish(z), self.window.width, self.window.height)
         picture = self.original.copy()
-        part = self.window.of(picture)
+        part, hole = self.window.of(picture), self.window.of(self.hole)
         alpha = self.window.of(self.opacity)[..., None]
-        part[:] = np.rint(part + alpha * (drawn.astype(np.float32) - part)).astype(np.uint8)
+        fitting = self.paste(drawn.astype(np.float32), part, hole)
+        part[:] = np.rint(part + alpha * (fitting - part)).clip(0, 255).astype(np.uint8)
         return picture
 
 
@@ -113,20 +121,21 @@ def _fill(
     given = Given(prompt=request.prompt.strip(), image=image, mask=where)
     told = conditioning(request, model, given, canvas.cells)
     drawing = Drawing(model, canvas, told)
-    native = model.spec.fills_holes
+    native = model.spec.sees_holes
     if not native or request.fill != "noise":
         x0 = latent(model, content)
-        known = None if native else _known(where, model, canvas)
+        known = None if native else known_cells(where[None], model.spec, canvas.cells).to(model.device)
         drawing = Drawing(model, canvas, told, x0, known=known)
-    return Filling(drawing, picture, opacity(mask, request.feather), window)
+    soft = opacity(mask, request.feather)
+    return Filling(drawing, picture, soft, mask >= _WHITE, window, PASTES[request.paste])
 
 
-def _known(hole: Tensor, model: LatentDiffusion, canvas: Canvas) -> Tensor:
-    """(1, c, h, w), 1 in the picture's channels of cells that do not touch the hole (1, H, W)."""
-    pooled = torch.nn.functional.adaptive_max_pool2d(hole[None], canvas.cells)
-    known = 1.0 - torch.nn.functional.max_pool2d(pooled, 3, stride=1, padding=1)
-    channels = torch.arange(model.spec.latent_channels) < model.spec.first_stage.embed_dim
-    return (known * channels[None, :, None, None]).to(model.device)
+def known_cells(hole: Tensor, spec: ModelSpec, cells: tuple[int, int]) -> Tensor:
+    """(b, c, h, w), 1 in the picture's channels of cells away from the hole (b, 1, H, W)."""
+    pooled = F.adaptive_max_pool2d(hole, cells)
+    known = 1.0 - F.max_pool2d(pooled, 3, stride=1, padding=1)
+    channels = torch.arange(spec.latent_channels) < spec.first_stage.embed_dim
+    return known * channels[:, None, None]
 
 
 def _started(picture: Pixels, mask: Pixels, fill: str) -> Pixels:
