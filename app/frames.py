@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ldm_core.events import Pixels, Step
+from ldm_core.events import Pixels, Step, Tiles
 from ldm_core.request import Request
 
 PREVIEW_SIDE = 384  # pixels of the longer side of a preview
@@ -91,16 +91,21 @@ def thumb_of(pixels: Pixels) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def fraction(step: Step, finished: int) -> float:
-    return min(1.0, (finished + step.step / step.num_steps) / step.num_images)
+def fraction(step: Step | Tiles, finished: int) -> float:
+    done = step.step + (step.share if isinstance(step, Tiles) else 0.0)
+    return min(1.0, (finished + done / step.num_steps) / step.num_images)
 
 
-def progress(step: Step) -> str:
+def progress(step: Step | Tiles) -> str:
     which = f"Picture {step.image + 1} of {step.num_images} · " if step.num_images > 1 else ""
-    return f"{which}Step {step.step} of {step.num_steps} · {in_words(step.seconds_left)} left"
+    at = f"Step {step.step} of {step.num_steps}"
+    if isinstance(step, Tiles):
+        part = "Finishing" if step.step == step.num_steps else f"Step {step.step + 1} of {step.num_steps}"
+        at = f"{part}, {step.share:.0%}"
+    return f"{which}{at} · {in_words(step.seconds_left)} left"
 
 
-def held(step: Step) -> str:
+def held(step: Step | Tiles) -> str:
     return f"Paused at step {step.step} of {step.num_steps}: change what you like, then press Continue"
 
 

@@ -96,7 +96,7 @@ def _make(
 
 def event_json(event: Event, paths: Sequence[str]) -> dict[str, object]:
     """An event as a JSON object; `paths` are those of the pictures so far."""
-    from ldm_core.events import Done, Failed, Fetching, Picture, Queued, Step
+    from ldm_core.events import Done, Failed, Fetching, Picture, Queued, Step, Tiles
 
     facts: dict[str, object] = {"event": type(event).__name__.lower()}
     match event:
@@ -104,9 +104,10 @@ def event_json(event: Event, paths: Sequence[str]) -> dict[str, object]:
             facts |= {"position": event.position}
         case Fetching():
             facts |= {"text": event.text}
-        case Step():
+        case Step() | Tiles():
             facts |= {"image": event.image, "num_images": event.num_images}
             facts |= {"step": event.step, "num_steps": event.num_steps}
+            facts |= {"share": round(event.share, 3)} if isinstance(event, Tiles) else {}
             facts |= {"seconds_left": round(event.seconds_left, 3)}
         case Picture():
             facts |= {"image": event.index, "path": paths[-1], "seed": event.request.seed}

@@ -23,7 +23,19 @@ from app.frames import (
 )
 from app.session import Session
 from app.timelines import key_of
-from ldm_core.events import Cancelled, Done, Event, Failed, Fetching, Paused, Picture, Queued, Started, Step
+from ldm_core.events import (
+    Cancelled,
+    Done,
+    Event,
+    Failed,
+    Fetching,
+    Paused,
+    Picture,
+    Queued,
+    Started,
+    Step,
+    Tiles,
+)
 
 if TYPE_CHECKING:
     from ldm_core.engine import Job
@@ -68,6 +80,8 @@ class Relay:
                 # Steps of a batch may alternate: the stage follows the first unfinished picture.
                 if event.image == self._finished and (self._newest is None or event.preview is not None):
                     self._newest = event
+            case Tiles() if event.image == self._finished and self._newest is None:
+                return self._live(event)
             case Paused():
                 self._newest, self._paused = self._newest or self._latest, True
             case Picture():
@@ -89,10 +103,14 @@ class Relay:
                 return Ended(str(event.error), failed=True)
         return None
 
-    def _live(self, step: Step) -> Live:
-        seen = None if self.session.pinned else step.preview
+    def _live(self, step: Step | Tiles) -> Live:
+        seen = None if self.session.pinned or isinstance(step, Tiles) else step.preview
         jpeg = None if seen is None else jpeg_of(seen, self.job.request)
         text = (held if self.job.paused else progress)(step)
         sketch = self.session.sketch
-        steps = None if sketch else Steps(key_of(self.job, step.image), step.step, step.num_steps)
+        steps = (
+            None
+            if sketch or not step.step
+            else Steps(key_of(self.job, step.image), step.step, step.num_steps)
+        )
         return Live(jpeg, fraction(step, self._finished), text, steps, self.job.paused)

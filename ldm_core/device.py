@@ -16,8 +16,10 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -25,6 +27,8 @@ from ldm_core.errors import EngineError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 BATCH_ON_GPU = 8
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,16 @@ def is_out_of_memory(error: BaseException) -> bool:
     words = str(error).lower()
     signs = ("out of memory", "can't allocate memory", "not enough memory", "failed to allocate", "bad_alloc")
     return isinstance(error, RuntimeError) and any(sign in words for sign in signs)
+
+
+def unless_out_of_memory(compute: Callable[[], T]) -> T | None:
+    """What is computed; None where memory is too short for it."""
+    try:
+        return compute()
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+    return None  # outside of the handler, which holds on to the failed call's tensors
 
 
 def release_memory(device: Device) -> None:

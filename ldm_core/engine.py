@@ -36,6 +36,7 @@ from ldm_core.parameterization import Prediction
 from ldm_core.request import Request, branched, lineage, single
 from ldm_core.run import Image, Run
 from ldm_core.tasks import Moment, check, prepare
+from ldm_core.tiling import run
 
 __all__ = ["MAX_RUNNING", "Engine", "Job"]
 
@@ -288,15 +289,15 @@ class Engine:
                 self._fail(image.run.job, answer)
             else:
                 answered.setdefault(image.run, []).append((image, answer))
-        for run, pairs in answered.items():
+        for running in [one for one in self._runs.values() if not one.job.paused]:
             try:
-                run.advance(pairs)
-                run.decode_finished()
+                running.advance(answered.get(running, ()))
+                running.decode_finished()
             except Exception as error:
-                self._fail(run.job, error)
+                self._fail(running.job, error)
             else:
-                if run.is_done and not run.job.cancelled:
-                    self._end(run.job, Done(time.monotonic() - run.began))
+                if running.is_done and not running.job.cancelled:
+                    self._end(running.job, Done(time.monotonic() - running.began))
 
     def _gather(self) -> list[Image]:
         """The pictures to answer now: the next job's, and others of the same shape while there is room.
@@ -310,10 +311,10 @@ class Engine:
                 continue  # a job without its model waits for a turn of its own
             try:
                 self._change(job)
-                run = self._runs.get(job) or self._begin(job)
-                if run is None or job.cancelled:  # its model is being loaded; it was stopped meanwhile
+                running = self._runs.get(job) or self._begin(job)
+                if running is None or job.cancelled:  # its model is being loaded; it was stopped meanwhile
                     continue
-                images += [i for i in run.active(room) if not images or i.shape == images[0].shape]
+                images += [i for i in running.active(room) if not images or i.shape == images[0].shape]
             except Exception as error:
                 self._fail(job, error)
         for served in {image.run.job: None for image in images}:
@@ -336,20 +337,19 @@ class Engine:
         info = self.library.info(job.request.model)
         requests = lineage(job.request) if job.origin is None else (job.request,)
         works = [prepare(request, model, info) for request in requests]
-        run = Run(job, works, model, measured, began)
-        self._runs[job] = run
-        return run
+        self._runs[job] = Run(job, works, model, measured, began)
+        return self._runs[job]
 
     def _change(self, job: Job) -> None:
         """Lets a job go on by another request where one was given."""
         with self._wake:
-            request, run = self._changes.pop(job, None), self._runs.get(job)
+            request, running = self._changes.pop(job, None), self._runs.get(job)
         if request is None:
             return
-        if run is None:
+        if running is None:
             job.begins_with(request)
         else:
-            run.change(request, prepare(request, run.model, self.library.info(request.model)))
+            running.change(request, prepare(request, running.model, self.library.info(request.model)))
 
     def _look_once(self) -> None:
         """Decodes one moment that somebody wants to see."""
@@ -362,7 +362,7 @@ class Engine:
             model, measured = look.loading.result()
             work = prepare(look.request, model, self.library.info(look.request.model))
             look.job.shown_by(measured.preview, work.shown)
-            look.seen.set_result(work.finish(look.moment.seen.to(model.device, torch.float32)))
+            look.seen.set_result(run(work.finish(look.moment.seen.to(model.device, torch.float32))))
         except Exception as error:
             if not isinstance(error, AtelierError):
                 log.error("a look at job %s failed", look.job.id[:6], exc_info=error)
@@ -403,7 +403,7 @@ class Engine:
             work = prepare(request, model, info)
             ask = next(work.start(request).sampling)
             answers(model, [(ask, work.conditioning.at(0, 1))])
-            work.finish(ask.x)
+            run(work.finish(ask.x))
         except AtelierError as error:
             log.warning("%s was not preloaded: %s", name, error)
         except Exception:

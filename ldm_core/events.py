@@ -1,8 +1,8 @@
 """What a job tells while it runs.  Imports no torch.
 
 The order is: `Queued` (again whenever the place changes), `Started`, `Fetching` where the model lacks
-something, then for each picture its `Step`s and
-its `Picture`, and last exactly one of `Done`, `Failed`, `Cancelled`.  Steps of a batch may alternate.
+something, then for each picture its `Step`s (and `Tiles` where it is large) and its `Picture`, and last
+exactly one of `Done`, `Failed`, `Cancelled`.  Steps of a batch may alternate.
 `Paused` and `Resumed` stand anywhere between; the step under way is still finished after `Paused`.
 """
 
@@ -50,6 +50,18 @@ class Step:
     preview: Pixels | None  # of the predicted x_0, at latent size; None where the last one is still fresh
 
 
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """Some tiles of a large picture are done: of the step under way, after the last one of its decoding."""
+
+    image: int  # index within the batch
+    num_images: int
+    step: int  # steps that are done
+    num_steps: int
+    share: float  # 0..1, of the step's tiles, or of the decoding
+    seconds_left: float  # as in `Step`
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
     """One picture is finished.  `request` makes this picture alone."""
@@ -90,7 +102,7 @@ class Cancelled:
     """The job was stopped; pictures that were finished before stay."""
 
 
-Event = Queued | Started | Fetching | Step | Picture | Paused | Resumed | Done | Failed | Cancelled
+Event = Queued | Started | Fetching | Step | Tiles | Picture | Paused | Resumed | Done | Failed | Cancelled
 
 
 def is_last(event: Event) -> bool:

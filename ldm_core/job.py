@@ -212,8 +212,8 @@ class Pace:
         self._decode_seconds = decode_seconds
         self._last = time.monotonic()
 
-    def stepped(self, count: int) -> None:
-        """`count` steps were made since the last call; other jobs' turns in between count as well."""
+    def stepped(self, count: float) -> None:
+        """So many steps were made since the last call; other jobs' turns in between count as well."""
         now = time.monotonic()
         self._steps.append((now - self._last) / count)
         self._last = now
@@ -222,7 +222,7 @@ class Pace:
         self._decode_seconds = seconds
         self._last = time.monotonic()
 
-    def seconds_left(self, steps: int, decodes: int) -> float:
+    def seconds_left(self, steps: float, decodes: float) -> float:
         """For that many steps and pictures to decode.  The median forgives a slow first step."""
         step = statistics.median(self._steps) if self._steps else 0.0
         return step * steps + self._decode_seconds * decodes

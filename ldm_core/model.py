@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ldm_core import tiling
 from ldm_core.conditioners import (
     ClipTokenizer,
     Condition,
@@ -27,6 +30,7 @@ from ldm_core.conditioners import (
     one_hot,
     with_bits,
 )
+from ldm_core.device import unless_out_of_memory
 from ldm_core.errors import ConfigError, RequestError
 from ldm_core.nn.autoencoder import first_stage
 from ldm_core.nn.clip import ClipText
@@ -148,14 +152,34 @@ class LatentDiffusion(nn.Module):
 
     @torch.inference_mode()
     def encode(self, image: Tensor) -> Tensor:
-        """(b, 3, H, W) in [-1, 1] -> (b, c, h, w), scaled to about unit variance."""
-        return self.first_stage_model.latent(self._internal(image)).float() * self.scale_factor
+        """(b, 3, H, W) in [-1, 1] -> (b, c, h, w), scaled to about unit variance; large ones in tiles."""
+        stage, image = self.first_stage_model, self._internal(image)
+        z: Tensor | None = None
+        if tiling.fits(stage, (image.shape[-2], image.shape[-1])):
+            z = unless_out_of_memory(lambda: stage.latent(image))
+        if z is None:
+            z = torch.cat([tiling.encode(stage, one) for one in torch.split(image, 1)])
+        return z.float() * self.scale_factor
 
     @torch.inference_mode()
     def decode(self, z: Tensor) -> Tensor:
         """(b, c, h, w) scaled latent -> (b, 3, H, W), about [-1, 1]."""
-        z = z[:, : self.spec.first_stage.embed_dim] / self.scale_factor
-        return self.first_stage_model.decode(self._internal(z)).float()
+        return self.first_stage_model.decode(self._unscaled(z)).float()
+
+    def _unscaled(self, z: Tensor) -> Tensor:
+        return self._internal(z[:, : self.spec.first_stage.embed_dim] / self.scale_factor)
+
+    def decoding(self, z: Tensor) -> Generator[float, None, NDArray[np.uint8]]:
+        """One picture's latent -> its pixels; in tiles where it is large or memory too short for the whole.
+
+        Yields the share that is done after each tile; returns (H, W, 3).
+        """
+        cell = self.spec.first_stage.downsampling
+        if tiling.fits(self.first_stage_model, (cell * z.shape[-2], cell * z.shape[-1])):
+            picture = unless_out_of_memory(lambda: self.decode(z))
+            if picture is not None:
+                return tiling.rounded(picture[0])
+        return (yield from tiling.decoding(self.first_stage_model, self._unscaled(z)))
 
     def labels(self, z: Tensor) -> Tensor | None:
         """(b, c, h, w) latent -> (b, h, w) class ids where it goes on with its label map, else None."""

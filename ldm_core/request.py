@@ -49,7 +49,7 @@ SEED = (0, 2**53 - 1)  # every integer that JavaScript and SQLite keep exactly
 BATCH = (1, 16)
 FRACTION = (0.0, 1.0)
 BORDER = (0, 1024)  # pixels
-HIGHEST_SIDE = 8192  # of what super-resolution makes
+HIGHEST_SIDE = 12_288  # of what super-resolution makes
 BRANCHINGS = 32  # of one picture
 
 SAMPLERS = (

@@ -12,16 +12,17 @@ import torch
 from torch import Tensor
 
 from ldm_core.errors import NotFinite
-from ldm_core.events import Picture, Pixels, Step
+from ldm_core.events import Picture, Pixels, Step, Tiles
 from ldm_core.job import Job, Pace
 from ldm_core.model import LatentDiffusion
 from ldm_core.parameterization import Prediction
 from ldm_core.preview import PreviewMap
 from ldm_core.request import Request, branched, lineage, single
 from ldm_core.samplers import Ask
-from ldm_core.tasks import Conditioning, Moment, Work
+from ldm_core.tasks import Conditioning, Finishing, Moment, Work
 
 PREVIEW_SECONDS = 1 / 15  # between two previews of one picture; a screen hardly shows more
+TILES_SECONDS = 0.25  # between two events that tell of tiles alone
 
 
 @dataclass(slots=True, eq=False)
@@ -53,8 +54,8 @@ class Image:
 
     Attributes:
         ask: what its sampler waits for.
-        done: steps done.
         z: (1, c, h, w), the finished latent; None before.
+        decoded: the share of it that is turned into pixels.
     """
 
     ask: Ask
@@ -64,7 +65,12 @@ class Image:
         self.index = index
         self._stages = deque(stages)
         self._previewed = 0.0
+        self._told = time.monotonic()
+        self._earlier_steps = 0  # of works that this one follows
         self.z: Tensor | None = None
+        self.decoded = 0.0
+        self.decoding_seconds = 0.0
+        self._finishing: Finishing | None = None
         self._begin(moment)
 
     def _begin(self, moment: Moment | None) -> None:
@@ -72,8 +78,9 @@ class Image:
         stage = self._stages[0]
         start = stage.work.start(stage.request, moment)
         self._sampling = start.sampling
-        self.num_steps = start.num_steps
-        self.done = stage.first
+        self._num_steps = start.num_steps
+        self._later_steps = start.later_steps
+        self._done = stage.first
         self.ask = next(self._sampling)
         self._stood = self.ask  # the first ask of this step
         self._pred_x0 = None if moment is None or moment.pred_x0 is None else moment.pred_x0.to(self.ask.x)
@@ -89,6 +96,20 @@ class Image:
         return self._stages[-1].work
 
     @property
+    def num_steps(self) -> int:
+        return self._earlier_steps + self._num_steps + self._later_steps
+
+    @property
+    def done(self) -> int:
+        """Steps done."""
+        return self._earlier_steps + self._done
+
+    @property
+    def progress(self) -> float:
+        """Steps done, and the share of the one under way."""
+        return self.done + (self.ask.share if self.z is None else 0.0)
+
+    @property
     def shape(self) -> tuple[object, ...]:
         """Equal for pictures that can share a network call."""
         return self.run.model, self.ask.x.shape, self.conditioning.condition.shape
@@ -96,7 +117,7 @@ class Image:
     @property
     def conditioning(self) -> Conditioning:
         """What the network is given for the present ask."""
-        return self._stages[0].work.conditioning.at(self.ask.step, self.num_steps, self.ask.region)
+        return self._stages[0].work.conditioning.at(self.ask.step, self._num_steps, self.ask.region)
 
     def send(self, predicted: Prediction) -> bool:
         """Gives the sampler its answer; True where that completed a step.
@@ -106,7 +127,7 @@ class Image:
         """
         if not bool(torch.isfinite(predicted.x0).all()):
             raise NotFinite(
-                f"The network produced NaN or infinity at step {self.ask.step + 1} of {self.num_steps}. "
+                f"The network produced NaN or infinity at step {self.ask.step + 1} of {self._num_steps}. "
                 "Set ATELIER_DTYPE=float32; if that does not help, the model's file is damaged."
             )
         stood = self._stood
@@ -117,16 +138,21 @@ class Image:
             self.z = z
         if self.z is None and self.ask.step == stood.step:
             return False  # the sampler asks more than once for this step
-        self.run.job.keep(self.index, self.num_steps, self._moment())
+        self._keep(self._moment())
         self._stood = self.ask
         self._pred_x0 = self.ask.pred_x0 if self.z is None else self.z
-        self.done = stood.step + 1
+        self._done = stood.step + 1
         if self.z is not None:
             z = _kept(self.z)
-            self.run.job.keep(self.index, self.num_steps, Moment(self.num_steps, -1, z, z))
+            self._keep(Moment(self._num_steps, -1, z, z))
         else:
             self._follow_branches()
         return True
+
+    def _keep(self, moment: Moment) -> None:
+        """Of a picture made by several works nothing is kept: none of them could go on from it alone."""
+        if self.num_steps == self._num_steps:
+            self.run.job.keep(self.index, self.num_steps, moment)
 
     def _follow_branches(self) -> None:
         """Goes on with the next stage where the picture stands at its first step."""
@@ -148,6 +174,38 @@ class Image:
         self._stages = deque([Stage(request, work)])
         self._begin(moment)
         self.run.job.goes_on(self.index, request)
+
+    def finish(self) -> Pixels | None:
+        """Goes on to turn the finished latent into pixels; None while more is to do."""
+        assert self.z is not None
+        began = time.monotonic()
+        self._finishing = self._finishing or self.work.finish(self.z)
+        try:
+            self.decoded = next(self._finishing)
+        except StopIteration as done:
+            pixels: Pixels = done.value
+            work = self.work.then(pixels)
+            if work is None:
+                return pixels
+            self._go_on(work)
+        finally:
+            self.decoding_seconds += time.monotonic() - began
+        return None
+
+    def _go_on(self, work: Work) -> None:
+        """Begins a work that follows the finished one."""
+        self._earlier_steps += self._num_steps
+        self._stages = deque([Stage(self.request, work)])
+        self.z, self._finishing, self.decoded = None, None, 0.0
+        self._begin(None)
+
+    def tells_of_tiles(self) -> bool:
+        """Whether it is time to, as some are done since the last step."""
+        now = time.monotonic()
+        due = now - self._told >= TILES_SECONDS and (self.decoded > 0 or self.progress > self.done)
+        if due:
+            self._told = now
+        return due
 
     def preview(self) -> Pixels | None:
         """A quick look at x_0 as predicted now; None where the last one is still fresh."""
@@ -213,34 +271,45 @@ class Run:
             stages = [Stage(one, work) for one, work in zip(requests, self._works, strict=True)]
             self.images.append(Image(self, self._num_begun, stages, self.job.origin))
             self._num_begun += 1
-        return self.images[:limit]
+        return [image for image in self.images[:limit] if image.z is None]
 
     def advance(self, answered: Sequence[tuple[Image, Prediction]]) -> None:
         """Sends answers to the pictures and tells of the steps they completed."""
+        before = sum(image.progress for image, _ in answered)
         stepped = [image for image, predicted in answered if image.send(predicted)]
-        if stepped:
-            self._pace.stepped(len(stepped))
+        made = sum(image.progress for image, _ in answered) - before
+        if made > 0:
+            self._pace.stepped(made)
         num_images = self.job.request.batch_size
         for image in stepped:
             left = self._seconds_left(image.num_steps)
             self.job.tell(Step(image.index, num_images, image.done, image.num_steps, left, image.preview()))
+        for image in self.images:
+            if image not in stepped and image.tells_of_tiles():
+                self._tell_of_tiles(image)
+
+    def _tell_of_tiles(self, image: Image) -> None:
+        left = self._seconds_left(image.num_steps)
+        share = image.decoded or image.progress - image.done
+        num_images = self.job.request.batch_size
+        self.job.tell(Tiles(image.index, num_images, image.done, image.num_steps, share, left))
 
     def decode_finished(self) -> None:
-        """Turns finished latents into pictures and tells of them, unless the job was stopped."""
+        """Turns finished latents into pictures, large ones a tile at a time, unless the job was stopped."""
         for image in [image for image in self.images if image.z is not None]:
-            if self.job.cancelled or image.z is None:
+            if self.job.cancelled:
                 return
-            began = time.monotonic()
-            pixels = image.work.finish(image.z)
-            seconds = time.monotonic() - began
+            pixels = image.finish()
+            if pixels is None:
+                continue
             self.images.remove(image)
             self._num_done += 1
-            self._pace.decoded(seconds)
-            self.measured.decode_seconds_per_pixel = seconds / self._num_pixels
+            self._pace.decoded(image.decoding_seconds)
+            self.measured.decode_seconds_per_pixel = image.decoding_seconds / self._num_pixels
             if not self.job.cancelled:
                 self.job.tell(Picture(image.index, pixels, image.request))
 
     def _seconds_left(self, num_steps: int) -> float:
         pictures = self.job.request.batch_size - self._num_done
-        steps = pictures * num_steps - sum(image.done for image in self.images)
-        return self._pace.seconds_left(steps, pictures)
+        steps = pictures * num_steps - sum(image.progress for image in self.images)
+        return self._pace.seconds_left(steps, pictures - sum(image.decoded for image in self.images))

@@ -37,6 +37,7 @@ class Ask:
     pred_x0: (b, c, h, w), x_0 as predicted last, None in the first.
     region: where x lies in the latent, if it is a tile of it (see `tiled`); pred_x0 is of the whole.
     whole: (b, c, H, W), x_t of the whole where x is a tile.
+    share: of the step's tiles that are done.
     """
 
     x: Tensor
@@ -45,6 +46,7 @@ class Ask:
     pred_x0: Tensor | None
     region: Region | None = None
     whole: Tensor | None = None
+    share: float = 0.0
 
 
 Sampling = Generator[Ask, Prediction, Tensor]
@@ -330,9 +332,9 @@ def tiled(sampling: Sampling, regions: Sequence[Region], weights: Sequence[Tenso
         ask = next(sampling)
         while True:
             x0, eps = torch.zeros_like(ask.x), torch.zeros_like(ask.x)
-            for region, weight in zip(regions, weights, strict=True):
-                part = (..., region[0], region[1])
-                predicted = yield replace(ask, x=ask.x[part], region=region, whole=ask.x)
+            for i, (region, weight) in enumerate(zip(regions, weights, strict=True)):
+                part, share = (..., region[0], region[1]), i / len(regions)
+                predicted = yield replace(ask, x=ask.x[part], region=region, whole=ask.x, share=share)
                 x0[part] += weight * predicted.x0
                 eps[part] += weight * predicted.eps
             ask = sampling.send(Prediction(x0, eps))

@@ -1,51 +1,246 @@
-"""Large latents in overlapping tiles: the grid, the blending, and a decoder whose memory does not grow."""
+"""Large pictures in overlapping tiles: the grid, the blending, and a first stage whose memory does not grow.
+
+A first stage looks at a whole picture in two ways: by attention, at low resolution, and by the statistics of
+its group normalizations.  So the layers up to or from its attention run on the whole.  The others run tile by
+tile, side by side up to each normalization, where the tiles' statistics are put together.  Tiles overlap by
+what those layers see, so the result is that of the whole, up to rounding.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from ldm_core.device import is_out_of_memory
-from ldm_core.model import LatentDiffusion
+from ldm_core.images import to_pixels
+from ldm_core.nn.autoencoder import AttnBlock, Downsample, FirstStage, ResnetBlock, through
+from ldm_core.nn.upsample import Upsample
 from ldm_core.samplers import Region
 
-WHOLE_PIXELS = 2048 * 2048  # up to here a picture is decoded at once where memory allows
-TILE = 64  # cells of a side of a decoded tile
-OVERLAP = 16  # cells that neighbours share; a decoder looks about 10 cells far
+TILE = 512  # pixels of a side of a first stage's tile
+OVERLAP = 16  # cells that neighbours share where they are blended
+INNER_CELLS = 128 * 128  # up to here attention is of the whole picture, beyond of its tile
+# Of the features of tiles that stand side by side; where there are more tiles, evenly chosen ones tell the
+# statistics.
+STATISTICS_BYTES = 2**30
+STRIP = 256  # rows of pixels that are rounded at once
+# Of the largest feature map, up to which a picture is not cut into tiles.  A graphics card says when its
+# memory is full, so it may be tried.
+WHOLE_BYTES = {"cpu": 2**29, "cuda": 2**31}
+
+Pixels = NDArray[np.uint8]
+Share = float  # of the work that is done
+S = TypeVar("S")
+T = TypeVar("T")
 
 
-def decode(model: LatentDiffusion, z: Tensor) -> Tensor:
-    """`model.decode`, in tiles where the picture is large or memory is too short for all of it.
+def rounded(picture: Tensor) -> Pixels:
+    """`to_pixels` of a large picture, (3, H, W), with little memory."""
+    return np.concatenate([to_pixels(strip) for strip in torch.split(picture, STRIP, dim=1)])
 
-    (1, c, h, w) -> (1, 3, H, W).
-    """
-    cell = model.spec.first_stage.downsampling
-    if z.shape[-2] * z.shape[-1] * cell**2 <= WHOLE_PIXELS:
+
+def fits(stage: FirstStage, size: tuple[int, int]) -> bool:
+    """Whether a picture of height and width in pixels may go through a first stage at once."""
+    spec, weight = stage.spec, stage.post_quant_conv.weight
+    channels = spec.channels * max(spec.channel_mult[:2])
+    features = math.prod(size) * channels * weight.element_size() // spec.patch_size**2
+    return features <= WHOLE_BYTES.get(weight.device.type, min(WHOLE_BYTES.values()))
+
+
+@torch.inference_mode()
+def encode(stage: FirstStage, image: Tensor, tile: int = TILE) -> Tensor:
+    """`stage.latent` in tiles, (1, 3, H, W) -> (1, c, h, w)."""
+    layers, blended = stage.encoder.layers(), OVERLAP
+    first = len(layers)
+    if math.prod(image.shape[-2:]) <= INNER_CELLS * stage.spec.downsampling**2:
+        first, blended = next((i for i, one in enumerate(layers) if isinstance(one, AttnBlock)), first), 0
+    h = torch.cat(run(in_tiles(layers[:first], image, tile, lambda strip: strip, blended)), dim=-2)
+    return stage.after_encoder(through(layers[first:], h.to(image)))
+
+
+@torch.inference_mode()
+def decoding(stage: FirstStage, z: Tensor, tile: int = TILE) -> Generator[Share, None, Pixels]:
+    """`stage.decode` in tiles, (1, c, h, w) -> (H, W, 3)."""
+    layers, h, blended, after = stage.decoder.layers(), stage.before_decoder(z), OVERLAP, 0
+    if math.prod(z.shape[-2:]) <= INNER_CELLS:
+        after = max((i + 1 for i, one in enumerate(layers) if isinstance(one, AttnBlock)), default=0)
+        h, blended = through(layers[:after], h), 0
+    cells = tile * h.shape[-1] // (stage.spec.downsampling * z.shape[-1])
+    strips = yield from in_tiles(layers[after:], h, cells, lambda strip: to_pixels(strip[0]), blended)
+    return np.concatenate(strips)
+
+
+def run(work: Generator[Share, None, T]) -> T:
+    """Runs work to its end."""
+    while True:
         try:
-            return model.decode(z)
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-    return tiled_decode(model, z)  # outside of the handler, which holds on to the failed call's tensors
+            next(work)
+        except StopIteration as done:
+            result: T = done.value
+            return result
 
 
-def tiled_decode(model: LatentDiffusion, z: Tensor, tile: int = TILE, overlap: int = OVERLAP) -> Tensor:
-    """As `model.decode`, with the memory of one tile and the picture; overlaps are blended.
+def in_tiles(
+    layers: Sequence[nn.Module], x: Tensor, tile: int, kept: Callable[[Tensor], S], blended: int = 0
+) -> Generator[Share, None, list[S]]:
+    """`through(layers, x)` of a large x, (1, c, h, w), as strips from the top.
 
-    Colours differ a little from those of the whole, as group normalization sees one tile at a time.
+    Args:
+        tile: pixels of x of a tile's side.
+        kept: what is kept of a strip (1, d, H, W) on the CPU, float32.
+        blended: further cells that tiles share, where layers see farther (attention).
     """
-    cells = (int(z.shape[-2]), int(z.shape[-1]))
-    regions = grid(cells, tile, overlap, 1)
-    cell = model.spec.first_stage.downsampling
-    picture = torch.zeros(1, 3, cells[0] * cell, cells[1] * cell)
-    for region, weight in zip(regions, blending(cells, regions), strict=True):
-        rows, columns = (slice(cell * one.start, cell * one.stop) for one in region)
-        fine = nn.functional.interpolate(weight[None, None], scale_factor=cell, mode="nearest")
-        picture[..., rows, columns] += fine[0, 0] * model.decode(z[..., region[0], region[1]]).cpu()
-    return picture
+    shrinks, reach = _seen(layers)
+    blended = blended if any(isinstance(layer, AttnBlock) for layer in layers) else 0
+    cells = (int(x.shape[-2]) // shrinks, int(x.shape[-1]) // shrinks)
+    regions = grid(cells, max(tile // shrinks, 4 * reach + blended), 2 * reach + blended, 1)
+    weights = blending(cells, regions, reach)
+    parts = [
+        x[..., shrinks * rows.start : shrinks * rows.stop, shrinks * columns.start : shrinks * columns.stop]
+        for rows, columns in regions
+    ]
+    few = _few(layers, parts)
+    before = (
+        len(layers) * len(few) / (len(layers) * len(few) + len(parts))
+    )  # the statistics' share of the work
+    known: Known = {}
+    made = yield from _statistics(layers, {i: parts[i] for i in few}, weights, known, before)
+
+    def result(i: int) -> Tensor:
+        out = made.pop(i) if i in made else through(layers, parts[i], partial(_normed, known))
+        return out.float().cpu()
+
+    strips: list[S] = []
+    below: Tensor | None = None  # what is made already of the next strip
+    for first, end in _strips(regions):
+        for i in range(first, end):
+            out, (rows, columns) = result(i), regions[i]
+            grows = out.shape[-1] // weights[i].shape[-1]
+            if i == first:
+                strip = out.new_zeros(1, out.shape[1], out.shape[2], grows * cells[1])
+                if below is not None:
+                    strip[:, :, : below.shape[2]] = below
+            strip[..., grows * columns.start : grows * columns.stop] += _enlarged(weights[i], out) * out
+            yield before + (1 - before) * (i + 1) / len(regions)
+        done = grows * ((regions[end][0].start if end < len(regions) else rows.stop) - rows.start)
+        strips.append(kept(strip[:, :, :done]))
+        below = strip[:, :, done:]
+    return strips
+
+
+def _strips(regions: Sequence[Region]) -> list[tuple[int, int]]:
+    """The first tile of each row of tiles, and the next one's."""
+    starts = [i for i, one in enumerate(regions) if one[1].start == 0]
+    return list(pairwise([*starts, len(regions)]))
+
+
+def _seen(layers: Sequence[nn.Module]) -> tuple[int, int]:
+    """How many times layers shrink what they are given, and how many cells they see to each side.
+
+    Cells are pixels of what they are given or of what they make, whichever is smaller.
+    """
+    far, size = 0.0, 1.0  # in pixels of what is given; of one at hand
+    for layer in layers:
+        match layer:
+            case nn.PixelUnshuffle():
+                size *= layer.downscale_factor
+            case Downsample():
+                far, size = far + 2 * size, 2 * size
+            case Upsample():
+                far, size = far + size / 2, size / 2
+            case ResnetBlock():
+                far += 2 * size
+            case nn.Conv2d():
+                far += size
+    cell = max(1, round(size))
+    return cell, math.ceil(far / cell)
+
+
+def _few(layers: Sequence[nn.Module], parts: Sequence[Tensor]) -> range:
+    """The tiles whose features may stand side by side: all of them, or evenly chosen ones."""
+    side = min(parts[0].shape[-2:])
+    corner = h = parts[0][..., :side, :side]
+    largest = max((h := through([layer], h)).nbytes for layer in layers) / corner.numel()
+    return range(0, len(parts), math.ceil(len(parts) * parts[0].numel() * largest / STATISTICS_BYTES))
+
+
+# Group normalization by the statistics of the whole ------------------------------------------------------
+
+Known = dict[nn.GroupNorm, tuple[Tensor, Tensor]]  # scale and shift of each channel, (c, 1, 1)
+
+
+class _Reached(Exception):
+    """What a normalization is given."""
+
+    def __init__(self, x: Tensor) -> None:
+        self.x = x
+
+
+def _statistics(
+    layers: Sequence[nn.Module],
+    tiles: dict[int, Tensor],
+    weights: Sequence[Tensor],
+    known: Known,
+    share: Share,
+) -> Generator[Share, None, dict[int, Tensor]]:
+    """Fills in what is known of each normalization; returns what the layers make of the tiles."""
+    for depth, layer in enumerate(layers):
+        for norm in [one for one in layer.modules() if isinstance(one, nn.GroupNorm)]:
+            sums = [_sums(layer, h, weights[i], known) for i, h in tiles.items()]
+            known[norm] = _affine(norm, torch.stack(sums).sum(0))
+        for number, (i, h) in enumerate(tiles.items(), start=1):
+            tiles[i] = through([layer], h, partial(_normed, known))
+            yield share * (depth + number / len(tiles)) / len(layers)
+    return tiles
+
+
+def _normed(known: Known, norm: nn.GroupNorm, x: Tensor) -> Tensor:
+    if norm not in known:
+        raise _Reached(x)
+    scale, shift = known[norm]
+    return torch.addcmul(shift, scale, x.float()).to(x.dtype)
+
+
+def _sums(layer: nn.Module, h: Tensor, weight: Tensor, known: Known) -> Tensor:
+    """(3, channels) float64 of what a layer's first unknown normalization is given for a tile.
+
+    Number, sum and sum of squares.
+    """
+    try:
+        through([layer], h, partial(_normed, known))
+    except _Reached as reached:
+        x = reached.x.float()
+    fine = _enlarged(weight, x).to(x)
+    sums = [(fine * one).sum((0, 2, 3)) for one in (x, x.square())]
+    return torch.stack([fine.sum().expand_as(sums[0]), *sums]).cpu().double()
+
+
+def _affine(norm: nn.GroupNorm, sums: Tensor) -> tuple[Tensor, Tensor]:
+    """Scale and shift by the sums (3, channels) over all tiles."""
+    number, total, squares = sums.view(3, norm.num_groups, -1).sum(2)
+    mean = total / number
+    std = (squares / number - mean**2 + norm.eps).sqrt()
+    mean, std = (one.repeat_interleave(norm.num_channels // norm.num_groups) for one in (mean, std))
+    scale = norm.weight.cpu().double() / std
+    shift = norm.bias.cpu().double() - mean * scale
+    device = norm.weight.device
+    return scale.float().to(device)[:, None, None], shift.float().to(device)[:, None, None]
+
+
+def _enlarged(weight: Tensor, x: Tensor) -> Tensor:
+    """A tile's (h, w) weights of cells for each of its pixels, (1, 1, H, W)."""
+    return F.interpolate(weight[None, None], size=x.shape[-2:], mode="nearest")
+
+
+# The grid -------------------------------------------------------------------------------------------------
 
 
 def grid(cells: tuple[int, int], tile: int, overlap: int, multiple: int) -> list[Region]:
@@ -69,14 +264,16 @@ def _spans(count: int, tile: int, overlap: int, multiple: int) -> list[slice]:
     return [slice(min(start, last), min(start, last) + tile) for start in sorted(starts)]
 
 
-def blending(cells: tuple[int, int], regions: Sequence[Region]) -> list[Tensor]:
-    """For each tile a weight of each of its cells, (h, w) float32, that falls towards its edges.
+def blending(cells: tuple[int, int], regions: Sequence[Region], reach: int = 0) -> list[Tensor]:
+    """For each tile a weight of each of its cells, (h, w) float32, that falls towards its neighbours.
 
     Over all tiles the weights of a cell sum to 1.
+
+    Args:
+        reach: so many cells at an edge within the picture count for nothing, as another tile has them.
     """
     falling = [
-        torch.minimum(*torch.meshgrid(*(_ramp(one.stop - one.start) for one in region), indexing="ij"))
-        for region in regions
+        _ramp(rows, cells[0], reach)[:, None] * _ramp(columns, cells[1], reach) for rows, columns in regions
     ]
     total = torch.zeros(cells)
     for region, weight in zip(regions, falling, strict=True):
@@ -84,7 +281,9 @@ def blending(cells: tuple[int, int], regions: Sequence[Region]) -> list[Tensor]:
     return [weight / total[region] for region, weight in zip(regions, falling, strict=True)]
 
 
-def _ramp(count: int) -> Tensor:
-    """Cells to the nearest edge, cubed, so that the outermost ones hardly count."""
-    index = torch.arange(count, dtype=torch.float32) + 0.5
-    return torch.minimum(index, count - index).clamp(max=OVERLAP / 2) ** 3
+def _ramp(span: slice, count: int, reach: int) -> Tensor:
+    """Cells to the nearest edge that is not the picture's, cubed, so that the outermost ones hardly count."""
+    index = torch.arange(span.start, span.stop, dtype=torch.float32) + 0.5
+    before = index - span.start if span.start else torch.full_like(index, math.inf)
+    after = span.stop - index if span.stop < count else torch.full_like(index, math.inf)
+    return (torch.minimum(before, after) - reach).clamp(1e-3, OVERLAP / 2) ** 3

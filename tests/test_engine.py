@@ -33,6 +33,7 @@ from ldm_core.models import ModelLibrary
 from ldm_core.preview import PreviewMap
 from ldm_core.raster import Raster
 from ldm_core.request import SAMPLERS, TextToImage, parse_request, single, to_json
+from ldm_core.tokens import Told
 from tests import tiny
 
 SMALL = TextToImage(prompt="a lake at sunset", width=64, height=64, steps=5, seed=7)
@@ -277,10 +278,10 @@ def test_cancelling_while_loading_and_decoding(
 
     load = engine.library.load
 
-    def load_and_cancel(name: str, *, device: str, dtype: torch.dtype) -> LatentDiffusion:
+    def load_and_cancel(name: str, *, device: str, dtype: torch.dtype, told: Told) -> LatentDiffusion:
         for job in jobs:
             job.cancel()
-        return load(name, device=device, dtype=dtype)
+        return load(name, device=device, dtype=dtype, told=told)
 
     pixels(engine.submit(SMALL))  # so that the preview is fitted
     with monkeypatch.context() as patch:
@@ -343,7 +344,7 @@ PLACES = {
     "first step": (LatentDiffusion, "output", 0),
     "third step": (LatentDiffusion, "output", 2),
     "text": (LatentDiffusion, "condition", 0),
-    "decoder": (LatentDiffusion, "decode", 0),
+    "decoder": (LatentDiffusion, "decoding", 0),
     "preview": (PreviewMap, "__call__", 0),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,25 @@ from ldm_core.nn.attention import attend
 from ldm_core.nn.quantizer import VectorQuantizer
 from ldm_core.nn.upsample import Upsample
 from ldm_core.spec import AutoencoderSpec
+
+Norm = Callable[[nn.GroupNorm, Tensor], Tensor]  # how a layer normalizes what it is given
+
+
+def own(norm: nn.GroupNorm, x: Tensor) -> Tensor:
+    """By the statistics of x itself; a tile of a picture has others than the whole."""
+    return norm(x)
+
+
+def through(layers: Sequence[nn.Module], h: Tensor, norm: Norm = own) -> Tensor:
+    """What layers that follow each other make of h."""
+    for layer in layers:
+        if isinstance(layer, ResnetBlock | AttnBlock):
+            h = layer(h, norm)
+        elif isinstance(layer, nn.GroupNorm):
+            h = F.silu(norm(layer, h))
+        else:
+            h = layer(h)
+    return h
 
 
 def _norm(channels: int) -> nn.GroupNorm:
@@ -29,9 +49,9 @@ class ResnetBlock(nn.Module):
         if in_channels != out_channels:
             self.nin_shortcut = nn.Conv2d(in_channels, out_channels, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        h = self.conv1(F.silu(self.norm1(x)))
-        h = self.conv2(F.silu(self.norm2(h)))
+    def forward(self, x: Tensor, norm: Norm = own) -> Tensor:
+        h = self.conv1(F.silu(norm(self.norm1, x)))
+        h = self.conv2(F.silu(norm(self.norm2, h)))
         shortcut: Tensor = self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x
         return shortcut + h
 
@@ -47,10 +67,10 @@ class AttnBlock(nn.Module):
         self.v = nn.Conv2d(channels, channels, 1)
         self.proj_out = nn.Conv2d(channels, channels, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        normed = self.norm(x)
+    def forward(self, x: Tensor, norm: Norm = own) -> Tensor:
+        normed = norm(self.norm, x)
         q, k, v = (
-            conv(normed).flatten(2).transpose(1, 2)[:, None]  # (b, 1, h * w, c)
+            conv(normed).flatten(2).transpose(1, 2)[:, None].contiguous()  # (b, 1, h * w, c)
             for conv in (self.q, self.k, self.v)
         )
         h = attend(q, k, v)[:, 0].transpose(1, 2).reshape(x.shape)  # (b, c, h, w)
@@ -79,15 +99,11 @@ class Level(nn.Module):
         self.downsample: Downsample | None = None
         self.upsample: Upsample | None = None
 
-    def forward(self, h: Tensor) -> Tensor:
+    def layers(self) -> Iterator[nn.Module]:
         for i, block in enumerate(self.block):
-            h = block(h)
-            if self.attn:
-                h = self.attn[i](h)
-        for resample in (self.downsample, self.upsample):
-            if resample is not None:
-                h = resample(h)
-        return h
+            yield block
+            yield from self.attn[i : i + 1]
+        yield from (one for one in (self.downsample, self.upsample) if one is not None)
 
 
 class Middle(nn.Module):
@@ -97,8 +113,8 @@ class Middle(nn.Module):
         self.attn_1 = AttnBlock(channels) if attention else nn.Identity()
         self.block_2 = ResnetBlock(channels, channels)
 
-    def forward(self, h: Tensor) -> Tensor:
-        return self.block_2(self.attn_1(self.block_1(h)))
+    def layers(self) -> tuple[nn.Module, ...]:
+        return self.block_1, self.attn_1, self.block_2
 
 
 def _levels(spec: AutoencoderSpec) -> list[tuple[int, bool]]:
@@ -108,6 +124,12 @@ def _levels(spec: AutoencoderSpec) -> list[tuple[int, bool]]:
         (mult * spec.channels, spec.attention and start // 2**i in spec.attn_resolutions)
         for i, mult in enumerate(spec.channel_mult)
     ]
+
+
+def _layers(levels: Iterable[nn.Module]) -> Iterator[nn.Module]:
+    for level in levels:
+        assert isinstance(level, Level)
+        yield from level.layers()
 
 
 class Encoder(nn.Module):
@@ -129,11 +151,13 @@ class Encoder(nn.Module):
         out_channels = spec.z_channels if spec.n_embed else 2 * spec.z_channels  # mean and log-variance
         self.conv_out = nn.Conv2d(channels, out_channels, 3, padding=1)
 
+    def layers(self) -> list[nn.Module]:
+        """What a picture goes through, one after the other."""
+        patches = nn.PixelUnshuffle(self.patch_size)
+        return [patches, self.conv_in, *_layers(self.down), *self.mid.layers(), self.norm_out, self.conv_out]
+
     def forward(self, x: Tensor) -> Tensor:
-        h = self.conv_in(F.pixel_unshuffle(x, self.patch_size))
-        for level in self.down:
-            h = level(h)
-        return self.conv_out(F.silu(self.norm_out(self.mid(h))))
+        return through(self.layers(), x)
 
 
 class Decoder(nn.Module):
@@ -155,11 +179,20 @@ class Decoder(nn.Module):
         self.norm_out = _norm(channels)
         self.conv_out = nn.Conv2d(channels, spec.out_channels * spec.patch_size**2, 3, padding=1)
 
+    def layers(self) -> list[nn.Module]:
+        """What a latent goes through, one after the other."""
+        patches = nn.PixelShuffle(self.patch_size)
+        return [
+            self.conv_in,
+            *self.mid.layers(),
+            *_layers(reversed(self.up)),
+            self.norm_out,
+            self.conv_out,
+            patches,
+        ]
+
     def forward(self, z: Tensor) -> Tensor:
-        h = self.mid(self.conv_in(z))
-        for level in reversed(self.up):
-            h = level(h)
-        return F.pixel_shuffle(self.conv_out(F.silu(self.norm_out(h))), self.patch_size)
+        return through(self.layers(), z)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,13 +223,21 @@ class FirstStage(nn.Module, ABC):
         self.decoder = Decoder(spec)
         self.post_quant_conv = nn.Conv2d(spec.embed_dim, spec.z_channels, 1)
 
-    @abstractmethod
     def latent(self, image: Tensor) -> Tensor:
         """(b, 3, H, W) in [-1, 1] -> (b, embed_dim, H / f, W / f), what diffusion models work on."""
+        return self.after_encoder(self.encoder(image))
 
-    @abstractmethod
     def decode(self, z: Tensor) -> Tensor:
         """(b, embed_dim, h, w) -> (b, 3, f h, f w), about [-1, 1]."""
+        return self.decoder(self.before_decoder(z))
+
+    @abstractmethod
+    def after_encoder(self, h: Tensor) -> Tensor:
+        """What the encoder says -> the latent, cell by cell."""
+
+    @abstractmethod
+    def before_decoder(self, z: Tensor) -> Tensor:
+        """The latent -> what the decoder takes, cell by cell."""
 
 
 class AutoencoderKL(FirstStage):
@@ -211,12 +252,12 @@ class AutoencoderKL(FirstStage):
         mean, logvar = self.quant_conv(self.encoder(image)).chunk(2, dim=1)
         return Posterior(mean, logvar.clamp(-30.0, 20.0))
 
-    def latent(self, image: Tensor) -> Tensor:
+    def after_encoder(self, h: Tensor) -> Tensor:
         """The posterior's mean."""
-        return self.encode(image).mean
+        return self.quant_conv(h).chunk(2, dim=1)[0]
 
-    def decode(self, z: Tensor) -> Tensor:
-        return self.decoder(self.post_quant_conv(z))
+    def before_decoder(self, z: Tensor) -> Tensor:
+        return self.post_quant_conv(z)
 
 
 class AutoencoderVQ(FirstStage):
@@ -229,14 +270,14 @@ class AutoencoderVQ(FirstStage):
 
     def encode(self, image: Tensor) -> Tensor:
         """(b, 3, H, W) in [-1, 1] -> (b, embed_dim, H / f, W / f) before quantization."""
-        return self.quant_conv(self.encoder(image))
+        return self.latent(image)
 
-    def latent(self, image: Tensor) -> Tensor:
-        return self.encode(image)
+    def after_encoder(self, h: Tensor) -> Tensor:
+        return self.quant_conv(h)
 
-    def decode(self, z: Tensor) -> Tensor:
-        """Quantizes and decodes."""
-        return self.decode_quantized(self.quantize.lookup(self.quantize.nearest(z)))
+    def before_decoder(self, z: Tensor) -> Tensor:
+        """Quantizes."""
+        return self.post_quant_conv(self.quantize.lookup(self.quantize.nearest(z)))
 
     def decode_quantized(self, z: Tensor) -> Tensor:
         """(b, embed_dim, h, w) codebook entries -> (b, 3, f h, f w); training has the entries already."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 _ROWS = 4096  # vectors compared with the codebook at once; 16,384 entries then take 256 MB
+_ROWS_ON_CPU = 128  # so that it stays in the cache: half the time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,10 +58,11 @@ class VectorQuantizer(nn.Module):
         entries = self.embedding.weight.float()  # half precision would confuse neighbours
         vectors = z.float().movedim(1, -1)  # (b, h, w, dim)
         norms = entries.square().sum(1)
+        count = _ROWS_ON_CPU if z.device.type == "cpu" else _ROWS
         # |z - e|^2 = |z|^2 + |e|^2 - 2 z e, of which |z|^2 is the same for all entries.
         found = [
             torch.addmm(norms, rows, entries.T, alpha=-2.0).argmin(1)
-            for rows in torch.split(vectors.flatten(0, 2), _ROWS)
+            for rows in torch.split(vectors.flatten(0, 2), count)
         ]
         return torch.cat(found).view(vectors.shape[:3])
 

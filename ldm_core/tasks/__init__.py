@@ -22,14 +22,14 @@ from ldm_core.request import (
 )
 from ldm_core.schedule import NoiseSchedule
 from ldm_core.spec import ModelSpec
-from ldm_core.tasks.base import Conditioning, Moment, Start, Work
+from ldm_core.tasks.base import Conditioning, Finishing, Moment, Start, Work
 from ldm_core.tasks.drawing import Canvas, class_given, draw, given_of, go_on, num_steps
 from ldm_core.tasks.inpaint import inpaint, outpaint
 from ldm_core.tasks.two_passes import two_passes
 from ldm_core.tasks.upscale import upscale
 from ldm_core.vocabulary import num_labels
 
-__all__ = ["Conditioning", "Moment", "Start", "Work", "check", "prepare"]
+__all__ = ["Conditioning", "Finishing", "Moment", "Start", "Work", "check", "prepare"]
 
 _NEEDED = {
     "text-to-image": "a model that takes a prompt",
@@ -90,10 +90,10 @@ def _check(request: Request, info: ModelInfo) -> None:
                 raise RequestError("boxes", f"{len(request.boxes)} boxes", f"at most {few} boxes")
         case Semantic():
             _check_labels(request, info)
-        case SuperResolution():
-            factor = info.spec.first_stage.downsampling
-            if request.scale > factor:
-                raise RequestError("scale", request.scale, f"at most {factor} with {info.title}")
+        case SuperResolution() if request.branch is not None:
+            most = info.spec.first_stage.downsampling
+            if request.scale > most:  # it is made by enlarging several times
+                raise RequestError("branch", request.branch.step, f"left out beyond {most} times the size")
 
 
 def serves(spec: ModelSpec, task: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from ldm_core.request import Request
 from ldm_core.samplers import Region, Sampling
 
 Pixels = NDArray[np.uint8]
+Finishing = Generator[float, None, Pixels]  # yields the share that is done after each tile
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +76,7 @@ class Start:
 
     sampling: Sampling  # of latents (1, c, h, w)
     num_steps: int
+    later_steps: int = 0  # of what follows it (`Work.then`)
 
 
 class Told(Protocol):
@@ -97,5 +100,8 @@ class Work(Protocol):
     def start(self, request: Request, moment: Moment | None = None) -> Start:
         """Begins the one picture of a request of batch size 1, or goes on with it from a moment."""
 
-    def finish(self, z: Tensor) -> Pixels:
+    def finish(self, z: Tensor) -> Finishing:
         """The finished latent (1, c, h, w) -> pixels (H, W, 3), or (H, W, 4) with transparency."""
+
+    def then(self, picture: Pixels) -> Work | None:
+        """What goes on from the finished pixels; None: they are the picture."""

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from ldm_core.conditioners import Box, Given
 from ldm_core.guidance import Guidance
-from ldm_core.images import fitted, from_pixels, to_pixels
+from ldm_core.images import fitted, from_pixels
 from ldm_core.model import LatentDiffusion
 from ldm_core.parameterization import Prediction
 from ldm_core.request import (
@@ -28,8 +28,7 @@ from ldm_core.request import (
 from ldm_core.samplers import SAMPLERS, Noise, counted, diffused, keeping, redrawn
 from ldm_core.schedule import NoiseSchedule, timesteps
 from ldm_core.spec import BoxMapSpec, ClassSpec, LabelMapSpec, ModelSpec, Spacing
-from ldm_core.tasks.base import Conditioning, Moment, Pixels, Start
-from ldm_core.tiling import decode
+from ldm_core.tasks.base import Conditioning, Finishing, Moment, Pixels, Start
 from ldm_core.vocabulary import box_classes, class_id, picture_classes
 
 _POOR = 2.5  # the aesthetic score that guidance goes away from, github.com/Stability-AI/generative-models
@@ -113,9 +112,12 @@ class Drawing:
     def num_steps(self, request: Request) -> int:
         return part_of(len(steps_of(request, self.model.schedule)) - 1, self.share)
 
-    def finish(self, z: Tensor) -> Pixels:
-        pixels = to_pixels(decode(self.model, z)[0])
+    def finish(self, z: Tensor) -> Finishing:
+        pixels = yield from self.model.decoding(z)
         return pixels[: self.canvas.height, : self.canvas.width]
+
+    def then(self, picture: Pixels) -> None:
+        return None
 
 
 def steps_of(request: Request, schedule: NoiseSchedule) -> list[float]:

@@ -18,7 +18,7 @@ from ldm_core.model import LatentDiffusion
 from ldm_core.models import ModelInfo
 from ldm_core.request import Inpaint, Outpaint, Request
 from ldm_core.spec import ModelSpec
-from ldm_core.tasks.base import Conditioning, Moment, Pixels, Start
+from ldm_core.tasks.base import Conditioning, Finishing, Moment, Pixels, Start
 from ldm_core.tasks.drawing import Canvas, Drawing, conditioning, latent, opaque
 from ldm_core.tasks.paste import PASTES, Paste
 
@@ -73,14 +73,17 @@ class Filling:
     def start(self, request: Request, moment: Moment | None = None) -> Start:
         return self.drawing.start(request, moment)
 
-    def finish(self, z: Tensor) -> Pixels:
-        drawn = resized(self.drawing.finish(z), self.window.width, self.window.height)
+    def finish(self, z: Tensor) -> Finishing:
+        drawn = resized((yield from self.drawing.finish(z)), self.window.width, self.window.height)
         picture = self.original.copy()
         part, hole = self.window.of(picture), self.window.of(self.hole)
         alpha = self.window.of(self.opacity)[..., None]
         fitting = self.paste(drawn.astype(np.float32), part, hole)
         part[:] = np.rint(part + alpha * (fitting - part)).clip(0, 255).astype(np.uint8)
         return picture
+
+    def then(self, picture: Pixels) -> None:
+        return None
 
 
 def inpaint(request: Inpaint, model: LatentDiffusion, info: ModelInfo) -> Filling:

@@ -11,9 +11,10 @@ from ldm_core.model import LatentDiffusion
 from ldm_core.models import ModelInfo
 from ldm_core.request import SIZE, Request, Sized
 from ldm_core.samplers import Region, Sampling, counted
-from ldm_core.tasks.base import Conditioning, Moment, Pixels, Start
+from ldm_core.tasks.base import Conditioning, Finishing, Moment, Pixels, Start
 from ldm_core.tasks.drawing import Drawing, draw, latent, steps_of
 from ldm_core.tasks.inpaint import Window, own_size
+from ldm_core.tiling import run
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,12 +56,15 @@ class TwoPasses:
         """Both passes, the first from a moment on."""
         z = yield from self.small.start(request, moment).sampling
         canvas, model = self.large.canvas, self.large.model
-        enlarged = fitted(self.small.finish(z), canvas.width, canvas.height)
+        enlarged = fitted(run(self.small.finish(z)), canvas.width, canvas.height)
         second = replace(self.large, x0=latent(model, canvas.pad(enlarged)))
         return (yield from counted(second.start(request).sampling, self.turn))
 
-    def finish(self, z: Tensor) -> Pixels:
+    def finish(self, z: Tensor) -> Finishing:
         return self.large.finish(z)
+
+    def then(self, picture: Pixels) -> None:
+        return None
 
 
 def two_passes(request: Sized, model: LatentDiffusion, info: ModelInfo) -> TwoPasses:

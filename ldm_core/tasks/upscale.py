@@ -10,16 +10,17 @@ import torch
 from torch import Tensor
 
 from ldm_core.conditioners import Given
-from ldm_core.images import from_pixels, resized, to_pixels
+from ldm_core.images import from_pixels, resized
 from ldm_core.model import LatentDiffusion
 from ldm_core.models import ModelInfo
 from ldm_core.request import Request, SuperResolution
 from ldm_core.samplers import SAMPLERS, counted, tiled
-from ldm_core.tasks.base import Conditioning, Moment, Pixels, Start
+from ldm_core.tasks.base import Conditioning, Finishing, Moment, Pixels, Start
 from ldm_core.tasks.drawing import conditioning, noise_of, opaque, steps_of, stood
-from ldm_core.tiling import blending, decode, grid
+from ldm_core.tiling import blending, grid
 
 _COLOUR_SIGMA = 1.0  # pixels of the small picture
+_STRIP = 64  # rows of the small picture that are coloured at once
 _NOISE_SEED = 0  # of what is added to the small picture, for models that are told of it
 
 
@@ -28,18 +29,19 @@ class Upscaling:
     """Pictures of one request.
 
     Attributes:
+        conditioning: with the small picture.
         cells: height and width of the latent, which are those of the small picture, padded.
-        tile: cells of a tile's side.
         small: (h, w, 3) or (h, w, 4).
-        size: width and height of the result.
+        sizes: width and height of the result, and of what is made of it then.
     """
 
+    request: SuperResolution
     model: LatentDiffusion
+    info: ModelInfo
     conditioning: Conditioning
     cells: tuple[int, int]
-    tile: int
     small: Pixels
-    size: tuple[int, int]
+    sizes: tuple[tuple[int, int], ...]
 
     @property
     def shown(self) -> tuple[int, int]:
@@ -52,37 +54,72 @@ class Upscaling:
         first = 0 if moment is None else moment.step
         x = noise() if moment is None else stood(request, moment, schedule.alpha_bar(steps[first]), noise)
         sampling = SAMPLERS[request.sampler](x, schedule, steps[first:], request.eta, noise)
-        if max(self.cells) > self.tile:
-            regions = grid(self.cells, self.tile, self.tile // 4, self.model.spec.unet.downsampling)
+        tile = max(self.info.defaults.width, self.info.defaults.height) // self._factor
+        if max(self.cells) > tile:
+            regions = grid(self.cells, tile, tile // 4, self.model.spec.unet.downsampling)
             weights = [weight.to(self.model.device) for weight in blending(self.cells, regions)]
             sampling = tiled(sampling, regions, weights)
-        return Start(counted(sampling, first), len(steps) - 1)
+        num_steps = len(steps) - 1
+        return Start(counted(sampling, first), num_steps, (len(self.sizes) - 1) * num_steps)
 
-    def finish(self, z: Tensor) -> Pixels:
+    def finish(self, z: Tensor) -> Finishing:
         height, width = self.small.shape[:2]
-        factor = self.model.spec.first_stage.downsampling
-        large = to_pixels(decode(self.model, z)[0])[: height * factor, : width * factor]
-        large = resized(with_colours_of(opaque(self.small), large), *self.size)
+        large = (yield from self.model.decoding(z))[: height * self._factor, : width * self._factor]
+        large = resized(with_colours_of(opaque(self.small), large), *self.sizes[0])
         if self.small.shape[2] == 3:
             return large
-        return np.dstack([large, resized(self.small[..., 3], *self.size)])
+        return np.dstack([large, resized(self.small[..., 3], *self.sizes[0])])
+
+    def then(self, picture: Pixels) -> Upscaling | None:
+        if len(self.sizes) == 1:
+            return None
+        return _enlarging(self.request, self.model, self.info, picture, self.sizes[1:])
+
+    @property
+    def _factor(self) -> int:
+        return self.model.spec.first_stage.downsampling
 
 
 def with_colours_of(small: Pixels, large: Pixels) -> Pixels:
-    """`large` (H, W, 3), changed so that made small it has the colours of `small` (h, w, 3).
+    """`large` (f h, f w, 3), changed so that made small it has the colours of `small` (h, w, 3).
 
     One step of back-projection (Irani and Peleg 1991), blurred so that the small picture's noise and blocks
     do not come back.
     """
-    made = cv2.resize(large, small.shape[1::-1], interpolation=cv2.INTER_AREA)
+    (height, width), factor = small.shape[:2], large.shape[0] // small.shape[0]
+    made = cv2.resize(large, (width, height), interpolation=cv2.INTER_AREA)
     missing = cv2.GaussianBlur(small.astype(np.float32) - made, (0, 0), _COLOUR_SIGMA)
-    enlarged = cv2.resize(missing, large.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    return np.rint(large + enlarged).clip(0, 255).astype(np.uint8)
+    coloured = np.empty_like(large)
+    for top in range(0, height, _STRIP):
+        bottom = min(top + _STRIP, height)
+        first, last = max(top - 1, 0), min(bottom + 1, height)  # rows that the strip's interpolation sees
+        size = (large.shape[1], factor * (last - first))
+        enlarged = cv2.resize(missing[first:last], size, interpolation=cv2.INTER_LINEAR)
+        rows = slice(factor * top, factor * bottom)
+        shade = enlarged[rows.start - factor * first : rows.stop - factor * first]
+        coloured[rows] = np.rint(large[rows] + shade).clip(0, 255).astype(np.uint8)
+    return coloured
 
 
 def upscale(request: SuperResolution, model: LatentDiffusion, info: ModelInfo) -> Upscaling:
+    """Once, or where the model does not enlarge so much, several times, the last time by all that it can."""
+    scales = [request.scale]
+    while scales[0] > model.spec.first_stage.downsampling:
+        scales.insert(0, scales[0] // model.spec.first_stage.downsampling)
+    image = request.image
+    sizes = tuple((scale * image.width, scale * image.height) for scale in scales)
+    return _enlarging(request, model, info, image.pixels, sizes)
+
+
+def _enlarging(
+    request: SuperResolution,
+    model: LatentDiffusion,
+    info: ModelInfo,
+    small: Pixels,
+    sizes: tuple[tuple[int, int], ...],
+) -> Upscaling:
     """The small picture is concatenated to x_t, pixel by cell."""
-    small, multiple = request.image.pixels, model.spec.unet.downsampling
+    multiple = model.spec.unet.downsampling
     height, width = (-(-side // multiple) * multiple for side in small.shape[:2])
     rest = ((0, height - small.shape[0]), (0, width - small.shape[1]), (0, 0))
     low_res = from_pixels(np.pad(opaque(small), rest, mode="edge"))
@@ -90,6 +127,4 @@ def upscale(request: SuperResolution, model: LatentDiffusion, info: ModelInfo) -
     noise = torch.randn(low_res.shape, generator=torch.Generator().manual_seed(_NOISE_SEED))
     given = Given(request.prompt.strip(), low_res=low_res, low_res_noise=noise)
     told = conditioning(request, model, given, (height, width))
-    factor = model.spec.first_stage.downsampling
-    tile = max(info.defaults.width, info.defaults.height) // factor
-    return Upscaling(model, told, (height, width), tile, small, request.size)
+    return Upscaling(request, model, info, told, (height, width), small, sizes)
