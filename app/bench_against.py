@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from app.bench_load import timed
 from ldm_core.errors import AtelierError
 from ldm_core.spec import AutoencoderSpec, ClipSpec, ClipTower, ModelSpec, ScheduleSpec, UNetSpec
 
@@ -22,8 +22,10 @@ Rows = tuple[tuple[str, str, str], ...]  # a figure's name, its title and its un
 AGAINST_ROWS: Rows = (
     ("unet_seconds", "UNet, two latents of 64 x 64", "s"),
     ("diffusers_unet_seconds", "  diffusers", "s"),
+    ("unet_ratio", "  ours as much as diffusers, of the process's time", "times"),
     ("decode_seconds", "Decoding one picture of 512 x 512", "s"),
     ("diffusers_decode_seconds", "  diffusers", "s"),
+    ("decode_ratio", "  ours as much as diffusers, of the process's time", "times"),
     ("largest_difference", "Largest difference, relative to the largest value", ""),
 )
 CELLS, BATCH = 64, 2
@@ -42,7 +44,8 @@ def against_diffusers(
 ) -> dict[str, float]:
     """The figures of `AGAINST_ROWS`, medians of so many runs, with random weights.
 
-    Weights are channels-last, with which diffusers, too, is at its best on a CPU.
+    Weights are channels-last, with which diffusers, too, is at its best on a CPU.  Ratios are of the
+    process's own time, so that other work on the machine counts little.
 
     Args:
         spec: of the shape of Stable Diffusion 1; what its text encoder is does not matter.
@@ -92,16 +95,13 @@ def against_diffusers(
             a, b = ours(), theirs()  # not timed, to warm up
             difference = float((a - b).abs().max() / b.abs().max())
             figures["largest_difference"] = max(figures["largest_difference"], difference)
-            rows = [(_seconds(ours), _seconds(theirs)) for _ in range(runs)]
-            figures[f"{name}_seconds"] = statistics.median(row[0] for row in rows)
-            figures[f"diffusers_{name}_seconds"] = statistics.median(row[1] for row in rows)
+            rows = [(timed(ours), timed(theirs)) for _ in range(runs)]
+            (our_seconds, our_own), (their_seconds, their_own) = (
+                (statistics.median(row[side][clock] for row in rows) for clock in (0, 1)) for side in (0, 1)
+            )
+            figures[f"{name}_seconds"], figures[f"diffusers_{name}_seconds"] = our_seconds, their_seconds
+            figures[f"{name}_ratio"] = our_own / their_own
     return figures
-
-
-def _seconds(work: Callable[[], Tensor]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 def _random_model(spec: ModelSpec, device: str, dtype: torch.dtype) -> LatentDiffusion:

@@ -39,13 +39,11 @@ def measure_loading(name: str, models: Sequence[str], device: str | None) -> dic
     LatentDiffusion.without_weights(info.spec)
     files = weights_of(info.path) if info.path.is_dir() else (info.path,)
     chosen = devices.choose(device)
-    reading = [_times(lambda: _read(files)) for _ in range(3)]
+    reading = [timed(lambda: _read(files)) for _ in range(3)]
     before = _memory("VmRSS")
     _forget_peak()
     loaded: list[object] = []
-    seconds, own = _times(
-        lambda: loaded.append(load_model(info.path, device=chosen.name, dtype=chosen.dtype))
-    )
+    seconds, own = timed(lambda: loaded.append(load_model(info.path, device=chosen.name, dtype=chosen.dtype)))
     peak = _memory("VmHWM") - before
     (model,) = loaded
     assert isinstance(model, LatentDiffusion)
@@ -61,7 +59,7 @@ def measure_loading(name: str, models: Sequence[str], device: str | None) -> dic
     }
 
 
-def _times(work: Callable[[], object]) -> tuple[float, float]:
+def timed(work: Callable[[], object]) -> tuple[float, float]:
     """Seconds by the clock, and of this process."""
     began, own = time.perf_counter(), time.process_time()
     work()
