@@ -111,6 +111,8 @@ def test_boxes_are_drawn_moved_resized_relabelled_and_deleted(hand: Hand) -> Non
     find(hand, "boat")
     hand.drag((200, 200), (260, 300))
     assert boxes(hand)["Boat"] == [200, 200, 260, 300]
+    find(hand, "house")  # for the next one: the boat was just drawn
+    assert boxes(hand)["Boat"] == [200, 200, 260, 300]
     hand.viewport.focus()
     hand.press("ArrowRight", "Shift+ArrowDown", "Alt+ArrowLeft")
     assert boxes(hand)["Boat"] == [201, 210, 260, 310]

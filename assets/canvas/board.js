@@ -99,11 +99,11 @@ export class Board {
     return erase ? this.ids.empty : (this.ids.paint ?? this.settings.current);
   }
 
-  // Chooses a class; a selected box becomes one of that class.
+  // Chooses a class; a selected box becomes one of that class, unless it was just drawn: then the next is meant.
   choose(index) {
     this.set({ current: index, erasing: false, tool: this.settings.tool === "eraser" ? "brush" : this.settings.tool });
     const box = this.boxes[this.selected];
-    if (this.mode !== "boxes" || !box || box.label === this.className) return;
+    if (this.mode !== "boxes" || !box || box.label === this.className || this.drawn) return;
     this.replaceBox(this.selected, { ...box, label: this.className });
     this.commit();
   }
@@ -285,6 +285,7 @@ export class Board {
 
   select(index) {
     this.selected = index;
+    this.drawn = false;
     const found = this.palette.findIndex((entry) => entry.name === this.boxes[index]?.label);
     if (found >= 0) this.settings.current = found;
     this.tell("settings");
@@ -302,10 +303,12 @@ export class Board {
   addBox(rect) {
     this.boxes = [...this.boxes, { label: this.className, ...rect }];
     this.select(this.boxes.length - 1);
+    this.drawn = true;
   }
 
   replaceBox(index, box) {
     this.boxes = this.boxes.with(index, box);
+    this.drawn = false;
     this.tell("lines");
   }
 
