@@ -96,11 +96,10 @@ def against_diffusers(
             difference = float((a - b).abs().max() / b.abs().max())
             figures["largest_difference"] = max(figures["largest_difference"], difference)
             rows = [(timed(ours), timed(theirs)) for _ in range(runs)]
-            (our_seconds, our_own), (their_seconds, their_own) = (
-                (statistics.median(row[side][clock] for row in rows) for clock in (0, 1)) for side in (0, 1)
-            )
-            figures[f"{name}_seconds"], figures[f"diffusers_{name}_seconds"] = our_seconds, their_seconds
-            figures[f"{name}_ratio"] = our_own / their_own
+            for whose, side in (("", 0), ("diffusers_", 1)):
+                figures[f"{whose}{name}_seconds"] = statistics.median(row[side][0] for row in rows)
+            own = [statistics.median(row[side][1] for row in rows) for side in (0, 1)]
+            figures[f"{name}_ratio"] = own[0] / own[1]
     return figures
 
 

@@ -26,6 +26,8 @@ def test_the_networks_beside_those_of_diffusers() -> None:
     assert figures.keys() == {key for key, *_ in AGAINST_ROWS}
     assert figures["largest_difference"] < 1e-4  # it is the same computation
     assert all(value > 0 for value in figures.values())
+    for name in ("unet", "decode"):
+        assert figures[f"{name}_seconds"] != figures[f"diffusers_{name}_seconds"]
 
 
 def test_without_diffusers_a_sentence_says_how_to_get_it(
