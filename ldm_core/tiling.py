@@ -32,9 +32,11 @@ INNER_CELLS = 128 * 128  # up to here attention is of the whole picture, beyond 
 # statistics.
 STATISTICS_BYTES = 2**30
 STRIP = 256  # rows of pixels that are rounded at once
-# Of the largest feature map, up to which a picture is not cut into tiles.  A graphics card says when its
-# memory is full, so it may be tried.
-WHOLE_BYTES = {"cpu": 2**29, "cuda": 2**31}
+QUANTIZED_ROWS = 16  # of a latent, at once
+BEFORE = 0.3  # the share of decoding that comparing with a codebook is
+# Of the largest feature map, up to which a picture is not cut into tiles; all maps together take six times as
+# much.  A graphics card says when its memory is full, so it may be tried.
+WHOLE_BYTES = {"cpu": 2**28, "cuda": 2**31}
 
 Pixels = NDArray[np.uint8]
 Share = float  # of the work that is done
@@ -69,13 +71,21 @@ def encode(stage: FirstStage, image: Tensor, tile: int = TILE) -> Tensor:
 @torch.inference_mode()
 def decoding(stage: FirstStage, z: Tensor, tile: int = TILE) -> Generator[Share, None, Pixels]:
     """`stage.decode` in tiles, (1, c, h, w) -> (H, W, 3)."""
-    layers, h, blended, after = stage.decoder.layers(), stage.before_decoder(z), OVERLAP, 0
+    rows: list[Tensor] = []
+    for part in torch.split(z, QUANTIZED_ROWS, dim=-2):
+        rows.append(stage.before_decoder(part))
+        yield BEFORE * len(rows) * QUANTIZED_ROWS / (z.shape[-2] + QUANTIZED_ROWS)
+    layers, h, blended, after = stage.decoder.layers(), torch.cat(rows, dim=-2), OVERLAP, 0
     if math.prod(z.shape[-2:]) <= INNER_CELLS:
         after = max((i + 1 for i, one in enumerate(layers) if isinstance(one, AttnBlock)), default=0)
         h, blended = through(layers[:after], h), 0
     cells = tile * h.shape[-1] // (stage.spec.downsampling * z.shape[-1])
-    strips = yield from in_tiles(layers[after:], h, cells, lambda strip: to_pixels(strip[0]), blended)
-    return np.concatenate(strips)
+    work = in_tiles(layers[after:], h, cells, lambda strip: to_pixels(strip[0]), blended)
+    while True:
+        try:
+            yield BEFORE + (1 - BEFORE) * next(work)
+        except StopIteration as done:
+            return np.concatenate(done.value)
 
 
 def run(work: Generator[Share, None, T]) -> T:
@@ -108,9 +118,7 @@ def in_tiles(
         for rows, columns in regions
     ]
     few = _few(layers, parts)
-    before = (
-        len(layers) * len(few) / (len(layers) * len(few) + len(parts))
-    )  # the statistics' share of the work
+    before = len(few) / len(parts)  # the share of the work that the statistics are
     known: Known = {}
     made = yield from _statistics(layers, {i: parts[i] for i in few}, weights, known, before)
 
@@ -194,8 +202,11 @@ def _statistics(
     """Fills in what is known of each normalization; returns what the layers make of the tiles."""
     for depth, layer in enumerate(layers):
         for norm in [one for one in layer.modules() if isinstance(one, nn.GroupNorm)]:
-            sums = [_sums(layer, h, weights[i], known) for i, h in tiles.items()]
-            known[norm] = _affine(norm, torch.stack(sums).sum(0))
+            sums = torch.zeros((), dtype=torch.float64)
+            for i, h in tiles.items():
+                sums = sums + _sums(layer, h, weights[i], known)
+                yield share * depth / len(layers)
+            known[norm] = _affine(norm, sums)
         for number, (i, h) in enumerate(tiles.items(), start=1):
             tiles[i] = through([layer], h, partial(_normed, known))
             yield share * (depth + number / len(tiles)) / len(layers)
