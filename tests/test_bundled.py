@@ -15,11 +15,13 @@ from ldm_core.engine import Engine
 from ldm_core.evaluation.cli import JUDGE
 from ldm_core.evaluation.evaluate import Settings, evaluate_first_stage, images, unseen_scenes
 from ldm_core.evaluation.judging import accuracies, judge_pictures
+from ldm_core.evaluation.metrics import box_found
 from ldm_core.formats import load_model
 from ldm_core.models import BUNDLED, ModelLibrary
 from ldm_core.nn.autoencoder import AutoencoderKL
 from ldm_core.preview import PreviewMap
-from ldm_core.request import ClassToImage, TextToImage
+from ldm_core.request import ClassToImage, LayoutToImage, TextToImage
+from ldm_core.rules import LabelledBox
 from ldm_core.training import data
 from ldm_core.training.scene_trainer import load_scene_network
 
@@ -80,6 +82,29 @@ def test_pictures_show_what_their_prompts_name(
         for seen in judge_pictures(judge, made).attributes[name]
     ]
     assert np.mean(right) >= 0.75
+
+
+def test_boxes_hold_their_class_more_often_than_not(engine: Engine) -> None:
+    rendered = unseen_scenes(6, 256)
+    jobs = [
+        engine.submit(
+            LayoutToImage(
+                prompt=scenes.describe(scene.attributes),
+                boxes=tuple(LabelledBox(b.label, b.x0, b.y0, b.x1 - b.x0, b.y1 - b.y0) for b in scene.boxes),
+                guidance_scale=4.0,
+                steps=15,
+            )
+        )
+        for scene in rendered
+    ]
+    seen = judge_pictures(load_scene_network(JUDGE), np.concatenate([job.pictures() for job in jobs]))
+    held = [
+        box_found((box.x0, box.y0, box.x1, box.y1), labels == scenes.CLASSES.index(box.label))
+        for scene, labels in zip(rendered, seen.labels, strict=True)
+        for box in scene.boxes
+    ]
+    print(f"{np.mean(held):.2f} of {len(held)} boxes")
+    assert np.mean(held) > 0.5
 
 
 def test_a_class_stands_for_a_prompt_of_known_words(engine: Engine) -> None:
