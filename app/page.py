@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import html
-import time
 from collections.abc import Callable
 
 import gradio as gr
 
-from app.components import Filmstrip, PngFile, cached
-from app.frames import Finished
+from app import api
+from app.components import Filmstrip
 from app.places import ASSETS
 from app.studio import Studio
 from app.tabs import (
@@ -26,8 +25,6 @@ from app.tabs import (
     upscale,
 )
 from app.tabs.form import Form, Updates, relist
-from ldm_core.errors import AtelierError
-from ldm_core.request import parse_request, to_json
 
 TITLE = "Latent Atelier"
 # What each tab that makes pictures is called, in the program and on the page, and what makes it.
@@ -67,7 +64,7 @@ def build_page(studio: Studio) -> gr.Blocks:
         theme.click(None, None, None, js="() => latentAtelier.toggleTheme()", api_visibility="private")
         fold.click(None, None, None, js="() => latentAtelier.toggleRail()", api_visibility="private")
         _watch_engine(studio, engine)
-        _serve_api(studio)
+        api.serve(studio)
 
         def leave(request: gr.Request) -> None:
             studio.leave(str(request.session_hash))
@@ -132,30 +129,3 @@ def _engine(studio: Studio) -> str:
     else:
         words = studio.problem or studio.device
     return f"<span>{html.escape(words)}</span>"
-
-
-def _serve_api(studio: Studio) -> None:
-    """The endpoint `/generate` for programs: a request as JSON in, PNG files and their requests out."""
-
-    def generate(request: dict[str, object]) -> dict[str, object]:
-        start = time.monotonic()
-        try:
-            pictures = studio.make(parse_request(request))
-        except AtelierError as error:
-            raise gr.Error(str(error), print_exception=False) from None
-        return {
-            "images": [_file(picture) for picture in pictures],
-            "requests": [to_json(picture.request) for picture in pictures],
-            "seconds": round(time.monotonic() - start, 3),
-        }
-
-    gr.api(generate, api_name="generate", concurrency_limit=8)
-
-
-def _file(picture: Finished) -> dict[str, object]:
-    """A picture as gradio's clients download it."""
-    path = cached(PngFile(picture.png, picture.name))
-    data = gr.FileData(
-        path=path, url=f"/gradio_api/file={path}", orig_name=picture.name, mime_type="image/png"
-    )
-    return data.model_dump()

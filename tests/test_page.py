@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -220,29 +219,6 @@ def test_how_it_looks(page: Page, shots: Path) -> None:
     assert page.locator("footer").count() == 0 or not page.locator("footer").is_visible()
     page.locator("#fold").click()
     expect(page.locator("#rail")).to_be_hidden()
-
-
-def call_api(running: Running, request: object) -> str:
-    """The last event that the endpoint answers."""
-    body = json.dumps({"data": [request]}).encode()
-    headers = {"Content-Type": "application/json"}
-    address = f"{running.address}/gradio_api/call/generate"
-    with urllib.request.urlopen(urllib.request.Request(address, body, headers), timeout=60) as answer:
-        event = json.load(answer)["event_id"]
-    with urllib.request.urlopen(f"{address}/{event}", timeout=60) as answer:
-        return str(answer.read().decode())
-
-
-def test_programs_get_pictures_too(running: Running) -> None:
-    request = {"task": "text-to-image", "prompt": "snow", "width": 64, "height": 64, "steps": 3, "seed": 5}
-    answer = call_api(running, {**request, "batch_size": 2})
-    (made,) = json.loads(answer.split("data: ", 1)[1])
-    assert [one["seed"] for one in made["requests"]] == [5, 6]
-    with urllib.request.urlopen(made["images"][1]["url"], timeout=20) as picture:
-        assert read_settings(picture.read()).request.seed == 6
-    wrong = call_api(running, {**request, "steps": 0})
-    assert "steps is 0; it has to be a whole number from 1 to 250" in wrong
-    assert "event: error" in wrong
 
 
 BARE = """
