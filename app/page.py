@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import gradio as gr
 
@@ -63,7 +63,7 @@ def build_page(studio: Studio) -> gr.Blocks:
             models.build(page, studio, made, tabs, listing)
         theme.click(None, None, None, js="() => latentAtelier.toggleTheme()", api_visibility="private")
         fold.click(None, None, None, js="() => latentAtelier.toggleRail()", api_visibility="private")
-        _watch_engine(studio, engine)
+        _watch_engine(studio, engine, made)
         api.serve(studio)
 
         def leave(request: gr.Request) -> None:
@@ -112,14 +112,20 @@ def head() -> str:
     return f"<style>{style}</style><script>{script}</script>"
 
 
-def _watch_engine(studio: Studio, engine: gr.HTML) -> None:
-    """Looks every second whether the engine is up, until it is."""
+def _watch_engine(studio: Studio, engine: gr.HTML, made: Sequence[Form]) -> None:
+    """Looks every second whether the engine is up, and which models there are, until it is."""
     timer = gr.Timer(1)
 
-    def look() -> tuple[str, object]:
-        return _engine(studio), gr.Timer(active=not studio.is_ready)
+    def look(*models: object) -> Updates:
+        ready = studio.is_ready
+        updates: Updates = {engine: _engine(studio), timer: gr.Timer(active=not ready)}
+        for form, model in zip(made, models, strict=True):
+            if ready or not model:
+                updates |= relist(studio, form, model)
+        return updates
 
-    timer.tick(look, None, [engine, timer], api_visibility="private", show_progress="hidden", queue=False)
+    filled = [component for form in made for component in form.filled()]
+    timer.tick(look, [form.model for form in made], [engine, timer, *filled], **stage.QUICK)
 
 
 def _engine(studio: Studio) -> str:

@@ -108,11 +108,13 @@ def test_a_new_file_appears_without_a_restart(page: Page, folder: Path) -> None:
     page.get_by_role("option", name="Tiny (dropped later)").click()
     expect(page.locator("#text-model input")).to_have_value("Tiny (dropped later)")
     page.get_by_role("tab", name="Models").click()
+    expect(page.locator("#model-remove")).to_be_disabled()
     row(page, "dropped later").click()
     page.locator("#model-remove").click()
     page.locator("#model-really").click()
     expect(page.locator("#model-list .rows button").filter(has_text="dropped later")).to_have_count(0)
     assert not (folder / "dropped later").exists() and path.exists()
+    expect(page.locator("#model-remove")).to_be_disabled()
 
 
 def test_fetching_shows_the_licence_first_then_progress(

@@ -42,7 +42,7 @@ Remove = tuple[gr.Button, gr.Button]  # asks, deletes
 
 def build_remove() -> Remove:
     """Makes the two buttons that delete a model."""
-    ask = gr.Button("Remove…", elem_id="model-remove", size="sm", min_width=0)
+    ask = gr.Button("Remove…", elem_id="model-remove", size="sm", interactive=False, min_width=0)
     label = "Delete from the disk"
     really = gr.Button(label, elem_id="model-really", size="sm", variant="stop", visible=False, min_width=0)
     return ask, really
@@ -118,6 +118,7 @@ def _connect(
         remove, parts.chosen, [parts.facts, parts.chosen, parts.use, owner.really, *everywhere], **QUICK
     )
     parts.listing.pick(lambda: gr.update(visible=False), None, owner.really, **QUICK)
+    parts.chosen.change(lambda name: gr.update(interactive=bool(name)), parts.chosen, owner.remove, **QUICK)
     owner.curated.input(lambda name: name, owner.curated, owner.what, **QUICK)
     seen = [owner.offer, owner.news, owner.add]
     gr.on(
