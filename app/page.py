@@ -44,6 +44,7 @@ def build_page(studio: Studio) -> gr.Blocks:
         gr.HTML(f"<h1>{TITLE}</h1>", elem_id="brand", apply_default_css=False)
         with gr.Row(elem_id="facts"):
             engine = gr.HTML(_engine(studio), elem_id="engine", apply_default_css=False)
+            keys = gr.Button("?", elem_id="keys", size="sm", min_width=0)
             theme = gr.Button("Dark", elem_id="theme", size="sm", min_width=0)
             fold = gr.Button("Pictures", elem_id="fold", size="sm", min_width=0)
         with gr.Row(elem_id="shell"):
@@ -61,6 +62,7 @@ def build_page(studio: Studio) -> gr.Blocks:
         controls.connect(page, studio, made)
         with listing:
             models.build(page, studio, made, tabs, listing)
+        keys.click(None, None, None, js="() => latentAtelier.showKeys()", api_visibility="private")
         theme.click(None, None, None, js="() => latentAtelier.toggleTheme()", api_visibility="private")
         fold.click(None, None, None, js="() => latentAtelier.toggleRail()", api_visibility="private")
         _watch_engine(studio, engine, made)
@@ -107,8 +109,10 @@ def head() -> str:
 
     Given as gradio's `css`, every rule would be moved below a class of gradio's, `:root` and `body` as well.
     """
-    style = "".join((ASSETS / name).read_text(encoding="utf-8") for name in ("atelier.css", "models.css"))
-    script = (ASSETS / "atelier.js").read_text(encoding="utf-8")
+    style, script = (
+        "".join((ASSETS / name).read_text(encoding="utf-8") for name in names)
+        for names in (("atelier.css", "models.css"), ("atelier.js", "keys.js"))
+    )
     return f"<style>{style}</style><script>{script}</script>"
 
 

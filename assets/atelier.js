@@ -59,12 +59,14 @@
 
   // An open panel of a canvas takes Escape for itself.
   const inPanel = (event) => event.composedPath().some((part) => part.classList?.contains("open-panel"));
+  const inSheet = () => document.querySelector("dialog[open]") !== null;
 
   // Keys ----------------------------------------------------------------------------------------------
 
   document.addEventListener(
     "keydown",
     (event) => {
+      if (inSheet()) return;
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
         event.preventDefault();
         event.stopPropagation();
@@ -143,6 +145,9 @@
     const stored = remembered("theme");
     setTheme(stored ? stored === "dark" : matchMedia("(prefers-color-scheme: dark)").matches);
     setRail(remembered("rail") !== "folded");
+    const keys = document.querySelector("#keys");
+    keys?.setAttribute("aria-label", "Keys");
+    keys?.setAttribute("title", "Keys (?)");
   };
   const waiting = setInterval(() => {
     if (!document.querySelector(".generate") || !document.querySelector("#fold")) return;

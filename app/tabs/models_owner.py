@@ -101,6 +101,7 @@ def _connect(
             parts.chosen: left,
             parts.use: gr.update(interactive=False),
             owner.really: gr.update(visible=False),
+            owner.remove: gr.update(interactive=bool(left)),
             **lists(studio, parts, made),
         }
 
@@ -114,11 +115,14 @@ def _connect(
 
     changing = [owner.news, owner.add, owner.stop, owner.look, *everywhere]
     owner.remove.click(ask, parts.chosen, [parts.facts, owner.really], **QUICK)
-    owner.really.click(
-        remove, parts.chosen, [parts.facts, parts.chosen, parts.use, owner.really, *everywhere], **QUICK
+    told = [parts.facts, parts.chosen, parts.use, owner.really, owner.remove]
+    owner.really.click(remove, parts.chosen, [*told, *everywhere], **QUICK)
+    parts.listing.pick(
+        lambda: (gr.update(visible=False), gr.update(interactive=True)),
+        None,
+        [owner.really, owner.remove],
+        **QUICK,
     )
-    parts.listing.pick(lambda: gr.update(visible=False), None, owner.really, **QUICK)
-    parts.chosen.change(lambda name: gr.update(interactive=bool(name)), parts.chosen, owner.remove, **QUICK)
     owner.curated.input(lambda name: name, owner.curated, owner.what, **QUICK)
     seen = [owner.offer, owner.news, owner.add]
     gr.on(

@@ -1,0 +1,74 @@
+// The sheet behind `?` that lists the keys.
+(() => {
+  "use strict";
+
+  const KEYS = {
+    Everywhere: [
+      ["Ctrl+Enter", "Generate"],
+      ["Escape", "Stop"],
+      ["?", "This sheet"],
+    ],
+    "On a canvas": [
+      ["B", "Brush"],
+      ["E", "Eraser"],
+      ["G", "Bucket"],
+      ["R", "Rectangle"],
+      ["L", "Lasso"],
+      ["[ ]", "Smaller and larger brush; also Ctrl+wheel"],
+      ["X", "Bucket, rectangle and lasso take away"],
+      ["I", "Exchange what is filled and what is kept (masks)"],
+      ["Ctrl+Z", "Undo"],
+      ["Ctrl+Y", "Redo; also Ctrl+Shift+Z"],
+      ["+ −", "Closer and further; also the wheel"],
+      ["0", "All of it"],
+      ["1", "The picture's own pixels"],
+      ["Space", "Hold and drag: move the sheet"],
+      ["Arrows", "Move the sheet, or the chosen box (Shift: further, Alt: its size)"],
+      ["C", "The model's cells"],
+      ["/", "Search the classes"],
+      ["Enter", "A box in the middle"],
+      ["Delete", "Take the chosen box away"],
+    ],
+    "On a slider": [["← →", "A step back and ahead; between before and after: the line"]],
+  };
+
+  const make = (name, text = "") => Object.assign(document.createElement(name), { textContent: text });
+  const dialog = make("dialog");
+  dialog.id = "key-sheet";
+  dialog.setAttribute("aria-labelledby", "key-sheet-title");
+  const title = make("h2", "Keys");
+  title.id = "key-sheet-title";
+  const close = make("button", "Close");
+  close.autofocus = true;
+  close.addEventListener("click", () => dialog.close());
+  for (const [place, keys] of Object.entries(KEYS)) {
+    const list = make("dl");
+    for (const [key, words] of keys) {
+      const term = make("dt");
+      term.append(make("kbd", key));
+      list.append(term, make("dd", words));
+    }
+    dialog.append(make("h3", place), list);
+  }
+  dialog.prepend(title);
+  dialog.append(close);
+  // What is behind the sheet hears no key while it is open.
+  dialog.addEventListener("keydown", (event) => event.stopPropagation());
+  dialog.addEventListener("click", (event) => {
+    if (event.target === dialog) dialog.close(); // beside the sheet
+  });
+
+  const show = () => {
+    if (!dialog.isConnected) document.body.append(dialog);
+    if (!dialog.open) dialog.showModal();
+  };
+  window.latentAtelier.showKeys = show;
+
+  const TYPING = "input:not([type=range], [type=checkbox], [type=radio]), textarea, select, [contenteditable=true]";
+  document.addEventListener("keydown", (event) => {
+    const from = event.composedPath()[0];
+    if (event.key !== "?" || event.ctrlKey || event.metaKey || event.altKey || from.matches?.(TYPING)) return;
+    event.preventDefault();
+    show();
+  });
+})();
