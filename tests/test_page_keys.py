@@ -119,6 +119,10 @@ def test_each_listed_key_does_what_it_says(page: Page) -> None:
     expect(box).to_be_visible()
     box.press("Delete")
     expect(box).to_have_count(0)
+    page.locator("#layout-model input").click()  # of this model's classes there are many
+    page.get_by_role("option", name="Tiny (few)").click()
+    expect(canvas.get_by_role("searchbox")).to_be_visible()
+    canvas.get_by_role("application").focus()
     press("/")
     expect(canvas.get_by_role("searchbox")).to_be_focused()
 
