@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from app.frames import Ended, Finished, Live
 from app.metadata import read_settings
+from app.studio import Studio
+from app.tabs import stage
+from ldm_core.models import ModelLibrary
 from ldm_core.request import ClassToImage, Request, Unconditional
 from ldm_core.spec import ClassSpec
 from tests import tiny
-from tests.browser import drop, new_pictures, pictures, status
+from tests.browser import drop, new_pictures, pictures
 
 pytest_plugins = ["tests.browser"]
 
@@ -99,19 +103,16 @@ def test_the_classes_are_the_model_s(page: Page, outputs: Path) -> None:
     assert isinstance(request, Unconditional) and request.model == "free"
 
 
-def test_stop_ends_all_of_several(page: Page, outputs: Path) -> None:
-    page.get_by_role("tab", name="Classes").click()
-    choose(page, "name", "lake", "Lake")
-    choose(page, "also", "snow", "Snow")
-    page.get_by_role("option", name="Noon", exact=True).click()
-    page.keyboard.press("Escape")
-    page.locator(".more > button").locator("visible=true").last.click()
-    page.get_by_label("number input for Steps").locator("visible=true").fill("250")
-    for side in ("Width", "Height"):
-        page.get_by_label(side, exact=True).locator("visible=true").fill("256")
-    before = pictures(outputs)
-    page.locator("#classes-generate").click()
-    status(page, "2 of 3 · Step")
-    page.locator("#classes-stop").click()
-    status(page, "Stopped")
-    assert len(new_pictures(page, outputs, before)) == 1
+def test_stop_ends_all_of_several(models: Path) -> None:
+    studio = Studio(ModelLibrary([models]), None, "cpu")
+    studio.warm_up()
+    of = ClassToImage(model="landscapes", class_name="Lake", width=64, height=64, steps=250)
+    requests = [replace(of, class_name=name) for name in ("Lake", "Snow", "Noon")]
+    told = []
+    for frame in stage._frames(studio, "a", requests, sketch=False):
+        told.append(frame)
+        if isinstance(frame, Live) and frame.text.startswith("2 of 3"):
+            studio.stop("a")
+    studio.close()
+    assert [frame for frame in told if isinstance(frame, Ended)] == [Ended("Stopped")]
+    assert sum(isinstance(frame, Finished) for frame in told) == 1
