@@ -69,6 +69,8 @@ class Relay:
             frame = None if event is None else self._frame(event)
             if frame is not None:
                 yield frame
+            if isinstance(frame, Ended):
+                return  # a step that was not shown yet is of no interest any more
             if self._newest is not None and time.monotonic() - last >= pause:
                 yield self._live(self._newest)
                 self._newest, self._latest, last = None, self._newest, time.monotonic()

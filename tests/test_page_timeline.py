@@ -139,5 +139,6 @@ def test_a_branch_takes_the_place_of_a_picture_that_is_being_made(page: Page, ou
     page.locator("#timeline .branch").click()
     status(page, r"Step \d+ of 250")
     page.keyboard.press("Escape")
+    status(page, "Stopped")
     expect(page.locator("#text-generate")).to_be_enabled(timeout=WAIT)
     assert pictures(outputs) == before

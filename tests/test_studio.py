@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -55,6 +56,17 @@ def test_a_job_from_start_to_end(studio: Studio) -> None:
     assert isinstance(frames[-1], Ended)
     assert not frames[-1].failed
     assert not studio.session("one").running
+
+
+def test_after_the_end_of_a_stopped_job_nothing_is_told(studio: Studio) -> None:
+    frames = studio.paint("stopped", replace(SMALL, steps=250))
+    next(frame for frame in frames if isinstance(frame, Live))
+    time.sleep(0.3)  # several steps are done, of which the newest would be shown
+    studio.stop("stopped")
+    ended = next(frame for frame in frames if isinstance(frame, Ended))
+    assert ended.text == "Stopped"
+    time.sleep(0.3)
+    assert list(frames) == []
 
 
 def test_before_the_engine_is_up_it_says_so(models: ModelLibrary) -> None:
