@@ -11,7 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ldm_core.conditioners import Condition, Given
+from ldm_core.conditioners import Given, kept_bits
 from ldm_core.guidance import guided
 from ldm_core.model import LatentDiffusion
 from ldm_core.samplers import SAMPLERS, keeping
@@ -38,7 +38,7 @@ def sample(
     kept: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """What is given for each picture -> latents (b, c, h, w); eta is 0.  Guidance is away from no prompt and,
-    where the model learnt to do without, no boxes.
+    where the model learnt to do without, no boxes and no label map.
 
     Args:
         height, width: of the picture in pixels, multiples of the model's `size_multiple`.
@@ -48,12 +48,23 @@ def sample(
     f, channels = model.spec.first_stage.downsampling, model.spec.latent_channels
     size = (height // f, width // f)
     boxed = model.spec.conditioner(BoxMapSpec) is not None
-    without = [replace(one, prompt="", boxes=() if boxed else one.boxes) for one in given]
-    condition = Condition.cat([model.condition(given, size), model.condition(without, size)])
+    mapped = model.spec.label_bits is not None
+    without = [
+        replace(
+            one,
+            prompt="",
+            boxes=() if boxed else one.boxes,
+            label_map=None if mapped else one.label_map,
+        )
+        for one in given
+    ]
+    condition = model.condition([*given, *without], size)
     x = initial_noise(seeds, (channels, *size))
     sampling = SAMPLERS[sampler](
         x, model.schedule, timesteps(model.schedule, steps, spacing), 0.0, lambda: torch.randn_like(x)
     )
+    if condition.bits is not None:
+        kept = kept_bits(condition.bits[: len(given)].cpu(), channels)
     if kept is not None:
         sampling = keeping(sampling, *kept, model.schedule)
     try:

@@ -244,6 +244,12 @@ def test_guidance_is_towards_boxes_as_well(engine: Engine) -> None:
     assert not np.array_equal(made(engine, request), made(engine, replace(request, guidance_scale=4)))
 
 
+def test_guidance_is_towards_the_label_map_alone_as_well(engine: Engine) -> None:
+    fields = {"model": "bits", **FEW, "task": "semantic", "label_map": labels(0, 1)}
+    free, guided = (made(engine, parse_request({**fields, "guidance_scale": scale})) for scale in (1, 6))
+    assert not np.array_equal(free, guided)
+
+
 def test_strength_decides_how_much_is_made(engine: Engine) -> None:
     fields = {"task": "image-to-image", "model": "text", "image": PICTURE, "steps": 10}
     job = engine.submit(parse_request({**fields, "strength": 0.3}))

@@ -7,6 +7,7 @@ from ldm_core.conditioners.layout import layout_tokens
 from ldm_core.conditioners.spatial import (
     box_map,
     box_tensor,
+    kept_bits,
     known_region,
     label_bits,
     label_map,
@@ -29,6 +30,7 @@ __all__ = [
     "box_tensor",
     "has_vocabulary",
     "known_region",
+    "kept_bits",
     "label_bits",
     "label_map",
     "labels_of",

@@ -66,6 +66,16 @@ def with_bits(x: Tensor, bits: Tensor) -> Tensor:
     return torch.cat([x[:, : 1 - bits.shape[1]], torch.where(said > 0.5, bits[:, :-1], own)], dim=1)
 
 
+def kept_bits(bits: Tensor, channels: int) -> tuple[Tensor, Tensor]:
+    """`Condition.bits` as x_0 of a latent with so many channels, and 1 where it is told, to be kept.
+
+    Guidance's other side, which is not told of the label map, then sees as much of it as x_t shows.
+    """
+    digits, said = bits[:, :-1], bits[:, -1:]
+    rest = (0, 0, 0, 0, channels - digits.shape[1], 0)
+    return F.pad(digits, rest), F.pad(said.expand_as(digits), rest)
+
+
 def labels_of(bits: Tensor, spec: LabelBitsSpec) -> Tensor:
     """Digits (b, n, h, w), noisy or not -> (b, h, w) class ids."""
     weights = 2 ** torch.arange(spec.count, device=bits.device)

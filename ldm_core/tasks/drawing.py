@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ldm_core.conditioners import Box, Given
+from ldm_core.conditioners import Box, Given, kept_bits
 from ldm_core.guidance import Guidance
 from ldm_core.images import fitted, from_pixels
 from ldm_core.model import LatentDiffusion
@@ -185,7 +185,7 @@ def _generator(seed: int, step: int | None) -> torch.Generator:
 def conditioning(
     request: Request, model: LatentDiffusion, given: Given, cells: tuple[int, int]
 ) -> Conditioning:
-    """Guided away from the negative prompt, from no boxes or no class; all else is given on both sides."""
+    """Guided away from the negative prompt, no boxes, no label map or no class; both sides get the rest."""
     guidance = Guidance(
         request.guidance_scale, request.guidance_rescale, request.guidance_start, request.guidance_end
     )
@@ -201,10 +201,13 @@ def conditioning(
 def _without(request: Request, spec: ModelSpec, given: Given) -> Given | None:
     """What guidance goes away from; None where the model knows no such thing."""
     negative, classes = request.negative_prompt.strip(), spec.conditioner(ClassSpec)
-    boxed = bool(given.boxes) and spec.conditioner(BoxMapSpec) is not None  # which learnt to do without
-    if spec.takes_prompts or boxed:
-        same = negative == given.prompt and not boxed
-        return None if same else replace(given, prompt=negative, boxes=(), aesthetic_score=_POOR)
+    # What follows, the model learnt to do without.
+    boxed = bool(given.boxes) and spec.conditioner(BoxMapSpec) is not None
+    mapped = given.label_map is not None and spec.label_bits is not None
+    if spec.takes_prompts or boxed or mapped:
+        same = negative == given.prompt and not boxed and not mapped
+        rest = replace(given, boxes=(), label_map=None if mapped else given.label_map)
+        return None if same else replace(rest, prompt=negative, aesthetic_score=_POOR)
     if classes is not None and classes.no_class is not None and given.class_id is not None:
         return replace(given, class_id=None)
     return None
@@ -219,7 +222,9 @@ def draw(request: Request, model: LatentDiffusion) -> Drawing:
         given = class_given("class_to", request.class_to, model.spec)
         other = conditioning(request, model, given, canvas.cells)
         told = replace(told, condition=told.condition.towards(other.condition, request.blend))
-    return Drawing(model, canvas, told)
+    if told.condition.bits is None:
+        return Drawing(model, canvas, told)
+    return Drawing(model, canvas, told, *kept_bits(told.condition.bits, model.spec.latent_channels))
 
 
 def go_on(request: ImageToImage, model: LatentDiffusion) -> Drawing:
