@@ -55,7 +55,8 @@ def test_the_list_and_everything_about_one(
     assert row["size"] == (path / "model.safetensors").stat().st_size
     assert run() == 0
     line = capsys.readouterr().out
-    assert line.startswith("landscapes: Tiny · ") and "text-to-image · 2.7 MB · float16 · " in line
+    assert line.startswith("landscapes: Tiny · ")
+    assert "text-to-image, unconditional · 2.7 MB · float16 · " in line
     assert run("info", "other", "--models-dir", str(tmp_path / "shared")) == 0
     assert "licence: MIT" in capsys.readouterr().out
     assert run("info", "nothing") == 1
