@@ -38,8 +38,9 @@
   dialog.setAttribute("aria-labelledby", "key-sheet-title");
   const title = make("h2", "Keys");
   title.id = "key-sheet-title";
+  title.tabIndex = -1;
+  title.autofocus = true; // the button at the end would scroll the beginning out of sight
   const close = make("button", "Close");
-  close.autofocus = true;
   close.addEventListener("click", () => dialog.close());
   for (const [place, keys] of Object.entries(KEYS)) {
     const list = make("dl");

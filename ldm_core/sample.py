@@ -16,7 +16,7 @@ from ldm_core.guidance import guided
 from ldm_core.model import LatentDiffusion
 from ldm_core.samplers import SAMPLERS, keeping
 from ldm_core.schedule import timesteps
-from ldm_core.spec import BoxMapSpec, Spacing
+from ldm_core.spec import Spacing
 
 
 def initial_noise(seeds: list[int], shape: tuple[int, int, int]) -> Tensor:
@@ -47,17 +47,7 @@ def sample(
     """
     f, channels = model.spec.first_stage.downsampling, model.spec.latent_channels
     size = (height // f, width // f)
-    boxed = model.spec.conditioner(BoxMapSpec) is not None
-    mapped = model.spec.label_bits is not None
-    without = [
-        replace(
-            one,
-            prompt="",
-            boxes=() if boxed else one.boxes,
-            label_map=None if mapped else one.label_map,
-        )
-        for one in given
-    ]
+    without = [replace(one.untold(model.spec), prompt="") for one in given]
     condition = model.condition([*given, *without], size)
     x = initial_noise(seeds, (channels, *size))
     sampling = SAMPLERS[sampler](

@@ -11,7 +11,7 @@ from gradio.components import Component
 
 from app.studio import Studio
 from app.tabs import form as forms
-from app.tabs.form import Form, Updates, Values
+from app.tabs.form import Form, Own, Updates, Values
 from ldm_core.errors import AtelierError, RequestError
 from ldm_core.models import ModelInfo
 from ldm_core.raster import Raster
@@ -24,7 +24,7 @@ MOST = 16  # classes in one press
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Classes:
+class Classes(Own):
     """The tab's own: which classes, and between which two."""
 
     studio: Studio

@@ -52,6 +52,7 @@ class Own(Protocol):
     def controls(self) -> Mapping[str, Component]:
         """Components that hold a field of the request as it is, by the field's name; the form keeps and fills
         them like its own."""
+        return {}
 
     def components(self) -> list[Component]:
         """All others that `fields` reads and that `fill` and `suit` change."""
@@ -68,6 +69,7 @@ class Own(Protocol):
 
     def suit(self, info: ModelInfo) -> Updates:
         """What follows from a newly chosen model."""
+        return {}
 
     def take(self, picture: Raster, request: Request) -> Updates:
         """Takes over a finished picture, and of the request that made it what the tab has as well: the mask,
@@ -155,19 +157,7 @@ def build(
     with gr.Column(elem_classes="controls", min_width=0):
         with gr.Column(elem_classes="settings", min_width=0):
             if prompt:
-                fields["prompt"] = gr.Textbox(
-                    "",
-                    label="Describe the picture",
-                    placeholder=prompt,
-                    lines=4,
-                    max_lines=12,
-                    elem_id=f"{name}-prompt",
-                    elem_classes="prompt",
-                    visible=told,
-                )
-                unknown = gr.HTML(
-                    "", elem_id=f"{name}-unknown", elem_classes="unknown", apply_default_css=False
-                )
+                fields["prompt"], unknown = parts.prompt(name, prompt, visible=told)
             owned = own() if own else None
             fields |= owned.controls() if owned else {}
             if sized:
@@ -190,18 +180,7 @@ def build(
                         "", label="Leave out", info="The negative prompt.", lines=2, visible=told
                     )
                 fields |= (parts.guidance(start) if guided else {}) | parts.method(start)
-        with gr.Row(elem_classes="actions"):
-            generate = gr.Button(
-                "Generate",
-                variant="primary",
-                elem_id=f"{name}-generate",
-                elem_classes="generate",
-                min_width=0,
-                scale=3,
-            )
-            stop = gr.Button(
-                "Stop", elem_id=f"{name}-stop", elem_classes="stop", interactive=False, min_width=0, scale=1
-            )
+        generate, stop = parts.actions(name)
         kin = gr.JSON(visible=False)
     return Form(name, tasks, fields, seed_mode, shape, unknown, generate, stop, kin, owned)
 

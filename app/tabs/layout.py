@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import html
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from app.regions import Labels, boxes_in, boxes_of, map_of
 from app.studio import Studio
 from app.tabs import form as forms
 from app.tabs import sheet as sheets
-from app.tabs.form import Form, Updates, Values
+from app.tabs.form import Form, Own, Updates, Values
 from app.tabs.sheet import Sheet
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.models import ModelInfo
@@ -33,7 +32,7 @@ NO_REGIONS = "That map has nothing of this model's classes."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Layout:
+class Layout(Own):
     """The tab's own: the boxes on the sheet.
 
     from_file, from_paint: make boxes of a label map's regions.
@@ -44,9 +43,6 @@ class Layout:
     from_file: gr.UploadButton
     from_paint: gr.Button
     note: gr.HTML
-
-    def controls(self) -> Mapping[str, Component]:
-        return {}
 
     def components(self) -> list[Component]:
         return self.sheet.components()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import gradio as gr
@@ -16,7 +15,7 @@ from app.regions import boxes_in, filled
 from app.studio import Studio
 from app.tabs import form as forms
 from app.tabs import sheet as sheets
-from app.tabs.form import Form, Updates, Values
+from app.tabs.form import Form, Own, Updates, Values
 from app.tabs.sheet import Sheet
 from app.templates import TEMPLATES, template_labels
 from ldm_core.errors import AtelierError, FileError
@@ -33,16 +32,13 @@ NOTHING = "Nothing is painted yet: choose a class beside the sheet and paint whe
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Painting:
+class Painting(Own):
     """The tab's own: the map on the sheet."""
 
     studio: Studio
     sheet: Sheet
     template: gr.Dropdown
     live: gr.Checkbox
-
-    def controls(self) -> Mapping[str, Component]:
-        return {}
 
     def components(self) -> list[Component]:
         return [*self.sheet.components(), self.template]

@@ -1,4 +1,4 @@
-"""The controls that every form has: how many, which seed, which method, how what is given is followed."""
+"""The controls that every form has: prompt, seed, method, how what is given is followed, start and stop."""
 
 from __future__ import annotations
 
@@ -25,6 +25,39 @@ SPACINGS = {
     "Finer towards the end": "quadratic",
     "Finest in the details (Karras)": "karras",
 }
+
+
+def prompt(name: str, example: str, *, visible: bool) -> tuple[gr.Textbox, gr.HTML]:
+    """The field, and what is said of words that the model never learnt."""
+    field = gr.Textbox(
+        "",
+        label="Describe the picture",
+        placeholder=example,
+        lines=4,
+        max_lines=12,
+        elem_id=f"{name}-prompt",
+        elem_classes="prompt",
+        visible=visible,
+    )
+    unknown = gr.HTML("", elem_id=f"{name}-unknown", elem_classes="unknown", apply_default_css=False)
+    return field, unknown
+
+
+def actions(name: str) -> tuple[gr.Button, gr.Button]:
+    """Generate and Stop."""
+    with gr.Row(elem_classes="actions"):
+        generate = gr.Button(
+            "Generate",
+            variant="primary",
+            elem_id=f"{name}-generate",
+            elem_classes="generate",
+            min_width=0,
+            scale=3,
+        )
+        stop = gr.Button(
+            "Stop", elem_id=f"{name}-stop", elem_classes="stop", interactive=False, min_width=0, scale=1
+        )
+    return generate, stop
 
 
 def seed() -> tuple[gr.Number, gr.Radio]:

@@ -85,7 +85,7 @@ def build(studio: Studio, rail: Filmstrip, takers: Sequence[tuple[str, str]]) ->
         elem_id="picture",
     )
     compare = Compare(label="Before and after", elem_id="compare")
-    hint = status_line("Describe a picture, then press Generate", kind="hint")
+    hint = status_line("Describe a picture or paint one, then press Generate", kind="hint")
     status = gr.HTML(hint, elem_id="status", apply_default_css=False)
     timeline = Timeline(studio.timelines, label="Steps of this picture", elem_id="timeline")
     strip = Filmstrip(label="Pictures of this batch", elem_id="strip")

@@ -14,7 +14,6 @@ from app.tabs import form
 from app.tabs.form import Form, Own, Updates, Values
 from app.tabs.stage import QUICK
 from ldm_core.errors import AtelierError
-from ldm_core.models import ModelInfo
 from ldm_core.raster import Raster
 from ldm_core.request import FRACTION, ImageToImage, Request
 
@@ -41,9 +40,6 @@ class Starting(Own):
 
     def fill(self, request: Request) -> Updates:
         return {self.picture: request.image if isinstance(request, ImageToImage) else None}
-
-    def suit(self, info: ModelInfo) -> Updates:
-        return {}
 
     def take(self, picture: Raster, request: Request) -> Updates:
         return {self.picture: picture}

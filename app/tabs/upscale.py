@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import gradio as gr
@@ -30,9 +29,6 @@ class Enlarging(Own):
     picture: GivenPicture
     scale: gr.Radio
     outlook: gr.HTML
-
-    def controls(self) -> Mapping[str, Component]:
-        return {}
 
     def components(self) -> list[Component]:
         return [self.picture, self.scale]

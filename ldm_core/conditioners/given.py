@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
+
+from ldm_core.spec import BoxMapSpec, ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +44,14 @@ class Given:
     low_res_noise: Tensor | None = None
     noise_level: int = 20
     aesthetic_score: float = 6.0
+
+    def untold(self, spec: ModelSpec) -> Given:
+        """Without the boxes and the label map that the model learnt to do without, and so is guided towards.
+
+        Itself where there are none.
+        """
+        boxed = bool(self.boxes) and spec.conditioner(BoxMapSpec) is not None
+        mapped = self.label_map is not None and spec.label_bits is not None
+        if not boxed and not mapped:
+            return self
+        return replace(self, boxes=() if boxed else self.boxes, label_map=None if mapped else self.label_map)

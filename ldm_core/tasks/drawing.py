@@ -27,7 +27,7 @@ from ldm_core.request import (
 )
 from ldm_core.samplers import SAMPLERS, Noise, counted, diffused, keeping, redrawn
 from ldm_core.schedule import NoiseSchedule, timesteps
-from ldm_core.spec import BoxMapSpec, ClassSpec, LabelMapSpec, ModelSpec, Spacing
+from ldm_core.spec import ClassSpec, LabelMapSpec, ModelSpec, Spacing
 from ldm_core.tasks.base import Conditioning, Finishing, Moment, Pixels, Start
 from ldm_core.vocabulary import box_classes, class_id, picture_classes
 
@@ -78,7 +78,7 @@ class Drawing:
 
     Attributes:
         x0: (1, c, h, w), the latent that sampling starts from, noised; None: from noise alone.
-        known: (1, 1, h, w), 1 where x0 is kept at every step.
+        known: (1, c, h, w), 1 where x0 is kept at every step: around a hole, and where a label map is told.
         share: of the steps, the last of which are made.
     """
 
@@ -201,13 +201,10 @@ def conditioning(
 def _without(request: Request, spec: ModelSpec, given: Given) -> Given | None:
     """What guidance goes away from; None where the model knows no such thing."""
     negative, classes = request.negative_prompt.strip(), spec.conditioner(ClassSpec)
-    # What follows, the model learnt to do without.
-    boxed = bool(given.boxes) and spec.conditioner(BoxMapSpec) is not None
-    mapped = given.label_map is not None and spec.label_bits is not None
-    if spec.takes_prompts or boxed or mapped:
-        same = negative == given.prompt and not boxed and not mapped
-        rest = replace(given, boxes=(), label_map=None if mapped else given.label_map)
-        return None if same else replace(rest, prompt=negative, aesthetic_score=_POOR)
+    untold = given.untold(spec)
+    if spec.takes_prompts or untold is not given:
+        same = negative == given.prompt and untold is given
+        return None if same else replace(untold, prompt=negative, aesthetic_score=_POOR)
     if classes is not None and classes.no_class is not None and given.class_id is not None:
         return replace(given, class_id=None)
     return None
