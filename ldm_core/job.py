@@ -17,6 +17,7 @@ from ldm_core.errors import EngineError
 from ldm_core.events import Cancelled, Event, Failed, Paused, Picture, Pixels, is_last
 from ldm_core.preview import PreviewMap
 from ldm_core.request import Request, single
+from ldm_core.samplers import Region
 from ldm_core.tasks.base import Moment
 
 TRAJECTORY_BYTES = 512 * 2**20
@@ -52,7 +53,7 @@ class Job:
         self._paused = threading.Event()
         self._requests = [single(request, i) for i in range(request.batch_size)]
         self._trajectories = [list(before[:-1]) for _ in range(request.batch_size)]
-        self._shown: tuple[PreviewMap, tuple[int, int]] | None = None
+        self._shown: tuple[PreviewMap, Region] | None = None
 
     @overload
     def events(self, timeout: None = None) -> Iterator[Event]: ...
@@ -163,8 +164,8 @@ class Job:
         """Step and quick look at what was predicted by then, for each kept moment of a picture."""
         if self._shown is None:  # its model is not loaded yet
             return []
-        preview, size = self._shown
-        return [(moment.step, preview(moment.seen[0], size)) for moment in self.trajectory(image)]
+        preview, part = self._shown
+        return [(moment.step, preview(moment.seen[0], part)) for moment in self.trajectory(image)]
 
     def request_of(self, image: int) -> Request:
         """What makes one of its pictures alone, as it stands now."""
@@ -176,9 +177,9 @@ class Job:
         """It may have turns."""
         self._paused.clear()
 
-    def shown_by(self, preview: PreviewMap, size: tuple[int, int]) -> None:
-        """Tells how a latent of its model is shown, and how much of it."""
-        self._shown = preview, size
+    def shown_by(self, preview: PreviewMap, part: Region) -> None:
+        """Tells how a latent of its model is shown, and which part of it."""
+        self._shown = preview, part
 
     def begins_with(self, request: Request) -> None:
         """Nothing was made yet: it is made by another request."""

@@ -43,9 +43,9 @@ class PreviewMap:
         gram = inputs.T @ inputs + 1e-3 * torch.eye(channels + 1, dtype=torch.float64)
         return cls(torch.linalg.solve(gram, inputs.T @ targets.nan_to_num()).float().numpy())
 
-    def __call__(self, z: Tensor, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-        """(c, h, w), or its part of a height and width at the top left -> (h, w, 3) RGB."""
-        z = z if size is None else z[:, : size[0], : size[1]]
+    def __call__(self, z: Tensor, part: tuple[slice, slice] | None = None) -> NDArray[np.uint8]:
+        """(c, h, w), or a part of its rows and columns -> (h, w, 3) RGB."""
+        z = z if part is None else z[:, part[0], part[1]]
         # In numpy: 0.02 ms; torch hands such small pieces to threads, which took up to 55 ms on busy cores.
         channels, height, width = z.shape
         flat = z.detach().float().cpu().numpy().reshape(channels, -1)

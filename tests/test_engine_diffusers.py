@@ -25,6 +25,7 @@ from tests.test_diffusers_folders import saved
 Pixels = NDArray[np.uint8]
 PROMPT, NEGATIVE, SIZE, CELLS, STEPS, SCALE = "an old lake", "a", 64, 32, 4, 4.0
 NAMES = ("sd1", "sd2-v", "sdxl", "sdxl-refiner", "ldm-text", "x4-upscaler")
+MARGIN = 4  # cells around what is enlarged
 SMALL = np.random.default_rng(0).integers(0, 256, (SIZE // 2, SIZE // 2, 3), np.uint8)
 
 
@@ -55,12 +56,14 @@ def asked(name: str) -> Request:
 @torch.inference_mode()
 def theirs(name: str, pipeline: Any) -> Pixels:
     """What diffusers' pipeline makes of the same request."""
-    latents = initial_noise([3], (4, CELLS, CELLS))
+    cells = CELLS + 2 * MARGIN if name == "x4-upscaler" else CELLS
+    latents = initial_noise([3], (4, cells, cells))
     call: dict[str, Any] = {"prompt": PROMPT, "negative_prompt": NEGATIVE, "guidance_scale": SCALE}
     call |= {"num_inference_steps": STEPS, "output_type": "np"}
-    if name == "x4-upscaler":  # with the engine's noise upon the small picture
+    if name == "x4-upscaler":  # with the engine's noise upon the small picture, and its margins
         noise = torch.Generator().manual_seed(0)
-        low_res = (from_pixels(SMALL)[None] + 1) / 2
+        small = np.pad(SMALL, ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)), mode="symmetric")
+        low_res = (from_pixels(small)[None] + 1) / 2
         call |= {"image": low_res, "latents": latents, "generator": noise}
     elif name == "sdxl-refiner":  # which goes on from latents, here at nearly all of the noise
         size = (SIZE, SIZE)
@@ -71,7 +74,10 @@ def theirs(name: str, pipeline: Any) -> Pixels:
     else:
         call |= {"latents": latents, "height": SIZE, "width": SIZE}
     picture = np.rint(255 * pipeline(**call).images[0]).astype(np.uint8)
-    return with_colours_of(SMALL, picture) if name == "x4-upscaler" else picture
+    if name != "x4-upscaler":
+        return picture
+    within = slice(2 * MARGIN, -2 * MARGIN)  # it enlarges twice
+    return with_colours_of(SMALL, picture[within, within])
 
 
 @pytest.mark.parametrize("name", NAMES)

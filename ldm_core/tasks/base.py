@@ -94,8 +94,8 @@ class Work(Protocol):
         """For all pictures."""
 
     @property
-    def shown(self) -> tuple[int, int]:
-        """Height and width of the latent's part, from its top left, that the picture shows."""
+    def shown(self) -> Region:
+        """The part of the latent that the picture shows."""
 
     def start(self, request: Request, moment: Moment | None = None) -> Start:
         """Begins the one picture of a request of batch size 1, or goes on with it from a moment."""

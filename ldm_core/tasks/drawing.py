@@ -25,7 +25,7 @@ from ldm_core.request import (
     Sized,
     Unconditional,
 )
-from ldm_core.samplers import SAMPLERS, Noise, counted, diffused, keeping, redrawn
+from ldm_core.samplers import SAMPLERS, Noise, Region, counted, diffused, keeping, redrawn
 from ldm_core.schedule import NoiseSchedule, timesteps
 from ldm_core.spec import ClassSpec, LabelMapSpec, ModelSpec, Spacing
 from ldm_core.tasks.base import Conditioning, Finishing, Moment, Pixels, Start
@@ -90,9 +90,9 @@ class Drawing:
     share: float = 1.0
 
     @property
-    def shown(self) -> tuple[int, int]:
+    def shown(self) -> Region:
         cell = self.canvas.cell
-        return -(-self.canvas.height // cell), -(-self.canvas.width // cell)
+        return slice(0, -(-self.canvas.height // cell)), slice(0, -(-self.canvas.width // cell))
 
     def start(self, request: Request, moment: Moment | None = None) -> Start:
         schedule = self.model.schedule

@@ -17,6 +17,7 @@ from ldm_core.images import from_pixels, resized
 from ldm_core.model import LatentDiffusion
 from ldm_core.models import ModelInfo
 from ldm_core.request import Inpaint, Outpaint, Request
+from ldm_core.samplers import Region
 from ldm_core.spec import ModelSpec
 from ldm_core.tasks.base import Conditioning, Finishing, Moment, Pixels, Start
 from ldm_core.tasks.drawing import Canvas, Drawing, conditioning, latent, opaque
@@ -67,7 +68,7 @@ class Filling:
         return self.drawing.conditioning
 
     @property
-    def shown(self) -> tuple[int, int]:
+    def shown(self) -> Region:
         return self.drawing.shown
 
     def start(self, request: Request, moment: Moment | None = None) -> Start:

@@ -36,7 +36,7 @@ class TwoPasses:
         return self
 
     @property
-    def shown(self) -> tuple[int, int]:
+    def shown(self) -> Region:
         return self.large.shown
 
     def at(self, step: int, num_steps: int, region: Region | None = None) -> Conditioning:

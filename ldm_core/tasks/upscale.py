@@ -14,13 +14,15 @@ from ldm_core.images import from_pixels, resized
 from ldm_core.model import LatentDiffusion
 from ldm_core.models import ModelInfo
 from ldm_core.request import Request, SuperResolution
-from ldm_core.samplers import SAMPLERS, counted, tiled
+from ldm_core.samplers import SAMPLERS, Region, counted, tiled
 from ldm_core.tasks.base import Conditioning, Finishing, Moment, Pixels, Start
 from ldm_core.tasks.drawing import conditioning, noise_of, opaque, steps_of, stood
 from ldm_core.tiling import blending, grid
 
 _COLOUR_SIGMA = 1.0  # pixels of the small picture
 _STRIP = 64  # rows of the small picture that are coloured at once
+# Cells to each side, cut off again: at their edge convolutions see zeros, which tints up to four cells.
+_MARGIN = 4
 _NOISE_SEED = 0  # of what is added to the small picture, for models that are told of it
 
 
@@ -30,7 +32,7 @@ class Upscaling:
 
     Attributes:
         conditioning: with the small picture.
-        cells: height and width of the latent, which are those of the small picture, padded.
+        cells: height and width of the latent, which are those of the small picture with its margins.
         small: (h, w, 3) or (h, w, 4).
         sizes: width and height of the result, and of what is made of it then.
     """
@@ -44,8 +46,9 @@ class Upscaling:
     sizes: tuple[tuple[int, int], ...]
 
     @property
-    def shown(self) -> tuple[int, int]:
-        return self.small.shape[0], self.small.shape[1]
+    def shown(self) -> Region:
+        height, width = self.small.shape[:2]
+        return slice(_MARGIN, _MARGIN + height), slice(_MARGIN, _MARGIN + width)
 
     def start(self, request: Request, moment: Moment | None = None) -> Start:
         schedule = self.model.schedule
@@ -54,7 +57,7 @@ class Upscaling:
         first = 0 if moment is None else moment.step
         x = noise() if moment is None else stood(request, moment, schedule.alpha_bar(steps[first]), noise)
         sampling = SAMPLERS[request.sampler](x, schedule, steps[first:], request.eta, noise)
-        tile = max(self.info.defaults.width, self.info.defaults.height) // self._factor
+        tile = max(self.info.defaults.width, self.info.defaults.height) // self._factor + 2 * _MARGIN
         if max(self.cells) > tile:
             regions = grid(self.cells, tile, tile // 4, self.model.spec.unet.downsampling)
             weights = [weight.to(self.model.device) for weight in blending(self.cells, regions)]
@@ -63,8 +66,8 @@ class Upscaling:
         return Start(counted(sampling, first), num_steps, (len(self.sizes) - 1) * num_steps)
 
     def finish(self, z: Tensor) -> Finishing:
-        height, width = self.small.shape[:2]
-        large = (yield from self.model.decoding(z))[: height * self._factor, : width * self._factor]
+        rows, columns = (slice(self._factor * one.start, self._factor * one.stop) for one in self.shown)
+        large = (yield from self.model.decoding(z))[rows, columns]
         large = resized(with_colours_of(opaque(self.small), large), *self.sizes[0])
         if self.small.shape[2] == 3:
             return large
@@ -120,9 +123,9 @@ def _enlarging(
 ) -> Upscaling:
     """The small picture is concatenated to x_t, pixel by cell."""
     multiple = model.spec.unet.downsampling
-    height, width = (-(-side // multiple) * multiple for side in small.shape[:2])
-    rest = ((0, height - small.shape[0]), (0, width - small.shape[1]), (0, 0))
-    low_res = from_pixels(np.pad(opaque(small), rest, mode="edge"))
+    height, width = (-(-(side + 2 * _MARGIN) // multiple) * multiple for side in small.shape[:2])
+    margins = [(_MARGIN, whole - side - _MARGIN) for whole, side in zip((height, width), small.shape)]
+    low_res = from_pixels(np.pad(opaque(small), (*margins, (0, 0)), mode="symmetric"))
     # The same noise for all pictures: they share the condition, and each is made alike alone.
     noise = torch.randn(low_res.shape, generator=torch.Generator().manual_seed(_NOISE_SEED))
     given = Given(request.prompt.strip(), low_res=low_res, low_res_noise=noise)
