@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -20,7 +21,8 @@ from ldm_core.formats import load_model
 from ldm_core.models import BUNDLED, ModelLibrary
 from ldm_core.nn.autoencoder import AutoencoderKL
 from ldm_core.preview import PreviewMap
-from ldm_core.request import ClassToImage, LayoutToImage, TextToImage
+from ldm_core.raster import Raster
+from ldm_core.request import ClassToImage, LayoutToImage, SuperResolution, TextToImage
 from ldm_core.rules import LabelledBox
 from ldm_core.training import data
 from ldm_core.training.scene_trainer import load_scene_network
@@ -153,6 +155,21 @@ def test_previews_look_like_the_picture(engine: Engine) -> None:
         wanted = scene.reshape(32, 8, 32, 8, 3).mean(axis=(1, 3))
         correlations.append(np.corrcoef(small.ravel(), wanted.ravel())[0, 1])
     assert min(correlations) > 0.8
+
+
+def test_an_enlarged_picture_is_not_tinted_at_its_edges(engine: Engine) -> None:
+    """Measured: 1.9 levels beside the bicubic enlargement, 3.5 where the edges' cells have no neighbours."""
+    scene = data.render("unseen", 3, 256).image
+    small = cv2.resize(scene, (64, 64), interpolation=cv2.INTER_AREA)
+    job = engine.submit(SuperResolution(model="super-resolution", image=Raster(small), steps=6, seed=1))
+    (large,) = job.pictures()
+    added = large.astype(float) - cv2.resize(small, (256, 256), interpolation=cv2.INTER_CUBIC)
+    added[4:-4, 4:-4] = np.nan
+    assert np.nanmean(np.abs(added)) < 2.6
+    # The preview shows the picture, not what lies around it.
+    preview = job.previews(0)[-1][1].astype(float)
+    off, moved = (np.abs(np.roll(preview, by, (0, 1)) - small).mean() for by in (0, 4))
+    assert preview.shape == small.shape and off < 0.8 * moved
 
 
 def test_the_model_knows_every_word_of_the_captions() -> None:
