@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -123,6 +124,7 @@ def test_it_pads_as_transformers_does(older: object, decoder: dict[str, object],
         ("merges.txt", "a b c\n"),
         ("merges.txt", "a nothing\n"),
         ("merges.txt", "a n</w>\n" * 3_000_000),
+        ("merges.txt", "a n</w>\n" * 1_900_000),  # small enough to be read
         ("tokenizer.json", "[]"),
         ("tokenizer.json", json.dumps({"model": {"type": "BPE", "vocab": json.loads(vocab())}})),
         ("tokenizer.json", json.dumps({"model": {"vocab": json.loads(vocab()), "merges": [["a", 1]]}})),
@@ -142,5 +144,29 @@ def test_damaged_tokenizers_are_named(name: str, content: str, tmp_path: Path) -
     assert ClipTokenizer([tmp_path], clip)(["an a"])[0, 0, :4].tolist() == ids
     (tmp_path / "tokenizer.json").unlink()
     (tmp_path / name).write_text(content)
+    began = time.process_time()
     with pytest.raises(ConfigError, match="damaged"):
         ClipTokenizer([tmp_path], clip)
+    assert time.process_time() - began < 5
+
+
+def test_very_many_tokens_cost_little(tmp_path: Path) -> None:
+    """In the vocabulary they are refused; what is only said to be added is not looked at."""
+    many = [f"~{i:x}" for i in range(900_000)]  # as many as are read
+    vocabulary = VOCABULARY + many
+    (tmp_path / "vocab.json").write_text(
+        json.dumps(dict(zip(vocabulary, range(len(vocabulary)), strict=True)), separators=(",", ":"))
+    )
+    (tmp_path / "merges.txt").write_text(MERGES)
+    clip = SD1.conditioner(ClipSpec)
+    assert clip is not None
+    began = time.process_time()
+    with pytest.raises(ConfigError, match=f"has {len(vocabulary)} tokens, the text encoder"):
+        ClipTokenizer([tmp_path], clip)
+    (tmp_path / "vocab.json").write_text(vocab())
+    expected = ClipTokenizer([tmp_path], clip)(["an a"]).tolist()
+    (tmp_path / "added_tokens.json").write_text(json.dumps(many))
+    added = {"model": {"vocab": json.loads(vocab()), "merges": ["a n</w>"]}, "added_tokens": many}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(added))
+    assert ClipTokenizer([tmp_path], clip)(["an a"]).tolist() == expected
+    assert time.process_time() - began < 5

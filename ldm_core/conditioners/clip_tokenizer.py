@@ -47,17 +47,12 @@ def has_vocabulary(folder: Path) -> bool:
 
 def _encoder(folder: Path, tower: ClipTower, *, shared: bool) -> tokenizers.Tokenizer:
     try:
-        encoder = _byte_pairs(folder)
+        encoder = _byte_pairs(folder, tower.vocab_size)
     except (OSError, ValueError, RecursionError):
         raise ConfigError(
             f"The tokenizer in {folder.name} is damaged or not CLIP's; put the model's "
             f"{' and '.join(FILES)} there."
         ) from None
-    if encoder.get_vocab_size() > tower.vocab_size:
-        raise ConfigError(
-            f"The tokenizer in {folder.name} has {encoder.get_vocab_size()} tokens, the text encoder "
-            f"{tower.vocab_size}; put the one that the model was trained with there."
-        )
     usual = "!" if tower.open_clip else END
     pad = usual if shared else _padding(folder, usual)
     encoder.enable_truncation(tower.max_length)
@@ -65,13 +60,14 @@ def _encoder(folder: Path, tower: ClipTower, *, shared: bool) -> tokenizers.Toke
     return encoder
 
 
-def _byte_pairs(folder: Path) -> tokenizers.Tokenizer:
+def _byte_pairs(folder: Path, most: int) -> tokenizers.Tokenizer:
     """Byte-pair encoding by the folder's vocabulary and merges.
 
-    All is checked first, as the library would meet damage with a bare exception.
+    All is checked first, as the library would meet damage with a bare exception, or build it for minutes.
 
     Raises:
         OSError, ValueError: the files cannot be read, or do not fit together.
+        ConfigError: it has more than `most` tokens.
     """
     from transformers import CLIPTokenizer
 
@@ -86,11 +82,17 @@ def _byte_pairs(folder: Path) -> tokenizers.Tokenizer:
     if (
         not isinstance(vocabulary, dict)
         or not isinstance(rows, list)
+        or len(rows) > len(vocabulary)  # each makes a token
         or not {START, END} <= vocabulary.keys()
         or not all(type(value) is int for value in vocabulary.values())
         or set(vocabulary.values()) != set(range(len(vocabulary)))
     ):
         raise ValueError
+    if len(vocabulary) > most:
+        raise ConfigError(
+            f"The tokenizer in {folder.name} has {len(vocabulary)} tokens, the text encoder {most}; put the "
+            "one that the model was trained with there."
+        )
     merges = [_pair(row, vocabulary) for row in rows]
     tokenizer = CLIPTokenizer(vocab=vocabulary, merges=merges)  # type: ignore[arg-type]
     return tokenizer.backend_tokenizer
