@@ -7,6 +7,10 @@ import io
 import json
 import re
 import runpy
+import signal
+import subprocess
+import sys
+import time
 import urllib.request
 from pathlib import Path
 
@@ -18,18 +22,19 @@ from PIL import Image
 from app.metadata import read_settings
 from app.server import Running
 from ldm_core.request import ImageToImage
-from tests.browser import WAIT
+from tests import tiny
+from tests.browser import WAIT, free_port
 
 pytest_plugins = ["tests.browser"]
 ROOT = Path(__file__).resolve().parent.parent
 SMALL: dict[str, object] = {"prompt": "snow", "width": 64, "height": 64, "steps": 3, "seed": 5}
 
 
-def call_api(running: Running, endpoint: str, request: object) -> str:
-    """The last event that an endpoint answers."""
+def call_api(address: str, endpoint: str, request: object) -> str:
+    """The last event that an endpoint of the page at an address answers."""
     body = json.dumps({"data": [request]}).encode()
     headers = {"Content-Type": "application/json"}
-    address = f"{running.address}/gradio_api/call/{endpoint}"
+    address = f"{address}/gradio_api/call/{endpoint}"
     with urllib.request.urlopen(urllib.request.Request(address, body, headers), timeout=60) as answer:
         event = json.load(answer)["event_id"]
     with urllib.request.urlopen(f"{address}/{event}", timeout=60) as answer:
@@ -50,12 +55,12 @@ def picture(tmp_path: Path) -> Path:
 
 
 def test_programs_get_pictures_too(running: Running) -> None:
-    answer = call_api(running, "generate", {**SMALL, "task": "text-to-image", "batch_size": 2})
+    answer = call_api(running.address, "generate", {**SMALL, "task": "text-to-image", "batch_size": 2})
     (made,) = json.loads(answer.split("data: ", 1)[1])
     assert [one["seed"] for one in made["requests"]] == [5, 6]
     with urllib.request.urlopen(made["images"][1]["url"], timeout=20) as found:
         assert read_settings(found.read()).request.seed == 6
-    wrong = call_api(running, "text_to_image", {**SMALL, "steps": 0})
+    wrong = call_api(running.address, "text_to_image", {**SMALL, "steps": 0})
     assert "steps is 0; it has to be a whole number from 1 to 250" in wrong
     assert "event: error" in wrong
 
@@ -101,3 +106,53 @@ def test_every_task_has_its_endpoint(client: Client, picture: Path) -> None:
         "/generate", "/text_to_image", "/image_to_image", "/inpaint", "/outpaint", "/super_resolution",
         "/semantic", "/layout", "/class", "/unconditional",
     }  # fmt: skip
+
+
+NO_NETWORK = """
+import sys
+
+def hook(event, arguments):
+    if event not in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
+        return
+    host = arguments[0] if event == "socket.getaddrinfo" else arguments[1]
+    host = host[0] if isinstance(host, tuple) else host
+    if host not in (None, "", "127.0.0.1", "localhost", "::1", "0.0.0.0"):
+        print("asked", host, file=sys.stderr, flush=True)
+        raise OSError(101, "Network is unreachable")
+
+sys.addaudithook(hook)
+from app.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def wait_until_served(process: subprocess.Popen[bytes], port: int) -> None:
+    began = time.monotonic()
+    while True:
+        assert process.poll() is None, "it ended before it served"
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5):
+                print(f"served after {time.monotonic() - began:.1f} s")
+                return
+        except OSError:
+            assert time.monotonic() - began < 60  # 15 on a computer that does nothing else
+            time.sleep(0.05)
+
+
+def test_it_starts_and_draws_without_a_network(tmp_path: Path) -> None:
+    """Nothing outside of this computer is asked, so nothing waits for it either."""
+    tiny.write_model(tmp_path / "models")
+    port, errors = free_port(), tmp_path / "errors.txt"
+    arguments = ["run", "--no-browser", f"--port={port}", f"--models-dir={tmp_path / 'models'}"]
+    command = [sys.executable, "-c", NO_NETWORK, *arguments, f"--outputs={tmp_path}", "--device=cpu"]
+    with open(errors, "w") as out:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=out)
+    try:
+        wait_until_served(process, port)
+        request = {"task": "text-to-image", "prompt": "snow", "width": 64, "height": 64, "steps": 2}
+        answer = call_api(f"http://127.0.0.1:{port}", "generate", request)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+    assert "event: complete" in answer, answer + errors.read_text()
+    assert "asked" not in errors.read_text()

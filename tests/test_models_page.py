@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
+import threading
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from safetensors.torch import save_file
 
 from app.server import Options, Running, start
+from ldm_core.wording import size_text
 from tests.browser import WAIT, free_port, opened_page, status
 from tests.hub_server import REPOSITORY, Hub, serving
 from tests.tiny import write_model
@@ -67,7 +70,7 @@ def row(page: Page, name: str) -> Locator:
     return page.locator("#model-list .rows button").filter(has_text=name).first
 
 
-def test_the_list_says_what_everything_is(page: Page, folder: Path) -> None:
+def test_the_list_says_what_everything_is(page: Page, running: Running, folder: Path) -> None:
     expect(page.locator("#model-list .rows button")).to_have_count(4)
     for button, label in (("#add-look", "Look"), ("#add-go", "Add"), ("#add-stop", "Stop")):
         expect(page.locator(button)).to_have_text(label)
@@ -77,9 +80,13 @@ def test_the_list_says_what_everything_is(page: Page, folder: Path) -> None:
     page.locator("#model-list input").fill("nothing has this")
     expect(page.locator("#model-list .more")).to_have_text("No model fits the filter.")
     page.locator("#model-list input").fill("")
+    file = folder / "landscapes" / "model.safetensors"
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    running.studio.models.hash_all(threading.Event())
     row(page, "landscapes").click()
     facts = page.locator("#model-facts")
-    for words in ("Tiny", "text to image", "float16", "MIT", str(folder / "landscapes")):
+    told = ("Tiny", "latent diffusion", "text to image", size_text(file.stat().st_size), "float16", "MIT")
+    for words in (*told, digest, digest[:10], str(file.parent)):
         expect(facts).to_contain_text(words)
     row(page, "empty").click()
     expect(facts).to_contain_text("it is empty")
