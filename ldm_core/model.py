@@ -145,15 +145,17 @@ class LatentDiffusion(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        return next(self.parameters()).dtype
+        """Of the UNet; a first stage that overflows float16 is kept in float32."""
+        return next(self.model.parameters()).dtype
 
-    def _internal(self, x: Tensor) -> Tensor:
-        return x.to(self.device, self.dtype, memory_format=torch.channels_last)
+    def _internal(self, x: Tensor, part: nn.Module) -> Tensor:
+        dtype = next(part.parameters()).dtype
+        return x.to(self.device, dtype, memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def encode(self, image: Tensor) -> Tensor:
         """(b, 3, H, W) in [-1, 1] -> (b, c, h, w), scaled to about unit variance; large ones in tiles."""
-        stage, image = self.first_stage_model, self._internal(image)
+        stage, image = self.first_stage_model, self._internal(image, self.first_stage_model)
         z: Tensor | None = None
         if tiling.fits(stage, (image.shape[-2], image.shape[-1])):
             z = unless_out_of_memory(lambda: stage.latent(image))
@@ -167,7 +169,8 @@ class LatentDiffusion(nn.Module):
         return self.first_stage_model.decode(self._unscaled(z)).float()
 
     def _unscaled(self, z: Tensor) -> Tensor:
-        return self._internal(z[:, : self.spec.first_stage.embed_dim] / self.scale_factor)
+        z = z[:, : self.spec.first_stage.embed_dim] / self.scale_factor
+        return self._internal(z, self.first_stage_model)
 
     def decoding(self, z: Tensor) -> Generator[float, None, NDArray[np.uint8]]:
         """One picture's latent -> its pixels; in tiles where it is large or memory too short for the whole.
@@ -301,7 +304,7 @@ class LatentDiffusion(nn.Module):
         match conditioner:
             case LabelMapSpec() if self.cond_stage_model is not None and conditioner.channels:
                 labels = one_hot(_needed("label_map", given.label_map)[None], conditioner.num_classes)
-                return self.cond_stage_model(self._internal(labels)).float()
+                return self.cond_stage_model(self._internal(labels, self.cond_stage_model)).float()
             case LabelMapSpec():
                 if given.label_map is None:
                     return torch.zeros(1, conditioner.num_classes, *size)
@@ -345,7 +348,7 @@ class LatentDiffusion(nn.Module):
         """
         condition = condition.map(lambda part: part.to(self.device, self.dtype))
         late = t < (self.spec.refiner.below if self.spec.refiner else 0)
-        x, t = self._internal(x), t.to(self.device)
+        x, t = self._internal(x, self.model), t.to(self.device)
         if late.all():
             return self._refined(x, t, condition)
         if not late.any():

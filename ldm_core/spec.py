@@ -309,6 +309,7 @@ class ModelSpec:
     `scale_factor` multiplies the first stage's latent; None: it was measured when the training began, and
     is in the checkpoint.  What is concatenated stands in the order of the conditioners.
     `class_prompts`, ours: (name, prompt) of classes that a model of prompts can be asked for.
+    `half_first_stage`: the description says that float16 is enough for it (`first_stage_overflows`).
     """
 
     first_stage: AutoencoderSpec
@@ -320,6 +321,14 @@ class ModelSpec:
     label_bits: LabelBitsSpec | None = None
     refiner: RefinerSpec | None = None
     class_prompts: tuple[tuple[str, str], ...] = ()
+    half_first_stage: bool = False
+
+    @property
+    def first_stage_overflows(self) -> bool:
+        """Whether its activations exceed float16: those of Stable Diffusion XL and of the x4 upscaler do."""
+        clip = self.conditioner(ClipSpec)
+        published = bool(self.unet.num_noise_levels) or (clip is not None and clip.num_sizes > 0)
+        return published and not self.half_first_stage
 
     @property
     def latent_channels(self) -> int:

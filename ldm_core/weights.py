@@ -69,20 +69,35 @@ def places(module: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, str]:
 
 
 def fill(
-    module: M, tensors: Iterable[tuple[str, Tensor]], device: str | torch.device, dtype: torch.dtype
+    module: M,
+    tensors: Iterable[tuple[str, Tensor]],
+    device: str | torch.device,
+    dtype: torch.dtype,
+    in_float32: tuple[str, ...] = (),
 ) -> M:
     """Puts tensors into a module made on the meta device, one by one; it is then ready for inference.
 
     Each is converted as it comes, so that beside the finished weights there is never more than one.
+
+    Args:
+        in_float32: how the names of weights begin that are kept so, whatever `dtype` is.
     """
     for name, tensor in tensors:
         owner, _, attribute = name.rpartition(".")
-        layout = torch.channels_last if tensor.dim() == 4 else torch.contiguous_format
-        if {tensor.dtype, dtype} == _HALVES:
-            tensor = tensor.float()
-        placed = tensor.to(device, dtype).contiguous(memory_format=layout)
+        kept = torch.float32 if name.startswith(in_float32) else dtype
+        placed = _placed(tensor, device, kept)
         setattr(module.get_submodule(owner), attribute, nn.Parameter(placed, requires_grad=False))
     return module.eval()
+
+
+def _placed(tensor: Tensor, device: str | torch.device, dtype: torch.dtype) -> Tensor:
+    """Converted and laid out for convolutions; reordered as the narrower of the two formats."""
+    layout = torch.channels_last if tensor.dim() == 4 else torch.contiguous_format
+    if {tensor.dtype, dtype} == _HALVES:
+        tensor = tensor.float()
+    elif tensor.dtype.itemsize < dtype.itemsize:
+        tensor = tensor.contiguous(memory_format=layout)
+    return tensor.to(device, dtype).contiguous(memory_format=layout)
 
 
 def with_weights(

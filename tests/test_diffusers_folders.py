@@ -488,6 +488,31 @@ def test_half_precision(dtype: torch.dtype, sd1: Path, folder: Path) -> None:
     assert identify(folder).precision == str(dtype).removeprefix("torch.")
 
 
+def test_a_first_stage_that_overflows_float16_is_kept_in_float32(tmp_path: Path) -> None:
+    """Unless its JSON says that it was trained further; bfloat16 reaches as far as float32."""
+    folder, _ = saved("sdxl", tmp_path)
+    file = folder / "vae" / "diffusion_pytorch_model.safetensors"
+    weights = load_file(file)
+    weights["decoder.conv_in.weight"] *= 30_000.0  # normalised again, but 65504 is exceeded before
+    save_file(weights, file)
+    z = initial_noise([3], (4, CELLS, CELLS))
+    pictures = {}
+    for upcast in (True, False):
+        config = json.loads((folder / "vae" / "config.json").read_text())
+        (folder / "vae" / "config.json").write_text(json.dumps(config | {"force_upcast": upcast}))
+        for dtype in (torch.float32, torch.bfloat16, torch.float16):
+            model = load_model(folder, dtype=dtype)
+            assert isinstance(model, LatentDiffusion) and model.dtype == dtype
+            pictures[upcast, dtype] = model.decode(z)
+            kept = torch.float32 if upcast and dtype == torch.float16 else dtype
+            assert {weight.dtype for weight in model.first_stage_model.parameters()} == {kept}
+            assert {weight.dtype for weight in model.model.parameters()} == {dtype}
+    assert torch.equal(pictures[True, torch.float16], pictures[True, torch.float32])
+    assert not pictures[False, torch.float16].isfinite().all()
+    assert pictures[True, torch.bfloat16].isfinite().all()
+    assert model.encode(torch.zeros(1, 3, SIZE, SIZE)).isfinite().all()
+
+
 def test_the_names_of_the_first_versions(sd1: Path, folder: Path) -> None:
     """As the published folders have them: attention in the first stage, and CLIP's prefix."""
     file = folder / "vae" / "diffusion_pytorch_model.safetensors"

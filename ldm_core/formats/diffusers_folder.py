@@ -118,6 +118,7 @@ def _describe(
         schedule=how.schedule,
         parameterization=how.parameterization,
         scale_factor=first_stage_scale(sections[part], index.parts[part], index.pipeline),
+        half_first_stage="force_upcast" in sections[part] and not sections[part].flag("force_upcast"),
     )
     spec = replace(spec, conditioners=_conditioners(folder, index, sections, spec, weights))
     check(spec, "model_index.json")

@@ -34,7 +34,9 @@ def load(
         model = _without_weights(spec, shapes, _tokenizer(spec, opened.tokenizers, find_tokenizer))
         names = places(model, shapes)
         tensors = ((names[name], tensor) for name, tensor in opened.tensors.read(names))
-        return fill(model, tensors, device, dtype or torch.float32)
+        upcast = dtype == torch.float16 and isinstance(spec, ModelSpec) and spec.first_stage_overflows
+        in_float32 = ("first_stage_model.",) if upcast else ()
+        return fill(model, tensors, device, dtype or torch.float32, in_float32)
 
 
 def _without_weights(
