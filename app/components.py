@@ -87,6 +87,25 @@ def _words(request: Request) -> str:
     return request.prompt or "without words"
 
 
+class BranchNote(gr.HTML):
+    """Says of which picture the next one is a branch, with a button that drops that; None shows nothing.
+
+    Its value is as `lasting_branch` gives it.
+    """
+
+    def __init__(self, *, label: str, elem_id: str, value: object = None, render: bool = True) -> None:
+        super().__init__(
+            value=value,
+            render=render,
+            html_template="",
+            js_on_load=(ASSETS / "branch.js").read_text(encoding="utf-8"),
+            apply_default_css=False,
+            label=label,
+            elem_id=elem_id,
+            elem_classes=["branch-note", "note"],
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """What a picture was made of, and the picture, of the same aspect."""

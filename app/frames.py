@@ -54,7 +54,7 @@ class Finished:
     problem: str
     thumb: str  # data URI
     request: Request
-    steps: Steps | None = None  # None of a sketch
+    steps: Steps | None = None  # None of a sketch, and where none are kept
 
 
 @dataclass(frozen=True, slots=True)

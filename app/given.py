@@ -18,14 +18,14 @@ from ldm_core.raster import FILE_FORMATS, MAX_BYTES, MAX_PIXELS, MAX_SIDE, Kind,
 
 class GivenPicture(gr.Image):
     """A place for a picture.  Handlers without preprocessing read what it sends by `uploaded`; it takes a
-    `Raster`, or None, which empties it."""
+    `Raster`, what `still_there` gives, or None, which empties it."""
 
     is_template = True  # the browser's side is gr.Image's own
 
-    def postprocess(self, value: Raster | None) -> ImageData | None:
+    def postprocess(self, value: Raster | ImageData | None) -> ImageData | None:
         """For gradio: the value as the browser takes it."""
-        if value is None:
-            return None
+        if not isinstance(value, Raster):
+            return value
         file = PngFile(encoded(value), "picture.png")
         return ImageData(path=cached(file), orig_name=file.name, mime_type="image/png", size=len(file.data))
 
@@ -62,13 +62,32 @@ def uploaded(payload: object, kind: Kind = "picture") -> Raster | None:
     """
     if payload is None:
         return None
+    file = uploaded_file(payload)
+    return _read(file, file.stat().st_mtime_ns, kind)
+
+
+def still_there(payload: object) -> ImageData | None:
+    """A picture of which the browser kept what gradio calls it; None where the program has it no more."""
+    try:
+        file = uploaded_file(payload)
+    except FileError:
+        return None
+    return ImageData(path=str(file), orig_name=file.name)
+
+
+def uploaded_file(payload: object) -> Path:
+    """The file that the browser uploaded.
+
+    Raises:
+        FileError: it has not arrived or is gone.
+    """
     path = payload.get("path") if isinstance(payload, dict) else None
     if not isinstance(path, str) or "\0" in path or len(path) > 4096:
         raise FileError("The picture did not reach the program; open it again.")
     file = Path(path).resolve()
     if not file.is_relative_to(Path(get_upload_folder()).resolve()) or not file.is_file():
         raise FileError("The picture is no longer at hand; open it again.")
-    return _read(file, file.stat().st_mtime_ns, kind)
+    return file
 
 
 @functools.lru_cache(maxsize=4)

@@ -18,6 +18,7 @@ from app.tabs import (
     layout,
     models,
     onward,
+    opening,
     paint,
     stage,
     text_to_image,
@@ -48,7 +49,10 @@ def build_page(studio: Studio) -> gr.Blocks:
             theme = gr.Button("Dark", elem_id="theme", size="sm", min_width=0)
             fold = gr.Button("Pictures", elem_id="fold", size="sm", min_width=0)
         with gr.Row(elem_id="shell"):
-            with gr.Column(elem_id="tasks", min_width=0), gr.Tabs(elem_id="tabs") as tabs:
+            with (
+                gr.Column(elem_id="tasks", min_width=0),
+                gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs,
+            ):
                 made, listing = _tabs(studio)
             with gr.Column(elem_id="stage", min_width=0):
                 rail = Filmstrip(label="Latest pictures", elem_id="latest", render=False)
@@ -59,6 +63,7 @@ def build_page(studio: Studio) -> gr.Blocks:
         stage.connect(studio, parts, tabs, made)
         timeline.connect(studio, parts, made)
         onward.connect(studio, parts, tabs, made)
+        opening.connect(studio, parts, tabs, made)
         controls.connect(page, studio, made)
         with listing:
             models.build(page, studio, made, tabs, listing)

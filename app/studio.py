@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from app import metadata
 from app.frames import Ended, Finished, Frame, Steps, Waiting, thumb_of
 from app.library import Library
+from app.paces import Paces
 from app.relay import Relay
 from app.session import SKETCH, Session
 from app.timelines import Timelines, key_of
@@ -55,6 +56,7 @@ class Studio:
         self.models = models
         self.shelf = shelf
         self.timelines = Timelines(self.engine)
+        self.paces = Paces(self.engine, models)
         self._library = library
         self._device = device
         self._engine: Engine | None = None
@@ -65,7 +67,6 @@ class Studio:
         self._ended = threading.Condition(self._lock)  # a job of a session
         self._sessions: dict[str, Session] = {}
         self._tokenizers: dict[str, Tokenizer] = {}
-        self._paces: dict[tuple[str, str], float] = {}  # seconds a step and pixel, by task and model
 
     # Starting and ending -----------------------------------------------------------------------------
 
@@ -279,8 +280,8 @@ class Studio:
             job.cancel()
         relay = Relay(session, job, lambda event: self._finish(session, job, event))
         yield from relay.frames()
-        if relay.seconds is not None:
-            self._paces[request.task, job.request.model] = relay.seconds / _work(request)
+        if relay.seconds is not None and isinstance(job.request, SuperResolution):
+            self.paces.took(job.request, relay.seconds)
         self.timelines.keep(job)  # by now it is known how much there is to keep
 
     def _finish(self, session: Session, job: Job, event: Picture) -> Finished:
@@ -295,8 +296,9 @@ class Studio:
         name = path.name if path else f"{event.request.seed}.png"
         id, steps = SKETCH, None
         if not session.sketch:
-            total = job.trajectory(event.index)[-1].step
-            id, steps = uuid.uuid4().hex, Steps(key_of(job, event.index), total, total)
+            id = uuid.uuid4().hex
+            if moments := job.trajectory(event.index):
+                steps = Steps(key_of(job, event.index), moments[-1].step, moments[-1].step)
         picture = Finished(id, png, name, path, problem, thumb_of(event.pixels), event.request, steps)
         with self._lock:
             session.add(picture)
@@ -320,11 +322,6 @@ class Studio:
         if len(pictures) < request.batch_size:
             raise EngineError("The job was stopped.")
         return pictures
-
-    def expected_seconds(self, request: Request) -> float | None:
-        """How long a request will take once its turn comes; None before its model made something like it."""
-        pace = self._paces.get((request.task, request.model))
-        return None if pace is None else pace * _work(request)
 
     # Facts about models ------------------------------------------------------------------------------
 
@@ -357,11 +354,3 @@ class Studio:
 def _agreement(one: Request, other: Request) -> int:
     """In how many fields two requests of a task agree."""
     return sum(getattr(one, field.name) == getattr(other, field.name) for field in fields(one))
-
-
-def _work(request: Request) -> int:
-    """What the duration of a job grows with: steps and pixels, of the small picture where it is enlarged."""
-    width, height = request.size
-    if isinstance(request, SuperResolution):
-        width, height = request.image.width, request.image.height
-    return request.steps * request.batch_size * width * height

@@ -38,6 +38,10 @@
     restored() {
       document.body.classList.add("restored");
     },
+    openTab() {
+      const button = [...document.querySelectorAll(".generate")].find((e) => e.offsetParent);
+      return button ? button.id.replace("-generate", "") : null;
+    },
     toggleTheme() {
       const dark = !document.body.classList.contains("dark");
       setTheme(dark);

@@ -523,6 +523,22 @@ def _as_json(value: object) -> object:
     return value
 
 
+def lasting_branch(request: Request) -> dict[str, object] | None:
+    """The branch in JSON, such that it stays what it is when other fields of the request change.
+
+    What has to stay at a branch is not in it: that is the request's, before the branch as after it.
+    """
+    if request.branch is None:
+        return None
+    of = to_json(request.branch.of)
+    may_change = {field.name for field in fields(request)}.difference(_FIXED, ("batch_size", "branch"))
+    before = {"branch": of["branch"]} if "branch" in of else {}
+    return {
+        "step": request.branch.step,
+        "of": {name: of.get(name) for name in RULES if name in may_change} | before,
+    }
+
+
 R = TypeVar("R", bound=Request)
 
 

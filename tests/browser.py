@@ -138,7 +138,7 @@ def new_pictures(page: Page, folder: Path, before: set[Path], count: int = 1) ->
         page.wait_for_timeout(50)
     expect(page.locator(".stop:enabled")).to_have_count(0, timeout=WAIT)
     found = sorted(pictures(folder) - before)
-    assert len(found) == count
+    assert len(found) == count, page.locator("#status").inner_text()
     return found
 
 
@@ -166,16 +166,16 @@ def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def drop(page: Page, data: bytes) -> None:
-    """Drops a file on the middle of the page."""
+def drop(page: Page, data: bytes, kind: str = "png") -> None:
+    """Drops a picture's file on the middle of the page."""
     page.evaluate(
-        """(bytes) => {
+        """([bytes, kind]) => {
           const transfer = new DataTransfer();
-          transfer.items.add(new File([new Uint8Array(bytes)], 'old.png', {type: 'image/png'}));
+          transfer.items.add(new File([new Uint8Array(bytes)], `old.${kind}`, {type: `image/${kind}`}));
           const target = document.querySelector('#picture');
           for (const type of ['dragover', 'drop'])
             target.dispatchEvent(
               new DragEvent(type, {dataTransfer: transfer, bubbles: true, cancelable: true}));
         }""",
-        list(data),
+        [list(data), kind],
     )

@@ -76,6 +76,8 @@ def test_classes_alone_together_between_and_none(page: Page, outputs: Path) -> N
     page.wait_for_selector("body.restored")
     page.get_by_role("tab", name="Classes").click()
     expect(page.locator("#classes-name input")).to_have_value("Lake")
+    expect(page.locator("#classes-also .token")).to_have_text(["Snow", "Noon"])
+    page.locator("#classes-also .token-remove.remove-all").click()
     page.locator("#tabs").get_by_role("button", name="Blend").click()
     choose(page, "towards", "noo", "Noon")
     between = generated(page, outputs, 2)

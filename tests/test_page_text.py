@@ -75,8 +75,14 @@ def test_a_picture_to_start_from(running: Running, page: Page, outputs: Path) ->
     assert (request.size, request.strength) == ((96, 64), 0.4)
     (again,) = running.studio.make(request)
     assert again.png == path.read_bytes()
+    page.wait_for_timeout(500)
     page.reload()
     page.wait_for_selector("body.restored")
+    expect(page.locator("#text-picture img")).to_be_visible(timeout=WAIT)
+    kept = read_settings(newest(page, outputs, "text")).request
+    assert isinstance(kept, ImageToImage)
+    assert replace(kept, seed=request.seed) == request
+    page.locator("#text-picture").get_by_label(re.compile("Remove|Clear")).first.click()
     expect(page.locator("#text-picture img")).to_have_count(0)
     drop(page, path.read_bytes())
     expect(page.locator("#text-picture img")).to_be_visible()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ from playwright.sync_api import Page, expect
 
 from app.metadata import read_settings
 from app.server import Running
-from ldm_core.request import Request, single
-from tests.browser import WAIT, open_more, pictures, set_number, status
+from ldm_core.request import Request, TextToImage, branched, single
+from tests.browser import WAIT, drop, newest, open_more, pictures, set_number, status
 
 pytest_plugins = ["tests.browser"]
 
@@ -96,6 +97,25 @@ def test_looking_back_branching_and_saving_the_steps(running: Running, page: Pag
     timelines.forget(old.owner)
     slide(page, 3)
     expect(page.locator("#timeline .said")).to_contain_text("no longer at hand")
+
+
+def test_a_saved_branch_is_made_again_and_can_be_dropped(running: Running, page: Page, outputs: Path) -> None:
+    of = TextToImage(prompt="a lake at sunset", steps=6, width=64, height=64, seed=3)
+    branch = branched(replace(of, prompt="snow over trees", seed=4), 3, of)
+    (picture,) = running.studio.make(branch)
+    note = page.locator("#text-branch p")
+    expect(note).to_have_count(0)
+    drop(page, picture.png)
+    expect(note).to_contain_text("its first 3 steps are those of “a lake at sunset”, variation 3")
+    assert newest(page, outputs, "text").read_bytes() == picture.png
+    page.wait_for_timeout(500)
+    page.reload()
+    page.wait_for_selector("body.restored")
+    prompt(page, "the sun at noon")  # which changes nothing before the branch
+    assert made(newest(page, outputs, "text")) == replace(branch, prompt="the sun at noon")
+    note.get_by_role("button", name="Drop").click()
+    expect(note).to_have_count(0)
+    assert made(newest(page, outputs, "text")) == replace(branch, prompt="the sun at noon", branch=None)
 
 
 def test_a_paused_picture_goes_on_by_other_words(running: Running, page: Page, outputs: Path) -> None:

@@ -55,7 +55,9 @@ def test_a_picture_becomes_larger_beside_what_it_was(page: Page, outputs: Path, 
     status(page, "There is no picture yet")
     put(page, picture(12, 8))
     page.get_by_role("radio", name="× 4").check(force=True)
-    expect(page.locator(OUTLOOK)).to_have_text("48 × 32 pixels", timeout=WAIT)
+    expect(page.locator(f"{OUTLOOK} p")).to_have_text(
+        re.compile(r"^48 × 32 pixels, about [\d.]+ s \(an estimate\)$"), timeout=WAIT
+    )
     before = pictures(outputs)
     page.keyboard.press("Control+Enter")
     status(page, "Finished in")
@@ -79,7 +81,14 @@ def test_a_picture_becomes_larger_beside_what_it_was(page: Page, outputs: Path, 
     page.screenshot(path=shots / "upscale.png")
     # Now its pace is known.
     page.get_by_role("radio", name="× 8").check(force=True)
-    expect(page.locator(OUTLOOK)).to_contain_text("96 × 64 pixels, about", timeout=WAIT)
+    measured = re.compile(r"^96 × 64 pixels, about [\d.]+ s$")
+    expect(page.locator(f"{OUTLOOK} p")).to_have_text(measured, timeout=WAIT)
+    page.wait_for_timeout(500)
+    page.reload()
+    page.wait_for_selector("body.restored")
+    page.get_by_role("tab", name="Upscale").click()
+    expect(page.locator("#upscale-picture img")).to_be_visible()
+    expect(page.locator(f"{OUTLOOK} p")).to_have_text(measured, timeout=WAIT)
 
 
 def test_too_large_a_picture_gives_a_sentence(page: Page) -> None:

@@ -15,7 +15,7 @@ from app.tabs.form import Form, Own, Updates, Values
 from ldm_core.errors import AtelierError, RequestError
 from ldm_core.models import ModelInfo
 from ldm_core.raster import Raster
-from ldm_core.request import FRACTION, ClassToImage, Request
+from ldm_core.request import FRACTION, RULES, ClassToImage, Request
 from ldm_core.vocabulary import picture_classes
 
 NAME, TASKS = "classes", ("class", "unconditional")
@@ -38,6 +38,14 @@ class Classes(Own):
 
     def components(self) -> list[Component]:
         return [self.also]
+
+    def kept(self) -> Mapping[str, Component]:
+        return {"also": self.also}
+
+    def restore(self, kept: Mapping[object, object]) -> Updates:
+        also = kept.get("also")
+        names = [RULES["class_name"].read(name) for name in also[:MOST]] if isinstance(also, list) else []
+        return {self.also: [name for name in names if name]}
 
     def fields(self, values: Values) -> dict[str, object]:
         names = self.names(values)
@@ -77,7 +85,7 @@ class Classes(Own):
             return ""
         return names[index] if index < len(names) else ""
 
-    def take(self, picture: Raster, request: Request) -> Updates:
+    def take(self, picture: Raster, request: Request | None) -> Updates:
         return {}
 
     def suit(self, info: ModelInfo) -> Updates:

@@ -15,6 +15,7 @@ import gradio as gr
 from gradio.components import Component
 
 from app.canvas import Canvas, CanvasSetup, CanvasValue
+from app.components import BranchNote
 from app.studio import Studio
 from app.tabs import parts
 from ldm_core.errors import AtelierError
@@ -31,6 +32,7 @@ from ldm_core.request import (
     TASKS,
     Request,
     TextToImage,
+    lasting_branch,
     parse_request,
 )
 
@@ -40,7 +42,7 @@ Values = Mapping[object, object]  # component -> its value, as the browser sent 
 SKETCH_STEPS = 8
 RANDOM_SEEDS = 10**7  # short enough to be read aloud and to fit its field
 SHAPES = {"Square": (1.0, 1.0), "Wide": (1.5, 1.0), "Tall": (1.0, 1.5)}  # of the model's own size
-NO_MODEL = "No model here can do this; add one under Models"
+NO_MODEL = "None yet: add one under Models"
 LOOKING = "Looking for models…"
 KIN = ("variation_of", "variation_strength")
 WORDS = {"prompt", "negative_prompt"}
@@ -57,6 +59,14 @@ class Own(Protocol):
     def components(self) -> list[Component]:
         """All others that `fields` reads and that `fill` and `suit` change."""
 
+    def kept(self) -> Mapping[str, Component]:
+        """Those of its components beside `controls` whose values outlive a reload, by a name of their own."""
+        return {}
+
+    def restore(self, kept: Mapping[object, object]) -> Updates:
+        """Fills them with what the browser kept, by the names of `kept`: input like any other."""
+        return {}
+
     def fields(self, values: Values) -> dict[str, object]:
         """Fields of the request; `task` among them where it is not the form's first.
 
@@ -71,9 +81,9 @@ class Own(Protocol):
         """What follows from a newly chosen model."""
         return {}
 
-    def take(self, picture: Raster, request: Request) -> Updates:
-        """Takes over a finished picture, and of the request that made it what the tab has as well: the mask,
-        the map, the boxes.
+    def take(self, picture: Raster, request: Request | None) -> Updates:
+        """Takes over a picture, and of the request that made it what the tab has as well: the mask, the map,
+        the boxes; None of one that was not made here.
 
         Raises:
             AtelierError: the picture cannot be used here.
@@ -94,6 +104,7 @@ class Form:
         several: the requests that one press asks for, where that is not the one.
         takes: whether a finished picture can be sent to it.
         kin: out of sight: the seed that was filled in, and of what it makes a variation.
+        branch: of what the pictures are branches, once that was filled in.
     """
 
     name: str
@@ -105,6 +116,7 @@ class Form:
     generate: gr.Button
     stop: gr.Button
     kin: gr.JSON
+    branch: BranchNote
     own: Own | None = None
     live: tuple[gr.Checkbox, Canvas] | None = None
     several: Callable[[Request, Values], Sequence[Request]] | None = None
@@ -118,11 +130,12 @@ class Form:
         """The components from which a request is made."""
         switch = [self.live[0]] if self.live else []
         owned = self.own.components() if self.own else []
-        return [*self.fields.values(), self.seed_mode, self.kin, *switch, *owned]
+        return [*self.fields.values(), self.seed_mode, self.kin, self.branch, *switch, *owned]
 
     def kept(self) -> dict[str, Component]:
         """The components whose values outlive a reload of the page."""
-        return {**self.fields, "seed_mode": self.seed_mode, "kin": self.kin}
+        owned = self.own.kept() if self.own else {}
+        return {**self.fields, "seed_mode": self.seed_mode, "kin": self.kin, "branch": self.branch, **owned}
 
     def filled(self) -> list[Component]:
         """The components that a request or another model fills."""
@@ -156,6 +169,7 @@ def build(
     shape = unknown = None
     with gr.Column(elem_classes="controls", min_width=0):
         with gr.Column(elem_classes="settings", min_width=0):
+            branch = BranchNote(label="Branch", elem_id=f"{name}-branch")
             if prompt:
                 fields["prompt"], unknown = parts.prompt(name, prompt, visible=told)
             owned = own() if own else None
@@ -182,7 +196,7 @@ def build(
                 fields |= (parts.guidance(start) if guided else {}) | parts.method(start)
         generate, stop = parts.actions(name)
         kin = gr.JSON(visible=False)
-    return Form(name, tasks, fields, seed_mode, shape, unknown, generate, stop, kin, owned)
+    return Form(name, tasks, fields, seed_mode, shape, unknown, generate, stop, kin, branch, owned)
 
 
 # Models ---------------------------------------------------------------------------------------------------
@@ -334,6 +348,8 @@ def request_from(form: Form, values: Values) -> Request:
     kin = values[form.kin]
     if isinstance(kin, dict) and kin.get("seed") == given["seed"]:
         given |= {name: kin.get(name) for name in KIN}
+    if values[form.branch]:
+        given["branch"] = values[form.branch]
     own = form.own.fields(values) if form.own else {}
     task = str(own.get("task", form.tasks[0]))
     known = {field.name for field in dataclasses.fields(TASKS[task])}
@@ -359,7 +375,7 @@ def sketch_from(form: Form, values: Values) -> Request:
     Raises:
         AtelierError: a value is not allowed.
     """
-    request = request_from(form, {**values, form.seed_mode: parts.KEEP_SEED})
+    request = request_from(form, {**values, form.seed_mode: parts.KEEP_SEED, form.branch: None})
     return dataclasses.replace(request, batch_size=1, steps=min(request.steps, SKETCH_STEPS))
 
 
@@ -371,6 +387,7 @@ def fill(studio: Studio, form: Form, request: Request) -> Updates:
     if request.model not in (one.name for one in serving(studio, form.tasks)):
         updates.pop(form.model)
     updates[form.seed_mode] = parts.KEEP_SEED
+    updates[form.branch] = lasting_branch(request)
     updates |= seeded(form, request)
     if form.shape is not None:
         updates[form.fields["width"]], updates[form.fields["height"]] = request.size
@@ -386,11 +403,11 @@ def seeded(form: Form, request: Request) -> Updates:
     return {form.fields["seed"]: request.seed, form.kin: kin}
 
 
-def take(studio: Studio, form: Form, picture: Raster, request: Request, model: object) -> Updates:
-    """Puts a finished picture into a form, with what made it as far as the form has it too.
+def take(studio: Studio, form: Form, picture: Raster, request: Request | None, model: object) -> Updates:
+    """Puts a picture into a form, with what made it as far as the form has it too.
 
     Args:
-        request: that made it.  Its method is of use to its own model alone.
+        request: that made it, None where it was not made here.  Its method is of use to its own model alone.
         model: which the form has chosen now.
 
     Raises:
@@ -398,7 +415,8 @@ def take(studio: Studio, form: Form, picture: Raster, request: Request, model: o
     """
     if form.own is None:
         return {}
-    same = any(request.model == one.name for one in serving(studio, form.tasks))
+    maker = "" if request is None else request.model
+    same = any(maker == one.name for one in serving(studio, form.tasks))
     given = {name: getattr(request, name, None) for name in form.fields}
     left = {"batch_size", "width", "height"} if same else form.fields.keys() - WORDS
     updates: Updates = {
@@ -406,8 +424,9 @@ def take(studio: Studio, form: Form, picture: Raster, request: Request, model: o
         for name, value in given.items()
         if name not in left and value is not None and value != ""
     }
-    changed = same and request.model != model
-    model = request.model if same else model
+    updates[form.branch] = None
+    changed = same and maker != model
+    model = maker if same else model
     if form.shape is not None:
         updates |= resize(studio, form, model, picture.width, picture.height)
     suited = _suit_own(studio, form, model) if changed else {}
@@ -428,9 +447,12 @@ def restore(studio: Studio, form: Form, kept: object) -> Updates:
     if kept.get("seed_mode") == parts.KEEP_SEED:
         updates[form.seed_mode] = parts.KEEP_SEED
     updates[form.kin] = kept.get("kin")
+    branch = kept.get("branch")
+    updates[form.branch] = branch if isinstance(branch, dict) else None
     model = updates.get(form.model, starting_model(studio, form.tasks))
     if form.shape is not None:
         start = model_defaults(studio, model)
         size = (updates.get(form.fields[side], getattr(start, side)) for side in ("width", "height"))
         updates[form.shape] = shape_of(studio, start.model, *size)
-    return over(_suit_own(studio, form, model), updates)
+    owned = form.own.restore(kept) if form.own else {}
+    return over(over(_suit_own(studio, form, model), updates), owned)

@@ -77,7 +77,7 @@ class Inpainting(Own):
     def suit(self, info: ModelInfo) -> Updates:
         return {self.canvas: CanvasSetup(cell=info.spec.first_stage.downsampling)}
 
-    def take(self, picture: Raster, request: Request) -> Updates:
+    def take(self, picture: Raster, request: Request | None) -> Updates:
         """The mask stays where the picture was made with one; what extended the picture is used up."""
         mask = request.mask.pixels if isinstance(request, Inpaint) else np.zeros_like(picture.pixels[..., 0])
         return {self.canvas: _sheet(picture.pixels, mask), **dict.fromkeys(self.sides.values(), 0)}

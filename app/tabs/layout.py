@@ -64,9 +64,9 @@ class Layout(Own):
         setup = None if info is None else _setup(info)
         return self.sheet.show(CanvasValue(*request.size, boxes=_boxes(request, info), setup=setup))
 
-    def take(self, picture: Raster, request: Request) -> Updates:
+    def take(self, picture: Raster, request: Request | None) -> Updates:
         """With boxes around the regions of a map where the picture was made of one."""
-        boxes = _boxes(request, self._info(request))
+        boxes = None if request is None else _boxes(request, self._info(request))
         return self.sheet.show(dataclasses.replace(sheets.backdrop(picture.pixels), boxes=boxes))
 
     def _info(self, request: Request) -> ModelInfo | None:

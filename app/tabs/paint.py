@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import gradio as gr
@@ -40,6 +41,12 @@ class Painting(Own):
     template: gr.Dropdown
     live: gr.Checkbox
 
+    def kept(self) -> Mapping[str, Component]:
+        return {"live": self.live}
+
+    def restore(self, kept: Mapping[object, object]) -> Updates:
+        return {self.live: kept.get("live") is True}
+
     def components(self) -> list[Component]:
         return [*self.sheet.components(), self.template]
 
@@ -60,11 +67,11 @@ class Painting(Own):
         width, height = request.size
         return self.sheet.show(CanvasValue(width, height, labels=request.label_map.pixels, setup=setup))
 
-    def take(self, picture: Raster, request: Request) -> Updates:
+    def take(self, picture: Raster, request: Request | None) -> Updates:
         """With the boxes filled where the picture was made of boxes."""
         return self.sheet.show(sheets.backdrop(picture.pixels, self._labels(request)))
 
-    def _labels(self, request: Request) -> NDArray[np.uint8] | None:
+    def _labels(self, request: Request | None) -> NDArray[np.uint8] | None:
         if isinstance(request, Semantic):
             return request.label_map.pixels
         if not isinstance(request, LayoutToImage):

@@ -11,13 +11,11 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 import gradio as gr
 from gradio.components import Component
 
-from app import metadata
 from app.components import (
     Compare,
     Comparison,
@@ -107,7 +105,7 @@ def build(studio: Studio, rail: Filmstrip, takers: Sequence[tuple[str, str]]) ->
             min_width=0,
         )
         download = gr.DownloadButton("Download", elem_id="download", interactive=False, **small)
-        open_ = gr.UploadButton("Open picture", elem_id="open", file_types=[".png"], **small)
+        open_ = gr.UploadButton("Open picture", elem_id="open", file_types=["image"], **small)
     return Stage(picture, compare, status, timeline, strip, details, reuse, download, vary, send, open_, rail)
 
 
@@ -119,7 +117,7 @@ QUICK = {**PRIVATE, "queue": False}
 
 
 def connect(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[Form]) -> None:
-    """Making, stopping, looking at and reopening pictures, for all tabs.
+    """Making, stopping, looking at and reusing pictures, for all tabs.
 
     `made` has the tabs' forms; a form's name is its tab's id.
     """
@@ -174,16 +172,10 @@ def _connect_looking(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence
             stage.status: status_line(text),
         }
 
-    def open_picture(path: str | None) -> Updates:
-        return _open(studio, stage, tabs, made, path)
-
     filled = [component for form in made for component in form.filled()]
     stage.strip.pick(pick, None, stage.shown(), **QUICK)
     stage.rail.pick(pick, None, stage.shown(), **QUICK)
     stage.reuse.click(reuse, None, [*filled, tabs, stage.status], **QUICK)
-    stage.open.upload(
-        open_picture, stage.open, [*filled, tabs, stage.status], **{**PRIVATE, "preprocess": True}
-    )
 
 
 # Handlers ------------------------------------------------------------------------------------------------
@@ -340,29 +332,6 @@ def _comparison(request: Request, after: PngFile) -> Comparison | None:
 def form_for(made: Sequence[Form], task: str) -> Form:
     """The form that makes such pictures; the first where none does."""
     return next((form for form in made if task in form.tasks), made[0])
-
-
-def _open(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[Form], path: str | None) -> Updates:
-    """Takes the settings over from a saved picture."""
-    if not path:
-        return {stage.status: gr.skip()}
-    try:
-        settings = metadata.read_settings(Path(path))
-    except AtelierError as error:
-        return {stage.status: status_line(metadata.explain(error), kind="failed")}
-    notes = list(settings.notes)
-    form = form_for(made, settings.request.task)
-    model = settings.request.model
-    if model not in (one.name for one in forms.serving(studio, form.tasks)):
-        notes.append(f"Its model {model[:60]!r} is not here, so the chosen one stays.")
-    elif settings.model_sha256 and not (studio.model_hash(model) or "").startswith(settings.model_sha256):
-        notes.append(f"The model {model[:60]!r} has changed since, so the picture will differ.")
-    text = " ".join(["Settings taken from the picture.", *notes])
-    return {
-        **forms.fill(studio, form, settings.request),
-        tabs: gr.update(selected=form.name),
-        stage.status: status_line(text, kind="note" if notes else "news"),
-    }
 
 
 # Words on the page ---------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import gradio as gr
 from gradio.components import Component
 
-from app.given import GivenPicture, given_picture, uploaded
+from app.given import GivenPicture, given_picture, still_there, uploaded
 from app.studio import Studio
 from app.tabs import form
 from app.tabs.form import Form, Own, Updates, Values
@@ -31,6 +31,12 @@ class Starting(Own):
     def controls(self) -> Mapping[str, Component]:
         return {"strength": self.strength}
 
+    def kept(self) -> Mapping[str, Component]:
+        return {"picture": self.picture}
+
+    def restore(self, kept: Mapping[object, object]) -> Updates:
+        return {self.picture: still_there(kept.get("picture"))}
+
     def components(self) -> list[Component]:
         return [self.picture]
 
@@ -41,7 +47,7 @@ class Starting(Own):
     def fill(self, request: Request) -> Updates:
         return {self.picture: request.image if isinstance(request, ImageToImage) else None}
 
-    def take(self, picture: Raster, request: Request) -> Updates:
+    def take(self, picture: Raster, request: Request | None) -> Updates:
         return {self.picture: picture}
 
 

@@ -42,7 +42,7 @@ def _branch(
     try:
         job, _ = studio.timelines.find(key)
         form = form_for(made, job.request.task)
-        request = forms.request_from(form, values)
+        request = forms.request_from(form, {**values, form.branch: None})
         frames = studio.branch(name, key, step, request)
     except AtelierError as error:
         yield {stage.status: status_line(str(error), kind="failed")}
@@ -57,7 +57,8 @@ def _proceed(studio: Studio, stage: Stage, made: Sequence[Form], values: Values,
         return {stage.status: gr.skip()}
     form = form_for(made, job.request.task)
     try:
-        studio.resume(name, forms.requests_from(form, {**values, form.seed_mode: parts.KEEP_SEED}))
+        now = {**values, form.seed_mode: parts.KEEP_SEED, form.branch: None}
+        studio.resume(name, forms.requests_from(form, now))
     except AtelierError as error:
         return {stage.status: status_line(str(error), kind="failed")}
     return {stage.status: status_line("Going on…", kind="busy")}

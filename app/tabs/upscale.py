@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import gradio as gr
 from gradio.components import Component
 
 from app.frames import in_words
-from app.given import GivenPicture, given_picture, uploaded
+from app.given import GivenPicture, given_picture, still_there, uploaded
 from app.studio import Studio
 from app.tabs import form
 from app.tabs.form import Form, Own, Updates, Values
@@ -30,26 +32,35 @@ class Enlarging(Own):
     scale: gr.Radio
     outlook: gr.HTML
 
+    def controls(self) -> Mapping[str, Component]:
+        return {"scale": self.scale}
+
+    def kept(self) -> Mapping[str, Component]:
+        return {"picture": self.picture}
+
+    def restore(self, kept: Mapping[object, object]) -> Updates:
+        return {self.picture: still_there(kept.get("picture"))}
+
     def components(self) -> list[Component]:
-        return [self.picture, self.scale]
+        return [self.picture]
 
     def fields(self, values: Values) -> dict[str, object]:
         image = uploaded(values[self.picture])
         if image is None:
             raise FileError("There is no picture yet: drop, paste or open the one to make larger.")
-        return {"image": image, "scale": values[self.scale]}
+        return {"image": image}
 
     def fill(self, request: Request) -> Updates:
         if not isinstance(request, SuperResolution):
             return {}
-        return {self.picture: request.image, self.scale: request.scale}
+        return {self.picture: request.image}
 
     def suit(self, info: ModelInfo) -> Updates:
         own = info.spec.first_stage.downsampling
         told = f"This model makes × {own}; other sizes are scaled from that."
         return {self.scale: gr.update(value=own if own in (2, 4, 8) else 4, info=told)}
 
-    def take(self, picture: Raster, request: Request) -> Updates:
+    def take(self, picture: Raster, request: Request | None) -> Updates:
         return {self.picture: picture}
 
 
@@ -71,14 +82,41 @@ def _controls() -> Enlarging:
 def _connect(studio: Studio, made: Form, own: Enlarging) -> None:
     def foresee(values: Values) -> str:
         try:
-            request = form.request_from(made, values)
+            request = _request(made, values)
+            width, height = request.size
+            return f"<p>{width} × {height} pixels{_time(studio, request)}</p>"
         except AtelierError as error:
             empty = values[own.picture] is None
             return "" if empty else f'<p class="problem">{html.escape(str(error))}</p>'
-        width, height = request.size
-        seconds = studio.expected_seconds(request)
-        told = "" if seconds is None else f", about {in_words(seconds)}"
-        return f"<p>{width} × {height} pixels{told}</p>"
 
-    watched = [own.picture, own.scale, made.model, made.fields["steps"]]
-    gr.on([one.change for one in watched], foresee, set(made.inputs()), own.outlook, **QUICK)
+    def try_out(values: Values, request: gr.Request) -> None:
+        """Finds out how long it takes, where nothing else is to be made."""
+        if studio.session(str(request.session_hash)).running:
+            return
+        with contextlib.suppress(AtelierError):  # told when the picture is to be made
+            studio.paces.try_out(_request(made, values))
+
+    watched = [one.change for one in (own.picture, own.scale, made.model, *_paced(made))]
+    inputs = set(made.inputs())
+    looked = gr.on(watched, foresee, inputs, own.outlook, **QUICK)
+    # By then something else may be wanted, so it is looked at anew.
+    looked.then(try_out, inputs, None, **QUICK).then(foresee, inputs, own.outlook, **QUICK)
+
+
+def _paced(made: Form) -> list[Component]:
+    """The controls on which the time depends."""
+    return [made.fields["steps"], made.fields["sampler"]]
+
+
+def _request(made: Form, values: Values) -> SuperResolution:
+    request = form.request_from(made, values)
+    assert isinstance(request, SuperResolution)
+    return request
+
+
+def _time(studio: Studio, request: SuperResolution) -> str:
+    known = studio.paces.expected(request)
+    if known is None:
+        return ""
+    seconds, estimated = known
+    return f", about {in_words(seconds)}{' (an estimate)' if estimated else ''}"

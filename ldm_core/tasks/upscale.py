@@ -57,9 +57,8 @@ class Upscaling:
         first = 0 if moment is None else moment.step
         x = noise() if moment is None else stood(request, moment, schedule.alpha_bar(steps[first]), noise)
         sampling = SAMPLERS[request.sampler](x, schedule, steps[first:], request.eta, noise)
-        tile = max(self.info.defaults.width, self.info.defaults.height) // self._factor + 2 * _MARGIN
-        if max(self.cells) > tile:
-            regions = grid(self.cells, tile, tile // 4, self.model.spec.unet.downsampling)
+        regions = _regions(self.cells, self.info)
+        if len(regions) > 1:
             weights = [weight.to(self.model.device) for weight in blending(self.cells, regions)]
             sampling = tiled(sampling, regions, weights)
         num_steps = len(steps) - 1
@@ -106,12 +105,41 @@ def with_colours_of(small: Pixels, large: Pixels) -> Pixels:
 
 def upscale(request: SuperResolution, model: LatentDiffusion, info: ModelInfo) -> Upscaling:
     """Once, or where the model does not enlarge so much, several times, the last time by all that it can."""
-    scales = [request.scale]
-    while scales[0] > model.spec.first_stage.downsampling:
-        scales.insert(0, scales[0] // model.spec.first_stage.downsampling)
+    return _enlarging(request, model, info, request.image.pixels, _sizes(request, info))
+
+
+def tile_side(info: ModelInfo) -> int:
+    """Pixels of a small picture that is enlarged in one tile: to what the model draws best."""
+    return max(info.defaults.width, info.defaults.height) // info.spec.first_stage.downsampling
+
+
+def num_cells(request: SuperResolution, info: ModelInfo) -> int:
+    """Cells for which the network is asked at a step, of all tiles, each time the picture is enlarged."""
     image = request.image
-    sizes = tuple((scale * image.width, scale * image.height) for scale in scales)
-    return _enlarging(request, model, info, image.pixels, sizes)
+    before = ((image.width, image.height), *_sizes(request, info)[:-1])
+    regions = [one for size in before for one in _regions(_cells(size[1], size[0], info), info)]
+    return sum((rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in regions)
+
+
+def _sizes(request: SuperResolution, info: ModelInfo) -> tuple[tuple[int, int], ...]:
+    """Width and height after each time that the picture is enlarged."""
+    scales = [request.scale]
+    while scales[0] > info.spec.first_stage.downsampling:
+        scales.insert(0, scales[0] // info.spec.first_stage.downsampling)
+    return tuple((scale * request.image.width, scale * request.image.height) for scale in scales)
+
+
+def _cells(height: int, width: int, info: ModelInfo) -> tuple[int, int]:
+    """Height and width of the latent of a small picture, which has margins."""
+    multiple = info.spec.unet.downsampling
+    rows, columns = (-(-(side + 2 * _MARGIN) // multiple) * multiple for side in (height, width))
+    return rows, columns
+
+
+def _regions(cells: tuple[int, int], info: ModelInfo) -> list[Region]:
+    """The tiles; the whole where it is no larger than one."""
+    tile = tile_side(info) + 2 * _MARGIN
+    return grid(cells, tile, tile // 4, info.spec.unet.downsampling)
 
 
 def _enlarging(
@@ -122,8 +150,7 @@ def _enlarging(
     sizes: tuple[tuple[int, int], ...],
 ) -> Upscaling:
     """The small picture is concatenated to x_t, pixel by cell."""
-    multiple = model.spec.unet.downsampling
-    height, width = (-(-(side + 2 * _MARGIN) // multiple) * multiple for side in small.shape[:2])
+    height, width = _cells(small.shape[0], small.shape[1], info)
     margins = [(_MARGIN, whole - side - _MARGIN) for whole, side in zip((height, width), small.shape)]
     low_res = from_pixels(np.pad(opaque(small), (*margins, (0, 0)), mode="symmetric"))
     # The same noise for all pictures: they share the condition, and each is made alike alone.

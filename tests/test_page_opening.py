@@ -1,0 +1,70 @@
+"""Pictures that nothing made here, dropped on the page in a real Chromium: each tab uses them as it can."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from app.metadata import read_settings
+from app.server import Running
+from ldm_core.request import ImageToImage
+from ldm_core.spec import LowResolutionSpec
+from tests import tiny
+from tests.browser import WAIT, drop, newest, status
+
+pytest_plugins = ["tests.browser"]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    tiny.write_model(folder)
+    unet = replace(tiny.SPEC.unet, in_channels=7, context_dim=0)
+    spec = replace(tiny.SPEC, unet=unet, conditioners=(LowResolutionSpec(),))
+    tiny.write_model(folder, name="upscaler", spec=spec)
+    return folder
+
+
+def photograph(width: int, height: int) -> bytes:
+    """A JPEG file."""
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[:, width // 2 :] = 200
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
+def test_a_photograph_goes_where_the_open_tab_can_use_it(running: Running, page: Page, outputs: Path) -> None:
+    photo = photograph(150, 100)
+    drop(page, photo, "jpeg")
+    status(page, "No settings are in this file; it is the picture to start from now.")
+    expect(page.locator("#text-picture img")).to_be_visible()
+    expect(page.get_by_role("radio", name="Wide")).to_be_checked()
+    request = read_settings(newest(page, outputs, "text")).request
+    assert isinstance(request, ImageToImage)
+    assert (request.image.pixels == np.asarray(Image.open(io.BytesIO(photo)))).all()
+    page.get_by_role("tab", name="Inpaint").click()
+    drop(page, photograph(3000, 1500), "jpeg")
+    status(page, "on the canvas now, made smaller to 2048 × 1024")
+    expect(page.locator("#inpaint-canvas .size")).to_have_text("2048 × 1024", timeout=WAIT)
+    page.get_by_role("tab", name="Upscale").click()
+    drop(page, photo, "jpeg")
+    status(page, "the picture to make larger")
+    expect(page.locator("#upscale-picture img")).to_be_visible()
+    expect(page.locator("#upscale-outlook")).to_contain_text("pixels", timeout=WAIT)
+    for tab, words in (("Paint", "under what is painted"), ("Layout", "under the boxes")):
+        page.get_by_role("tab", name=tab, exact=True).click()
+        drop(page, photo, "jpeg")
+        status(page, words)
+        expect(page.locator(f"#{tab.lower()}-canvas .size")).to_have_text("150 × 100", timeout=WAIT)
+    for tab in ("Classes", "Models"):
+        page.get_by_role("tab", name=tab, exact=True).click()
+        drop(page, photo, "jpeg")
+        if tab == "Classes":  # the models take the stage's place, and its line with it
+            status(page, "only PNG pictures carry settings")
