@@ -19,6 +19,7 @@ from tests.browser import WAIT, drop, free_port, open_more, pictures, set_number
 from tests.test_metadata import PIXELS
 
 pytest_plugins = ["tests.browser"]
+TABS = ("Text to image", "Inpaint", "Upscale", "Paint", "Layout", "Classes", "Models")
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -212,6 +213,19 @@ def test_how_it_looks(page: Page, shots: Path) -> None:
         box = page.locator("#picture").bounding_box()
         assert box is not None
         assert box["width"] == 400
+        for tab in TABS:
+            page.get_by_role("tab", name=tab, exact=True).click()  # which nothing may cover
+            page.wait_for_timeout(200)
+            page.screenshot(path=shots / f"{theme}-400-{tab.split()[0].lower()}.png")
+            assert page.evaluate("document.documentElement.scrollWidth") <= 400
+            if tab == "Layout":
+                model = page.locator("#layout-model input")
+                expect(model).to_have_value("None yet: add one under Models")
+                assert model.evaluate("field => field.scrollWidth <= field.clientWidth")
+        page.locator("#keys").click()
+        expect(page.locator("#key-sheet")).to_be_visible()
+        page.keyboard.press("Escape")
+        page.get_by_role("tab", name="Text to image").click()
         page.set_viewport_size({"width": 1280, "height": 800})
     box = page.locator("#picture img").bounding_box()
     assert box is not None
