@@ -16,7 +16,8 @@ os.environ.setdefault("ATELIER_DATA", tempfile.mkdtemp(prefix="latent-atelier-te
 
 from tests.golden import shared_folder
 
-pytest.register_assert_rewrite("tests.browser")
+for helpers in ("browser", "checkpoints", "engine_jobs", "stable_diffusion"):
+    pytest.register_assert_rewrite(f"tests.{helpers}")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

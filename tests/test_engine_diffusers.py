@@ -20,7 +20,7 @@ from ldm_core.raster import Raster
 from ldm_core.request import Request, SuperResolution, TextToImage
 from ldm_core.sample import initial_noise
 from ldm_core.tasks.upscale import with_colours_of
-from tests.test_diffusers_folders import saved
+from tests.diffusers_pipelines import saved
 
 Pixels = NDArray[np.uint8]
 PROMPT, NEGATIVE, SIZE, CELLS, STEPS, SCALE = "an old lake", "a", 64, 32, 4, 4.0

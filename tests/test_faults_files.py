@@ -25,7 +25,7 @@ from ldm_core.index import Index
 from ldm_core.models import ModelLibrary
 from ldm_core.request import TextToImage
 from tests import tiny
-from tests.test_formats_reading import BAD_SAFETENSORS, DAMAGES, archive, good_archive, refused, written
+from tests.checkpoints import BAD_SAFETENSORS, DAMAGES, archive, good_archive, refused, written
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = TextToImage(prompt="a lake", steps=3, width=64, height=64, seed=7)

@@ -17,7 +17,7 @@ from ldm_core.models import ModelLibrary
 from ldm_core.raster import Raster
 from ldm_core.request import Inpaint
 from tests.golden import write_checkpoint
-from tests.test_stable_diffusion import SD1, SD1_INPAINT, write
+from tests.stable_diffusion import SD1, SD1_INPAINT, write
 
 pytestmark = pytest.mark.slow
 

@@ -20,7 +20,7 @@ from ldm_core.models import ModelLibrary
 from ldm_core.request import TextToImage
 from ldm_core.spec import ClipSpec
 from tests.hub_server import Hub, serving
-from tests.test_stable_diffusion import SD1, SD2_EPS, VOCABULARY, spec_of, tower, write
+from tests.stable_diffusion import SD1, SD2_EPS, VOCABULARY, spec_of, tower, write
 
 NUM_TOKENS = 49_408  # of the published CLIP, by which it is known
 MERGES = "#version: 0.2\na n</w>\n"
