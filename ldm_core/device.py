@@ -23,7 +23,7 @@ from typing import TypeVar
 
 import torch
 
-from ldm_core.errors import EngineError
+from ldm_core.errors import AtelierError, EngineError, OutOfMemory
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 BATCH_ON_GPU = 8
@@ -107,6 +107,20 @@ def is_out_of_memory(error: BaseException) -> bool:
     words = str(error).lower()
     signs = ("out of memory", "can't allocate memory", "not enough memory", "failed to allocate", "bad_alloc")
     return isinstance(error, RuntimeError) and any(sign in words for sign in signs)
+
+
+def described(error: Exception, size: tuple[int, int]) -> AtelierError:
+    """What went wrong with a picture of a width and height, as a sentence for a person."""
+    if isinstance(error, AtelierError):
+        return error
+    if is_out_of_memory(error):
+        pixels = " x ".join(map(str, size))
+        return OutOfMemory(
+            f"Memory ran out at {pixels} pixels; choose a smaller size or close other programs."
+        )
+    if isinstance(error, torch.AcceleratorError):
+        return EngineError("The graphics device stopped answering; start Latent Atelier again.")
+    return EngineError(f"The picture met an unexpected fault ({type(error).__name__}); see the engine's log.")
 
 
 def unless_out_of_memory(compute: Callable[[], T]) -> T | None:

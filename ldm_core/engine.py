@@ -24,9 +24,9 @@ from types import TracebackType
 
 import torch
 
-from ldm_core.answers import answers
-from ldm_core.device import choose, is_out_of_memory, release_memory
-from ldm_core.errors import AtelierError, EngineError, OutOfMemory, QueueFull
+from ldm_core.answers import answers, try_out
+from ldm_core.device import choose, described, release_memory
+from ldm_core.errors import AtelierError, EngineError, QueueFull
 from ldm_core.events import Cancelled, Done, Failed, Fetching, Pixels, Queued, Resumed, Started
 from ldm_core.job import Job
 from ldm_core.loader import Loaded, Loader
@@ -366,7 +366,7 @@ class Engine:
         except Exception as error:
             if not isinstance(error, AtelierError):
                 log.error("a look at job %s failed", look.job.id[:6], exc_info=error)
-            look.seen.set_exception(_describe(error, look.request))
+            look.seen.set_exception(described(error, look.request.size))
 
     def _answers(self, images: Sequence[Image]) -> Sequence[Prediction | Exception]:
         """What is predicted for each picture; an error is given to the picture that caused it alone."""
@@ -383,10 +383,10 @@ class Engine:
     def _fail(self, job: Job, error: Exception) -> None:
         if not isinstance(error, AtelierError):
             log.error("job %s failed", job.id[:6], exc_info=error)
-        described = _describe(error, job.request)
+        told = described(error, job.request.size)
         # The frames of a failed step hold its tensors, and the error lives as long as the job.
-        described.__cause__ = described.__context__ = None
-        self._end(job, Failed(described.with_traceback(None)))
+        told.__cause__ = told.__context__ = None
+        self._end(job, Failed(told.with_traceback(None)))
         release_memory(self.device)
 
     def _preload_one(self) -> None:
@@ -397,26 +397,8 @@ class Engine:
             self._preloads.remove(done)
         name, loading = done
         try:
-            model, _ = loading.result()
-            info = self.library.info(name)
-            request = replace(info.defaults, prompt="a")
-            work = prepare(request, model, info)
-            ask = next(work.start(request).sampling)
-            answers(model, [(ask, work.conditioning.at(0, 1))])
-            run(work.finish(ask.x))
+            try_out(loading.result()[0], self.library.info(name))
         except AtelierError as error:
             log.warning("%s was not preloaded: %s", name, error)
         except Exception:
             log.exception("%s was not preloaded", name)
-
-
-def _describe(error: Exception, request: Request) -> AtelierError:
-    """The sentence for a person."""
-    if isinstance(error, AtelierError):
-        return error
-    if is_out_of_memory(error):
-        size = " x ".join(map(str, request.size))
-        return OutOfMemory(f"Memory ran out at {size} pixels; choose a smaller size or close other programs.")
-    if isinstance(error, torch.AcceleratorError):
-        return EngineError("The graphics device stopped answering; start Latent Atelier again.")
-    return EngineError(f"The picture met an unexpected fault ({type(error).__name__}); see the engine's log.")
