@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +16,7 @@ from ldm_core.images import to_pixels
 from ldm_core.nn.autoencoder import FirstStage, first_stage
 from ldm_core.spec import AutoencoderSpec
 from tests import tiny
+from tests.memory import Peak
 
 KL = replace(tiny.SPEC.first_stage, resolution=256, patch_size=1, channels=32, num_res_blocks=1)
 VQ = replace(KL, z_channels=3, embed_dim=3, n_embed=64)
@@ -126,34 +124,11 @@ def test_beyond_the_reach_of_attention_nothing_is_seen_of_the_tiles(monkeypatch:
     assert_no_lines(difference)
 
 
-def resident() -> int:
-    """Bytes of this process."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
-
-
-@pytest.fixture
-def peak() -> Iterator[list[int]]:
-    """The most bytes that were taken since, in its one entry."""
-    if not Path("/proc/self/statm").exists():
-        pytest.skip("only Linux tells how much memory a process has")
-    before, most, ended = resident(), [0], threading.Event()
-
-    def watch() -> None:
-        while not ended.is_set():
-            most[0] = max(most[0], resident() - before)
-            time.sleep(0.005)
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    yield most
-    ended.set()
-    thread.join()
-
-
-def test_memory_is_that_of_a_tile(peak: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_that_of_a_tile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiling, "STATISTICS_BYTES", 2**23)
-    stage = made(ATTENTION)
-    tiling.run(tiling.decoding(stage, torch.randn(1, 4, 16, 512), TILE))
-    time.sleep(0.02)
+    with Peak() as peak:
+        stage = made(ATTENTION)
+        tiling.run(tiling.decoding(stage, torch.randn(1, 4, 16, 512), TILE))
+        time.sleep(0.02)
     features = 128 * 4096 * 32 * 4  # bytes of the largest map; at once it took five times as much
-    assert 0 < peak[0] < 2 * features
+    assert 0 < peak.bytes < 2 * features
