@@ -137,6 +137,7 @@ def test_a_quantized_first_stage_learns_and_uses_its_codebook(tmp_path: Path, ca
 
     folder = train(quantized(200), tmp_path, cache, "trained")
     untrained = train(quantized(1), tmp_path, cache, "untrained")
+    # Measured with seeds 0 to 2, one thread: 3.2, 2.1 and 2.8 dB.
     assert reconstruction_psnr(folder) > reconstruction_psnr(untrained) + 1.5
     model = load_model(folder)
     assert isinstance(model, AutoencoderVQ)
@@ -144,8 +145,8 @@ def test_a_quantized_first_stage_learns_and_uses_its_codebook(tmp_path: Path, ca
     with torch.inference_mode():
         z = model.encode(data.to_tensor(scenes))
         used = model.quantize.nearest(z).unique()
-    assert len(used) > 8  # a collapsed codebook uses one or two
-    assert 0.3 < float(z.std()) < 3.0
+    assert len(used) > 24  # of 64; 58, 63 and 59 with the same seeds; a collapsed codebook uses one or two
+    assert 0.5 < float(z.std()) < 1.5  # 0.81 to 0.96
 
 
 def test_resuming_is_exact(tmp_path: Path, cache: Path) -> None:
