@@ -49,9 +49,11 @@ def test_loading_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_loading_goes_straight_to_its_destination(dtype: str, tmp_path: Path) -> None:
-    """A whole model of 1.4 GB: memory at most 1.3 times what is kept, time at most twice that of reading."""
+@pytest.mark.parametrize(
+    ("stored", "dtype"), [("float32", "float32"), ("float32", "bfloat16"), ("float16", "float32")]
+)
+def test_loading_goes_straight_to_its_destination(stored: str, dtype: str, tmp_path: Path) -> None:
+    """A whole model of 0.4e9 weights: memory at most 1.3 times what is kept, time twice that of reading."""
     script = f"""
 import torch
 from dataclasses import replace
@@ -61,7 +63,8 @@ from app.bench_against import STABLE_DIFFUSION_1
 from ldm_core.model import LatentDiffusion
 unet = replace(STABLE_DIFFUSION_1.unet, model_channels=192)
 state = LatentDiffusion.without_weights(replace(STABLE_DIFFUSION_1, unet=unet)).state_dict()
-state = {{name.replace("embedders.0.", ""): torch.full(t.shape, 0.01) for name, t in state.items()}}
+dtype = torch.{stored}
+state = {{n.replace("embedders.0.", ""): torch.full(t.shape, 0.01, dtype=dtype) for n, t in state.items()}}
 save_file(state, {str(tmp_path / "model.safetensors")!r})
 """
     subprocess.run([sys.executable, "-c", script], check=True)
@@ -72,5 +75,5 @@ save_file(state, {str(tmp_path / "model.safetensors")!r})
         assert main([*arguments, "--device=cpu"]) == 0
     figures = json.loads(file.read_text())["medians"]
     print(figures)
-    assert figures["file_bytes"] > 1e9
+    assert figures["file_bytes"] > 0.8e9
     assert figures["peak_ratio"] < 1.3 and figures["load_ratio"] < 2.0

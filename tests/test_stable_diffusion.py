@@ -128,6 +128,8 @@ def test_what_each_can_do(tmp_path: Path) -> None:
     path, _ = write(tmp_path, SD1_INPAINT)
     assert set(identify(path).tasks) == {"text-to-image", "unconditional", "inpaint", "image-to-image"}
     assert UPSCALER.tasks == {"super-resolution"}
+    overflow = {name for name, spec in CASES.items() if spec.first_stage_overflows}
+    assert overflow == {"x4-upscaler", "sdxl", "sdxl-inpaint", "sdxl-refiner"}
 
 
 def test_two_text_encoders_share_a_tokenizer_and_pad_as_each_was_trained(tmp_path: Path) -> None:
