@@ -198,10 +198,11 @@ def _served(timelines: Timelines) -> list[Callable[[object], Answer]]:
 
         return _answer(find)
 
-    def animation(key: object) -> Answer:
+    def animation(asked: object) -> Answer:
         def find() -> Answer:
-            name, webp = timelines.animation(str(key))
-            return {"name": name, "src": data_uri(webp, "image/webp")}
+            key, kind = (asked.get(name) if isinstance(asked, dict) else None for name in ("key", "kind"))
+            name, film = timelines.animation(str(key), "mp4" if kind == "mp4" else "webp")
+            return {"name": name, "src": data_uri(film, "video/mp4" if kind == "mp4" else "image/webp")}
 
         return _answer(find)
 

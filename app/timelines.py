@@ -6,11 +6,14 @@ The engine keeps them with its jobs; here is which jobs are kept, and what is sh
 from __future__ import annotations
 
 import io
+import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 from PIL import Image
 
 from app.frames import jpeg_of, resized
@@ -27,6 +30,9 @@ LOOK_SIDE = 2048
 ANIMATION_SIDE = 512
 DECODED_PIXELS = 2**22  # up to so many an animation is decoded, beyond its frames are previews
 FRAME_MS, LAST_MS = 90, 2000
+CODECS = ("vp09", "avc1")  # of an MP4, the first that OpenCV can encode here
+
+Film = Literal["webp", "mp4"]
 
 
 class Timelines:
@@ -82,23 +88,24 @@ class Timelines:
         return [(step, jpeg_of(seen, request, PREVIEW_SIDE)) for step, seen in _thinned(job.previews(image))]
 
     def look(self, key: str, step: int) -> tuple[int, bytes]:
-        """JPEG of the picture as it was predicted before a step, decoded; of the last step kept until there.
+        """JPEG of the picture as it was predicted before a step, decoded; of the nearest step that was kept.
 
         Raises:
             EngineError: as `find` and `Engine.look`.
         """
         job, image = self.find(key)
-        step = max((moment.step for moment in job.trajectory(image) if moment.step <= step), default=step)
+        kept = [moment.step for moment in job.trajectory(image)]
+        step = max((one for one in kept if one <= step), default=next(iter(kept), step))
         seen = resized(self._engine().look(job, image, step), job.request_of(image), LOOK_SIDE)
         file = io.BytesIO()
         seen.save(file, "JPEG", quality=95, subsampling=0)
         return step, file.getvalue()
 
-    def animation(self, key: str) -> tuple[str, bytes]:
-        """File name and animated WebP of a picture's steps, its last one decoded.
+    def animation(self, key: str, kind: Film = "webp") -> tuple[str, bytes]:
+        """File name and film of a picture's steps, its last one decoded.
 
         Raises:
-            EngineError: as `look`, or there is no step yet.
+            EngineError: as `look`, there is no step yet, or no encoder.
         """
         job, image = self.find(key)
         request = job.request_of(image)
@@ -111,8 +118,8 @@ class Timelines:
             self._engine().look(job, image, step) if decoded or step == moments[-1][0] else seen
             for step, seen in moments
         ]
-        first, *others = (resized(frame, request, ANIMATION_SIDE) for frame in frames)
-        return f"steps-{request.seed}.webp", _webp(first, others)
+        shown = [resized(frame, request, ANIMATION_SIDE) for frame in frames]
+        return f"steps-{request.seed}.{kind}", (_mp4 if kind == "mp4" else _webp)(shown)
 
 
 def key_of(job: Job, image: int) -> str:
@@ -132,14 +139,37 @@ def _bytes_of(job: Job) -> int:
     """Of its steps and its pictures."""
     moments = {id(moment): moment for i in range(job.request.batch_size) for moment in job.trajectory(i)}
     steps = sum(2 * moment.x.nbytes for moment in moments.values())
+    between = sum(pixels.nbytes for i in range(job.request.batch_size) for pixels in job.between(i))
     width, height = job.request.size
-    return steps + 3 * width * height * job.request.batch_size
+    return steps + between + 3 * width * height * job.request.batch_size
 
 
-def _webp(first: Image.Image, others: list[Image.Image]) -> bytes:
-    file = io.BytesIO()
+def _webp(frames: Sequence[Image.Image]) -> bytes:
+    file, (first, *others) = io.BytesIO(), frames
     durations = [*(FRAME_MS for _ in others), LAST_MS]
     first.save(
         file, "WEBP", save_all=True, append_images=others, duration=durations, loop=0, quality=80, method=3
     )
     return file.getvalue()
+
+
+def _mp4(frames: Sequence[Image.Image]) -> bytes:
+    """The last frame stands as long as in the WebP; sides are even, as the encoder wants them."""
+    import cv2  # takes a while, which the page must not wait for
+
+    width, height = (side - side % 2 for side in frames[0].size)
+    held = [frames[-1]] * (LAST_MS // FRAME_MS - 1)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "steps.mp4")
+        for codec in CODECS:
+            film = cv2.VideoWriter(
+                str(path), cv2.VideoWriter.fourcc(*codec), 1000 / FRAME_MS, (width, height)
+            )
+            if film.isOpened():
+                break
+        else:
+            raise EngineError("OpenCV has no encoder for films on this computer; save the steps as WebP.")
+        for frame in (*frames, *held):
+            film.write(np.asarray(frame.convert("RGB"))[:height, :width, ::-1])
+        film.release()
+        return path.read_bytes()

@@ -20,7 +20,8 @@ const branch = button(
   "Goes on from this step with the settings as they are now: other words, another variation, mask or map"
 );
 const save = button("save", "Save the steps", "Downloads the steps as a small film (animated WebP)");
-bar.append(halt, slider, said, branch, save);
+const film = button("film", "MP4", "Downloads the steps as a film for programs that show no WebP (MP4, VP9)");
+bar.append(halt, slider, said, branch, save, film);
 element.append(past, bar);
 
 let shown = null; // what Python shows: { key, done, total, state }
@@ -90,15 +91,16 @@ slider.addEventListener("input", () => {
 slider.addEventListener("change", decode);
 halt.addEventListener("click", () => trigger(shown.state === "paused" ? "proceed" : "pause"));
 branch.addEventListener("click", () => trigger("branch", { key: shown.key, step: at }));
-save.addEventListener("click", async () => {
-  save.disabled = true;
-  const got = await ask(server.animation(shown.key));
-  save.disabled = false;
-  if (!got) return;
-  const file = URL.createObjectURL(await (await fetch(got.src)).blob());
-  make("a", "", { href: file, download: got.name }).click();
-  setTimeout(() => URL.revokeObjectURL(file), 10_000);
-});
+for (const [control, kind] of [[save, "webp"], [film, "mp4"]])
+  control.addEventListener("click", async () => {
+    control.disabled = true;
+    const got = await ask(server.animation({ key: shown.key, kind }));
+    control.disabled = false;
+    if (!got) return;
+    const file = URL.createObjectURL(await (await fetch(got.src)).blob());
+    make("a", "", { href: file, download: got.name }).click();
+    setTimeout(() => URL.revokeObjectURL(file), 10_000);
+  });
 
 const draw = () => {
   const { key } = shown || {};
@@ -107,7 +109,7 @@ const draw = () => {
   if (shown?.key !== key) {
     previews = [];
     back = false;
-    save.disabled = false;
+    save.disabled = film.disabled = false;
   }
   if (!shown) {
     past.hidden = true;

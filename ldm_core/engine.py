@@ -51,6 +51,7 @@ class _Look:
 
     job: Job
     request: Request  # of that picture alone
+    between: Sequence[Pixels]  # what the passes before made of which it is
     moment: Moment
     loading: Future[Loaded]
     seen: Future[Pixels]
@@ -140,7 +141,8 @@ class Engine:
             ModelError: the model is gone.
         """
         moment, request = job.moment(image, step), job.request_of(image)
-        look = _Look(job, request, moment, self._loader.request(request.model), Future())
+        loading = self._loader.request(request.model)
+        look = _Look(job, request, job.between(image), moment, loading, Future())
         with self._wake:
             self._require_open()
             self._looks.append(look)
@@ -361,6 +363,8 @@ class Engine:
         try:
             model, measured = look.loading.result()
             work = prepare(look.request, model, self.library.info(look.request.model))
+            for pixels in look.between:
+                work = work.then(pixels) or work
             look.job.shown_by(measured.preview, work.shown)
             look.seen.set_result(run(work.finish(look.moment.seen.to(model.device, torch.float32))))
         except Exception as error:

@@ -53,6 +53,7 @@ class Job:
         self._paused = threading.Event()
         self._requests = [single(request, i) for i in range(request.batch_size)]
         self._trajectories = [list(before[:-1]) for _ in range(request.batch_size)]
+        self._between: list[list[Pixels]] = [[] for _ in range(request.batch_size)]
         self._shown: tuple[PreviewMap, Region] | None = None
 
     @overload
@@ -143,7 +144,8 @@ class Job:
         """Where picture `image` of the batch stood before each step so far, and last its finished latent.
 
         Every moment is kept up to 512 MB a job, every second, third ... one beyond.  A branch begins with
-        the moments of the picture that it left.
+        the moments of the picture that it left.  Of a picture made in several passes, each from the pixels
+        of the one before, the last pass's are kept.
         """
         return list(self._trajectories[image])
 
@@ -171,6 +173,10 @@ class Job:
         """What makes one of its pictures alone, as it stands now."""
         return self._requests[image]
 
+    def between(self, image: int) -> Sequence[Pixels]:
+        """What the passes of a picture before the last one made; each goes on from the pixels before it."""
+        return tuple(self._between[image])
+
     # For the engine.
 
     def unpause(self) -> None:
@@ -185,6 +191,10 @@ class Job:
         """Nothing was made yet: it is made by another request."""
         self.request = request
         self._requests = [single(request, i) for i in range(request.batch_size)]
+
+    def goes_on_from(self, image: int, pixels: Pixels) -> None:
+        """A pass of a picture is finished, and another begins with its pixels."""
+        self._between[image].append(pixels)
 
     def goes_on(self, image: int, request: Request) -> None:
         """A picture is made by another request from here on."""

@@ -6,7 +6,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -150,8 +150,9 @@ class Image:
         return True
 
     def _keep(self, moment: Moment) -> None:
-        """Of a picture made by several works nothing is kept: none of them could go on from it alone."""
-        if self.num_steps == self._num_steps:
+        """Of a picture made by several works the last one's steps are kept, counted from the first one's."""
+        if not self._later_steps:
+            moment = replace(moment, step=self._earlier_steps + moment.step)
             self.run.job.keep(self.index, self.num_steps, moment)
 
     def _follow_branches(self) -> None:
@@ -187,16 +188,18 @@ class Image:
             work = self.work.then(pixels)
             if work is None:
                 return pixels
-            self._go_on(work)
+            self._go_on(work, pixels)
         finally:
             self.decoding_seconds += time.monotonic() - began
         return None
 
-    def _go_on(self, work: Work) -> None:
-        """Begins a work that follows the finished one."""
+    def _go_on(self, work: Work, pixels: Pixels) -> None:
+        """Begins a work that follows the finished one, from its pixels."""
         self._earlier_steps += self._num_steps
         self._stages = deque([Stage(self.request, work)])
         self.z, self._finishing, self.decoded = None, None, 0.0
+        self.run.job.goes_on_from(self.index, pixels)
+        self.run.job.shown_by(self.run.measured.preview, work.shown)
         self._begin(None)
 
     def tells_of_tiles(self) -> bool:

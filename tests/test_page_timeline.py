@@ -15,6 +15,7 @@ from playwright.sync_api import Page, expect
 
 from app.metadata import read_settings
 from app.server import Running
+from app.timelines import FRAME_MS
 from ldm_core.request import Request, TextToImage, branched, single
 from tests.browser import WAIT, drop, newest, open_more, pictures, set_number, status
 
@@ -52,6 +53,25 @@ def made(path: Path) -> Request:
     return read_settings(path).request
 
 
+def played(page: Page, film: bytes) -> tuple[int, int, int]:
+    """Width, height and number of frames of a film, as this browser plays it to its end."""
+    address = f"data:video/mp4;base64,{base64.b64encode(film).decode()}"
+    width, height, seconds = page.evaluate(
+        """async (address) => {
+          const video = Object.assign(document.createElement("video"), { muted: true });
+          video.src = URL.createObjectURL(await (await fetch(address)).blob());
+          await new Promise((resolve, reject) => {
+            video.onended = resolve;
+            video.onerror = () => reject(new Error(video.error.message));
+            video.play();
+          });
+          return [video.videoWidth, video.videoHeight, video.duration];
+        }""",
+        address,
+    )
+    return width, height, round(1000 * seconds / FRAME_MS)
+
+
 def test_looking_back_branching_and_saving_the_steps(running: Running, page: Page, outputs: Path) -> None:
     prompt(page, "a lake at sunset")
     open_more(page)
@@ -74,6 +94,10 @@ def test_looking_back_branching_and_saving_the_steps(running: Running, page: Pag
     assert download.value.suggested_filename == f"steps-{made(path).seed}.webp"
     with Image.open(download.value.path()) as film:
         assert (film.format, film.size, film.n_frames) == ("WEBP", (64, 64), 13)
+    with page.expect_download() as download:
+        page.locator("#timeline .film").click()
+    assert download.value.suggested_filename == f"steps-{made(path).seed}.mp4"
+    assert played(page, download.value.path().read_bytes()) == (64, 64, 34)  # 13 steps, the last one held
     prompt(page, "snow over trees")
     set_number(
         page, "number input for Steps", 30

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 from collections.abc import Iterator
@@ -9,7 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from app.frames import Ended, Finished, Frame, Live, Waiting
 from app.library import Library
@@ -17,9 +20,17 @@ from app.studio import Studio
 from app.timelines import Timelines
 from ldm_core.errors import EngineError, ModelNotFound, RequestError
 from ldm_core.models import ModelLibrary
-from ldm_core.request import Branch, ClassToImage, TextToImage
-from tests.tiny import write_broken_model, write_model
+from ldm_core.raster import Raster
+from ldm_core.request import Branch, ClassToImage, SuperResolution, TextToImage
+from ldm_core.spec import LowResolutionSpec
+from tests.tiny import SPEC, write_broken_model, write_model
 
+TWICE = replace(  # enlarges two times
+    SPEC,
+    first_stage=replace(SPEC.first_stage, patch_size=1, in_channels=3, z_channels=3, embed_dim=3),
+    unet=replace(SPEC.unet, in_channels=6, out_channels=3, context_dim=0),
+    conditioners=(LowResolutionSpec(),),
+)
 SMALL = TextToImage(prompt="a lake", width=64, height=64, steps=3, seed=1)
 
 
@@ -28,6 +39,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> ModelLibrary:
     folder = tmp_path_factory.mktemp("models")
     write_model(folder)
     write_broken_model(folder)
+    write_model(folder, name="twice", spec=TWICE)
     return ModelLibrary([folder])
 
 
@@ -42,6 +54,20 @@ def studio(models: ModelLibrary, tmp_path_factory: pytest.TempPathFactory) -> It
 
 def finished(frames: list[Frame]) -> list[Finished]:
     return [frame for frame in frames if isinstance(frame, Finished)]
+
+
+def test_of_a_picture_enlarged_several_times_the_last_steps_can_be_seen(studio: Studio) -> None:
+    image = Raster(np.zeros((16, 24, 3), np.uint8))
+    frames = list(studio.paint("large", SuperResolution(model="twice", image=image, steps=2, scale=8)))
+    (picture,) = finished(frames)
+    assert picture.steps is not None and picture.steps.total == 6
+    assert [step for step, _ in studio.timelines.previews(picture.steps.key)] == [4, 5, 6]
+    step, jpeg = studio.timelines.look(picture.steps.key, 1)
+    with Image.open(io.BytesIO(jpeg)) as seen:
+        assert (step, seen.size) == (4, (192, 128))
+    *_, last = studio.branch("large", picture.steps.key, 5, replace(picture.request, seed=8))
+    assert isinstance(last, Ended) and last.failed
+    assert "has to be left out beyond 2 times the size" in last.text
 
 
 def test_a_job_from_start_to_end(studio: Studio) -> None:
