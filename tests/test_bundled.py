@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from ldm_core import scenes
+from ldm_core import scenes, tiling
 from ldm_core.conditioners import Tokenizer
 from ldm_core.engine import Engine
 from ldm_core.evaluation.cli import JUDGE
@@ -18,6 +18,7 @@ from ldm_core.evaluation.evaluate import Settings, evaluate_first_stage, images,
 from ldm_core.evaluation.judging import accuracies, judge_pictures
 from ldm_core.evaluation.metrics import box_found
 from ldm_core.formats import load_model
+from ldm_core.images import to_pixels
 from ldm_core.models import BUNDLED, ModelLibrary
 from ldm_core.nn.autoencoder import AutoencoderKL
 from ldm_core.preview import PreviewMap
@@ -180,3 +181,20 @@ def test_the_model_knows_every_word_of_the_captions() -> None:
         text = scenes.caption(scenes.sample_attributes(rng), rng)
         assert tokenizer.unknown_words(text) == ()
     assert tokenizer.unknown_words("a dragon over a lake") == ("dragon",)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "height"), [(1024, 384), (512, 1024)])
+@torch.inference_mode()
+def test_large_pictures_are_the_same_decoded_in_tiles(engine: Engine, width: int, height: int) -> None:
+    job = engine.submit(TextToImage(prompt="a lake at noon", width=width, height=height, steps=4))
+    (picture,) = job.pictures()
+    assert picture.shape == (height, width, 3) and picture.std() > 15
+    model = engine.library.load("landscapes", device="cpu", dtype=torch.float32)
+    stage = model.first_stage_model
+    z = job.trajectory(0)[-1].x.float()[:, : stage.spec.embed_dim] / model.scale_factor
+    whole = to_pixels(stage.decode(z)[0]).astype(int)
+    in_tiles = tiling.run(tiling.decoding(stage, z, 256)).astype(int)
+    difference = np.abs(whole - in_tiles)
+    print(f"{width} x {height}: at most {difference.max()} of 255, {difference.mean():.4f} on average")
+    assert difference.max() <= 2
