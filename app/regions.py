@@ -18,6 +18,7 @@ from ldm_core.raster import MAX_BYTES, from_file
 from ldm_core.request import LayoutToImage, Semantic
 
 SMALLEST = 0.002  # of the picture; what is smaller is a crumb of a rough edge
+OPAQUE = 128  # of 255
 
 Labels = NDArray[np.uint8]
 
@@ -65,21 +66,32 @@ def filled(boxes: Sequence[CanvasBox], names: Sequence[str], width: int, height:
     return labels
 
 
-def map_of(path: Path, classes: Palette) -> Labels:
+def map_of(path: Path, classes: Palette, colours: Palette) -> Labels:
     """A file's label map, (height, width) indices of `classes`, 255 where it shows none of them.
 
-    A picture that was painted here, or a PNG of class ids: the bundled classes', else COCO-Stuff's.
+    A picture that was painted here, a PNG of class ids (the bundled classes', else COCO-Stuff's), or any
+    picture in the colours of a palette: each pixel is of the nearest.
+
+    Args:
+        colours: what such a picture is painted with.
 
     Raises:
         FileError: it is neither.
     """
     scenes, stuff = palette_of(class_names("scenes")), palette_of(class_names("coco-stuff"))
-    ids = _ids(path.read_bytes() if path.stat().st_size <= MAX_BYTES else b"")
+    data = path.read_bytes() if path.stat().st_size <= MAX_BYTES else b""
+    ids = _ids(data, colours)
+    if ids is None:
+        return translated(_by_colour(data, colours), colours, classes)
     ours = (ids[ids != EMPTY] < len(scenes)).all()
     return translated(ids, scenes if ours else stuff, classes)
 
 
-def _ids(data: bytes) -> Labels:
+def _ids(data: bytes, colours: Palette) -> Labels | None:
+    """The class ids of a map that was painted here, or of a PNG of numbers; None of other files.
+
+    A PNG with a table of colours is one of numbers, unless it was painted in the palette's own colours.
+    """
     try:
         request = metadata.read_settings(data).request
     except AtelierError:
@@ -87,10 +99,32 @@ def _ids(data: bytes) -> Labels:
     if isinstance(request, Semantic):
         return request.label_map.pixels
     labels = from_file(data, "label map", ("PNG",))
-    if labels is not None:
-        with Image.open(io.BytesIO(data)) as file:
-            if file.mode in ("1", "L", "P", "I", "I;16"):
-                return labels.pixels
-    raise FileError(
-        "This is no PNG of class ids. A map in colours can be opened in the Paint tab, and taken from there."
-    )
+    if labels is None:
+        return None
+    with Image.open(io.BytesIO(data)) as file:
+        table, mode = file.getpalette("RGB") or [], file.mode
+    used = [3 * index for index in np.unique(labels.pixels).tolist() if index != EMPTY]
+    painted = {f"#{bytes(table[at : at + 3]).hex()}" for at in used} <= {one.colour for one in colours}
+    numbers = mode in ("1", "L", "I", "I;16") or (mode == "P" and not painted)
+    return labels.pixels if numbers else None
+
+
+def _by_colour(data: bytes, colours: Palette) -> Labels:
+    """(height, width) indices of the nearest colours; what is transparent is nothing."""
+    picture = from_file(data, "picture")
+    if picture is None:
+        raise FileError(
+            "This is no map: take a PNG of class ids, or a picture in the colours of the classes."
+        )
+    rgb = picture.pixels[..., :3].astype(np.uint32)
+    shown, where = np.unique(rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2], return_inverse=True)
+    found = np.full(len(shown), EMPTY, np.uint8)
+    least = np.full(len(shown), np.inf)
+    for index, swatch in enumerate(colours):
+        wanted = int(swatch.colour[1:], 16)
+        off = sum(((shown >> at & 255).astype(float) - (wanted >> at & 255)) ** 2 for at in (0, 8, 16))
+        found[off < least], least = index, np.minimum(off, least)
+    labels = found[where].reshape(rgb.shape[:2])
+    if picture.pixels.shape[2] == 4:
+        labels[picture.pixels[..., 3] < OPAQUE] = EMPTY
+    return labels

@@ -298,10 +298,12 @@ class Semantic(Request):
     """Pictures from a class for every pixel (paper, section 4.3.2).
 
     label_map: class ids, 255 where nothing is said; the picture has its size.
+    second_pass: as in `Sized`.
     """
 
     task: str = "semantic"
     label_map: Raster
+    second_pass: float = 0.0
 
     @property
     def size(self) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from app.metadata import read_settings
+from app.palettes import palette_of
 from ldm_core.request import LayoutToImage, Semantic
 from ldm_core.spec import BoxMapSpec, LabelBitsSpec, LayoutSpec
 from ldm_core.vocabulary import class_names
@@ -160,3 +161,16 @@ def test_boxes_from_a_map_s_regions(page: Page, outputs: Path) -> None:
     expect(page.locator("#layout-canvas .size")).to_have_text("64 × 80")
     (box,) = generated(page, outputs)[1].boxes
     assert (box.label, box.x, box.y, box.width, box.height) == ("sun", 0.125, 0.125, 0.25, 0.125)
+    colours = [bytes.fromhex(one.colour[1:]) for one in palette_of(class_names("scenes"))]
+    painted = Image.fromarray(np.array([list(one) for one in colours], np.uint8)[labels].repeat(2, 1))
+    file = io.BytesIO()
+    painted.save(file, "JPEG", quality=95)
+    with page.expect_file_chooser() as chooser:
+        page.locator("#layout-from-file").click()
+    chooser.value.set_files({"name": "map.jpg", "mimeType": "image/jpeg", "buffer": file.getvalue()})
+    expect(page.locator("#layout-canvas .size")).to_have_text("128 × 80")
+    page.get_by_label("number input for Second pass").locator("visible=true").fill("0.5")
+    page.keyboard.press("Tab")
+    request = generated(page, outputs)[1]
+    found = {box.label: box for box in request.boxes}
+    assert abs(found["sun"].x - 0.125) < 0.02 and request.second_pass == 0.5

@@ -63,13 +63,35 @@ def test_maps_are_read_by_their_own_classes(origin: str, tmp_path: Path) -> None
     file.write_bytes(
         encode_png(np.zeros((64, 64, 3), np.uint8), request) if origin == "painted here" else png(labels)
     )
-    found = map_of(file, palette_of(BOXED))
+    found = map_of(file, palette_of(BOXED), palette_of(SCENES))
     assert (found[8:40, 8:24] == BOXED.index("tree")).all()
     assert found[0, 0] == (BOXED.index("house") if origin == "COCO-Stuff" else 255)
 
 
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "transparent", "colours in a table", "another table"])
+def test_a_map_in_colours_is_read_by_the_nearest(kind: str, tmp_path: Path) -> None:
+    scenes, sky, tree = palette_of(SCENES), SCENES.index("sky"), SCENES.index("tree")
+    labels = np.full((64, 64), sky, np.uint8)
+    labels[8:40, 8:24] = tree
+    rgb = np.array([list(bytes.fromhex(one.colour[1:])) for one in scenes], np.uint8)
+    shown, file = Image.fromarray(rgb[labels]), tmp_path / "map"
+    if kind == "transparent":
+        shown = Image.fromarray(np.dstack([rgb[labels], np.where(labels == tree, 0, 255).astype(np.uint8)]))
+    if kind == "colours in a table":
+        shown = shown.quantize(4)  # whatever numbers that gives
+    if kind == "another table":
+        shown = Image.fromarray(labels, "P")
+        shown.putpalette([7, 8, 9] * 256)
+    shown.save(file, "JPEG" if kind == "JPEG" else "PNG")
+    found = map_of(file, palette_of(BOXED), scenes)
+    inside, outside = found[12:36, 12:20], found[48:, 32:]
+    assert (inside == (255 if kind == "transparent" else BOXED.index("tree"))).all()
+    assert (outside == 255).all()  # the sky is not to be boxed
+    boxes = boxes_of(found, BOXED, 9)
+    assert [box.label for box in boxes] == ([] if kind == "transparent" else ["tree"])
+
+
 def test_what_is_no_map_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    for data in (png(np.zeros((9, 9), np.uint8), "RGB"), b"no picture"):
-        (tmp_path / "map.png").write_bytes(data)
-        with pytest.raises(FileError, match="no PNG of class ids"):
-            map_of(tmp_path / "map.png", palette_of(BOXED))
+    (tmp_path / "map.png").write_bytes(b"no picture")
+    with pytest.raises(FileError, match="This is no map"):
+        map_of(tmp_path / "map.png", palette_of(BOXED), palette_of(SCENES))

@@ -293,6 +293,24 @@ def test_the_second_pass_goes_on_from_the_first(engine: Engine) -> None:
         assert engine.look(other, 0, step).shape[-1] == 3
 
 
+@pytest.mark.parametrize("name", ["semantic, digits", "semantic, published", "layout, ours", "class"])
+def test_two_passes_follow_what_is_given(engine: Engine, name: str) -> None:
+    model, fields = REQUESTS[name]
+    wide = Raster(labels(0, 1).pixels[21:69, :80].repeat(2, 0).repeat(2, 1))
+    size = {"label_map": wide} if name.startswith("semantic") else {"width": 160, "height": 96}
+    request = parse_request({"model": model, **fields, **size, "steps": 4, "second_pass": 0.5})
+    job = engine.submit(request)
+    (whole,) = job.pictures()
+    cells = [moment.x.shape[-2] * moment.x.shape[-1] for moment in job.trajectory(0)]
+    assert whole.shape[:2] == (96, 160) and len(cells) == 7
+    assert set(cells[:4]) == {cells[0]} and set(cells[4:]) == {cells[4]} and cells[0] < cells[4]
+    for step in (2, 5):  # within the first pass, and within the second
+        other = engine.branch(job, 0, step, replace(request, seed=9))
+        (picture,) = other.pictures()
+        assert not np.array_equal(picture, whole)
+        assert np.array_equal(made(engine, other.request), picture)
+
+
 def test_variations_stay_near(engine: Engine) -> None:
     base = TextToImage(model="text", prompt="a", width=64, height=64, steps=4, seed=3)
     other = varied(base, 9, 1)
@@ -332,7 +350,13 @@ def test_enlarging_several_times_keeps_transparency_too(engine: Engine) -> None:
     assert picture.shape == (72, 112, 4) and (picture[..., 3] == 77).all()
     assert picture[:, :48, :3].mean() < 80 and picture[:, 64:, :3].mean() > 175
     assert np.array_equal(made(engine, request), picture)
-    assert not job.trajectory(0)
+    # Of the last pass every step can be looked at, and none gone on from.
+    assert [moment.step for moment in job.trajectory(0)] == [2, 3]
+    assert {seen.shape for _, seen in job.previews(0)} == {(36, 56, 3)}
+    last = engine.look(job, 0, 3)
+    assert np.abs(last.astype(int) - picture).max() <= 8 and last.shape == picture.shape
+    with pytest.raises(RequestError, match="branch is 2; it has to be left out beyond 2 times the size"):
+        engine.branch(job, 0, 2, replace(job.request_of(0), seed=5))
     with pytest.raises(RequestError, match="branch is 1; it has to be left out beyond 2 times the size"):
         engine.submit(parse_request({**to_json(request), "branch": {"step": 1, "of": {"seed": 5}}}))
 

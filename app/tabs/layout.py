@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import gradio as gr
 from gradio.components import Component
 
 from app.canvas import Canvas, CanvasBox, CanvasSetup, CanvasValue
+from app.canvas_value import MAX_SIDE
 from app.palettes import Palette, palette_of, translated
 from app.regions import Labels, boxes_in, boxes_of, map_of
 from app.studio import Studio
@@ -26,6 +28,7 @@ from ldm_core.rules import MAX_BOXES
 from ldm_core.vocabulary import box_classes, label_names
 
 NAME, TASKS = "layout", ("layout",)
+MAPS = [".png", ".jpg", ".jpeg", ".webp"]
 PROMPT = "What else: a lake at sunset, in autumn"
 NOTHING = "There is no box yet: choose a class beside the sheet and draw one where it is to be."
 NO_REGIONS = "That map has nothing of this model's classes."
@@ -43,6 +46,9 @@ class Layout(Own):
     from_file: gr.UploadButton
     from_paint: gr.Button
     note: gr.HTML
+
+    def controls(self) -> Mapping[str, Component]:
+        return {"second_pass": self.sheet.second_pass}
 
     def components(self) -> list[Component]:
         return self.sheet.components()
@@ -117,7 +123,7 @@ def build(studio: Studio) -> Form:
                 "From what is painted", size="sm", min_width=0, elem_id=f"{NAME}-from-paint"
             )
             from_file = gr.UploadButton(
-                "From a file…", size="sm", min_width=0, file_types=[".png"], elem_id=f"{NAME}-from-file"
+                "From a file…", size="sm", min_width=0, file_types=MAPS, elem_id=f"{NAME}-from-file"
             )
             note = gr.HTML("", elem_id=f"{NAME}-note", elem_classes="note", apply_default_css=False)
         return Layout(studio, sheet, from_file, from_paint, note)
@@ -143,13 +149,15 @@ def connect(studio: Studio, made: Form, painted: Canvas) -> None:
         boxes = boxes_of(labels, box_classes(info.spec), _most(info))
         if not boxes:
             raise FileError(NO_REGIONS)
-        height, width = labels.shape
+        scale = min(1.0, MAX_SIDE / max(labels.shape))
+        height, width = (max(1, round(scale * side)) for side in labels.shape)
         return {own.note: "", **own.sheet.show(CanvasValue(width, height, boxes=boxes, undoable=True))}
 
     def of_file(path: str, model: object) -> Updates:
         try:
             info = studio.models.info(str(model))
-            return put(map_of(Path(path), palette(info)), info)
+            colours = palette_of(label_names(info.spec)) or palette(info)
+            return put(map_of(Path(path), palette(info), colours), info)
         except AtelierError as error:
             return {own.note: _problem(error)}
 

@@ -31,6 +31,7 @@ class Sheet:
     shape: gr.Radio
     width: gr.Number
     height: gr.Number
+    second_pass: gr.Slider
 
     def components(self) -> list[Component]:
         return [self.canvas, self.shape, self.width, self.height]
@@ -78,7 +79,8 @@ def make_sheet(canvas: Canvas, name: str, width: int, height: int) -> Sheet:
     )
     with gr.Row(elem_classes="pair"):
         sides = (parts.pixels(label, side) for label, side in (("Width", width), ("Height", height)))
-        return Sheet(canvas, shape, *sides)
+        width_field, height_field = sides
+    return Sheet(canvas, shape, width_field, height_field, parts.second_pass())
 
 
 def connect(studio: Studio, sheet: Sheet, form: Form) -> None:

@@ -55,7 +55,7 @@ def prepare(request: Request, model: LatentDiffusion, info: ModelInfo) -> Work:
             return outpaint(request, model, info)
         case SuperResolution():
             return upscale(request, model, info)
-        case Sized() if request.second_pass:
+        case Sized() | Semantic() if request.second_pass:
             return two_passes(request, model, info)
     return draw(request, model)
 
@@ -92,8 +92,9 @@ def _check(request: Request, info: ModelInfo) -> None:
             _check_labels(request, info)
         case SuperResolution() if request.branch is not None:
             most = info.spec.first_stage.downsampling
-            if request.scale > most:  # it is made by enlarging several times
-                raise RequestError("branch", request.branch.step, f"left out beyond {most} times the size")
+            if request.scale > most:
+                allowed = f"left out beyond {most} times the size, which is made by enlarging several times"
+                raise RequestError("branch", request.branch.step, allowed)
 
 
 def serves(spec: ModelSpec, task: str) -> bool:

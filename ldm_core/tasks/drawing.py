@@ -136,7 +136,7 @@ def num_steps(request: Request, schedule: NoiseSchedule) -> int:
     match request:
         case ImageToImage():
             return part_of(whole, request.strength)
-        case Sized() if request.second_pass:
+        case Sized() | Semantic() if request.second_pass:
             return whole + part_of(whole, request.second_pass)
     return whole
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import cv2
+import numpy as np
 from torch import Tensor
 
 from ldm_core.images import fitted
 from ldm_core.model import LatentDiffusion
 from ldm_core.models import ModelInfo
-from ldm_core.request import SIZE, Request, Sized
+from ldm_core.raster import Raster
+from ldm_core.request import SIZE, Request, Semantic, Sized
 from ldm_core.samplers import Region, Sampling, counted
 from ldm_core.tasks.base import Conditioning, Finishing, Moment, Pixels, Start
 from ldm_core.tasks.drawing import Drawing, draw, latent, steps_of
@@ -57,7 +60,10 @@ class TwoPasses:
         z = yield from self.small.start(request, moment).sampling
         canvas, model = self.large.canvas, self.large.model
         enlarged = fitted(run(self.small.finish(z)), canvas.width, canvas.height)
-        second = replace(self.large, x0=latent(model, canvas.pad(enlarged)))
+        x0, known = latent(model, canvas.pad(enlarged)), self.large.known
+        if known is not None and self.large.x0 is not None:  # a label map's digits
+            x0 = known * self.large.x0 + (1 - known) * x0
+        second = replace(self.large, x0=x0)
         return (yield from counted(second.start(request).sampling, self.turn))
 
     def finish(self, z: Tensor) -> Finishing:
@@ -67,9 +73,16 @@ class TwoPasses:
         return None
 
 
-def two_passes(request: Sized, model: LatentDiffusion, info: ModelInfo) -> TwoPasses:
+def two_passes(request: Sized | Semantic, model: LatentDiffusion, info: ModelInfo) -> TwoPasses:
     """As in image to image, the second pass begins with part of the noise.  SDEdit, arXiv:2108.01073."""
     width, height = (max(SIZE[0], side) for side in own_size(Window(0, 0, *request.size), info))
-    small = draw(replace(request, width=width, height=height, second_pass=0.0, branch=None), model)
+    small = draw(_of_size(replace(request, second_pass=0.0, branch=None), width, height), model)
     large = replace(draw(request, model), share=request.second_pass)
     return TwoPasses(small, large, len(steps_of(request, model.schedule)) - 1)
+
+
+def _of_size(request: Sized | Semantic, width: int, height: int) -> Request:
+    if isinstance(request, Sized):
+        return replace(request, width=width, height=height)
+    labels = cv2.resize(request.label_map.pixels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+    return replace(request, label_map=Raster(labels.astype(np.uint8)))
