@@ -8,6 +8,7 @@ from __future__ import annotations
 import colorsys
 import functools
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -17,11 +18,13 @@ from numpy.typing import NDArray
 from app.places import ASSETS
 from ldm_core.vocabulary import Vocabulary, class_names
 
-__all__ = ["Palette", "Swatch", "Vocabulary", "class_names", "palette_of", "translated"]
+__all__ = ["Palette", "Swatch", "Vocabulary", "class_names", "nearest", "palette_of", "translated"]
 
 # Turning by this share of a circle never comes near an earlier hue soon.
 _GOLDEN = 0.6180339887
 _LIGHTNESS = (0.62, 0.44, 0.76, 0.53)
+
+_ENDINGS = re.compile("-(merged|stuff|other)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +62,33 @@ def palette_of(names: Iterable[str]) -> Palette:
 
 
 def translated(labels: NDArray[np.uint8], old: Palette, new: Palette) -> NDArray[np.uint8]:
-    """A label map in another palette: by name, else by what classes stand for; 255 where neither helps."""
+    """A label map in another palette, by `nearest`; 255 where a class has no other."""
     ids = np.full(256, 255, np.uint8)
-    names = [swatch.name.lower() for swatch in new]
     for index, swatch in enumerate(old):
-        alike = [i for i, other in enumerate(new) if set(swatch.stuff) & set(other.stuff)]
-        name = swatch.name.lower()
-        ids[index] = names.index(name) if name in names else next(iter(alike), 255)
+        found = nearest(swatch.name, new)
+        ids[index] = 255 if found is None else found
     return ids[labels]
+
+
+def nearest(name: str, palette: Palette) -> int | None:
+    """The index of the class that a class of any list of names is: by name, else by what they stand for.
+
+    Args:
+        name: of COCO-Stuff, or as other data sets name what they label: "earth, ground", "tree-merged".
+    """
+    own = [swatch.name.lower() for swatch in palette]
+    words = [_ENDINGS.sub("", word.strip()) for word in (name.lower(), *re.split("[,;/]", name.lower()))]
+    said = [name.lower(), *words, *(_synonyms()[word] for word in words if word in _synonyms())]
+    if exact := [own.index(word) for word in said if word in own]:
+        return exact[0]
+    meant = [stuff for word in said for stuff in _stuff(word)]
+    kin = [
+        (meant.index(stuff) + place, index)
+        for index, swatch in enumerate(palette)
+        for place, stuff in enumerate(swatch.stuff)
+        if stuff in meant
+    ]
+    return min(kin)[1] if kin else None
 
 
 @functools.cache
@@ -74,6 +96,11 @@ def _stuff(name: str) -> tuple[int, ...]:
     ids = {stuff: index for index, stuff in enumerate(class_names("coco-stuff"))}
     kin = json.loads((ASSETS / "palettes" / "kin.json").read_text(encoding="utf-8"))["names"]
     return tuple(ids[one] for one in kin.get(name.lower(), [name.lower()]) if one in ids)
+
+
+@functools.cache
+def _synonyms() -> dict[str, str]:
+    return dict(json.loads((ASSETS / "palettes" / "synonyms.json").read_text(encoding="utf-8"))["names"])
 
 
 @functools.cache

@@ -25,7 +25,7 @@ _OTHER_SUFFIXES = frozenset(
     ".txt .md .json .yaml .yml .csv .html .png .jpg .jpeg .webp .gif .mp4 .part .py .lock .info .log".split()
 )
 _JSON = ("config.json", "scheduler_config.json", "tokenizer.json", "vocab.json", "vocab.txt")
-_BESIDE = ("config.yaml", "vocab.txt", SOURCE, "model_index.json")
+_BESIDE = ("config.yaml", "vocab.txt", SOURCE, "model_index.json", "config.json", "preprocessor_config.json")
 
 Stamp = tuple[tuple[str, int, int], ...]  # of each file: name, modification time in ns, size
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 from app.metadata import read_settings
@@ -17,7 +19,8 @@ from ldm_core.request import Semantic
 from ldm_core.spec import LabelBitsSpec
 from ldm_core.vocabulary import class_names
 from tests import tiny
-from tests.browser import WAIT, drop, pictures, status
+from tests.browser import WAIT, drop, newest, pictures, status
+from tests.test_segmentation import half_dark, write_segmenter
 
 pytest_plugins = ["tests.browser"]
 SKY, CLOUD = 0, 1
@@ -53,6 +56,16 @@ def stroke(page: Page, x: float, y0: float = 0.2, y1: float = 0.8) -> None:
 
 def choose(page: Page, name: str) -> None:
     page.locator("#paint-canvas").get_by_role("button", name=name, exact=True).click()
+
+
+def open_file(page: Page, item: str, data: bytes) -> None:
+    """By the canvas's panel "File"."""
+    canvas = page.locator("#paint-canvas")
+    canvas.get_by_role("button", name="File", exact=True).click()
+    with page.expect_file_chooser() as chooser:
+        canvas.get_by_role("button", name=item, exact=True).click()
+    chooser.value.set_files({"name": "file.png", "mimeType": "image/png", "buffer": data})
+    page.wait_for_timeout(600)
 
 
 def painted(path: Path) -> NDArray[np.uint8]:
@@ -132,3 +145,55 @@ def test_a_template_fills_the_sheet(page: Page) -> None:
     expect(undo).to_have_attribute("aria-disabled", "false")
     page.locator("#paint-generate").click()
     status(page, "Finished in")
+
+
+def test_a_map_from_a_picture(running: Running, page: Page, outputs: Path, models: Path, shots: Path) -> None:
+    open_tab(page)
+    page.get_by_role("button", name="Map from a picture").click()
+    note, look = page.locator("#paint-look-note"), page.locator("#paint-look")
+    expect(note).to_contain_text("model for semantic segmentation into models/")
+    expect(look).to_be_hidden()
+    page.screenshot(path=shots / "no-segmentation-model.png")
+    eyes = write_segmenter(models / "eyes")
+    weights = (eyes / "model.safetensors").rename(eyes / "pytorch_model.bin")
+    for sentence in ("has no model.safetensors", ""):
+        if not sentence:
+            weights.rename(eyes / "model.safetensors")
+        running.studio.models.scan()
+        page.get_by_role("tab", name="Layout", exact=True).click()
+        open_tab(page)
+        expect(note).to_contain_text(sentence)
+    look.click()
+    expect(note).to_contain_text("There is no picture on the sheet")
+    file = io.BytesIO()
+    Image.fromarray(half_dark(64, 96)).save(file, "PNG")
+    open_file(page, "Open picture…", file.getvalue())
+    look.click()
+    canvas = page.locator("#paint-canvas")
+    undo = canvas.get_by_role("button", name="Undo")
+    expect(note).to_be_hidden()
+    labels = painted(newest(page, outputs, "paint"))
+    page.screenshot(path=shots / "map-from-picture.png")
+    tree = class_names("scenes").index("tree")
+    assert (labels[:, :40] == SKY).all() and (labels[:, 56:] == tree).all()
+    choose(page, "cloud")
+    stroke(page, 0.2)
+    labels = painted(newest(page, outputs, "paint"))
+    assert labels[32, 19] == CLOUD and labels[32, 80] == tree
+    for _ in range(2):  # the stroke, then the map
+        undo.click()
+        page.wait_for_timeout(300)
+    page.locator("#paint-generate").click()
+    status(page, "Nothing is painted yet")
+
+
+def test_a_real_map_is_painted_with_the_model_s_classes(page: Page, outputs: Path, shared: Path) -> None:
+    data = (shared / "data" / "images" / "landscape_norway_cocostuff.png").read_bytes()
+    open_tab(page)
+    open_file(page, "Open map…", data)
+    labels = painted(newest(page, outputs, "paint"))
+    given = np.asarray(Image.open(io.BytesIO(data)))
+    same = {"sky-other": "sky", "plant-other": "meadow", "river": "water", "boat": "boat"}
+    for stuff, ours in same.items():
+        where = given == class_names("coco-stuff").index(stuff)
+        assert where.any() and (labels[where] == class_names("scenes").index(ours)).all(), stuff

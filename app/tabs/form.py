@@ -31,6 +31,7 @@ from ldm_core.request import (
     SIZE,
     TASKS,
     Request,
+    Semantic,
     TextToImage,
     lasting_branch,
     parse_request,
@@ -79,6 +80,10 @@ class Own(Protocol):
 
     def suit(self, info: ModelInfo) -> Updates:
         """What follows from a newly chosen model."""
+        return {}
+
+    def listed(self) -> Updates:
+        """What follows from the models that are there now, whichever is chosen."""
         return {}
 
     def take(self, picture: Raster, request: Request | None) -> Updates:
@@ -279,10 +284,11 @@ def _suit_own(studio: Studio, form: Form, model: object) -> Updates:
 def relist(studio: Studio, form: Form, model: object) -> Updates:
     """The models for a form as they are now; another one is chosen only where the chosen one is gone."""
     choices = model_choices(studio, form.tasks)
+    listed = form.own.listed() if form.own else {}
     if any(model == name for _, name in choices):
-        return {form.model: gr.update(choices=choices)}
+        return {**listed, form.model: gr.update(choices=choices)}
     chosen = starting_model(studio, form.tasks)
-    return {**suit(studio, form, chosen), form.model: gr.update(choices=choices, value=chosen)}
+    return {**listed, **suit(studio, form, chosen), form.model: gr.update(choices=choices, value=chosen)}
 
 
 def explain_eta(form: Form, sampler: object) -> Updates:
@@ -376,7 +382,8 @@ def sketch_from(form: Form, values: Values) -> Request:
         AtelierError: a value is not allowed.
     """
     request = request_from(form, {**values, form.seed_mode: parts.KEEP_SEED, form.branch: None})
-    return dataclasses.replace(request, batch_size=1, steps=min(request.steps, SKETCH_STEPS))
+    request = dataclasses.replace(request, batch_size=1, steps=min(request.steps, SKETCH_STEPS))
+    return dataclasses.replace(request, second_pass=0.0) if isinstance(request, Semantic) else request
 
 
 def fill(studio: Studio, form: Form, request: Request) -> Updates:

@@ -15,8 +15,10 @@ from app.palettes import Palette, palette_of, translated
 from app.regions import boxes_in, filled
 from app.studio import Studio
 from app.tabs import form as forms
+from app.tabs import from_picture
 from app.tabs import sheet as sheets
 from app.tabs.form import Form, Own, Updates, Values
+from app.tabs.from_picture import FromPicture
 from app.tabs.sheet import Sheet
 from app.templates import TEMPLATES, template_labels
 from ldm_core.errors import AtelierError, FileError
@@ -40,6 +42,10 @@ class Painting(Own):
     sheet: Sheet
     template: gr.Dropdown
     live: gr.Checkbox
+    from_picture: FromPicture
+
+    def controls(self) -> Mapping[str, Component]:
+        return {"second_pass": self.sheet.second_pass}
 
     def kept(self) -> Mapping[str, Component]:
         return {"live": self.live}
@@ -48,7 +54,7 @@ class Painting(Own):
         return {self.live: kept.get("live") is True}
 
     def components(self) -> list[Component]:
-        return [*self.sheet.components(), self.template]
+        return [*self.sheet.components(), self.template, *self.from_picture.components()]
 
     def fields(self, values: Values) -> dict[str, object]:
         painted = self.sheet.read(values)
@@ -85,6 +91,9 @@ class Painting(Own):
     def suit(self, info: ModelInfo) -> Updates:
         return {self.sheet.canvas: sheets.setup(info, palette(info))}
 
+    def listed(self) -> Updates:
+        return self.from_picture.listed()
+
 
 def palette(info: ModelInfo) -> Palette:
     """What can be painted with a model."""
@@ -113,7 +122,8 @@ def build(studio: Studio) -> Form:
             info="After each stroke a quick picture with the same seed, in few steps, which is not saved.",
             elem_id=f"{NAME}-live",
         )
-        painting = Painting(studio, sheet, template, live)
+        looking = from_picture.build(studio, NAME)
+        painting = Painting(studio, sheet, template, live, looking)
         return painting
 
     made = forms.build(studio, NAME, TASKS, prompt=PROMPT, own=own)
@@ -122,6 +132,7 @@ def build(studio: Studio) -> Form:
     assert painting is not None
     sheets.connect(studio, painting.sheet, made)
     _connect_templates(studio, painting, made)
+    from_picture.connect(studio, painting.from_picture, painting.sheet, made.model)
     return replace(made, live=(painting.live, canvas))
 
 

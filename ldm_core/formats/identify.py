@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from ldm_core.errors import AtelierError
+from ldm_core.formats import segmentation
 from ldm_core.formats.config import Config
 from ldm_core.formats.diffusers_config import FAMILIES, pipeline_of
 from ldm_core.formats.folders import weights_of
@@ -21,6 +22,7 @@ from ldm_core.wording import shown
 Shapes = dict[str, torch.Tensor]
 
 MODEL, FIRST_STAGE, UNKNOWN = "model", "first stage", "unknown"
+SEGMENTATION = "segmentation model"
 
 # Parts of tensor names -> what a file with such a name in it is.  The first that fits counts.
 _KINDS: tuple[tuple[tuple[str, ...], str], ...] = (
@@ -48,6 +50,7 @@ _TEXT_ENCODERS: tuple[tuple[str, str], ...] = (
     ("cond_stage_model.embedding.weight", "latent diffusion, from classes"),
 )
 _VARIANTS = {9: " inpainting", 8: " edit", 7: " x4 upscaler", 5: " depth"}  # by channels that go in
+_SEGMENTATION = "Tells what is where in a picture: the Paint tab makes a map of it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class Identity:
 
     Attributes:
         kind: "model" for a whole latent diffusion model; else "first stage", "LoRA", ...; "unknown".
-        family: of a whole model.
+        family: of a whole model, or of one for segmentation.
         tasks: what it can do here; empty where it cannot be used.
         precision: number format of most weights, as torch names it.
         num_parameters: numbers in all tensors.
@@ -77,7 +80,10 @@ class Identity:
 def identify(path: Path) -> Identity:
     """What the file or model folder at `path` is.  Never raises for what the files hold."""
     try:
-        return _diffusers(path) if (path / "model_index.json").is_file() else _checkpoint(path)
+        if (path / "model_index.json").is_file():
+            return _diffusers(path)
+        folder = segmentation.folder_of(path)
+        return _checkpoint(path) if folder is None else _segmentation(folder)
     except AtelierError as error:
         return Identity(UNKNOWN, problem=str(error))
     except OSError as error:
@@ -161,3 +167,16 @@ def _diffusers(folder: Path) -> Identity:
     except AtelierError as error:
         problem = str(error)
     return Identity(MODEL, family, tasks, precision, count, problem=problem)
+
+
+# Folders in the layout of transformers ------------------------------------------------------------------
+
+
+def _segmentation(folder: Path) -> Identity:
+    family = segmentation.family(folder)
+    try:
+        segmentation.require_safe(folder)
+        precision, count = _precision(read_shapes(folder / segmentation.WEIGHTS).values())
+    except AtelierError as error:
+        return Identity(SEGMENTATION, family, problem=str(error))
+    return Identity(SEGMENTATION, family, (), precision, count, description=_SEGMENTATION)
