@@ -349,28 +349,20 @@ class LatentDiffusion(nn.Module):
         condition = condition.map(lambda part: part.to(self.device, self.dtype))
         late = t < (self.spec.refiner.below if self.spec.refiner else 0)
         x, t = self._internal(x, self.model), t.to(self.device)
-        if late.all():
-            return self._refined(x, t, condition)
-        if not late.any():
-            return self._composed(x, t, condition)
-        out = torch.empty_like(x, dtype=torch.float32)
-        for rows, network in ((late, self._refined), (~late, self._composed)):
-            out[rows] = network(x[rows], t[rows], condition[rows])
-        return out
-
-    def _refined(self, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        """By the expert of low noise; the label map's channels keep what they say (an output of 0)."""
-        assert self.model.refiner is not None
-        c = self.spec.first_stage.embed_dim
-        out = self.model.refiner(x[:, :c], t, condition.context).float()
-        return F.pad(out, (0, 0, 0, 0, 0, x.shape[1] - c))
-
-    def _composed(self, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
         if condition.bits is not None:
             x = with_bits(x, condition.bits)
         if condition.concat is not None:
             x = torch.cat([x, condition.concat], dim=1).to(memory_format=torch.channels_last)
-        return self.model.diffusion_model(x, t, condition.context, condition.vector).float()
+        if not late.any():
+            return self.model.diffusion_model(x, t, condition.context, condition.vector).float()
+        assert self.model.refiner is not None
+        if late.all():
+            return self.model.refiner(x, t, condition.context, condition.vector).float()
+        out = x.new_empty(len(x), self.spec.latent_channels, *x.shape[2:], dtype=torch.float32)
+        for rows, network in ((late, self.model.refiner), (~late, self.model.diffusion_model)):
+            told = condition[rows]
+            out[rows] = network(x[rows], t[rows], told.context, told.vector).float()
+        return out
 
     def prediction(self, output: Tensor, x: Tensor, t: float) -> Prediction:
         """x_0 and eps from the network's output, guided or not, at one t for all of x_t (b, c, h, w)."""

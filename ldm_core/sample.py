@@ -35,7 +35,6 @@ def sample(
     seeds: list[int],
     sampler: str = "ddim",
     spacing: Spacing = "trailing",
-    kept: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """What is given for each picture -> latents (b, c, h, w); eta is 0.  Guidance is away from no prompt and,
     where the model learnt to do without, no boxes and no label map.
@@ -43,7 +42,6 @@ def sample(
     Args:
         height, width: of the picture in pixels, multiples of the model's `size_multiple`.
         seeds: one for each picture.
-        kept: x_0 (b, c, h, w), and 1 where it is kept at every step, 0 elsewhere.
     """
     f, channels = model.spec.first_stage.downsampling, model.spec.latent_channels
     size = (height // f, width // f)
@@ -55,7 +53,6 @@ def sample(
     )
     if condition.bits is not None:
         kept = kept_bits(condition.bits[: len(given)].cpu(), channels)
-    if kept is not None:
         sampling = keeping(sampling, *kept, model.schedule)
     try:
         ask = next(sampling)

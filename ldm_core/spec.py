@@ -251,8 +251,7 @@ class ScheduleSpec:
 class RefinerSpec:
     """Ours.  A second UNet, an expert of the timesteps under `below` (arXiv:2211.01324).
 
-    What is where is decided by then, so it is given the picture's channels alone, and of the conditions the
-    context.
+    It takes and gives what the first one does.
     """
 
     unet: UNetSpec
@@ -359,11 +358,6 @@ class ModelSpec:
     def fills_holes(self) -> bool:
         """Whether it was trained to; other models fill a hole by keeping the rest at every step."""
         return any(isinstance(one, MaskedImageSpec | KnownRegionSpec) for one in self.conditioners)
-
-    @property
-    def sees_holes(self) -> bool:
-        """Whether the network is told of a hole at every step; a refiner is not."""
-        return self.fills_holes and self.refiner is None
 
     @property
     def tasks(self) -> frozenset[TaskName]:

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from app.generate import with_files
 from app.metadata import encode_png, read_settings
+from ldm_core.conditioners import Given
 from ldm_core.engine import Engine
 from ldm_core.errors import RequestError
 from ldm_core.events import Picture, Step, Tiles
+from ldm_core.formats import load_model
 from ldm_core.model import LatentDiffusion
 from ldm_core.models import ModelLibrary
 from ldm_core.raster import Raster, to_uri
@@ -86,7 +88,8 @@ MODELS = {
         TEXT, KnownRegionSpec(), LabelMapSpec(3, classes=CLASSES), BoxMapSpec(("sun", "moon")), channels=10
     ),
     "ours, refined": replace(
-        spec(TEXT, KnownRegionSpec(), channels=5), refiner=RefinerSpec(tiny.SPEC.unet, 400)
+        spec(TEXT, KnownRegionSpec(), channels=5),
+        refiner=RefinerSpec(replace(tiny.SPEC.unet, in_channels=9), 400),
     ),
     "masked": spec(MaskedImageSpec(), channels=5),
     "labels": spec(LabelMapSpec(3, channels=2, halvings=3), channels=2),
@@ -199,16 +202,29 @@ def test_outside_of_the_feathered_mask_every_pixel_stays(engine: Engine, name: s
     assert (picture[inside] != PICTURE.pixels[inside]).mean() > 0.9
 
 
-def test_what_is_known_is_kept_where_a_refiner_does_not_see_it(engine: Engine) -> None:
+def test_what_is_known_is_kept_where_the_network_does_not_see_it(engine: Engine) -> None:
     _, fields = REQUESTS["inpaint, seamless"]
     looks = []
     for seed in (1, 2):
-        job = engine.submit(parse_request({"model": "ours, refined", **FEW, **fields, "seed": seed}))
+        job = engine.submit(parse_request({**FEW, **fields, "model": "text", "seed": seed}))
         list(job.events())
         looks.append(job.previews(0)[-1][1].astype(int))
     difference = np.abs(looks[0] - looks[1]).max(-1)
     assert difference[-1, -1] <= 1  # far from the hole
     assert difference.max() > 1
+
+
+def test_a_refiner_is_told_of_a_hole_too(tmp_path: Path) -> None:
+    tiny.write_model(tmp_path, name="refined", spec=MODELS["ours, refined"])
+    model = load_model(tmp_path / "refined")
+    assert isinstance(model, LatentDiffusion)
+    x, t, mask = torch.randn(1, 4, 8, 8), torch.tensor([399]), torch.ones(1, 64, 64)
+    mask[:, :, :32] = 0
+    pictures = torch.rand(3, 64, 64), torch.rand(3, 64, 64)
+    one, other = (
+        model.output(x, t, model.condition([Given(image=picture, mask=mask)], (8, 8))) for picture in pictures
+    )
+    assert (one - other).abs().max() > 1e-4
 
 
 def test_outpainting_keeps_the_picture_within(engine: Engine) -> None:

@@ -20,14 +20,21 @@ from PIL import Image
 from ldm_core.conditioners import Given
 from ldm_core.errors import ConfigError, FileError
 from ldm_core.formats import load_model
+from ldm_core.formats.config import read_config
 from ldm_core.model import LatentDiffusion
 from ldm_core.sample import sample
+from ldm_core.spec import ModelSpec
 from ldm_core.training import cli, data
 from ldm_core.training.degrade import degrade
+from ldm_core.training.diffusion import DiffusionSettings
+from ldm_core.training.first_stage import FirstStageSettings
+from ldm_core.training.loop import LoopSettings
 from ldm_core.training.masks import random_mask
+from ldm_core.training.scene_trainer import SceneNetworkSettings
 from ldm_core.training.sources import NOTHING, FolderSource, VariedSource, cached
 from tests.test_training import DIFFUSION, LOOP, first_stage_config, train
 
+CONFIGS = Path(__file__).resolve().parents[1] / "assets" / "configs"
 TEXT = DIFFUSION["params"]["cond_stage_config"]  # type: ignore[index]
 BERT = "ldm.modules.encoders.modules.BERTEmbedder"
 CLASSES = ["sky", "cloud", "sun", "moon", "mountain", "hill", "water", "tree", "meadow", "sand", "rock",
@@ -192,33 +199,66 @@ def test_a_label_map_decides_the_picture(
 
 
 def test_two_experts_share_the_timesteps(first_stage: Path, tmp_path: Path, cache: Path) -> None:
-    for name in ("late", "early"):
+    def trained(name: str, described: dict[str, Any]) -> LatentDiffusion:
         (tmp_path / name).mkdir()
-    late = config("text", first_stage, timesteps=[0, 400])
-    training = task(late, tmp_path / "late", cache)
-    for step in range(30):
-        training.update(step, 2e-3)
-    training.export(tmp_path / "late" / "out")
-    early = config(
-        "drawn label map", first_stage, timesteps=[400, 1000], refiner=str(tmp_path / "late" / "out")
-    )
-    unet = late["model"]["params"]["unet_config"]
-    early["model"]["params"]["refiner"] = {"below": 400, "unet_config": unet}
-    training = task(early, tmp_path / "early", cache)
-    for step in range(30):
-        training.update(step, 2e-3)
-    training.export(tmp_path / "early" / "out")
+        training = task(described, tmp_path / name, cache)
+        losses = [training.update(step, 2e-3)["loss"] for step in range(30)]
+        assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
+        training.export(tmp_path / name / "out")
+        model = load_model(tmp_path / name / "out")
+        assert isinstance(model, LatentDiffusion)
+        return model
 
-    alone, both = load_model(tmp_path / "late" / "out"), load_model(tmp_path / "early" / "out")
-    assert isinstance(alone, LatentDiffusion) and isinstance(both, LatentDiffusion)
+    early = config("drawn label map", first_stage, timesteps=[400, 1000])
+    alone = trained("early", early)
+    late = config(
+        "drawn label map",
+        first_stage,
+        timesteps=[0, 400],
+        trains="refiner",
+        initial=str(tmp_path / "early" / "out"),
+    )
+    late["model"]["params"]["refiner"] = {
+        "below": 400,
+        "unet_config": copy.deepcopy(late["model"]["params"]["unet_config"]),
+    }
+    both = trained("late", late)
+
     x, t = torch.randn(2, 8, 8, 8), torch.tensor([399, 400])
-    given = [Given(prompt="a lake")] * 2
-    out = both.output(x, t, both.condition(given, (8, 8)))
-    # The second text transformer belongs to the expert of high noise; the first one's is not kept.
-    expected = alone.model.diffusion_model(x[:1, :4], t[:1], both.condition(given[:1], (8, 8)).context)
-    torch.testing.assert_close(out[:1, :4], expected.detach(), rtol=1e-4, atol=1e-5)
-    assert (out[0, 4:] == 0).all() and (out[1, 4:] != 0).any()
-    torch.testing.assert_close(out[1:], both.output(x[1:], t[1:], both.condition(given[1:], (8, 8))))
+    told = both.condition([Given(prompt="a lake")] * 2, (8, 8))
+    out = both.output(x, t, told)
+    assert both.model.refiner is not None and told.context is not None
+    refined = both.model.refiner(x[:1], t[:1], told.context[:1])
+    torch.testing.assert_close(out[:1], refined.detach(), rtol=1e-4, atol=1e-5)
+    # Neither the first expert nor the text transformer that they share has changed.
+    first = alone.output(x, t, alone.condition([Given(prompt="a lake")] * 2, (8, 8)))
+    torch.testing.assert_close(out[1], first[1], rtol=1e-4, atol=1e-5)
+    assert (out[0] - first[0]).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_files_in_assets_say_all_that_a_training_needs(path: Path) -> None:
+    config = yaml.safe_load(path.read_text("utf-8"))
+    kind = {"diffusion": DiffusionSettings, "first-stage": FirstStageSettings}.get(
+        config["kind"], SceneNetworkSettings
+    )
+    settings = cli.settings_from(kind, config["training"], "training")
+    loop = cli.settings_from(LoopSettings, config["loop"], "loop")
+    assert loop.rate(0) > 0 and loop.steps > loop.warmup
+    if "model" not in config:
+        return
+    spec = read_config(path).spec
+    assert isinstance(settings, DiffusionSettings) == isinstance(spec, ModelSpec)
+    if isinstance(settings, DiffusionSettings) and isinstance(spec, ModelSpec) and spec.refiner:
+        assert settings.trains == "refiner" and settings.timesteps == (0, spec.refiner.below)
+
+
+def test_a_refiner_needs_the_model_that_it_refines(first_stage: Path, tmp_path: Path, cache: Path) -> None:
+    late = config("text", first_stage, timesteps=[0, 400], trains="refiner")
+    unet = late["model"]["params"]["unet_config"]
+    late["model"]["params"]["refiner"] = {"below": 400, "unet_config": copy.deepcopy(unet)}
+    with pytest.raises(ConfigError, match="initial"):
+        task(late, tmp_path, cache)
 
 
 @pytest.mark.parametrize("settings", [{"accumulate": 2}, {"checkpointing": True}])

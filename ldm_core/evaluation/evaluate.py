@@ -13,8 +13,6 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
 
 from ldm_core import scenes
 from ldm_core.conditioners import Box, Given
@@ -24,7 +22,6 @@ from ldm_core.evaluation.judging import BATCH, Opinion, Pictures, accuracies, ju
 from ldm_core.model import LatentDiffusion
 from ldm_core.nn.autoencoder import FirstStage
 from ldm_core.sample import sample
-from ldm_core.tasks.inpaint import known_cells
 from ldm_core.tasks.paste import with_gradients
 from ldm_core.tasks.upscale import with_colours_of
 from ldm_core.training import data
@@ -252,21 +249,9 @@ def generate(model: LatentDiffusion, given: Sequence[Given], settings: Settings)
             steps=settings.steps,
             guidance_scale=settings.guidance_scale,
             seeds=seeds,
-            kept=_kept(model, part),
         )
         batches.append(data.to_pictures(model.decode(z)))
     return np.concatenate(batches)
-
-
-def _kept(model: LatentDiffusion, given: Sequence[Given]) -> tuple[Tensor, Tensor] | None:
-    """x_0, and what of it is kept around holes where the network does not see them, as in `tasks.inpaint`."""
-    if model.spec.sees_holes or any(one.image is None or one.mask is None for one in given):
-        return None
-    z = model.encode(torch.stack([one.image for one in given if one.image is not None]))
-    holes = torch.stack([one.mask for one in given if one.mask is not None])
-    rest = model.spec.latent_channels - z.shape[1]
-    height, width = z.shape[2:]
-    return F.pad(z, (0, 0, 0, 0, 0, rest)).cpu(), known_cells(holes, model.spec, (height, width))
 
 
 def _likeness(originals: Pictures, pictures: Pictures, lpips: LPIPS | None) -> dict[str, float]:

@@ -209,13 +209,12 @@ def check(spec: ModelSpec, place: str) -> None:
             f"{latent + sum(beside)} and give {latent}."
         )
     if spec.refiner is not None:
-        c, refiner = spec.first_stage.embed_dim, spec.refiner.unet
-        wanted = (c, c, unet.context_dim)
-        found = (refiner.in_channels, refiner.out_channels, refiner.context_dim)
+        refiner = spec.refiner.unet
+        wanted, found = ((u.in_channels, u.out_channels, u.context_dim) for u in (unet, refiner))
         if found != wanted:
             raise ConfigError(
                 f"{place}: the refiner's in_channels, out_channels and context_dim are {found}; they have to "
-                f"be {wanted}."
+                f"be {wanted}, as the UNet's are."
             )
     dims = [one.dim for one in spec.conditioners if isinstance(one, ContextSpec)]
     clip, low_res = spec.conditioner(ClipSpec), spec.conditioner(LowResolutionSpec)

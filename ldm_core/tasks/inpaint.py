@@ -125,7 +125,7 @@ def _fill(
     given = Given(prompt=request.prompt.strip(), image=image, mask=where)
     told = conditioning(request, model, given, canvas.cells)
     drawing = Drawing(model, canvas, told)
-    native = model.spec.sees_holes
+    native = model.spec.fills_holes
     if not native or request.fill != "noise":
         x0 = latent(model, content)
         known = None if native else known_cells(where[None], model.spec, canvas.cells).to(model.device)

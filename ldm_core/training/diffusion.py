@@ -18,6 +18,8 @@ from tqdm import tqdm
 
 from ldm_core import scenes
 from ldm_core.conditioners import Tokenizer, label_bits
+from ldm_core.errors import ConfigError
+from ldm_core.formats.shapes import REFINER, UNET
 from ldm_core.model import LatentDiffusion
 from ldm_core.nn.autoencoder import FirstStage
 from ldm_core.sample import sample
@@ -47,7 +49,8 @@ class DiffusionSettings:
     timesteps: the first and the one after the last that are drawn, for an expert of a part of them.
     initial: folder of an exported model to start from; where the UNet takes or gives more channels than the
     model's, those begin at zero.
-    refiner: folder of an exported model whose UNet becomes the refiner of this one (`RefinerSpec`).
+    trains: which UNet, where the model has a refiner (`RefinerSpec`); the other one comes from `initial`, and
+    with a refiner so does the conditioner that they share.
     compile: compile the UNet with torch's inductor, which needs a C++ compiler: minutes at the start, then
     about an eighth quicker on a CPU.
     """
@@ -69,7 +72,7 @@ class DiffusionSettings:
     timesteps: tuple[int, int] = (0, 1000)
     ema_decay: float = 0.999
     initial: str = ""
-    refiner: str = ""
+    trains: Literal["unet", "refiner"] = "unet"
     compile: bool = False
     seed: int = 0
 
@@ -118,14 +121,25 @@ class DiffusionTraining:
         wording = Wording(settings.full_captions, settings.word_dropout)
         self.batches = Batches(self.spec, sets, self.tokenizer, first_stage, settings.dropout, wording)
 
-        self.refiner = _refiner(Path(settings.refiner)) if settings.refiner else {}
         torch.manual_seed(settings.seed)
         full = LatentDiffusion(self.spec, self.tokenizer)
         self.schedule = full.schedule
-        self.model = Denoiser(full.model.diffusion_model, full.cond_stage_model)
-        full.model.diffusion_model.checkpointing = settings.checkpointing
-        if settings.initial:
-            _start_from(self.model, Path(settings.initial) / "model.safetensors")
+        start = load_file(Path(settings.initial) / "model.safetensors") if settings.initial else {}
+        self.prefix, other = (UNET, REFINER) if settings.trains == "unet" else (REFINER, UNET)
+        self.others = {name: tensor for name, tensor in start.items() if name.startswith(other)}
+        if self.spec.refiner is None:
+            self.others = {}
+        elif not self.others:
+            raise ConfigError(
+                f"A refiner and its UNet are trained one beside the other: initial has to hold {other}*."
+            )
+        unet = full.model.diffusion_model if settings.trains == "unet" else full.model.refiner
+        assert unet is not None
+        unet.checkpointing = settings.checkpointing
+        self.model = Denoiser(unet, full.cond_stage_model)
+        _start_from(self.model, start, self.prefix)
+        if self.model.conditioner is not None:
+            self.model.conditioner.requires_grad_(settings.trains == "unet" and _trains_conditioner(config))
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.network = processes.wrap(self.model)
@@ -195,16 +209,16 @@ class DiffusionTraining:
     def _weights(self) -> dict[str, Tensor]:
         parts: dict[str, nn.Module | None] = {
             "first_stage_model.": self.first_stage,
-            "model.diffusion_model.": self.average.unet,
+            self.prefix: self.average.unet,
             "cond_stage_model.": self.average.conditioner,
         }
-        weights = {
+        own = {
             prefix + name: tensor
             for prefix, part in parts.items()
             if part is not None
             for name, tensor in part.state_dict().items()
         }
-        return weights | self.refiner
+        return self.others | own
 
     def samples(self) -> NDArray[np.uint8]:
         """Pictures for what the first 16 samples of a batch give."""
@@ -307,21 +321,13 @@ def _all_label_bits(arrays: Arrays, spec: LabelBitsSpec, size: tuple[int, int]) 
     return torch.cat(rows)
 
 
-def _start_from(model: Denoiser, exported: Path) -> None:
-    """Takes over the networks of an exported model; its first stage, where it holds one, is left out."""
-    parts = {"model.diffusion_model.": model.unet, "cond_stage_model.": model.conditioner}
-    weights = load_file(exported)
-    for prefix, part in parts.items():
+def _start_from(model: Denoiser, weights: Mapping[str, Tensor], unet: str) -> None:
+    """Takes over those of an exported model's networks that it holds; `unet` is the UNet's prefix."""
+    for prefix, part in ((unet, model.unet), ("cond_stage_model.", model.conditioner)):
         own = {k.removeprefix(prefix): t.float() for k, t in weights.items() if k.startswith(prefix)}
-        if part is not None:
+        if part is not None and own:
             wanted = part.state_dict()
             part.load_state_dict({name: _grown(tensor, wanted[name].shape) for name, tensor in own.items()})
-
-
-def _refiner(exported: Path) -> dict[str, Tensor]:
-    """The UNet of an exported model under the refiner's names."""
-    prefix, weights = "model.diffusion_model.", load_file(exported / "model.safetensors")
-    return {k.replace(prefix, "model.refiner."): t for k, t in weights.items() if k.startswith(prefix)}
 
 
 def _grown(weight: Tensor, shape: torch.Size) -> Tensor:
@@ -353,6 +359,13 @@ def _with_vocabulary(spec: ModelSpec, tokenizer: Tokenizer | None) -> ModelSpec:
         for one in spec.conditioners
     )
     return dataclasses.replace(spec, conditioners=conditioners)
+
+
+def _trains_conditioner(config: Mapping[str, object]) -> bool:
+    """The published schema's `cond_stage_trainable`; experts that share a conditioner must not change it."""
+    model = config["model"]
+    assert isinstance(model, dict)
+    return bool(model["params"].get("cond_stage_trainable", True))
 
 
 def _described(config: Mapping[str, object], spec: ModelSpec) -> dict[str, object]:
