@@ -158,7 +158,7 @@ def evaluate_layout(model: LatentDiffusion, judges: Judges, settings: Settings) 
         **_distribution(real, made),
         **_fid(judges, images(rendered), pictures),
     }
-    return Report(figures, _sheet(images(rendered), pictures))
+    return Report(figures, _sheet(np.stack([_outlined(scene) for scene in rendered]), pictures))
 
 
 def evaluate_inpainting(model: LatentDiffusion, judges: Judges, settings: Settings) -> Report:
@@ -309,6 +309,15 @@ def _copies(judge: SceneNetwork, made: Opinion, among: Arrays, real: Opinion) ->
 
 def _boxes(scene: scenes.Scene) -> tuple[Box, ...]:
     return tuple(Box(scenes.BOX_CLASSES.index(b.label), b.x0, b.y0, b.x1, b.y1) for b in scene.boxes)
+
+
+def _outlined(scene: scenes.Scene) -> Pictures:
+    """(h, w, 3), its boxes drawn on it."""
+    picture = scene.image.copy()
+    for box in scene.boxes:
+        x0, y0, x1, y1 = (round(float(v) * len(picture)) for v in (box.x0, box.y0, box.x1, box.y1))
+        cv2.rectangle(picture, (x0, y0), (x1, y1), (255, 255, 255), 2)
+    return picture
 
 
 def _box_recall(rendered: Sequence[scenes.Scene], opinion: Opinion) -> float:
