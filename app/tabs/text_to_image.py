@@ -17,7 +17,7 @@ from ldm_core.errors import AtelierError
 from ldm_core.raster import Raster
 from ldm_core.request import FRACTION, ImageToImage, Request
 
-PROMPT = "A calm lake at sunset, snowy mountains behind"
+PROMPT = "Snowy mountains, a lake, pine trees, at sunset, in summer"
 STRENGTH = 0.6
 
 
