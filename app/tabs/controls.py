@@ -9,7 +9,7 @@ import gradio as gr
 
 from app.studio import Studio
 from app.tabs import form as forms
-from app.tabs import parts
+from app.tabs import parts, translate
 from app.tabs.form import Form, Updates
 from app.tabs.stage import QUICK
 
@@ -81,7 +81,7 @@ def _remember(page: gr.Blocks, studio: Studio, made: Sequence[Form]) -> None:
     def restore(*values: object) -> Updates:
         updates: Updates = {}
         for form, value in zip(made, values, strict=True):
-            updates |= forms.restore(studio, form, value)
+            updates |= translate.restore(studio, form, value)
         return updates
 
     filled = [component for form in made for component in form.filled()]

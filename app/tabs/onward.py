@@ -9,9 +9,10 @@ import gradio as gr
 
 from app.frames import Finished
 from app.studio import Studio
-from app.tabs import form as forms
-from app.tabs.form import RANDOM_SEEDS, Form, Updates, Values
+from app.tabs import translate
+from app.tabs.form import Form, Updates, Values
 from app.tabs.stage import PRIVATE, QUICK, Stage, changed_by, follow, form_for, status_line
+from app.tabs.translate import RANDOM_SEEDS
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.raster import MAX_PIXELS, from_file
 from ldm_core.request import varied
@@ -69,4 +70,4 @@ def _sent(studio: Studio, form: Form, picture: Finished, model: object) -> Updat
     if raster is None:
         size = " x ".join(map(str, picture.request.size))
         raise FileError(f"The picture has {size} pixels; up to {MAX_PIXELS:,} can be sent on.")
-    return forms.take(studio, form, raster, picture.request, model)
+    return translate.take(studio, form, raster, picture.request, model)

@@ -13,6 +13,7 @@ from app.canvas_value import MAX_SIDE
 from app.given import uploaded, uploaded_file
 from app.studio import Studio
 from app.tabs import form as forms
+from app.tabs import translate
 from app.tabs.form import Form, Updates
 from app.tabs.stage import PRIVATE, Stage, form_for, status_line
 from ldm_core.errors import AtelierError, FileError
@@ -72,7 +73,7 @@ def _settings(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[Form],
         notes.append(f"The model {model[:60]!r} has changed since, so the picture will differ.")
     text = " ".join(["Settings taken from the picture.", *notes])
     return {
-        **forms.fill(studio, form, settings.request),
+        **translate.fill(studio, form, settings.request),
         tabs: gr.update(selected=form.name),
         stage.status: status_line(text, kind="note" if notes else "news"),
     }
@@ -84,7 +85,7 @@ def _given(studio: Studio, stage: Stage, form: Form, payload: object, model: obj
         return None
     try:
         picture, smaller = _picture(form, payload)
-        updates = forms.take(studio, form, picture, None, model)
+        updates = translate.take(studio, form, picture, None, model)
     except AtelierError:
         return None
     size = f", made smaller to {picture.width} × {picture.height}" if smaller else ""

@@ -31,8 +31,7 @@ from app.frames import Ended, Finished, Frame, Live, Waiting, in_words
 from app.given import encoded
 from app.places import shown
 from app.studio import Session, Studio
-from app.tabs import form as forms
-from app.tabs import parts
+from app.tabs import parts, translate
 from app.tabs.form import Form, Updates, Values
 from ldm_core.errors import AtelierError
 from ldm_core.request import Request, SuperResolution
@@ -167,7 +166,7 @@ def _connect_looking(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence
         form = form_for(made, picture.request.task)
         text = "These settings are in the controls now."
         return {
-            **forms.fill(studio, form, picture.request),
+            **translate.fill(studio, form, picture.request),
             tabs: gr.update(selected=form.name),
             stage.status: status_line(text),
         }
@@ -197,7 +196,7 @@ def generate(
         yield {stage.status: gr.skip()}
         return
     try:
-        requests = forms.requests_from(form, values, sketch=sketch)
+        requests = translate.requests_from(form, values, sketch=sketch)
     except AtelierError as error:
         yield {stage.status: status_line(str(error), kind="failed")}
         return
@@ -225,7 +224,7 @@ def follow(
         stage.strip: strip_of(()),
         stage.compare: None,
         stage.timeline: None,
-        **forms.seeded(form, request),
+        **translate.seeded(form, request),
         **_buttons(made, running=True, sketch=sketch),
     }
     batch: list[Finished] = []

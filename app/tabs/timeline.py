@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 import gradio as gr
 
 from app.studio import Studio
-from app.tabs import form as forms
-from app.tabs import parts
+from app.tabs import parts, translate
 from app.tabs.form import Form, Updates, Values
 from app.tabs.stage import PRIVATE, QUICK, Stage, changed_by, follow, form_for, status_line
 from ldm_core.errors import AtelierError
@@ -42,7 +41,7 @@ def _branch(
     try:
         job, _ = studio.timelines.find(key)
         form = form_for(made, job.request.task)
-        request = forms.request_from(form, {**values, form.branch: None})
+        request = translate.request_from(form, {**values, form.branch: None})
         frames = studio.branch(name, key, step, request)
     except AtelierError as error:
         yield {stage.status: status_line(str(error), kind="failed")}
@@ -58,7 +57,7 @@ def _proceed(studio: Studio, stage: Stage, made: Sequence[Form], values: Values,
     form = form_for(made, job.request.task)
     try:
         now = {**values, form.seed_mode: parts.KEEP_SEED, form.branch: None}
-        studio.resume(name, forms.requests_from(form, now))
+        studio.resume(name, translate.requests_from(form, now))
     except AtelierError as error:
         return {stage.status: status_line(str(error), kind="failed")}
     return {stage.status: status_line("Going on…", kind="busy")}

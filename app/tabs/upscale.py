@@ -13,7 +13,7 @@ from gradio.components import Component
 from app.frames import in_words
 from app.given import GivenPicture, given_picture, still_there, uploaded
 from app.studio import Studio
-from app.tabs import form
+from app.tabs import form, translate
 from app.tabs.form import Form, Own, Updates, Values
 from app.tabs.stage import QUICK
 from ldm_core.errors import AtelierError, FileError
@@ -109,7 +109,7 @@ def _paced(made: Form) -> list[Component]:
 
 
 def _request(made: Form, values: Values) -> SuperResolution:
-    request = form.request_from(made, values)
+    request = translate.request_from(made, values)
     assert isinstance(request, SuperResolution)
     return request
 

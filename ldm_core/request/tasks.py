@@ -1,146 +1,20 @@
-"""What a person asks for, as one validated value.  Imports no torch.
-
-A request is the JSON object that the page, the command line, the HTTP interface and every saved picture
-share.  Each task is a frozen dataclass that checks itself when it is made, so a request that exists is a
-valid one; what only a model can tell (its classes, whether it exists) is checked when it is submitted.
-
-    {"task": "text-to-image", "prompt": "a lake at dusk", "seed": 7}
-    {"task": "inpaint", "image": "data:image/png;base64,...", "mask": "data:image/png;base64,..."}
-    {"task": "text-to-image", "prompt": "at dawn", "branch": {"step": 12, "of": {"prompt": "at dusk"}}}
-
-The rules stand in one table, `RULES`.
-"""
+"""What each task is asked for, and what follows from a request: one of its pictures, variations, branches."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields, replace
-from typing import Any, NoReturn, TypeVar, cast, get_args
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
 
-from ldm_core.errors import RequestError
-from ldm_core.raster import Raster, to_uri
-from ldm_core.rules import (
-    NAME_CHARACTERS,
-    Boxes,
-    LabelledBox,
-    Name,
-    OneOf,
-    Pixels,
-    Real,
-    Rule,
-    Seeds,
-    Text,
-    Verbatim,
-    Whole,
-    brief,
-    refuse,
-)
-from ldm_core.spec import Spacing
-
-DEFAULT_MODEL = "landscapes"
-
-# Lowest and highest allowed value.
-STEPS = (1, 250)
-SIZE = (64, 2048)  # pixels
-GUIDANCE = (0.0, 30.0)
-ETA = (0.0, 1.0)
-SEED = (0, 2**53 - 1)  # every integer that JavaScript and SQLite keep exactly
-BATCH = (1, 16)
-FRACTION = (0.0, 1.0)
-BORDER = (0, 1024)  # pixels
-HIGHEST_SIDE = 12_288  # of what super-resolution makes
-BRANCHINGS = 32  # of one picture
-
-SAMPLERS = (
-    "ddim", "ddpm", "plms", "euler", "euler_ancestral", "heun", "dpmpp_2m", "dpmpp_2m_sde", "unipc",
-)  # fmt: skip
-ETA_SAMPLERS = ("ddim",)  # the others add a fixed amount of noise, or none
-KARRAS_SAMPLERS = ("heun", "dpmpp_2m", "dpmpp_2m_sde", "unipc")  # of higher order: it halves their error
-SPACINGS: tuple[str, ...] = get_args(Spacing)
-PIXEL_BUDGET = 16 * 1024 * 1024  # width * height * batch_size: four pictures of 2048 x 2048
-PROMPT_CHARACTERS = 20_000
-JSON_BYTES = 100_000_000  # pictures included
-
-TASK_NAMES = (
-    "text-to-image", "image-to-image", "inpaint", "outpaint", "super-resolution", "semantic", "layout",
-    "class", "unconditional",
-)  # fmt: skip
+from ldm_core.raster import Raster
+from ldm_core.request.fields import BRANCHINGS, DEFAULT_MODEL, HIGHEST_SIDE, PIXEL_BUDGET, RULES, SEED, Branch
+from ldm_core.rules import LabelledBox, Verbatim, brief, refuse
 
 # What steps of one picture have in common, whatever changes at a branch.
-_FIXED = (
+FIXED = (
     "task", "model", "steps", "spacing", "width", "height", "image", "strength", "area", "margin", "feather",
     "fill", "paste", "left", "right", "top", "bottom", "scale", "second_pass",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Branch:
-    """Where a picture leaves another: what was made before `step` (0-based) is of the request `of`.
-
-    In JSON `of` has the fields that are different there, null where it has none of them.
-    """
-
-    step: int
-    of: Request
-
-
-@dataclass(frozen=True, slots=True)
-class Branching:
-    """A branch."""
-
-    @property
-    def allowed(self) -> str:
-        return (
-            f"a branch: an object with step, from 1 to {STEPS[1]}, and of, the fields that differ before it"
-        )
-
-    def read(self, value: object) -> Branch | None:
-        fits = isinstance(value, Branch) and Whole(1, STEPS[1]).read(value.step) is not None
-        return value if fits and isinstance(value, Branch) else None
-
-
-RULES: Mapping[str, Rule] = {
-    "task": OneOf(TASK_NAMES),
-    "model": Name(0, NAME_CHARACTERS),
-    "prompt": Text(PROMPT_CHARACTERS),
-    "negative_prompt": Text(PROMPT_CHARACTERS),
-    "steps": Whole(*STEPS),
-    "sampler": OneOf(SAMPLERS),
-    "eta": Real(*ETA),
-    "guidance_scale": Real(*GUIDANCE),
-    "seed": Whole(*SEED),
-    "batch_size": Whole(*BATCH),
-    "spacing": OneOf(SPACINGS),
-    "guidance_rescale": Real(*FRACTION),
-    "guidance_start": Real(*FRACTION),
-    "guidance_end": Real(*FRACTION),
-    "width": Whole(*SIZE),
-    "height": Whole(*SIZE),
-    "image": Pixels("picture"),
-    "mask": Pixels("mask"),
-    "label_map": Pixels("label map"),
-    "strength": Real(*FRACTION),
-    "area": OneOf(("whole", "masked")),
-    "margin": Whole(*BORDER),
-    "feather": Whole(*BORDER),
-    "paste": OneOf(("feather", "match", "gradient")),
-    "fill": OneOf(("original", "noise", "telea")),
-    "left": Whole(*BORDER),
-    "right": Whole(*BORDER),
-    "top": Whole(*BORDER),
-    "bottom": Whole(*BORDER),
-    "scale": OneOf((2, 4, 8)),
-    "boxes": Boxes(),
-    "class_name": Name(0, NAME_CHARACTERS),
-    "class_id": Whole(0, 100_000),
-    "class_to": Name(0, NAME_CHARACTERS),
-    "blend": Real(*FRACTION),
-    "variation_of": Seeds(SEED[1]),
-    "variation_strength": Real(*FRACTION),
-    "second_pass": Real(*FRACTION),
-    "branch": Branching(),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +80,7 @@ class Request:
             self._check_branch(self.branch)
 
     def _check_branch(self, branch: Branch) -> None:
-        for name in _FIXED:
+        for name in FIXED:
             before, got = (getattr(one, name, None) for one in (branch.of, self))
             if before != got:
                 refuse(name, got, f"as before the branch, {brief(before)!r}")
@@ -413,134 +287,6 @@ TASKS: Mapping[str, type[Request]] = {
 }
 
 
-def parse_request(obj: object) -> Request:
-    """The request that a decoded JSON value describes; without `spacing`, the one that suits its sampler.
-
-    Spatial inputs are `data:` URIs, or rasters already.  No path is ever opened.
-
-    Raises:
-        RequestError: it is no object, lacks a field, has an unknown one or a wrong value.
-    """
-    if not isinstance(obj, Mapping):
-        refuse("request", obj, "a JSON object with the field task")
-    if "task" not in obj:
-        _check_names(obj, tuple(RULES))
-        refuse("task", Verbatim("missing"), RULES["task"].allowed)
-    task = RULES["task"].read(obj["task"])
-    if not isinstance(task, str):
-        refuse("task", obj["task"], RULES["task"].allowed)
-    kind = TASKS[task]
-    obj = _with_branch(obj)
-    _check_names(obj, tuple(field.name for field in fields(kind)))
-    for field in fields(kind):
-        if field.default is MISSING and field.name not in obj:
-            refuse(field.name, Verbatim("missing"), RULES[field.name].allowed)
-    suited = {"spacing": "karras"} if obj.get("sampler") in KARRAS_SAMPLERS else {}
-    # The values are of any type here; the dataclass itself is the check.
-    return kind(**cast("Mapping[str, Any]", {**suited, **obj}))
-
-
-def _with_branch(obj: Mapping[object, object]) -> Mapping[object, object]:
-    """The fields with their branch, if there is one, read; `of` is completed by what it does not say."""
-    branch = obj.get("branch")
-    if not isinstance(branch, Mapping):
-        return obj
-    step, of = Whole(*STEPS).read(branch.get("step")), branch.get("of")
-    if set(branch) != {"step", "of"} or step is None or not isinstance(of, Mapping):
-        refuse("branch", branch, RULES["branch"].allowed)
-    # Pictures are read here, so that they are not read again for each branching.
-    read = {name: _with_pixels(name, value) for name, value in obj.items()}
-    same = {name: value for name, value in read.items() if name not in ("branch", "batch_size")}
-    try:
-        return {**read, "branch": Branch(step, parse_request({**same, **of}))}
-    except RecursionError:
-        refuse("branch", Verbatim("nested too deeply"), f"one of at most {BRANCHINGS}")
-
-
-def _with_pixels(name: object, value: object) -> object:
-    rule = RULES.get(name) if isinstance(name, str) else None
-    read = rule.read(value) if isinstance(rule, Pixels) else None
-    return value if read is None else read
-
-
-def _check_names(obj: Mapping[object, object], known: tuple[str, ...]) -> None:
-    for name, got in obj.items():
-        if name not in known:
-            shown = name if isinstance(name, str) else repr(brief(name))
-            refuse(shown[:NAME_CHARACTERS], got, f"left out: the fields are {', '.join(known)}")
-
-
-def parse_json(text: str | bytes) -> Request:
-    """The request that a JSON text describes.
-
-    Raises:
-        RequestError: as `parse_request` and `decode_json`.
-    """
-    return parse_request(decode_json(text))
-
-
-def decode_json(text: str | bytes) -> object:
-    """The value of a JSON text.
-
-    Raises:
-        RequestError: it is no JSON, is larger than 100 MB, nests too deeply, gives a field twice, or holds
-            NaN or Infinity.
-    """
-    if len(text) > JSON_BYTES:
-        refuse("request", Verbatim(f"{len(text):,} long"), f"JSON of at most {JSON_BYTES:,} bytes")
-    try:
-        decoded = text.decode("utf-8-sig") if isinstance(text, bytes) else text.removeprefix("\ufeff")
-        obj: object = json.loads(decoded, object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
-    except json.JSONDecodeError as error:
-        problem = f"not JSON ({error.msg} at line {error.lineno}, column {error.colno})"
-        raise RequestError("request", Verbatim(problem), "a JSON object") from None
-    except UnicodeDecodeError:
-        raise RequestError("request", Verbatim("not UTF-8 text"), "a JSON object in UTF-8") from None
-    except ValueError:  # an integer of thousands of digits
-        raise RequestError("request", Verbatim("a number too long"), "a JSON object") from None
-    except RecursionError:
-        raise RequestError("request", Verbatim("nested too deeply"), "a flat JSON object") from None
-    return obj
-
-
-def to_json(request: Request) -> dict[str, object]:
-    """The request as a JSON object; `parse_request` gives the same request back."""
-    given = {field.name: getattr(request, field.name) for field in fields(request)}
-    obj = {name: _as_json(value) for name, value in given.items() if value is not None}
-    if request.branch is not None:
-        of, same = to_json(request.branch.of), {"branch", "batch_size"}
-        differing = {
-            name: of.get(name) for name in RULES if name not in same and of.get(name) != obj.get(name)
-        }
-        before = {"branch": of["branch"]} if "branch" in of else {}
-        obj["branch"] = {"step": request.branch.step, "of": differing | before}
-    return obj
-
-
-def _as_json(value: object) -> object:
-    if isinstance(value, Raster):
-        return to_uri(value)
-    if isinstance(value, tuple):
-        return [one.to_json() if isinstance(one, LabelledBox) else one for one in value]
-    return value
-
-
-def lasting_branch(request: Request) -> dict[str, object] | None:
-    """The branch in JSON, such that it stays what it is when other fields of the request change.
-
-    What has to stay at a branch is not in it: that is the request's, before the branch as after it.
-    """
-    if request.branch is None:
-        return None
-    of = to_json(request.branch.of)
-    may_change = {field.name for field in fields(request)}.difference(_FIXED, ("batch_size", "branch"))
-    before = {"branch": of["branch"]} if "branch" in of else {}
-    return {
-        "step": request.branch.step,
-        "of": {name: of.get(name) for name in RULES if name in may_change} | before,
-    }
-
-
 R = TypeVar("R", bound=Request)
 
 
@@ -590,18 +336,5 @@ def rebased(request: R, of: Request) -> R:
     """
     if request.task != of.task:
         refuse("task", request.task, f"as before the branch, {of.task!r}")
-    fixed = {name: getattr(of, name) for name in _FIXED if hasattr(of, name)}
+    fixed = {name: getattr(of, name) for name in FIXED if hasattr(of, name)}
     return replace(request, **fixed)
-
-
-def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    obj: dict[str, object] = {}
-    for name, value in pairs:
-        if name in obj:
-            refuse(name[:NAME_CHARACTERS], Verbatim("there twice"), "given once")
-        obj[name] = value
-    return obj
-
-
-def _no_constant(word: str) -> NoReturn:
-    refuse("request", Verbatim(f"not JSON ({word} is no JSON number)"), "a JSON object of finite numbers")
