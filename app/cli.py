@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from app.server import Options
 
+LEAST_CHARACTERS = 8  # of a password
 MODELS_DIR = "look for models there as well, as often as wanted"
 
 
@@ -45,6 +46,12 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="open the page (also without any command)")
     run.add_argument("--host", default="127.0.0.1", help="the address to listen on; default 127.0.0.1")
     run.add_argument("--port", type=_port, help="default: the first free one from 7860 on")
+    run.add_argument("--share", action="store_true", help="make a public link, with a password")
+    run.add_argument(
+        "--password",
+        type=_password,
+        help="of those who may enter; default: one that is made and printed, where others can reach the page",
+    )
     run.add_argument("--no-browser", action="store_true", help="open no browser window")
     run.add_argument("--outputs", metavar="DIR", help="where finished pictures go; default outputs/")
     _add_engine_options(run)
@@ -115,6 +122,12 @@ def _port(text: str) -> int:
     return port
 
 
+def _password(text: str) -> str:
+    if len(text) < LEAST_CHARACTERS:
+        raise argparse.ArgumentTypeError(f"a password has to have at least {LEAST_CHARACTERS} characters")
+    return text
+
+
 def _run(options: argparse.Namespace) -> int:
     from app.server import serve
 
@@ -126,6 +139,8 @@ def _run(options: argparse.Namespace) -> int:
             models=tuple(options.models_dir),
             outputs=options.outputs,
             device=options.device,
+            share=options.share,
+            password=options.password,
         )
     )
 

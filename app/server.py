@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -38,11 +39,13 @@ class Options:
     models: tuple[str, ...] = ()
     outputs: str | None = None
     device: str | None = None
+    share: bool = False  # by a public link
+    password: str | None = None  # of those who may enter; None: one is made where others can reach the page
 
     @property
     def is_private(self) -> bool:
         """Whether only programs on this computer reach the page, so that whoever sees it is the owner."""
-        return self.host in LOOPBACK
+        return self.host in LOOPBACK and not self.share
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class Running:
     address: str
     studio: Studio
     blocks: gr.Blocks
+    password: str | None
 
     def close(self) -> None:
         """Stops all jobs and the server."""
@@ -84,6 +88,10 @@ def serve(options: Options) -> int:
     try:
         running = start(options, port)
         print(f"Latent Atelier is at {running.address}  (Ctrl+C ends it)", flush=True)
+        if running.password is not None:
+            print(f"Others can reach it. The password is  {running.password}", flush=True)
+        if options.share:
+            threading.Thread(target=_share, args=[port], daemon=True).start()
         if options.browser:
             threading.Thread(target=webbrowser.open, args=[running.address], daemon=True).start()
         ended.wait()
@@ -99,6 +107,7 @@ def start(options: Options, port: int) -> Running:
     from starlette.middleware import Middleware
 
     from app import canvas, page
+    from app.door import Door, made_password
     from app.library import Library
     from app.shelf import Shelf
     from app.studio import Studio
@@ -110,7 +119,10 @@ def start(options: Options, port: int) -> Running:
     studio = Studio(models, library, options.device, shelf)
     blocks = page.build_page(studio)
     blocks.queue(max_size=64, default_concurrency_limit=8)
-    hosts = LOOPBACK if options.is_private else ()
+    password = options.password or (None if options.is_private else made_password())
+    middleware = [Middleware(Guard, hosts=LOOPBACK if options.is_private else ())]
+    if password is not None:
+        middleware.append(Middleware(Door, password=password))
     blocks.launch(
         server_name=options.host,
         server_port=port,
@@ -126,7 +138,7 @@ def start(options: Options, port: int) -> Running:
         max_file_size=UPLOAD,
         ssr_mode=False,
         allowed_paths=[],
-        app_kwargs={"middleware": [Middleware(Guard, hosts=hosts)], "routes": [canvas.serve_files()]},
+        app_kwargs={"middleware": middleware, "routes": [canvas.serve_files()]},
     )
 
     def wake() -> None:
@@ -134,7 +146,20 @@ def start(options: Options, port: int) -> Running:
         studio.hash_models()
 
     threading.Thread(target=wake, name="warm-up", daemon=True).start()
-    return Running(f"http://{options.host}:{port}", studio, blocks)
+    return Running(f"http://{options.host}:{port}", studio, blocks, password)
+
+
+def _share(port: int) -> None:
+    """Prints a public link to the page, by gradio's service."""
+    from gradio import networking
+
+    try:
+        # Gradio's own way, `launch(share=True)`, makes the page load its files from another host.
+        link = networking.setup_tunnel("127.0.0.1", port, secrets.token_urlsafe(32), None, None)
+    except Exception as error:  # whatever goes wrong there, the page here goes on
+        print(f"No public link could be made ({error}); the page here works without one.", flush=True)
+    else:
+        print(f"The public link is {link}  (for a week at most, while this runs)", flush=True)
 
 
 def choose_port(host: str, wanted: int | None) -> int:

@@ -9,6 +9,7 @@ import re
 import threading
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -192,7 +193,9 @@ def test_how_it_looks(page: Page, shots: Path) -> None:
 
 
 def functions(running: Running) -> str:
-    with urllib.request.urlopen(f"{running.address}/config", timeout=20) as answer:
+    entering = {"Authorization": f"Bearer {running.password}"}
+    asked = urllib.request.Request(f"{running.address}/config", headers=entering)
+    with urllib.request.urlopen(asked, timeout=20) as answer:
         return json.dumps(json.load(answer))
 
 
@@ -203,7 +206,7 @@ def test_a_guest_has_no_way_to_add_remove_or_see_paths(
     assert "add-go" in functions(running)
     shared = start(Options(host="0.0.0.0", outputs=str(tmp_path)), free_port())
     try:
-        guest = Running(shared.address.replace("0.0.0.0", "127.0.0.1"), shared.studio, shared.blocks)
+        guest = replace(shared, address=shared.address.replace("0.0.0.0", "127.0.0.1"))
         config = functions(guest)
         assert shared.studio.shelf is None
         for part in ("add-go", "add-what", "model-remove", "model-really"):
