@@ -116,7 +116,7 @@ def head() -> str:
     """
     style, script = (
         "".join((ASSETS / name).read_text(encoding="utf-8") for name in names)
-        for names in (("atelier.css", "models.css"), ("atelier.js", "keys.js"))
+        for names in (("atelier.css", "models.css"), ("atelier.js", "fault.js", "keys.js"))
     )
     return f"<style>{style}</style><script>{script}</script>"
 

@@ -177,11 +177,16 @@ def test_wrong_numbers_give_a_sentence(page: Page) -> None:
     page.locator("#text-generate").click()
     status(page, "width is 7; it has to be")
     expect(page.locator("#text-generate")).to_be_enabled()
+    fault = page.locator("#text-width .fault")  # at the control as well, until that is changed
+    expect(fault).to_contain_text("width is 7; it has to be")
+    expect(page.get_by_label("Width", exact=True)).to_have_attribute("aria-invalid", "true")
     set_number(page, "Width", 2048)
+    expect(page.locator(".fault")).to_have_count(0)
     set_number(page, "Height", 2048)
     set_number(page, "number input for How many", 16)
     page.locator("#text-generate").click()
     status(page, "batch_size is 16; it has to be at most 4 at 2048 x 2048 pixels")
+    expect(page.locator("#text-batch_size .fault")).to_contain_text("at most 4")
 
 
 def test_a_size_between_the_models_steps_is_made(page: Page) -> None:

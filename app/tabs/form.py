@@ -189,6 +189,8 @@ def build(
                         "", label="Leave out", info="The negative prompt.", lines=2, visible=told
                     )
                 fields |= (parts.guidance(start) if guided else {}) | parts.method(start)
+        for field, component in fields.items():
+            component.elem_id = component.elem_id or f"{name}-{field}"
         generate, stop = parts.actions(name)
         kin = gr.JSON(visible=False)
     return Form(name, tasks, fields, seed_mode, shape, unknown, generate, stop, kin, branch, owned)

@@ -33,7 +33,7 @@ from app.places import shown
 from app.studio import Session, Studio
 from app.tabs import parts, translate
 from app.tabs.form import Form, Updates, Values
-from ldm_core.errors import AtelierError
+from ldm_core.errors import AtelierError, RequestError
 from ldm_core.request import Request, SuperResolution
 
 Kind = Literal["news", "busy", "note", "failed", "hint"]
@@ -198,7 +198,9 @@ def generate(
     try:
         requests = translate.requests_from(form, values, sketch=sketch)
     except AtelierError as error:
-        yield {stage.status: status_line(str(error), kind="failed")}
+        field = error.field if isinstance(error, RequestError) else None
+        at = f"{form.name}-{field}" if field in form.fields else None
+        yield {stage.status: status_line(str(error), kind="failed", at=at)}
         return
     frames = _frames(studio, name, requests, sketch)
     yield from follow(stage, form, made, session, requests[0], frames, sketch=sketch)
@@ -336,13 +338,14 @@ def form_for(made: Sequence[Form], task: str) -> Form:
 # Words on the page ---------------------------------------------------------------------------------------
 
 
-def status_line(text: str, *, kind: Kind = "news", done: float | None = None) -> str:
+def status_line(text: str, *, kind: Kind = "news", done: float | None = None, at: str | None = None) -> str:
     """The line on the picture.  The text may hold anything and is escaped here.
 
     News fades after a while; what is busy, failed or to be read stays until something else is said.
 
     Args:
         done: how much of the job is done, 0..1, for a bar.
+        at: id of the control that caused a failure; there the text is said as well (assets/fault.js).
     """
     if kind == "news":
         # The style sheet begins its movement anew only when the class changes.
@@ -351,7 +354,8 @@ def status_line(text: str, *, kind: Kind = "news", done: float | None = None) ->
         style = kind
     bar = "" if done is None else f'<i style="width:{100 * done:.1f}%"></i>'
     line = f"<span>{html.escape(text)}</span>" if text else ""
-    return f'<div class="line {style}" role="status">{bar}{line}</div>'
+    cause = "" if at is None else f' data-at="{html.escape(at)}"'
+    return f'<div class="line {style}" role="status"{cause}>{bar}{line}</div>'
 
 
 def _details(picture: Finished) -> str:
