@@ -31,6 +31,7 @@ from ldm_core.request.fields import (
     FRACTION,
     GUIDANCE,
     KARRAS_SAMPLERS,
+    PIXEL_BUDGET,
     RULES,
     SAMPLERS,
     SEED,
@@ -63,8 +64,8 @@ from ldm_core.request.tasks import (
 __all__ = [
     "BATCH", "BORDER", "BRANCHINGS", "Branch", "ClassToImage", "DEFAULT_MODEL", "ETA", "ETA_SAMPLERS",
     "FRACTION", "GUIDANCE", "ImageToImage", "Inpaint", "JSON_BYTES", "KARRAS_SAMPLERS", "LayoutToImage",
-    "Outpaint", "RULES", "Request", "SAMPLERS", "SEED", "SIZE", "SPACINGS", "STEPS", "Semantic",
-    "Sized", "SuperResolution", "TASKS", "TASK_NAMES", "TextToImage", "Unconditional", "branched",
+    "Outpaint", "PIXEL_BUDGET", "RULES", "Request", "SAMPLERS", "SEED", "SIZE", "SPACINGS", "STEPS",
+    "Semantic", "Sized", "SuperResolution", "TASKS", "TASK_NAMES", "TextToImage", "Unconditional", "branched",
     "decode_json", "lasting_branch", "lineage", "parse_json", "parse_request", "rebased", "single",
     "to_json", "varied",
 ]  # fmt: skip
