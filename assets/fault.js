@@ -24,9 +24,8 @@
       said.remove();
       field.removeAttribute("aria-invalid");
       field.removeAttribute("aria-describedby");
-      clear = () => {};
     };
-    control.addEventListener("input", () => clear(), { once: true });
+    control.addEventListener("input", clear, { once: true });
   };
 
   const watch = () => {

@@ -18,7 +18,6 @@ from ldm_core.events import Done, Event, Started, Step
 from ldm_core.models import ModelLibrary
 from ldm_core.raster import Raster
 from ldm_core.request import Request, SuperResolution
-from ldm_core.spec import LowResolutionSpec
 from ldm_core.tasks.upscale import num_cells
 from tests import tiny
 
@@ -29,8 +28,7 @@ TILE = 24 * 24  # cells of 16 x 16 pixels and their margins; neighbours share si
 def models(tmp_path: Path) -> ModelLibrary:
     """One that enlarges four times."""
     first_stage = replace(tiny.SPEC.first_stage, patch_size=2)
-    unet = replace(tiny.SPEC.unet, in_channels=7, context_dim=0)
-    spec = replace(tiny.SPEC, first_stage=first_stage, unet=unet, conditioners=(LowResolutionSpec(),))
+    spec = replace(tiny.UPSCALER, first_stage=first_stage)
     tiny.write_model(tmp_path, name="upscaler", spec=spec)
     return ModelLibrary([tmp_path])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,6 @@ from playwright.sync_api import Page, expect
 from app.metadata import read_settings
 from app.server import Running
 from ldm_core.request import ImageToImage
-from ldm_core.spec import LowResolutionSpec
 from tests import tiny
 from tests.browser import WAIT, drop, newest, status
 
@@ -25,9 +23,7 @@ pytest_plugins = ["tests.browser"]
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     tiny.write_model(folder)
-    unet = replace(tiny.SPEC.unet, in_channels=7, context_dim=0)
-    spec = replace(tiny.SPEC, unet=unet, conditioners=(LowResolutionSpec(),))
-    tiny.write_model(folder, name="upscaler", spec=spec)
+    tiny.write_model(folder, name="upscaler", spec=tiny.UPSCALER)
     return folder
 
 

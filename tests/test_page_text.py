@@ -17,7 +17,7 @@ from playwright.sync_api import Page, expect
 from app.metadata import read_settings
 from app.server import Running
 from ldm_core.request import ImageToImage, Inpaint, SuperResolution, TextToImage
-from ldm_core.spec import LabelBitsSpec, LowResolutionSpec
+from ldm_core.spec import LabelBitsSpec
 from ldm_core.vocabulary import class_names
 from tests import tiny
 from tests.browser import WAIT, drop, newest, open_more, pictures, send, set_number, status
@@ -28,18 +28,13 @@ SPEC = replace(
     unet=replace(tiny.SPEC.unet, in_channels=8, out_channels=8),
     label_bits=LabelBitsSpec(class_names("scenes"), 1.0),
 )
-UPSCALER = replace(
-    tiny.SPEC,
-    unet=replace(tiny.SPEC.unet, in_channels=7, context_dim=0),
-    conditioners=(LowResolutionSpec(),),
-)
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     tiny.write_model(folder, spec=SPEC)
-    tiny.write_model(folder, name="upscaler", spec=UPSCALER)
+    tiny.write_model(folder, name="upscaler", spec=tiny.UPSCALER)
     return folder
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,6 @@ from playwright.sync_api import Page, expect
 
 from app.metadata import read_settings
 from ldm_core.request import SuperResolution
-from ldm_core.spec import LowResolutionSpec
 from tests import tiny
 from tests.browser import WAIT, pictures, status
 
@@ -26,9 +24,7 @@ OUTLOOK = "#upscale-outlook"
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     tiny.write_model(folder)
-    unet = replace(tiny.SPEC.unet, in_channels=7, context_dim=0)
-    spec = replace(tiny.SPEC, unet=unet, conditioners=(LowResolutionSpec(),))
-    tiny.write_model(folder, name="upscaler", spec=spec)
+    tiny.write_model(folder, name="upscaler", spec=tiny.UPSCALER)
     return folder
 
 

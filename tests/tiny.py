@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -73,6 +74,10 @@ SPEC = ModelSpec(
     scale_factor=0.5,
 )
 """Pictures are multiples of 16 pixels, latents are 8 times smaller and have 4 channels."""
+
+UPSCALER = replace(
+    SPEC, unet=replace(SPEC.unet, in_channels=7, context_dim=0), conditioners=(LowResolutionSpec(),)
+)
 
 
 def weights(seed: int = 0, spec: ModelSpec = SPEC) -> dict[str, Tensor]:
