@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from ldm_core.errors import AtelierError
 from ldm_core.events import Pixels, Step, Tiles
 from ldm_core.request import Request
 
@@ -62,7 +63,11 @@ class Ended:
     """The last frame of a job."""
 
     text: str
-    failed: bool = False
+    error: AtelierError | None = None  # for which it failed
+
+    @property
+    def failed(self) -> bool:
+        return self.error is not None
 
 
 Frame = Waiting | Live | Finished | Ended

@@ -102,7 +102,7 @@ class Relay:
             case Cancelled():
                 return Ended("Stopped")
             case Failed():
-                return Ended(str(event.error), failed=True)
+                return Ended(str(event.error), event.error)
         return None
 
     def _live(self, step: Step | Tiles) -> Live:

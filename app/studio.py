@@ -236,7 +236,7 @@ class Studio:
                     return
                 yield frame
         except AtelierError as error:
-            yield Ended(str(error), failed=True)
+            yield Ended(str(error), error)
         finally:
             with self._ended:
                 job, session.job, session.running = session.job, None, False

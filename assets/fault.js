@@ -7,34 +7,55 @@
   const tell = (line) => {
     clear();
     const control = document.getElementById(line?.dataset.at ?? "");
-    const field = control?.querySelector("input, textarea");
-    if (!field) return;
-    const fold = control.closest(".more");
-    if (fold && !control.offsetParent) fold.querySelector("button")?.click();
+    if (!control) return;
+    const fold = control.closest(".more, .start");
+    if (fold?.offsetParent && !control.offsetParent) fold.querySelector("button")?.click();
     const said = Object.assign(document.createElement("p"), {
       className: "fault",
       id: `${control.id}-fault`,
       textContent: line.textContent,
     });
-    control.append(said);
+    // A place for a picture has its own height and shows nothing beyond that; a canvas has no field of the page's.
+    const given = control.matches(".given");
+    const field = (!given && control.querySelector("input, textarea")) || control;
+    if (given) control.after(said);
+    else control.append(said);
     field.setAttribute("aria-invalid", "true");
     field.setAttribute("aria-describedby", said.id);
     requestAnimationFrame(() => said.scrollIntoView({ block: "nearest" }));
+
+    const ended = new AbortController();
+    const picture = new MutationObserver(() => clear());
     clear = () => {
       said.remove();
       field.removeAttribute("aria-invalid");
       field.removeAttribute("aria-describedby");
+      ended.abort();
+      picture.disconnect();
+      clear = () => {};
     };
-    control.addEventListener("input", clear, { once: true });
+    const { signal } = ended;
+    const { value } = field;
+    control.addEventListener("input", () => clear(), { signal });
+    // A list tells nothing when something is chosen in it; it shows that a moment after the field is left.
+    const left = () => requestAnimationFrame(() => !signal.aborted && field.value !== value && clear());
+    control.addEventListener("focusout", left, { signal });
+    const place = given && control.querySelector(".image-container");
+    if (place) picture.observe(place, { childList: true, subtree: true });
   };
 
   const watch = () => {
     const status = document.querySelector("#status");
     if (!status) return void requestAnimationFrame(watch);
-    new MutationObserver(() => tell(status.querySelector("[data-at]"))).observe(status, {
-      childList: true,
-      subtree: true,
-    });
+    // Gradio changes what differs in the line it has.
+    const all = { attributes: true, characterData: true, childList: true, subtree: true };
+    let last = null;
+    new MutationObserver(() => {
+      const line = status.querySelector("[data-at]");
+      const { said } = line?.dataset ?? {};
+      if (said !== last) tell(line);
+      last = said;
+    }).observe(status, all);
   };
   watch();
 })();

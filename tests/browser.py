@@ -74,6 +74,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, models: Path, outputs: Pat
 def browser() -> Iterator[Browser]:
     path = find_browser()
     assert path is not None, "no Chromium: python launch.py test installs one"
+    expect.set_options(timeout=WAIT)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=str(path), args=FLAGS)
         yield started

@@ -34,15 +34,20 @@ def open_picture(page: Page, pixels: NDArray[np.uint8]) -> None:
     expect(canvas.locator(".size")).to_have_text(f"{SIDE} × {SIDE}")
 
 
-def test_a_painted_hole_is_filled_and_nothing_else(page: Page, outputs: Path) -> None:
+def test_a_painted_hole_is_filled_and_nothing_else(page: Page, outputs: Path, shots: Path) -> None:
     page.get_by_role("tab", name="Inpaint").click()
     page.wait_for_selector("#inpaint-canvas [data-ready]", state="attached", timeout=WAIT)
     page.locator("#inpaint-generate").click()
     status(page, "There is no picture yet")
+    fault = page.locator("#inpaint-canvas > .fault")  # at the canvas as well, until something is on it
+    expect(fault).to_contain_text("There is no picture yet")
     open_picture(page, photograph())
+    expect(fault).to_have_count(0)
     page.wait_for_timeout(1000)
     page.locator("#inpaint-generate").click()
     status(page, "Nothing is painted yet")
+    expect(fault).to_contain_text("Nothing is painted yet")
+    page.screenshot(path=shots / "nothing-painted.png")
     box = page.locator("#inpaint-canvas .paper").bounding_box()
     assert box is not None
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
@@ -50,6 +55,7 @@ def test_a_painted_hole_is_filled_and_nothing_else(page: Page, outputs: Path) ->
     page.mouse.down()
     page.mouse.move(x + 10, y, steps=4)
     page.mouse.up()
+    expect(fault).to_have_count(0)
     path = newest(page, outputs, "inpaint")
     request = read_settings(path).request
     assert isinstance(request, Inpaint)

@@ -78,7 +78,10 @@ def test_drawn_boxes_are_made_kept_and_opened_again(page: Page, outputs: Path) -
     open_tab(page, "Layout")
     page.locator("#layout-generate").click()
     status(page, "There is no box yet")
+    fault = page.locator("#layout-canvas > .fault")
+    expect(fault).to_contain_text("There is no box yet")
     draw(page, "house", 0.1, 0.5, 0.5, 0.9)
+    expect(fault).to_have_count(0)
     draw(page, "sun", 0.7, 0.1, 0.9, 0.3)
     path, request = generated(page, outputs)
     found = corners(request)
@@ -131,6 +134,7 @@ def test_the_tab_follows_the_model(page: Page, outputs: Path) -> None:
     expect(prompt).to_have_value("a lake")
     page.locator("#layout-generate").click()
     status(page, "'Tree house'; it has to be a class that the model knows, such as 'sun'")
+    expect(page.locator("#layout-canvas > .fault")).to_contain_text("'Tree house'")  # as the engine says it
 
 
 def test_boxes_from_a_map_s_regions(page: Page, outputs: Path) -> None:

@@ -57,7 +57,7 @@ def pixels_of(path: Path) -> NDArray[np.uint8]:
         return np.asarray(file)
 
 
-def test_a_picture_to_start_from(running: Running, page: Page, outputs: Path) -> None:
+def test_a_picture_to_start_from(running: Running, page: Page, outputs: Path, shots: Path) -> None:
     put(page, photograph(150, 100))
     expect(page.get_by_label("Width", exact=True)).to_have_value("96")  # its shape, the model's size
     expect(page.get_by_label("Height", exact=True)).to_have_value("64")
@@ -84,6 +84,19 @@ def test_a_picture_to_start_from(running: Running, page: Page, outputs: Path) ->
     assert newest(page, outputs, "text").read_bytes() == path.read_bytes()
     page.locator("#text-picture").get_by_label(re.compile("Remove|Clear")).first.click()
     assert isinstance(read_settings(newest(page, outputs, "text")).request, TextToImage)
+    fault = page.locator("#text-picture + .fault")
+    for _ in range(2):  # the same sentence is said again
+        page.locator("#text-picture input[type=file]").set_input_files(
+            {"name": "p.png", "mimeType": "image/png", "buffer": b"no picture"}
+        )
+        expect(page.locator("#text-picture img")).to_have_count(1)
+        page.locator("#text-start > button").click()
+        page.locator("#text-generate").click()
+        expect(fault).to_contain_text("no picture that can be used")
+        expect(fault).to_be_visible()  # folded away, it was opened
+        page.screenshot(path=shots / "no-first-picture.png")
+        page.locator("#text-picture").get_by_label(re.compile("Remove|Clear")).first.click()
+        expect(fault).to_have_count(0)
 
 
 def test_a_picture_travels_between_the_tabs(page: Page, outputs: Path) -> None:

@@ -49,7 +49,10 @@ def test_a_picture_becomes_larger_beside_what_it_was(page: Page, outputs: Path, 
     expect(page.locator("#upscale-model input")).to_have_value("Tiny (upscaler)")
     page.locator("#upscale-generate").click()
     status(page, "There is no picture yet")
+    fault = page.locator(".given + .fault")  # at the place for it as well, until one is there
+    expect(fault).to_contain_text("There is no picture yet")
     put(page, picture(12, 8))
+    expect(fault).to_have_count(0)
     page.get_by_role("radio", name="× 4").check(force=True)
     expect(page.locator(f"{OUTLOOK} p")).to_have_text(
         re.compile(r"^48 × 32 pixels, about [\d.]+ s \(an estimate\)$"), timeout=WAIT
@@ -87,7 +90,7 @@ def test_a_picture_becomes_larger_beside_what_it_was(page: Page, outputs: Path, 
     expect(page.locator(f"{OUTLOOK} p")).to_have_text(measured, timeout=WAIT)
 
 
-def test_too_large_a_picture_gives_a_sentence(page: Page) -> None:
+def test_too_large_a_picture_gives_a_sentence(page: Page, shots: Path) -> None:
     page.get_by_role("tab", name="Upscale").click()
     page.get_by_role("radio", name="× 8").check(force=True)
     put(page, picture(1600, 8))
@@ -97,3 +100,6 @@ def test_too_large_a_picture_gives_a_sentence(page: Page) -> None:
     expect(page.locator(f"{OUTLOOK} .problem")).to_contain_text("no picture that can be used", timeout=WAIT)
     page.locator("#upscale-generate").click()
     status(page, "no picture that can be used")
+    expect(page.locator("#upscale-picture + .fault")).to_contain_text("no picture that can be used")
+    expect(page.locator(f"{OUTLOOK} .problem")).to_be_hidden()  # said once there
+    page.screenshot(path=shots / "no-picture.png")

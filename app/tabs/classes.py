@@ -39,6 +39,9 @@ class Classes(Own):
     def components(self) -> list[Component]:
         return [self.also]
 
+    def given(self) -> Component:
+        return self.also
+
     def kept(self) -> Mapping[str, Component]:
         return {"also": self.also}
 

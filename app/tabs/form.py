@@ -17,7 +17,7 @@ from app.canvas import Canvas, CanvasSetup, CanvasValue
 from app.components import BranchNote
 from app.studio import Studio
 from app.tabs import parts
-from ldm_core.errors import AtelierError
+from ldm_core.errors import AtelierError, FileError, ModelError, RequestError
 from ldm_core.index import Entry
 from ldm_core.models import ModelInfo
 from ldm_core.raster import Raster
@@ -49,6 +49,9 @@ class Own(Protocol):
 
     def components(self) -> list[Component]:
         """All others that `fields` reads and that `fill` and `suit` change."""
+
+    def given(self) -> Component:
+        """Where a person gives what the pictures are made of."""
 
     def kept(self) -> Mapping[str, Component]:
         """Those of its components beside `controls` whose values outlive a reload, by a name of their own."""
@@ -120,6 +123,19 @@ class Form:
     @property
     def model(self) -> Component:
         return self.fields["model"]
+
+    def at_fault(self, error: AtelierError) -> str | None:
+        """Id of the control that caused an error; None where none did."""
+        match error:
+            case ModelError():
+                return self.model.elem_id
+            case RequestError(field=field) if field in self.fields:
+                return self.fields[field].elem_id
+            case RequestError(field="branch"):
+                return self.branch.elem_id
+            case RequestError() | FileError() if self.own is not None:
+                return self.own.given().elem_id
+        return None
 
     def inputs(self) -> list[Component]:
         """The components from which a request is made."""

@@ -55,6 +55,9 @@ class Inpainting(Own):
     def components(self) -> list[Component]:
         return [self.canvas]
 
+    def given(self) -> Component:
+        return self.canvas
+
     def fields(self, values: Values) -> dict[str, object]:
         sheet = self.canvas.read(values[self.canvas])
         if sheet is None or sheet.image is None or sheet.labels is None:

@@ -53,6 +53,9 @@ class Layout(Own):
     def components(self) -> list[Component]:
         return self.sheet.components()
 
+    def given(self) -> Component:
+        return self.sheet.canvas
+
     def fields(self, values: Values) -> dict[str, object]:
         drawn = self.sheet.read(values)
         if not drawn.boxes:

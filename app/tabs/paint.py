@@ -56,6 +56,9 @@ class Painting(Own):
     def components(self) -> list[Component]:
         return [*self.sheet.components(), self.template, *self.from_picture.components()]
 
+    def given(self) -> Component:
+        return self.sheet.canvas
+
     def fields(self, values: Values) -> dict[str, object]:
         painted = self.sheet.read(values)
         if painted.labels is None or painted.is_empty:

@@ -33,7 +33,7 @@ from app.places import shown
 from app.studio import Session, Studio
 from app.tabs import parts, translate
 from app.tabs.form import Form, Updates, Values
-from ldm_core.errors import AtelierError, RequestError
+from ldm_core.errors import AtelierError
 from ldm_core.request import Request, SuperResolution
 
 Kind = Literal["news", "busy", "note", "failed", "hint"]
@@ -198,9 +198,7 @@ def generate(
     try:
         requests = translate.requests_from(form, values, sketch=sketch)
     except AtelierError as error:
-        field = error.field if isinstance(error, RequestError) else None
-        at = f"{form.name}-{field}" if field in form.fields else None
-        yield {stage.status: status_line(str(error), kind="failed", at=at)}
+        yield {stage.status: refusal(form, error)}
         return
     frames = _frames(studio, name, requests, sketch)
     yield from follow(stage, form, made, session, requests[0], frames, sketch=sketch)
@@ -236,7 +234,7 @@ def follow(
                 batch.append(frame)
             # Of a sketch that gave way nothing is heard, so the buttons stay the next job's.
             ended = _buttons(made, running=False) if isinstance(frame, Ended) else {}
-            yield {**_frame(stage, session, batch, frame), **ended}
+            yield {**_frame(stage, form, session, batch, frame), **ended}
     except Exception:
         log.exception("a job could not be shown")
         text = "Something went wrong inside the program; the window it was started from says what."
@@ -276,7 +274,7 @@ def _buttons(made: Sequence[Form], *, running: bool, sketch: bool = False) -> Up
     return {**start, **{form.stop: gr.update(interactive=running) for form in made}}
 
 
-def _frame(stage: Stage, session: Session, batch: list[Finished], frame: Frame) -> Updates:
+def _frame(stage: Stage, form: Form, session: Session, batch: list[Finished], frame: Frame) -> Updates:
     """What one frame changes on the page."""
     if isinstance(frame, Waiting):
         return {stage.status: status_line(frame.text, kind="busy")}
@@ -288,9 +286,9 @@ def _frame(stage: Stage, session: Session, batch: list[Finished], frame: Frame) 
             updates[stage.timeline] = Shown(frame.steps, "paused" if frame.paused else "running")
         return updates
     if isinstance(frame, Ended):
-        problem = next((picture.problem for picture in batch if picture.problem), "")
-        failed = bool(problem) or frame.failed
-        return {stage.status: status_line(problem or frame.text, kind="failed" if failed else "news")}
+        if problem := next((picture.problem for picture in batch if picture.problem), ""):
+            return {stage.status: status_line(problem, kind="failed")}
+        return {stage.status: refusal(form, frame.error) if frame.error else status_line(frame.text)}
     updates = {**_show(stage, frame), stage.rail: strip_of(session.newest_first(), frame.id)}
     if session.batch_size > 1 or len(batch) > 1:
         updates[stage.strip] = strip_of(batch, frame.id)
@@ -354,8 +352,14 @@ def status_line(text: str, *, kind: Kind = "news", done: float | None = None, at
         style = kind
     bar = "" if done is None else f'<i style="width:{100 * done:.1f}%"></i>'
     line = f"<span>{html.escape(text)}</span>" if text else ""
-    cause = "" if at is None else f' data-at="{html.escape(at)}"'
+    # Numbered, so that the browser sees when the same is said again.
+    cause = "" if at is None else f' data-at="{html.escape(at)}" data-said="{next(_sentences)}"'
     return f'<div class="line {style}" role="status"{cause}>{bar}{line}</div>'
+
+
+def refusal(form: Form, error: AtelierError) -> str:
+    """What is wrong with what a form asks for."""
+    return status_line(str(error), kind="failed", at=form.at_fault(error))
 
 
 def _details(picture: Finished) -> str:

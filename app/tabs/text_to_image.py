@@ -40,6 +40,9 @@ class Starting(Own):
     def components(self) -> list[Component]:
         return [self.picture]
 
+    def given(self) -> Component:
+        return self.picture
+
     def fields(self, values: Values) -> dict[str, object]:
         image = uploaded(values[self.picture])
         return {} if image is None else {"task": "image-to-image", "image": image}

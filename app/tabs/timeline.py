@@ -9,7 +9,7 @@ import gradio as gr
 from app.studio import Studio
 from app.tabs import parts, translate
 from app.tabs.form import Form, Updates, Values
-from app.tabs.stage import PRIVATE, QUICK, Stage, changed_by, follow, form_for, status_line
+from app.tabs.stage import PRIVATE, QUICK, Stage, changed_by, follow, form_for, refusal, status_line
 from ldm_core.errors import AtelierError
 
 
@@ -40,11 +40,15 @@ def _branch(
     """Goes on from a step of a picture."""
     try:
         job, _ = studio.timelines.find(key)
-        form = form_for(made, job.request.task)
+    except AtelierError as error:
+        yield {stage.status: status_line(str(error), kind="failed")}
+        return
+    form = form_for(made, job.request.task)
+    try:
         request = translate.request_from(form, {**values, form.branch: None})
         frames = studio.branch(name, key, step, request)
     except AtelierError as error:
-        yield {stage.status: status_line(str(error), kind="failed")}
+        yield {stage.status: refusal(form, error)}
         return
     yield from follow(stage, form, made, studio.session(name), request, frames)
 
@@ -59,5 +63,5 @@ def _proceed(studio: Studio, stage: Stage, made: Sequence[Form], values: Values,
         now = {**values, form.seed_mode: parts.KEEP_SEED, form.branch: None}
         studio.resume(name, translate.requests_from(form, now))
     except AtelierError as error:
-        return {stage.status: status_line(str(error), kind="failed")}
+        return {stage.status: refusal(form, error)}
     return {stage.status: status_line("Going on…", kind="busy")}

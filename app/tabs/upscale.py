@@ -44,6 +44,9 @@ class Enlarging(Own):
     def components(self) -> list[Component]:
         return [self.picture]
 
+    def given(self) -> Component:
+        return self.picture
+
     def fields(self, values: Values) -> dict[str, object]:
         image = uploaded(values[self.picture])
         if image is None:

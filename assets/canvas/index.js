@@ -61,6 +61,7 @@ export const mount = async ({ element, props, trigger, upload, watch, settings }
       const page = board.page();
       exchange.send(page);
       keeper.save(toRecord(board, page));
+      element.dispatchEvent(new Event("input", { bubbles: true })); // as a field of the page tells it
       if (!quiet) rest();
     }
     if (what === "settings") showSettings();
