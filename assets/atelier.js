@@ -152,6 +152,15 @@
     const keys = document.querySelector("#keys");
     keys?.setAttribute("aria-label", "Keys");
     keys?.setAttribute("title", "Keys (?)");
+    const picture = document.querySelector("#picture");
+    if (picture) new MutationObserver(() => namePicture(picture)).observe(picture, { childList: true, subtree: true });
+  };
+  // Gradio lays it into a button without a name, which does nothing here.
+  const namePicture = (picture) => {
+    const frame = picture.querySelector(".image-container > button");
+    frame?.setAttribute("role", "img");
+    frame?.setAttribute("aria-label", "The picture");
+    frame?.setAttribute("tabindex", "-1");
   };
   const waiting = setInterval(() => {
     if (!document.querySelector(".generate") || !document.querySelector("#fold")) return;

@@ -17,6 +17,7 @@ from ldm_core.spec import (
     ClassSpec,
     ContextSpec,
     KnownRegionSpec,
+    LabelBitsSpec,
     LabelMapSpec,
     LayoutSpec,
     LowResolutionSpec,
@@ -26,6 +27,7 @@ from ldm_core.spec import (
     TextSpec,
     UNetSpec,
 )
+from ldm_core.vocabulary import class_names
 
 WORDS = (
     "a",
@@ -78,6 +80,15 @@ SPEC = ModelSpec(
 UPSCALER = replace(
     SPEC, unet=replace(SPEC.unet, in_channels=7, context_dim=0), conditioners=(LowResolutionSpec(),)
 )
+
+EVERYTHING = replace(
+    SPEC,
+    unet=replace(SPEC.unet, in_channels=11, out_channels=8),
+    label_bits=LabelBitsSpec(class_names("scenes"), 1.0),
+    conditioners=(*SPEC.conditioners, BoxMapSpec(("sun", "moon", "house"))),
+    class_prompts=(("sunset", "a lake at sunset"), ("snow", "snow over trees")),
+)
+"""It serves all tabs but that of the upscaler."""
 
 
 def weights(seed: int = 0, spec: ModelSpec = SPEC) -> dict[str, Tensor]:
