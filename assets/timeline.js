@@ -21,7 +21,9 @@ const branch = button(
 );
 const save = button("save", "Save the steps", "Downloads the steps as a small film (animated WebP)");
 const film = button("film", "MP4", "Downloads the steps as a film for programs that show no WebP (MP4, VP9)");
-bar.append(halt, slider, said, branch, save, film);
+const uses = make("div", "uses");
+uses.append(branch, save, film);
+bar.append(halt, slider, said, uses);
 element.append(past, bar);
 
 let shown = null; // what Python shows: { key, done, total, state }

@@ -91,20 +91,21 @@ def build(studio: Studio, rail: Filmstrip, takers: Sequence[tuple[str, str]]) ->
     with gr.Row(elem_id="under"):
         details = gr.HTML("", elem_id="details", apply_default_css=False)
         small = {"size": "sm", "min_width": 0}
-        reuse = gr.Button("Reuse these settings", elem_id="reuse", interactive=False, **small)
-        vary = gr.Button("Variations", elem_id="vary", interactive=False, **small)
-        send = gr.Dropdown(
-            [("Send to…", ""), *takers],
-            value="",
-            label="Send the picture to another tab",
-            show_label=False,
-            container=False,
-            interactive=False,
-            elem_id="send",
-            min_width=0,
-        )
-        download = gr.DownloadButton("Download", elem_id="download", interactive=False, **small)
-        open_ = gr.UploadButton("Open picture", elem_id="open", file_types=["image"], **small)
+        with gr.Row(elem_id="onward"):
+            reuse = gr.Button("Reuse these settings", elem_id="reuse", interactive=False, **small)
+            vary = gr.Button("Variations", elem_id="vary", interactive=False, **small)
+            send = gr.Dropdown(
+                [("Send to…", ""), *takers],
+                value="",
+                label="Send the picture to another tab",
+                show_label=False,
+                container=False,
+                interactive=False,
+                elem_id="send",
+                min_width=0,
+            )
+            download = gr.DownloadButton("Download", elem_id="download", interactive=False, **small)
+            open_ = gr.UploadButton("Open picture", elem_id="open", file_types=["image"], **small)
     return Stage(picture, compare, status, timeline, strip, details, reuse, download, vary, send, open_, rail)
 
 
