@@ -92,7 +92,9 @@ slider.addEventListener("input", () => {
 });
 slider.addEventListener("change", decode);
 halt.addEventListener("click", () => trigger(shown.state === "paused" ? "proceed" : "pause"));
-branch.addEventListener("click", () => trigger("branch", { key: shown.key, step: at }));
+// A step is kept when it is done, so from the one under way a branch begins at the one before.
+const kept = () => (shown.state === "finished" ? at : Math.min(at, shown.done - 1));
+branch.addEventListener("click", () => trigger("branch", { key: shown.key, step: kept() }));
 for (const [control, kind] of [[save, "webp"], [film, "mp4"]])
   control.addEventListener("click", async () => {
     control.disabled = true;

@@ -43,6 +43,24 @@ def slide(page: Page, step: int) -> None:
     )
 
 
+def pause_at_once(page: Page) -> None:
+    """Presses Pause in the page itself, after three steps: from here that may come too late."""
+    page.evaluate(
+        """() => {
+          const halt = document.querySelector('#timeline .halt');
+          const status = document.querySelector('#status');
+          const watch = new MutationObserver(() => {
+            const [, step] = status.textContent.match(/Step (\\d+) of \\d+/) ?? [];
+            if (!halt.checkVisibility() || !(step >= 3)) return;
+            watch.disconnect();
+            halt.click();
+          });
+          const all = { attributes: true, characterData: true, childList: true, subtree: true };
+          watch.observe(document.querySelector('#stage'), all);
+        }"""
+    )
+
+
 def seen(page: Page) -> NDArray[np.uint8]:
     """The decoded step over the picture."""
     source = page.locator("#timeline .past").get_attribute("src") or ""
@@ -146,23 +164,22 @@ def test_a_paused_picture_goes_on_by_other_words(running: Running, page: Page, o
     before = pictures(outputs)
     prompt(page, "a lake at sunset")
     open_more(page)
-    set_number(page, "number input for Steps", 120)
+    set_number(page, "number input for Steps", 100)
     page.get_by_label("number input for How many").fill("2")
+    pause_at_once(page)
     page.locator("#text-generate").click()
-    status(page, r"Step \d+ of 120")
-    page.get_by_role("button", name="Pause").click()
-    status(page, r"Paused at step \d+ of 120")
+    status(page, r"Paused at step \d+ of 100")
     stood = page.locator("#timeline .said").inner_text()
     slide(page, 1)
     expect(page.locator("#timeline .past")).to_have_attribute("data-decoded", "1", timeout=WAIT)
-    assert page.locator("#timeline input").get_attribute("aria-valuetext") == "Step 1 of 120"
-    slide(page, 120)  # no further than it has come
+    assert page.locator("#timeline input").get_attribute("aria-valuetext") == "Step 1 of 100"
+    slide(page, 100)  # no further than it has come
     expect(page.locator("#timeline .said")).to_have_text(stood)
     prompt(page, "snow over trees")
     page.get_by_role("button", name="Continue").click()
     status(page, "Finished in")
     first, second = (made(path) for path in sorted(pictures(outputs) - before))
-    assert first.branch is not None and 0 < first.branch.step < 120
+    assert first.branch is not None and 0 < first.branch.step < 100
     assert (first.prompt, first.branch.of.prompt) == ("snow over trees", "a lake at sunset")
     assert first.seed == first.branch.of.seed
     assert second == single(second, 0) and second.branch is None and second.prompt == "snow over trees"
@@ -174,13 +191,17 @@ def test_a_branch_takes_the_place_of_a_picture_that_is_being_made(page: Page, ou
     before = pictures(outputs)
     open_more(page)
     set_number(page, "number input for Steps", 250)
-    set_number(page, "Width", 256)
+    set_number(page, "Width", 512)
+    set_number(page, "Height", 512)
+    pause_at_once(page)
     page.locator("#text-generate").click()
-    status(page, r"Step \d+ of 250")
-    page.get_by_role("button", name="Pause").click()
     status(page, r"Paused at step \d+ of 250")
     slide(page, 2)
     page.locator("#timeline .branch").click()
+    status(page, r"Step \d+ of 250")
+    page.get_by_role("button", name="Pause").click()
+    status(page, r"Paused at step \d+ of 250")
+    page.locator("#timeline .branch").click()  # from where it stands
     status(page, r"Step \d+ of 250")
     page.keyboard.press("Escape")
     status(page, "Stopped")

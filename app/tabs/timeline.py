@@ -29,7 +29,9 @@ def connect(studio: Studio, stage: Stage, made: Sequence[Form]) -> None:
         return _proceed(studio, stage, made, values, str(request.session_hash))
 
     inputs = {component for form in made for component in form.inputs()}
-    stage.timeline.branch(branch, inputs, changed_by(stage, made), concurrency_limit=None, **PRIVATE)
+    # A branch may take the place of another one.
+    changed = changed_by(stage, made)
+    stage.timeline.branch(branch, inputs, changed, trigger_mode="multiple", concurrency_limit=None, **PRIVATE)
     stage.timeline.pause(pause, None, None, **QUICK)
     stage.timeline.proceed(proceed, inputs, stage.status, **QUICK)
 
