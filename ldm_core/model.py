@@ -53,7 +53,7 @@ from ldm_core.spec import (
     ModelSpec,
     TextSpec,
 )
-from ldm_core.weights import with_weights
+from ldm_core.weights import with_weights, without_weights
 
 SIZE_CHANNELS = 256  # of each number that is told of a picture's size
 
@@ -136,7 +136,7 @@ class LatentDiffusion(nn.Module):
     @classmethod
     def without_weights(cls, spec: ModelSpec, tokenizer: AnyTokenizer | None = None) -> LatentDiffusion:
         """On the meta device, to be filled (`ldm_core.weights`)."""
-        with torch.device("meta"):
+        with without_weights():
             return cls(spec, tokenizer)
 
     @property

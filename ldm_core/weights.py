@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ldm_core.errors import WeightsError
 
@@ -20,8 +22,28 @@ IGNORED: tuple[str, ...] = (
     "cond_stage_model.transformer.to_logits.", "first_stage_model.loss.", "loss.", "model_ema.",
     "scale_factor", "low_scale_model.", "denoiser.sigmas", "v_pred", "ztsnr",
 )  # fmt: skip
-# Between these two torch converts on a CPU number by number; by way of float32 it takes half the time.
-_HALVES = {torch.float16, torch.bfloat16}
+
+
+class _Uninitialized(TorchFunctionMode):
+    """Leaves out `torch.nn.init`: on the meta device its first call imports torch's compiler, for 1.7 s."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., object],
+        types: Sequence[type],
+        args: tuple[object, ...] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
+        given = dict(kwargs or {})
+        initializes = getattr(func, "__module__", None) == nn.init.__name__
+        return given.get("tensor") if initializes else func(*args, **given)
+
+
+@contextmanager
+def without_weights() -> Iterator[None]:
+    """Modules made within are on the meta device, with nothing to initialize."""
+    with torch.device("meta"), _Uninitialized():
+        yield
 
 
 def places(module: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, str]:
@@ -91,13 +113,9 @@ def fill(
 
 
 def _placed(tensor: Tensor, device: str | torch.device, dtype: torch.dtype) -> Tensor:
-    """Converted and laid out for convolutions; reordered as the narrower of the two formats."""
+    """Converted and laid out for convolutions, in one pass over the numbers."""
     layout = torch.channels_last if tensor.dim() == 4 else torch.contiguous_format
-    if {tensor.dtype, dtype} == _HALVES:
-        tensor = tensor.float()
-    elif tensor.dtype.itemsize < dtype.itemsize:
-        tensor = tensor.contiguous(memory_format=layout)
-    return tensor.to(device, dtype).contiguous(memory_format=layout)
+    return tensor.to(device, dtype, memory_format=layout)
 
 
 def with_weights(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +34,16 @@ def refused(kind: type[AtelierError], path: Path, config: Path | None = None) ->
     message = str(caught.value)
     assert str(path.parent) not in message and "\n" not in message
     return message
+
+
+def test_loading_does_not_import_torchs_compiler(tmp_path: Path) -> None:
+    """Which initializing on the meta device would do: most of the time of a process's first model."""
+    folder = tiny.write_model(tmp_path)
+    script = (
+        "import sys; from pathlib import Path; from ldm_core.formats import load_model; "
+        "load_model(Path(sys.argv[1])); sys.exit('torch._dynamo' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script, str(folder)], check=True, timeout=100)
 
 
 def test_bundled_folder(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from ldm_core.formats.recognise import with_stored_scale
 from ldm_core.model import LatentDiffusion
 from ldm_core.nn.autoencoder import FirstStage, first_stage
 from ldm_core.spec import AutoencoderSpec, ClipSpec, ModelSpec, TextSpec
-from ldm_core.weights import fill, places
+from ldm_core.weights import fill, places, without_weights
 
 
 def load(
@@ -45,7 +45,7 @@ def _without_weights(
     tokenizer: Tokenizer | ClipTokenizer | None,
 ) -> LatentDiffusion | FirstStage:
     if isinstance(spec, AutoencoderSpec):
-        with torch.device("meta"):
+        with without_weights():
             return first_stage(spec)
     return LatentDiffusion.without_weights(with_stored_scale(spec, shapes), tokenizer)
 

@@ -7,6 +7,7 @@ run or imported, whatever it says.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -165,7 +166,7 @@ def _require_finite(file: RegularFile, name: str, tensor: torch.Tensor) -> None:
     if not tensor.is_floating_point() or tensor.numel() == 0:
         return
     low, high = torch.aminmax(tensor)  # NaN comes through, and no copy is made
-    if not (bool(torch.isfinite(low)) and bool(torch.isfinite(high))):
+    if not (math.isfinite(low) and math.isfinite(high)):
         count = int((~torch.isfinite(tensor)).sum())
         raise file.error(
             f"{count:,} of the {tensor.numel():,} weights of {shown(name)} are NaN or infinite, so the "
