@@ -141,7 +141,16 @@
   });
 
   // A page whose settings never arrive can be used without them.
-  setTimeout(() => window.latentAtelier.restored(), 10_000);
+  setTimeout(() => window.latentAtelier.restored(), 30_000);
+
+  // Where the program was started anew it knows nothing of this page's pictures; the browser has kept the rest.
+  const LOOK = 4000; // milliseconds
+  setInterval(async () => {
+    if (document.hidden) return;
+    const answer = await fetch("gradio_api/app_id").catch(() => null);
+    const program = answer?.ok ? await answer.json().catch(() => null) : null;
+    if (program && program.app_id !== window.gradio_config?.app_id) location.reload();
+  }, LOOK);
 
   // Gradio draws the page after this script runs: dress it once it is there ----------------------------
 

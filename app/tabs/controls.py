@@ -96,12 +96,14 @@ def _kept(form: Form) -> gr.BrowserState:
     fields = form.kept()
     kept = gr.BrowserState({}, storage_key=f"latent-atelier.{form.name}", secret="latent-atelier")
     names = ", ".join(fields)
+    # Gradio refuses whatever holds a file, by its `meta`, that a program started anew has no more.
+    plain = "(_, value) => { const { meta, ...file } = value ?? {}; return meta ? file : value; }"
     gr.on(
         [component.change for component in fields.values()],
         None,
         list(fields.values()),
         kept,
-        js=f"({names}) => ({{{names}}})",
+        js=f"({names}) => JSON.parse(JSON.stringify({{{names}}}, {plain}))",
         api_visibility="private",
     )
     return kept
