@@ -38,7 +38,7 @@ CONFIGS = Path(__file__).resolve().parents[1] / "assets" / "configs"
 TEXT = DIFFUSION["params"]["cond_stage_config"]  # type: ignore[index]
 BERT = "ldm.modules.encoders.modules.BERTEmbedder"
 CLASSES = ["sky", "cloud", "sun", "moon", "mountain", "hill", "water", "tree", "meadow", "sand", "rock",
-           "snow", "house", "boat"]  # fmt: skip
+           "snow", "house", "boat", "pine", "birch", "palm"]  # fmt: skip
 BOXES = ["sun", "moon", "tree", "house", "boat"]
 
 # Kind -> changes to the model's parameters, channels beside the latent's 4, dropout.
@@ -72,7 +72,7 @@ KINDS: dict[str, tuple[dict[str, Any], int, dict[str, float]]] = {
         {
             "cond_stage_config": {
                 "target": "ldm.modules.encoders.modules.SpatialRescaler",
-                "params": {"n_stages": 3, "in_channels": 14, "out_channels": 3},
+                "params": {"n_stages": 3, "in_channels": len(CLASSES), "out_channels": 3},
             },
             "conditioning_key": "concat",
         },
@@ -89,7 +89,7 @@ KINDS: dict[str, tuple[dict[str, Any], int, dict[str, float]]] = {
             "conditioning_key": "hybrid",
             "concat_conditions": ["known_region", {"label_map": CLASSES}, {"box_map": BOXES}],
         },
-        24,
+        10 + len(CLASSES),
         {"prompt": 0.2, "known_region": 0.5, "label_map": 0.5, "boxes": 0.5},
     ),
     "drawn label map": (
@@ -98,7 +98,7 @@ KINDS: dict[str, tuple[dict[str, Any], int, dict[str, float]]] = {
             "conditioning_key": "crossattn",
             "label_bits": {"classes": CLASSES, "scale": 1.5},
         },
-        4,
+        5,
         {"prompt": 0.2, "label_map": 0.5},
     ),
 }  # fmt: skip
@@ -120,7 +120,7 @@ def config(kind: str, first_stage: Path, **settings: object) -> dict[str, Any]:
     params: Any = model["params"]
     params |= changes
     params["unet_config"]["params"]["in_channels"] = 4 + beside
-    params["unet_config"]["params"]["out_channels"] = 8 if "label_bits" in changes else 4
+    params["unet_config"]["params"]["out_channels"] = 9 if "label_bits" in changes else 4
     if changes["conditioning_key"] in (None, "concat"):
         params["unet_config"]["params"].pop("context_dim")
         params["unet_config"]["params"]["use_spatial_transformer"] = False
@@ -224,7 +224,7 @@ def test_two_experts_share_the_timesteps(first_stage: Path, tmp_path: Path, cach
     }
     both = trained("late", late)
 
-    x, t = torch.randn(2, 8, 8, 8), torch.tensor([399, 400])
+    x, t = torch.randn(2, 9, 8, 8), torch.tensor([399, 400])
     told = both.condition([Given(prompt="a lake")] * 2, (8, 8))
     out = both.output(x, t, told)
     assert both.model.refiner is not None and told.context is not None
@@ -329,7 +329,7 @@ def test_a_folder_is_read_with_what_lies_beside_its_pictures(folder: Path, tmp_p
     source = FolderSource.read(folder, 64, tuple(BOXES))
     arrays = cached(source, tmp_path / "cache", 1)
     assert arrays.images.shape == (2, 64, 64, 3)
-    assert (arrays.labels[0] < 14).all()
+    assert (arrays.labels[0] < len(CLASSES)).all()
     assert (arrays.labels[1] == NOTHING).all()
     # Of 160 x 96 pixels the central 96 x 96 are left: x grows by 160 / 96 around the centre.
     np.testing.assert_allclose(arrays.boxes[0, 0], [3, 1 / 3, 0.5, 2 / 3, 0.75], atol=1e-6)

@@ -130,13 +130,13 @@ def _plain(model: LatentDiffusion, judges: Judges, settings: Settings, given: li
 def evaluate_semantic(model: LatentDiffusion, judges: Judges, settings: Settings) -> Report:
     """Do pictures show the classes of their label maps, where the maps have them?"""
     rendered = unseen_scenes(settings.count, settings.size)
-    wanted = np.stack([scene.labels for scene in rendered])
+    wanted = scenes.coarse(np.stack([scene.labels for scene in rendered]))
     given = [
         Given(prompt=scenes.describe(s.attributes), label_map=torch.from_numpy(s.labels)) for s in rendered
     ]
     pictures = generate(model, given, settings)
     real, made = (judge_pictures(judges.scenes, p) for p in (images(rendered), pictures))
-    classes = len(scenes.CLASSES)
+    classes = len(scenes.COARSE_CLASSES)
     figures = {
         "judge_on_scenes_miou": metrics.mean_iou(wanted, real.labels, classes),
         "miou": metrics.mean_iou(wanted, made.labels, classes),

@@ -22,8 +22,14 @@ CLASSES: tuple[str, ...] = (
     "snow",
     "house",
     "boat",
+    "pine",
+    "birch",
+    "palm",
 )
-"""Names of the label map's classes; the index is the class id."""
+"""Names of the label map's classes; the index is the class id. A "tree" is a leafy one."""
+
+COARSE_CLASSES: tuple[str, ...] = CLASSES[:14]
+"""The classes where "tree" stands for every kind of tree."""
 
 BOX_CLASSES: tuple[str, ...] = ("sun", "moon", "tree", "house", "boat")
 """Names of the objects that have boxes."""

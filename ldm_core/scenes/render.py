@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .attributes import Attributes, Box, Scene
+from .attributes import CLASS_ID, CLASSES, COARSE_CLASSES, Attributes, Box, Scene
 from .brush import finish
 from .canvas import Canvas, Layout, new_canvas
 from .light import make_light
@@ -49,7 +50,7 @@ def render(attributes: Attributes, seed: int, height: int = 256, width: int = 25
     finish(c, end_rng)
     paint_sparks(c, sky_rng)
     image = (np.clip(c.image, 0, 1) * 255 + 0.5).astype(np.uint8)
-    return Scene(image, c.labels, _boxes(c), attributes, seed)
+    return Scene(image, _kinds_told(c), _boxes(c), attributes, seed)
 
 
 def _layout(a: Attributes, rng: np.random.Generator) -> Layout:
@@ -81,6 +82,20 @@ def _mist(c: Canvas, rng: np.random.Generator) -> None:
     drift = field("wide", rng, c.height, c.width)
     band = np.exp(-(((c.y - c.layout.horizon - 0.02) / 0.13) ** 2)) * np.clip(0.5 + 0.18 * drift, 0, 0.85)
     c.blend(c.light.haze, band.astype(np.float32), slice(None))
+
+
+def _kinds_told(c: Canvas) -> NDArray[np.uint8]:
+    """The label map with the kind of the trees; the painters know one class of trees."""
+    kind = c.attributes.trees
+    if kind not in CLASS_ID:
+        return c.labels
+    return np.where(c.labels == CLASS_ID["tree"], CLASS_ID[kind], c.labels).astype(np.uint8)
+
+
+def coarse(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A label map with one class for every kind of tree, `COARSE_CLASSES`; 255 stays."""
+    kinds = np.isin(labels, np.arange(len(COARSE_CLASSES), len(CLASSES)))
+    return np.where(kinds, CLASS_ID["tree"], labels).astype(np.uint8)
 
 
 def _boxes(c: Canvas) -> tuple[Box, ...]:

@@ -44,7 +44,7 @@ class SceneNetwork(nn.Module):
             nn.Conv2d(PYRAMID, PYRAMID, 3, padding=1),
             nn.BatchNorm2d(PYRAMID),
             nn.ReLU(),
-            nn.Conv2d(PYRAMID, len(scenes.CLASSES), 3, padding=1),
+            nn.Conv2d(PYRAMID, len(scenes.COARSE_CLASSES), 3, padding=1),
         )
 
     def feature_maps(self, images: Tensor) -> list[Tensor]:

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from ldm_core import scenes
 from ldm_core.training import data
 from ldm_core.training.loop import precision, step_generator
 from ldm_core.training.scene_network import INPUT_SIZE, SceneNetwork, targets
@@ -49,7 +50,8 @@ class SceneNetworkTraining:
         rng = np.random.default_rng([self.settings.seed, step])
         chosen = np.sort(rng.integers(0, self.settings.count, self.settings.batch_size))
         # Every second pixel: the network tells classes at half of the picture's size.
-        labels = torch.from_numpy(self.scenes.labels[chosen][:, ::2, ::2].astype(np.int64)).to(self.device)
+        maps = scenes.coarse(self.scenes.labels[chosen][:, ::2, ::2])
+        labels = torch.from_numpy(maps.astype(np.int64)).to(self.device)
         images, labels = augment(
             data.to_tensor(self.scenes.images[chosen]).to(self.device), labels, step, self.settings.seed
         )
