@@ -30,7 +30,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     ours = replace(
         tiny.SPEC,
-        unet=replace(tiny.SPEC.unet, in_channels=13, out_channels=8),
+        unet=replace(tiny.SPEC.unet, in_channels=14, out_channels=9),
         label_bits=LabelBitsSpec(class_names("scenes"), 1.0),
         conditioners=(*tiny.SPEC.conditioners, BoxMapSpec(CLASSES)),
     )

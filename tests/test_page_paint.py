@@ -26,7 +26,7 @@ pytest_plugins = ["tests.browser"]
 SKY, CLOUD = 0, 1
 SPEC = replace(
     tiny.SPEC,
-    unet=replace(tiny.SPEC.unet, in_channels=8, out_channels=8),
+    unet=replace(tiny.SPEC.unet, in_channels=9, out_channels=9),
     label_bits=LabelBitsSpec(class_names("scenes"), 1.0),
 )
 

@@ -25,7 +25,7 @@ from tests.browser import WAIT, drop, newest, open_more, pictures, send, set_num
 pytest_plugins = ["tests.browser"]
 SPEC = replace(
     tiny.SPEC,
-    unet=replace(tiny.SPEC.unet, in_channels=8, out_channels=8),
+    unet=replace(tiny.SPEC.unet, in_channels=9, out_channels=9),
     label_bits=LabelBitsSpec(class_names("scenes"), 1.0),
 )
 

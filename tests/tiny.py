@@ -83,7 +83,7 @@ UPSCALER = replace(
 
 EVERYTHING = replace(
     SPEC,
-    unet=replace(SPEC.unet, in_channels=11, out_channels=8),
+    unet=replace(SPEC.unet, in_channels=12, out_channels=9),
     label_bits=LabelBitsSpec(class_names("scenes"), 1.0),
     conditioners=(*SPEC.conditioners, BoxMapSpec(("sun", "moon", "house"))),
     class_prompts=(("sunset", "a lake at sunset"), ("snow", "snow over trees")),

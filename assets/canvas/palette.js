@@ -3,7 +3,7 @@
 
 import { make } from "./dom.js";
 
-const SEARCH_FROM = 16; // fewer classes are seen at a glance
+const SEARCH_FROM = 24; // fewer classes are seen at a glance
 
 export const makePalette = (board) => {
   const list = make("div", { class: "swatches", role: "group", "aria-label": "Classes" });
