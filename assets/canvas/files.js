@@ -98,14 +98,17 @@ export class Files {
   }
 
   // A file's values as class ids, or null where they are not meant so.  A file painted in the palette's own
-  // colours is read by colour, whatever order its writer gave them; else the indices are the ids.
+  // colours, most of them at least, is read by colour, whatever order its writer gave them; else the indices are
+  // the ids.
   #classIds({ values, palette }) {
     const used = [...new Set(values)];
     const ours = new Map(this.board.palette.map(({ colour }, id) => [colour, id]));
     if (palette) {
       const ids = new Uint8Array(256).fill(255);
       for (const value of used) ids[value] = ours.get(hex(palette[value] ?? [])) ?? 255;
-      if (used.every((value) => ids[value] !== 255 || value === 255)) return values.map((value) => ids[value]);
+      const known = used.filter((value) => ids[value] !== 255 || value === 255);
+      if (known.length === used.length) return values.map((value) => ids[value]);
+      if (known.length > used.length / 2) return null;
     }
     const own = this.board.palette;
     if (used.every((value) => value < own.length || value === 255)) return values;
