@@ -26,9 +26,9 @@ _BLOCK = 1 << 24
 def measure_loading(name: str, models: Sequence[str], device: str | None) -> dict[str, float]:
     """The figures of `LOAD_ROWS` of a model, in a process that has loaded none yet.
 
-    Libraries are imported first: they cost once for all models.  Ratios are of the process's own time, so
-    that other work on the machine counts little, and of medians on both sides: memory that lay free is slow
-    at its first touch on a virtual machine, whoever asks for it (measured 1.7 s/GB, then 0.3).
+    Libraries are imported first: they cost once for all models.  Times are by the clock, and medians on both
+    sides: memory that lay free is slow at its first touch on a virtual machine, whoever asks for it (measured
+    1.7 s/GB, then 0.3).
     """
     from ldm_core import device as devices
     from ldm_core.formats import load_model
@@ -41,18 +41,18 @@ def measure_loading(name: str, models: Sequence[str], device: str | None) -> dic
     LatentDiffusion.without_weights(info.spec)
     files = weights_of(info.path) if info.path.is_dir() else (info.path,)
     chosen = devices.choose(device)
-    read, own_read = _medians([timed(lambda: _read(files)) for _ in range(RUNS)])
+    read = statistics.median(timed(lambda: _read(files))[0] for _ in range(RUNS))
     before = _memory("VmRSS")
     _forget_peak()
     loaded: list[object] = []
-    loading, peaks = [], []
+    loading = []
     for _ in range(RUNS):
         loaded.clear()
         loading.append(
-            timed(lambda: loaded.append(load_model(info.path, device=chosen.name, dtype=chosen.dtype)))
+            timed(lambda: loaded.append(load_model(info.path, device=chosen.name, dtype=chosen.dtype)))[0]
         )
-        peaks.append(_memory("VmHWM") - before)
-    load, own_load = _medians(loading)
+    peak = _memory("VmHWM") - before
+    load = statistics.median(loading)
     (model,) = loaded
     assert isinstance(model, LatentDiffusion)
     kept = sum(weight.numel() * weight.element_size() for weight in model.parameters())
@@ -60,10 +60,10 @@ def measure_loading(name: str, models: Sequence[str], device: str | None) -> dic
         "file_bytes": sum(file.stat().st_size for file in files),
         "read_seconds": read,
         "load_seconds": load,
-        "load_ratio": own_load / own_read,
+        "load_ratio": load / read,
         "kept_bytes": kept,
-        "peak_bytes": peaks[0],
-        "peak_ratio": peaks[0] / kept,
+        "peak_bytes": peak,
+        "peak_ratio": peak / kept,
     }
 
 
@@ -72,10 +72,6 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
     began, own = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - began, time.process_time() - own
-
-
-def _medians(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    return statistics.median(pair[0] for pair in pairs), statistics.median(pair[1] for pair in pairs)
 
 
 def _read(files: Sequence[Path]) -> None:
