@@ -157,7 +157,7 @@ def _share(port: int) -> None:
         # Gradio's own way, `launch(share=True)`, makes the page load its files from another host.
         link = networking.setup_tunnel("127.0.0.1", port, secrets.token_urlsafe(32), None, None)
     except Exception as error:  # whatever goes wrong there, the page here goes on
-        print(f"No public link could be made ({error}) The page on this computer goes on.", flush=True)
+        print(f"No public link could be made; the page here goes on. The reason: {error}", flush=True)
     else:
         print(f"The public link is {link}  (for a week at most, while this runs)", flush=True)
 

@@ -149,7 +149,8 @@
     if (document.hidden) return;
     const answer = await fetch("gradio_api/app_id").catch(() => null);
     const program = answer?.ok ? await answer.json().catch(() => null) : null;
-    if (program && program.app_id !== window.gradio_config?.app_id) location.reload();
+    const [shown, running] = [window.gradio_config?.app_id, program?.app_id];
+    if (shown && running && shown !== running) location.reload();
   }, LOOK);
 
   // Gradio draws the page after this script runs: dress it once it is there ----------------------------

@@ -78,10 +78,7 @@ FAINT = """() => {
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    tiny.write_model(folder, spec=tiny.EVERYTHING)
-    tiny.write_model(folder, name="upscaler", spec=tiny.UPSCALER)
-    return folder
+    return tiny.write_models_for_everything(tmp_path_factory.mktemp("models"))
 
 
 def nameless(page: Page) -> list[str]:

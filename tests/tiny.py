@@ -117,6 +117,13 @@ def write_model(folder: Path, seed: int = 0, *, name: str = "landscapes", spec: 
     return target
 
 
+def write_models_for_everything(folder: Path) -> Path:
+    """A model for each of the page's tabs; returns the folder."""
+    write_model(folder, spec=EVERYTHING)
+    write_model(folder, name="upscaler", spec=UPSCALER)
+    return folder
+
+
 def write_broken_model(folder: Path, *, name: str = "broken") -> Path:
     """As `write_model`, but the weights are so large, if finite, that the network answers NaN."""
     target = write_model(folder, name=name)
