@@ -41,6 +41,8 @@ class FirstStageSettings:
     perceptual_network: file of the scene network's weights; none, no perceptual loss.
     initial: folder of an exported first stage to start from.  train_encoder: False keeps the latent space,
     so that a diffusion model trained in it stays valid.
+    compile: compile encoder and decoder with torch's inductor, which needs a C++ compiler: a minute at the
+    start, then about a third quicker on a CPU.
     """
 
     data: tuple[tuple[int, int], ...]
@@ -60,6 +62,7 @@ class FirstStageSettings:
     perceptual_network: str = ""
     initial: str = ""
     train_encoder: bool = True
+    compile: bool = False
     seed: int = 0
 
 
@@ -90,6 +93,9 @@ class FirstStageTraining:
             self.perceptual = PerceptualLoss(load_scene_network(Path(settings.perceptual_network))).to(device)
         for module in (self.model, self.discriminator):
             module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if settings.compile:
+            self.model.encoder.compile()
+            self.model.decoder.compile()
         trained: nn.Module = self.model
         # How often each entry of the codebook was the nearest since it was last looked at.
         self.usage = torch.zeros(spec.n_embed, dtype=torch.int64, device=device)
