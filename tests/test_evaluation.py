@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from ldm_core.errors import AtelierError, ModelFileError
+from ldm_core.errors import AtelierError, ModelFileError, RequestError
 from ldm_core.evaluation import cli
 from ldm_core.evaluation.evaluate import EVALUATIONS, Judges, Settings
 from ldm_core.evaluation.inception import read_inception
@@ -52,7 +52,7 @@ def loaded(path: Path) -> LatentDiffusion:
         ("several", "text-to-image", {"judge_on_scenes_mean", "shown_mean", "scene_recall"}),
         ("several", "semantic", {"judge_on_scenes_miou", "miou"}),
         ("several", "layout", {"judge_on_scenes_box_recall", "box_recall"}),
-        ("several", "inpaint", {"preferred_to_telea", "seam", "ssim", "psnr_db"}),
+        ("several", "inpaint", {"preferred_to_telea", "seam", "border_error", "ssim", "psnr_db"}),
         ("low resolution", "super-resolution", {"psnr_db", "psnr_of_bicubic_db"}),
         ("class", "class", {"scene_frechet_distance", "scene_recall"}),
         ("unconditional", "unconditional", {"scene_frechet_distance", "scene_precision"}),
@@ -106,3 +106,5 @@ def test_the_command_writes_figures_and_sheets(folder: Path, tmp_path: Path) -> 
     assert set(figures) == {"layout"}
     assert 0 <= figures["layout"]["box_recall"] <= 1
     assert Image.open(tmp_path / "out-layout.png").width == 8 * 64
+    with pytest.raises(RequestError, match=r"one that this model is measured at: .*layout"):
+        cli.main([str(folder / "several" / "out"), "--task", "super-resolution", *options])

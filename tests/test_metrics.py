@@ -71,3 +71,17 @@ def test_seams_show() -> None:
     assert metrics.seam(picture, mask) == 0.0
     picture[mask] = 130
     assert metrics.seam(picture, mask) == pytest.approx(30.0)
+
+
+def test_errors_of_colour_count_inside_the_border_alone() -> None:
+    scene = np.full((40, 40, 3), 100, np.uint8)
+    mask = np.zeros((40, 40), bool)
+    mask[5:35, 5:35] = True
+    picture = scene.copy()
+    picture[9:31, 9:31] = 200  # further than four pixels inside
+    picture[~mask] = 0
+    assert metrics.border_error(scene, picture, mask) == 0.0
+    picture[5:9, 5:35] = 130
+    assert 0 < metrics.border_error(scene, picture, mask) < 30
+    picture[mask] = 130
+    assert metrics.border_error(scene, picture, mask) == pytest.approx(30.0)

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from ldm_core.errors import ModelNotFound
+from ldm_core.errors import ModelNotFound, RequestError
 from ldm_core.evaluation.evaluate import EVALUATIONS, Judges, Report, Settings, as_json, evaluate_first_stage
 from ldm_core.evaluation.inception import read_inception
 from ldm_core.formats import load_model
@@ -61,17 +61,26 @@ def main(argv: Sequence[str]) -> None:
         neighbours = read_arrays(args.neighbours) if args.neighbours else None
         inception = read_inception(args.inception) if args.inception else None
         judges = Judges(load_scene_network(args.judge), lpips, neighbours, inception)
-        made_for = model.spec.tasks - _by_the_way(model.spec)
-        wanted = [name for name in EVALUATIONS if name in made_for and args.task in (None, name)]
+        wanted = _tasks(model.spec, args.task)
         reports = {name: EVALUATIONS[name](model, judges, settings) for name in wanted}
     write(reports, settings, args.out / path.name)
 
 
-def _by_the_way(spec: ModelSpec) -> set[str]:
-    """What a model can do without having been made for it."""
-    holes: set[str] = set() if spec.fills_holes else {"inpaint"}
-    pure = {"unconditional"} if spec.conditioners else set()
-    return holes | pure | ({"class"} if spec.takes_prompts else set())
+def _tasks(spec: ModelSpec, wanted: str | None) -> list[str]:
+    """Those that are measured: the wanted one, or all that the model has been made for.
+
+    Raises:
+        RequestError: the model does not have the wanted one.
+    """
+    named = {"class"} if spec.takes_prompts else set()  # its classes are names for prompts
+    tasks = [name for name in EVALUATIONS if name in spec.tasks - named]
+    if wanted is not None:
+        if wanted not in tasks:
+            raise RequestError("task", wanted, f"one that this model is measured at: {', '.join(tasks)}")
+        return [wanted]
+    by_the_way = {"unconditional"} if spec.conditioners else set()
+    by_the_way |= set() if spec.fills_holes else {"inpaint"}
+    return [name for name in tasks if name not in by_the_way]
 
 
 def write(reports: Mapping[str, Report], settings: Settings, stem: Path) -> None:

@@ -192,11 +192,17 @@ def evaluate_inpainting(model: LatentDiffusion, judges: Judges, settings: Settin
         np.mean([metrics.seam(p, m) for p, m in zip(pictures, masks, strict=True)])
         for pictures in (originals, filled, telea)
     ]
+    borders = [
+        np.mean([metrics.border_error(*one) for one in zip(originals, pictures, masks, strict=True)])
+        for pictures in (filled, telea)
+    ]
     figures = {
         "preferred_to_telea": float(np.mean(distance(originals, filled) < distance(originals, telea))),
         "seam_of_originals": float(seams[0]),
         "seam": float(seams[1]),
         "seam_of_telea": float(seams[2]),
+        "border_error": float(borders[0]),
+        "border_error_of_telea": float(borders[1]),
         **_likeness(originals, filled, judges.lpips),
     }
     grey = np.where(hole, np.uint8(128), originals)

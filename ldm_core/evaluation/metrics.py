@@ -121,3 +121,10 @@ def seam(picture: Pictures, mask: NDArray[np.bool_]) -> float:
     x = picture.astype(np.float64)
     steps = [np.abs(np.diff(x, axis=axis)).mean(axis=2)[np.diff(mask, axis=axis)] for axis in (0, 1)]
     return float(np.concatenate(steps).mean())
+
+
+def border_error(reference: Pictures, picture: Pictures, mask: NDArray[np.bool_], width: int = 4) -> float:
+    """Mean error of colour, 0..255, in the part of a mask (h, w) that is at most `width` pixels inside it."""
+    outside = cv2.dilate((~mask).astype(np.uint8), np.ones((2 * width + 1, 2 * width + 1), np.uint8)) > 0
+    error = np.abs(picture.astype(np.float64) - reference)
+    return float(error[mask & outside].mean())
