@@ -97,8 +97,10 @@ class FirstStageTraining:
             self.model.encoder.compile()
             self.model.decoder.compile()
         trained: nn.Module = self.model
-        # How often each entry of the codebook was the nearest since it was last looked at.
-        self.usage = torch.zeros(spec.n_embed, dtype=torch.int64, device=device)
+        # How often each entry of the codebook was the nearest since it was last looked at; a trained one's
+        # are not known yet.
+        never = torch.zeros(spec.n_embed, dtype=torch.int64, device=device)
+        self.usage = never + 1 if settings.initial else never
         if not settings.train_encoder:
             self.model.encoder.requires_grad_(False)
             self.model.quant_conv.requires_grad_(False)
@@ -187,7 +189,8 @@ class FirstStageTraining:
     def update(self, step: int, learning_rate: float) -> dict[str, float]:
         images = self._batch(step)
         s, renewed = self.settings, {}
-        if len(self.usage) and step >= s.quantize_start and (step - s.quantize_start) % s.revive_every == 0:
+        due = step >= s.quantize_start and (step - s.quantize_start) % s.revive_every == 0
+        if len(self.usage) and s.train_encoder and due:
             renewed = self._renew_codebook(step)
         output, regularization = self._reconstruct(images, step)
         losses = self._generator_loss(images, output, regularization, step) | renewed
