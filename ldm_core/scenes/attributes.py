@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-CLASSES: tuple[str, ...] = (
+COARSE_CLASSES: tuple[str, ...] = (
     "sky",
     "cloud",
     "sun",
@@ -22,14 +22,14 @@ CLASSES: tuple[str, ...] = (
     "snow",
     "house",
     "boat",
-    "pine",
-    "birch",
-    "palm",
 )
-"""Names of the label map's classes; the index is the class id. A "tree" is a leafy one."""
+"""The label map's classes where "tree" and "mountain" stand for every kind of them."""
 
-COARSE_CLASSES: tuple[str, ...] = CLASSES[:14]
-"""The classes where "tree" stands for every kind of tree."""
+KINDS: dict[str, str] = {"pine": "tree", "birch": "tree", "palm": "tree", "snowy mountain": "mountain"}
+"""Kind -> the coarse class that it is one of."""
+
+CLASSES: tuple[str, ...] = (*COARSE_CLASSES, *KINDS)
+"""Names of the label map's classes; the index is the class id.  "tree" is a leafy one, "mountain" bare."""
 
 BOX_CLASSES: tuple[str, ...] = ("sun", "moon", "tree", "house", "boat")
 """Names of the objects that have boxes."""

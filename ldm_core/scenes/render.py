@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .attributes import CLASS_ID, CLASSES, COARSE_CLASSES, Attributes, Box, Scene
+from .attributes import CLASS_ID, KINDS, Attributes, Box, Scene
 from .brush import finish
 from .canvas import Canvas, Layout, new_canvas
 from .light import make_light
@@ -85,17 +85,20 @@ def _mist(c: Canvas, rng: np.random.Generator) -> None:
 
 
 def _kinds_told(c: Canvas) -> NDArray[np.uint8]:
-    """The label map with the kind of the trees; the painters know one class of trees."""
-    kind = c.attributes.trees
-    if kind not in CLASS_ID:
-        return c.labels
-    return np.where(c.labels == CLASS_ID["tree"], CLASS_ID[kind], c.labels).astype(np.uint8)
+    """The label map with the kinds of trees and mountains; the painters know coarse classes alone."""
+    labels = c.labels
+    for kind in (c.attributes.trees, f"{c.attributes.mountains} mountain"):
+        if kind in KINDS:
+            labels = np.where(labels == CLASS_ID[KINDS[kind]], np.uint8(CLASS_ID[kind]), labels)
+    return labels
 
 
 def coarse(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A label map with one class for every kind of tree, `COARSE_CLASSES`; 255 stays."""
-    kinds = np.isin(labels, np.arange(len(COARSE_CLASSES), len(CLASSES)))
-    return np.where(kinds, CLASS_ID["tree"], labels).astype(np.uint8)
+    """A label map of `COARSE_CLASSES`; 255 stays."""
+    classes = np.arange(256, dtype=np.uint8)
+    for kind, whole in KINDS.items():
+        classes[CLASS_ID[kind]] = CLASS_ID[whole]
+    return classes[labels]
 
 
 def _boxes(c: Canvas) -> tuple[Box, ...]:
