@@ -335,14 +335,15 @@ def test_variations_stay_near(engine: Engine) -> None:
         for request in (
             base,
             replace(other, variation_strength=0.0),
-            replace(other, variation_strength=0.1),
+            replace(other, variation_strength=0.02),
             replace(base, seed=9),
             other,
             varied(other, 11, 1),
         )
     )
     assert (same == picture).all()
-    assert 0 < np.abs(near - picture).mean() < np.abs(far - picture).mean() / 2
+    # Measured with seeds 3 to 5, in float32 and bfloat16: 0.23 to 0.24 of the way to another seed's picture.
+    assert 0 < np.abs(near - picture).mean() < np.abs(far - picture).mean() / 3
     assert 0 < np.abs(varied_again - varying).mean() < np.abs(far - picture).mean()
 
 
