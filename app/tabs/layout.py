@@ -30,7 +30,7 @@ from ldm_core.vocabulary import box_classes, label_names
 NAME, TASKS = "layout", ("layout",)
 MAPS = [".png", ".jpg", ".jpeg", ".webp"]
 PROMPT = "What else: a lake at sunset, in autumn"
-NOTHING = "There is no box yet: choose a class beside the sheet and draw one where it is to be."
+NOTHING = "There is no box yet: choose a class and draw one where it is to be."
 NO_REGIONS = "That map has nothing of this model's classes."
 
 

@@ -31,7 +31,7 @@ NAME, TASKS = "paint", ("semantic",)
 SCENES = palette_of(class_names("scenes"))
 PROMPT = "At sunset, in autumn"
 FIRST_TEMPLATE = "An empty sheet, or…"
-NOTHING = "Nothing is painted yet: choose a class beside the sheet and paint where it is to be."
+NOTHING = "Nothing is painted yet: choose a class and paint where it is to be."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
