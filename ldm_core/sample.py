@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ldm_core.conditioners import Given, kept_bits
-from ldm_core.guidance import guided
+from ldm_core.guidance import Guidance, guided
 from ldm_core.model import LatentDiffusion
 from ldm_core.samplers import SAMPLERS, keeping
 from ldm_core.schedule import timesteps
@@ -33,6 +33,7 @@ def sample(
     steps: int,
     guidance_scale: float,
     seeds: list[int],
+    guidance_end: float = 1.0,
     sampler: str = "ddim",
     spacing: Spacing = "trailing",
 ) -> Tensor:
@@ -41,8 +42,10 @@ def sample(
 
     Args:
         height, width: of the picture in pixels, multiples of the model's `size_multiple`.
+        guidance_scale, guidance_end: see `Guidance`.
         seeds: one for each picture.
     """
+    count, guidance = len(given), Guidance(guidance_scale, end=guidance_end)
     f, channels = model.spec.first_stage.downsampling, model.spec.latent_channels
     size = (height // f, width // f)
     without = [replace(one.untold(model.spec), prompt="") for one in given]
@@ -52,15 +55,17 @@ def sample(
         x, model.schedule, timesteps(model.schedule, steps, spacing), 0.0, lambda: torch.randn_like(x)
     )
     if condition.bits is not None:
-        kept = kept_bits(condition.bits[: len(given)].cpu(), channels)
+        kept = kept_bits(condition.bits[:count].cpu(), channels)
         sampling = keeping(sampling, *kept, model.schedule)
     try:
         ask = next(sampling)
         while True:
-            t = torch.full((2 * len(given),), ask.t)
-            output = model.output(torch.cat([ask.x, ask.x]), t, condition).cpu()
-            cond, unconditional = output.chunk(2)
-            output = guided(cond, unconditional, guidance_scale)
+            if guidance_scale != 1 and guidance.applies(ask.step, steps):
+                t = torch.full((2 * count,), ask.t)
+                cond, uncond = model.output(torch.cat([ask.x, ask.x]), t, condition).cpu().chunk(2)
+                output = guided(cond, uncond, guidance_scale)
+            else:
+                output = model.output(ask.x, torch.full((count,), ask.t), condition[:count]).cpu()
             ask = sampling.send(model.prediction(output, ask.x, ask.t))
     except StopIteration as finished:
         return finished.value

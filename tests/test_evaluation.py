@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import types
 from pathlib import Path
@@ -10,16 +11,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 from safetensors.torch import save_file
 
+from ldm_core.conditioners import Given
 from ldm_core.errors import AtelierError, ModelFileError, RequestError
 from ldm_core.evaluation import cli
 from ldm_core.evaluation.evaluate import EVALUATIONS, Judges, Settings
 from ldm_core.evaluation.inception import read_inception
 from ldm_core.formats import load_model
 from ldm_core.model import LatentDiffusion
+from ldm_core.sample import sample
 from ldm_core.training.scene_network import SceneNetwork
+from tests import tiny
 from tests.test_training import first_stage_config, train
 from tests.test_training_conditions import config, task
 
@@ -108,3 +113,28 @@ def test_the_command_writes_figures_and_sheets(folder: Path, tmp_path: Path) -> 
     assert Image.open(tmp_path / "out-layout.png").width == 8 * 64
     with pytest.raises(RequestError, match=r"one that this model is measured at: .*layout"):
         cli.main([str(folder / "several" / "out"), "--task", "super-resolution", *options])
+
+
+def test_a_model_draws_as_its_description_says(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "class" / "out", tmp_path / "own")
+    config = yaml.safe_load((tmp_path / "own" / "config.yaml").read_text("utf-8"))
+    config["atelier"] = {"steps": 3, "guidance_scale": 1.5, "guidance_end": 0.5}
+    (tmp_path / "own" / "config.yaml").write_text(yaml.safe_dump(config), "utf-8")
+    options = ["--count", "8", "--size", "64", "--judge", str(folder / "judge.safetensors")]
+    cli.main([str(tmp_path / "own"), "--out", str(tmp_path), "--guidance-scale", "2", *options])
+    figures = json.loads((tmp_path / "own.json").read_text("utf-8"))["class"]
+    assert (figures["steps"], figures["guidance_scale"], figures["guidance_end"]) == (3, 2, 0.5)
+
+
+def test_guidance_ends_where_it_is_said(tmp_path: Path) -> None:
+    model = loaded(tiny.write_model(tmp_path))
+
+    def drawn(scale: float, end: float) -> torch.Tensor:
+        given, size = [Given(prompt="a lake at sunset")], tiny.SPEC.first_stage.resolution
+        return sample(
+            model, given, height=size, width=size, steps=4, guidance_scale=scale, guidance_end=end, seeds=[0]
+        )
+
+    assert torch.equal(drawn(3.0, 0.0), drawn(1.0, 1.0))
+    partly = drawn(3.0, 0.5)
+    assert not torch.equal(partly, drawn(3.0, 1.0)) and not torch.equal(partly, drawn(1.0, 1.0))

@@ -198,6 +198,23 @@ def test_a_label_map_decides_the_picture(
     assert error(upside_down=False) < 0.95 * error(upside_down=True)
 
 
+@pytest.mark.parametrize(("kind", "dropped"), [("several", "boxes"), ("drawn label map", "prompt")])
+def test_errors_count_by_what_is_given(
+    kind: str, dropped: str, first_stage: Path, tmp_path: Path, cache: Path
+) -> None:
+    """The same first step gives another loss where there is a hole or a label map, and there alone."""
+
+    def loss(dropout: dict[str, float], focus: bool) -> float:
+        folder = tmp_path / f"{len(dropout)} {focus}"
+        folder.mkdir()
+        training = task(config(kind, first_stage, dropout=dropout, focus=focus), folder, cache)
+        return training.update(0, 0.0)["loss"]
+
+    given, nothing = {dropped: 1.0}, dict.fromkeys(KINDS[kind][2], 1.0)
+    assert loss(given, focus=True) != loss(given, focus=False)
+    assert loss(nothing, focus=True) == loss(nothing, focus=False)
+
+
 def test_two_experts_share_the_timesteps(first_stage: Path, tmp_path: Path, cache: Path) -> None:
     def trained(name: str, described: dict[str, Any]) -> LatentDiffusion:
         (tmp_path / name).mkdir()

@@ -14,8 +14,9 @@ from ldm_core.errors import ModelNotFound, RequestError
 from ldm_core.evaluation.evaluate import EVALUATIONS, Judges, Report, Settings, as_json, evaluate_first_stage
 from ldm_core.evaluation.inception import read_inception
 from ldm_core.formats import load_model
+from ldm_core.formats.config import config_beside, read_config, usual_defaults
 from ldm_core.nn.autoencoder import FirstStage
-from ldm_core.spec import ModelSpec
+from ldm_core.spec import AutoencoderSpec, ModelSpec
 from ldm_core.training.lpips import LPIPS
 from ldm_core.training.scene_trainer import load_scene_network
 from ldm_core.training.sources import read_arrays
@@ -35,8 +36,9 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument("--count", type=int, default=128, help="number of pictures")
     parser.add_argument("--size", type=int, default=256, help="in pixels")
-    parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--guidance-scale", type=float, default=2.5)
+    parser.add_argument("--steps", type=int, help="instead of the model's own number")
+    parser.add_argument("--guidance-scale", type=float, help="instead of the model's own")
+    parser.add_argument("--guidance-end", type=float, help="instead of the model's own")
     parser.add_argument("--judge", type=Path, default=JUDGE)
     parser.add_argument("--lpips", type=Path, help="file with the weights of VGG-16 and LPIPS")
     parser.add_argument(
@@ -53,7 +55,7 @@ def main(argv: Sequence[str]) -> None:
             f"There is no model {args.model}; give a folder or file, or a bundled model's name."
         )
     model = load_model(path, device="cuda" if torch.cuda.is_available() else "cpu")
-    settings = Settings(args.count, args.size, args.steps, args.guidance_scale)
+    settings = _settings(args, path, model.spec)
     lpips = LPIPS.read(args.lpips) if args.lpips else None
     if isinstance(model, FirstStage):
         reports = {"first-stage": evaluate_first_stage(model, settings, lpips)}
@@ -64,6 +66,19 @@ def main(argv: Sequence[str]) -> None:
         wanted = _tasks(model.spec, args.task)
         reports = {name: EVALUATIONS[name](model, judges, settings) for name in wanted}
     write(reports, settings, args.out / path.name)
+
+
+def _settings(args: argparse.Namespace, path: Path, spec: ModelSpec | AutoencoderSpec) -> Settings:
+    """What is not said is as the model's description suggests it to a page."""
+    beside = config_beside(path / "model.safetensors" if path.is_dir() else path)
+    own = usual_defaults(spec) if beside is None else read_config(beside).defaults
+
+    def chosen(name: str) -> float:
+        said: float | None = getattr(args, name)
+        return getattr(own, name) if said is None else said
+
+    steps, scale, end = (chosen(name) for name in ("steps", "guidance_scale", "guidance_end"))
+    return Settings(args.count, args.size, int(steps), scale, end, own.spacing)
 
 
 def _tasks(spec: ModelSpec, wanted: str | None) -> list[str]:

@@ -22,6 +22,7 @@ from ldm_core.evaluation.judging import BATCH, Opinion, Pictures, accuracies, ju
 from ldm_core.model import LatentDiffusion
 from ldm_core.nn.autoencoder import FirstStage
 from ldm_core.sample import sample
+from ldm_core.spec import Spacing
 from ldm_core.tasks.paste import with_gradients
 from ldm_core.tasks.upscale import with_colours_of
 from ldm_core.training import data
@@ -44,12 +45,14 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How pictures are made: number, side in pixels, sampling steps, guidance scale."""
+    """How pictures are made: number, side in pixels, sampling steps and their spacing, guidance."""
 
     count: int
     size: int
     steps: int
     guidance_scale: float
+    guidance_end: float = 1.0
+    spacing: Spacing = "trailing"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -254,6 +257,8 @@ def generate(model: LatentDiffusion, given: Sequence[Given], settings: Settings)
             width=settings.size,
             steps=settings.steps,
             guidance_scale=settings.guidance_scale,
+            guidance_end=settings.guidance_end,
+            spacing=settings.spacing,
             seeds=seeds,
         )
         batches.append(data.to_pictures(model.decode(z)))
@@ -349,5 +354,6 @@ def as_json(report: Report, settings: Settings) -> dict[str, float]:
         "size": float(settings.size),
         "steps": float(settings.steps),
         "guidance_scale": settings.guidance_scale,
+        "guidance_end": settings.guidance_end,
     }
     return {name: round(value, 4) for name, value in (report.figures | described).items()}

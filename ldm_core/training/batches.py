@@ -41,6 +41,7 @@ from ldm_core.spec import (
 )
 from ldm_core.training import data
 from ldm_core.training.degrade import degrade
+from ldm_core.training.focus import hole_weights, told_weights
 from ldm_core.training.masks import random_mask
 from ldm_core.training.sources import Arrays, Source
 
@@ -73,13 +74,15 @@ class Wording:
 class TrainingSet:
     """A source with its pictures and their latents (n, c, h, w); `share` of the batches come from it.
 
-    The latents go on with their label maps where the model draws them.
+    The latents go on with their label maps where the model draws them.  class_weights: (256,), where errors
+    are weighted (`ldm_core.training.focus`).
     """
 
     source: Source
     arrays: Arrays
     latents: Tensor
     share: float
+    class_weights: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,6 +95,7 @@ class Batch:
         labels: (b, classes, H, W) one-hot, for a label map's convolution.
         concat: (b, k, h, w), everything else that is concatenated to x_t.
         told: (b, 1, h, w) bool, where the label map that goes on the latent is given, and not to be drawn.
+        weight: (b, 1, h, w), how much each cell's error counts.
     """
 
     z: Tensor
@@ -99,6 +103,7 @@ class Batch:
     labels: Tensor | None = None
     concat: Tensor | None = None
     told: Tensor | None = None
+    weight: Tensor | None = None
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """The same change to every part that is there."""
@@ -112,6 +117,7 @@ class Batch:
             changed(self.labels),
             changed(self.concat),
             changed(self.told),
+            changed(self.weight),
         )
 
 
@@ -146,7 +152,7 @@ class Batches:
         chosen_set = self.sets[rng.choice(len(shares), p=shares / shares.sum())]
         chosen = rng.integers(0, len(chosen_set.source), count)
         z = chosen_set.latents[torch.from_numpy(chosen)].float()
-        ids, labels, concats = None, None, []
+        ids, labels, concats, known = None, None, [], None
         for one in self.spec.conditioners:
             keep = rng.random(count) >= self.dropout.get(NAMES[type(one)], 0.0)
             match one:
@@ -162,9 +168,20 @@ class Batches:
                     labels = one_hot(_labels(chosen_set.arrays, chosen), one.num_classes)
                 case _:
                     part = self._concat(one, chosen_set.arrays, chosen, z, rng)
-                    concats.append(part * torch.from_numpy(keep).view(-1, 1, 1, 1))
+                    part = part * torch.from_numpy(keep).view(-1, 1, 1, 1)
+                    concats.append(part)
+                    if isinstance(one, KnownRegionSpec):
+                        known = part[:, -1:] == 1.0
         concat = torch.cat(concats, dim=1) if concats else None
-        return Batch(z, ids, labels, concat, self._told(z, rng) if self.spec.label_bits else None)
+        told = self._told(z, rng) if self.spec.label_bits else None
+        weight = None
+        if chosen_set.class_weights is not None:
+            weight = torch.ones(count, 1, *z.shape[2:])
+            if told is not None:
+                weight = told_weights(_labels(chosen_set.arrays, chosen), chosen_set.class_weights, told)
+            if known is not None:
+                weight = weight * hole_weights(known)
+        return Batch(z, ids, labels, concat, told, weight)
 
     def _told(self, z: Tensor, rng: np.random.Generator) -> Tensor:
         """(b, 1, h, w) bool: of most samples nothing, of the others the whole label map or a part of it."""

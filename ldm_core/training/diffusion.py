@@ -28,6 +28,7 @@ from ldm_core.spec import LabelBitsSpec, ModelSpec, TextSpec
 from ldm_core.training import data
 from ldm_core.training.batches import Batch, Batches, TrainingSet, Wording
 from ldm_core.training.export import write_model, write_vocabulary
+from ldm_core.training.focus import class_weights
 from ldm_core.training.loop import precision, step_generator, update_average
 from ldm_core.training.parallel import ALONE, Processes, gathering
 from ldm_core.training.sources import Arrays, FolderSource, SceneSource, Source, VariedSource, cached
@@ -44,6 +45,7 @@ class DiffusionSettings:
     dropout: share of the samples without a condition, by its name.  word_dropout: share of words replaced by
     [UNK].  full_captions: share of captions that say everything in plain words.
     min_snr: gamma of min-SNR weighting (arXiv:2303.09556), 0 for none.
+    focus: errors count more in holes and where a label map asks for a rare class (`training/focus.py`).
     noise_shift: factor on sigma_t / alpha_t of the timesteps that are drawn; a larger latent is told apart
     from noise up to higher noise (arXiv:2403.03206, section 5.3.2).
     timesteps: the first and the one after the last that are drawn, for an expert of a part of them.
@@ -68,6 +70,7 @@ class DiffusionSettings:
     full_captions: float = 0.0
     loss: Literal["l1", "l2"] = "l2"
     min_snr: float = 0.0
+    focus: bool = False
     noise_shift: float = 1.0
     timesteps: tuple[int, int] = (0, 1000)
     ema_decay: float = 0.999
@@ -192,6 +195,8 @@ class DiffusionTraining:
             prediction = self.network(x_t, t, batch).float()
         difference = prediction - target
         error = difference.abs() if self.settings.loss == "l1" else difference**2
+        if batch.weight is not None:
+            error = error * batch.weight
         return (error * wanted * self._weight(alpha, sigma)).sum() / wanted.sum()
 
     def _weight(self, alpha: Tensor, sigma: Tensor) -> Tensor:
@@ -286,7 +291,8 @@ def training_sets(
         arrays, z = cached(source, cache), latents(first_stage, source, cache, file, device)
         if spec.label_bits is not None:
             z = torch.cat([z, _all_label_bits(arrays, spec.label_bits, (z.shape[2], z.shape[3]))], dim=1)
-        sets.append(TrainingSet(source, arrays, z, share))
+        weights = class_weights(arrays.labels) if settings.focus else None
+        sets.append(TrainingSet(source, arrays, z, share, weights))
     if processes.first:
         processes.wait()
     return sets
