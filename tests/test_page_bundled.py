@@ -25,7 +25,7 @@ from tests.browser import WAIT, new_pictures, newest, open_more, pictures, send,
 
 pytest_plugins = ["tests.browser"]
 CLASSES = class_names("scenes")
-PROMPT = "without mountains, no trees, at noon, in summer"
+PROMPT = "without mountains, oak trees, at noon, in summer"
 
 
 @pytest.fixture(scope="module")
