@@ -174,14 +174,7 @@ class Batches:
                         known = part[:, -1:] == 1.0
         concat = torch.cat(concats, dim=1) if concats else None
         told = self._told(z, rng) if self.spec.label_bits else None
-        weight = None
-        if chosen_set.class_weights is not None:
-            weight = torch.ones(count, 1, *z.shape[2:])
-            if told is not None:
-                weight = told_weights(_labels(chosen_set.arrays, chosen), chosen_set.class_weights, told)
-            if known is not None:
-                weight = weight * hole_weights(known)
-        return Batch(z, ids, labels, concat, told, weight)
+        return Batch(z, ids, labels, concat, told, _weight(chosen_set, chosen, told, known))
 
     def _told(self, z: Tensor, rng: np.random.Generator) -> Tensor:
         """(b, 1, h, w) bool: of most samples nothing, of the others the whole label map or a part of it."""
@@ -251,6 +244,18 @@ class Batches:
             case LowResolutionSpec():
                 small = [degrade(arrays.images[i], side // size[0], rng) for i in chosen]
                 return data.to_tensor(np.stack(small))
+
+
+def _weight(
+    chosen_set: TrainingSet, chosen: NDArray[np.int64], told: Tensor | None, known: Tensor | None
+) -> Tensor | None:
+    """(b, 1, h, w), what each cell's error counts; None where all count the same."""
+    if chosen_set.class_weights is None:
+        return None
+    weights = [] if known is None else [hole_weights(known)]
+    if told is not None:
+        weights.append(told_weights(_labels(chosen_set.arrays, chosen), chosen_set.class_weights, told))
+    return torch.stack(weights).prod(dim=0) if weights else None
 
 
 def _droppable(one: ConditionerSpec) -> bool:
