@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -138,3 +139,12 @@ def test_guidance_ends_where_it_is_said(tmp_path: Path) -> None:
     assert torch.equal(drawn(3.0, 0.0), drawn(1.0, 1.0))
     partly = drawn(3.0, 0.5)
     assert not torch.equal(partly, drawn(3.0, 1.0)) and not torch.equal(partly, drawn(1.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    "change", [{"count": 0}, {"count": 1}, {"size": 0}, {"steps": 0}, {"guidance_end": 2.0}, {"steps": 10**9}]
+)
+def test_numbers_out_of_range_are_refused(change: dict[str, float]) -> None:
+    (name,) = change
+    with pytest.raises(RequestError, match=f"{name}.*from"):
+        replace(SETTINGS, **change)  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ldm_core import scenes
 from ldm_core.conditioners import Box, Given
+from ldm_core.errors import RequestError
 from ldm_core.evaluation import metrics
 from ldm_core.evaluation.inception import Features
 from ldm_core.evaluation.judging import BATCH, Opinion, Pictures, accuracies, judge_pictures
@@ -33,6 +34,13 @@ from ldm_core.training.scene_network import SceneNetwork
 from ldm_core.training.sources import Arrays, SceneSource
 
 SHOWN = 32  # pictures on a contact sheet at most
+_RANGES = {
+    "count": (2, 100_000),  # of one picture there is no covariance
+    "size": (64, 2048),
+    "steps": (1, 1000),
+    "guidance_scale": (0, 30),
+    "guidance_end": (0, 1),
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +61,13 @@ class Settings:
     guidance_scale: float
     guidance_end: float = 1.0
     spacing: Spacing = "trailing"
+
+    def __post_init__(self) -> None:
+        """Raises RequestError where a number is out of its range."""
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise RequestError(name, value, f"a number from {low} to {high}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
