@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch._functorch.config
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -94,6 +95,8 @@ class FirstStageTraining:
         for module in (self.model, self.discriminator):
             module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if settings.compile:
+            # The adaptive weight's gradients go through the compiled decoder before the step's own do.
+            torch._functorch.config.donated_buffer = False
             self.model.encoder.compile()
             self.model.decoder.compile()
         trained: nn.Module = self.model
