@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import save_file
 
 from ldm_core.errors import ModelFileError
+from ldm_core.training import cli
+from ldm_core.training.losses import perceptual_loss
 from ldm_core.training.lpips import LPIPS
+from tests.test_training import first_stage_config
 
 # The convolutions of torchvision's VGG-16.
 CONVOLUTIONS = {
@@ -40,6 +44,25 @@ def test_equal_pictures_have_no_distance_and_more_noise_has_more(
     little, much = lpips(a, a + 0.02 * noise), lpips(a, a + 0.3 * noise)
     assert little.shape == (2,)
     assert ((little > 0) & (little < much)).all()
+
+
+def test_a_first_stage_is_trained_with_lpips(weights: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    save_file(weights, tmp_path / "vgg.safetensors")
+    distance = perceptual_loss(tmp_path / "vgg.safetensors")
+    assert isinstance(distance, LPIPS)
+    options = {"perceptual_network": str(tmp_path / "vgg.safetensors"), "perceptual_weight": 1.0}
+    described = first_stage_config(1, **options)
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(described), "utf-8")
+    training = cli.make_task(path, described, tmp_path, tmp_path / "out", torch.device("cpu"))
+    losses = [training.update(step, 2e-3)["perceptual"] for step in range(30)]
+    assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
+
+
+def test_a_file_of_neither_network_is_refused(weights: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    save_file({"something": torch.zeros(2)}, tmp_path / "other.safetensors")
+    with pytest.raises(ModelFileError, match=r"other\.safetensors holds no network that knows scenes"):
+        perceptual_loss(tmp_path / "other.safetensors")
 
 
 def test_a_file_without_the_weights_is_refused(weights: dict[str, torch.Tensor], tmp_path: Path) -> None:

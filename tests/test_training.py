@@ -173,10 +173,13 @@ def test_resuming_is_exact(tmp_path: Path, cache: Path) -> None:
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
+@pytest.mark.parametrize(("every", "age"), [(4, 300.0), (1000, 0.0)], ids=["by steps", "by time"])
 def test_resuming_in_the_middle_is_exact(
-    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    every: int, age: float, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("ldm_core.training.loop._CHECKPOINT_AGE", age)
     config = first_stage_config(8, adversarial_start=3)
+    config["loop"] = LOOP | {"steps": 8, "checkpoint_every": every}
     whole = train(config, tmp_path, cache, "whole")
     task = "ldm_core.training.first_stage.FirstStageTraining"
     from ldm_core.training.first_stage import FirstStageTraining

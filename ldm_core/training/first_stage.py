@@ -21,12 +21,11 @@ from ldm_core.training.export import normalise_latent, write_model
 from ldm_core.training.loop import precision, step_generator
 from ldm_core.training.losses import (
     PatchDiscriminator,
-    PerceptualLoss,
     adaptive_weight,
     discriminator_loss,
     gradient_loss,
+    perceptual_loss,
 )
-from ldm_core.training.scene_trainer import load_scene_network
 from ldm_core.training.sources import SceneSource, cached
 from ldm_core.training.variety import vary
 
@@ -39,7 +38,7 @@ class FirstStageSettings:
     quantizes; before, its latent is continuous.  revive_every: steps after which entries of the codebook that
     were not used are replaced.
     varied: turn, tint, texture and shrink the crops, for pictures that are no scenes.
-    perceptual_network: file of the scene network's weights; none, no perceptual loss.
+    perceptual_network: file of the scene network's weights, or of VGG-16 and LPIPS; none, no perceptual loss.
     initial: folder of an exported first stage to start from.  train_encoder: False keeps the latent space,
     so that a diffusion model trained in it stays valid.
     compile: compile encoder and decoder with torch's inductor, which needs a C++ compiler: a minute at the
@@ -89,9 +88,9 @@ class FirstStageTraining:
         if settings.initial:
             exported = load_file(Path(settings.initial) / "model.safetensors")
             self.model.load_state_dict({name: tensor.float() for name, tensor in exported.items()})
-        self.perceptual: PerceptualLoss | None = None
+        self.perceptual: nn.Module | None = None
         if settings.perceptual_network:
-            self.perceptual = PerceptualLoss(load_scene_network(Path(settings.perceptual_network))).to(device)
+            self.perceptual = perceptual_loss(Path(settings.perceptual_network)).to(device)
         for module in (self.model, self.discriminator):
             module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if settings.compile:
@@ -176,7 +175,7 @@ class FirstStageTraining:
         fidelity = reconstruction
         if self.perceptual is not None:
             with precision(self.device):
-                losses["perceptual"] = self.perceptual(images, output)
+                losses["perceptual"] = self.perceptual(images, output).mean()
             fidelity = reconstruction + s.perceptual_weight * losses["perceptual"]
         loss = fidelity + regularization
         if step >= s.adversarial_start:

@@ -18,11 +18,14 @@ from tqdm import tqdm
 from ldm_core.errors import FileError
 from ldm_core.training.parallel import ALONE, Processes
 
+_CHECKPOINT_AGE = 300.0  # seconds
+
 
 @dataclass(frozen=True, slots=True)
 class LoopSettings:
     """steps: updates in all.  The learning rate rises over `warmup` steps, stays, and falls to zero over
-    the last `cooldown` share of the steps.  The other figures are intervals in steps."""
+    the last `cooldown` share of the steps.  The other figures are intervals in steps; a checkpoint is also
+    written when the last one is five minutes old."""
 
     steps: int
     learning_rate: float
@@ -148,6 +151,7 @@ def run(
         if processes.first:
             write_atomically(checkpoint, {"task": task.state_dict(), "step": done})
 
+    saved = time.monotonic()
     log = Log(out if processes.first else None)
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
     with tqdm(total=settings.steps, initial=done, desc=out.name, mininterval=5.0) as bar:
@@ -163,8 +167,9 @@ def run(
                 bar.set_postfix({name: f"{value:.4f}" for name, value in losses.items()}, refresh=False)
             if done % settings.sample_every == 0 and processes.first:
                 log.sheet(task.samples(), done)
-            if done % settings.checkpoint_every == 0:
+            if done % settings.checkpoint_every == 0 or time.monotonic() - saved > _CHECKPOINT_AGE:
                 save()
+                saved = time.monotonic()
     save()
     if processes.first:
         log.sheet(task.samples(), done)

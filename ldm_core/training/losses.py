@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ldm_core.formats.reading import read_shapes
+from ldm_core.training.lpips import LPIPS
 from ldm_core.training.scene_network import SceneNetwork
+from ldm_core.training.scene_trainer import load_scene_network
 
 
 class PerceptualLoss(nn.Module):
@@ -24,6 +29,17 @@ class PerceptualLoss(nn.Module):
             a, b = F.normalize(a.float(), dim=1), F.normalize(b.float(), dim=1)
             distance = distance + (a - b).pow(2).sum(dim=1).mean()
         return distance
+
+
+def perceptual_loss(path: Path) -> nn.Module:
+    """Pictures (b, 3, H, W) in [-1, 1] and others -> their distance; LPIPS where the file holds its weights.
+
+    Raises:
+        ModelFileError: the file holds neither network.
+    """
+    if any(name.endswith("lin0.model.1.weight") for name in read_shapes(path)):
+        return LPIPS.read(path)
+    return PerceptualLoss(load_scene_network(path))
 
 
 def gradient_loss(image: Tensor, reconstruction: Tensor, scales: int = 3) -> Tensor:

@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
 from ldm_core import scenes
+from ldm_core.errors import ModelFileError
+from ldm_core.formats.reading import read_state_dict
 from ldm_core.training import data
 from ldm_core.training.loop import precision, step_generator
 from ldm_core.training.scene_network import INPUT_SIZE, SceneNetwork, targets
@@ -30,8 +32,17 @@ class SceneNetworkSettings:
 
 
 def load_scene_network(path: Path) -> SceneNetwork:
-    network = SceneNetwork()
-    network.load_state_dict(load_file(path), strict=True)
+    """Frozen, for its features.
+
+    Raises:
+        ModelFileError: the file cannot be read, or holds another network.
+    """
+    network, found = SceneNetwork(), read_state_dict(path)
+    if {name: t.shape for name, t in found.items()} != {n: t.shape for n, t in network.state_dict().items()}:
+        raise ModelFileError(
+            f"{path.name} holds no network that knows scenes; assets/configs/scene-network.yaml trains one."
+        )
+    network.load_state_dict(found)
     return network.eval().requires_grad_(False)
 
 
