@@ -29,6 +29,7 @@ from ldm_core.conditioners import (
     noised,
     one_hot,
     with_bits,
+    without_hole,
 )
 from ldm_core.device import unless_out_of_memory
 from ldm_core.errors import ConfigError, RequestError
@@ -314,7 +315,8 @@ class LatentDiffusion(nn.Module):
             case KnownRegionSpec():
                 if given.image is None or given.mask is None:
                     return torch.zeros(1, embed_dim + 1, *size)
-                return known_region(self.encode(given.image[None]), given.mask[None])
+                image, mask = given.image[None], given.mask[None]
+                return known_region(self.encode(without_hole(image, mask)), mask)
             case MaskedImageSpec():
                 if conditioner.mask_first:
                     return self._hole(given, size)

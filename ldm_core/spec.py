@@ -203,7 +203,8 @@ class MaskedImageSpec:
 
 @dataclass(frozen=True, slots=True)
 class KnownRegionSpec:
-    """Ours.  A picture with a hole -> concatenation: the latent of what is known, then the share known."""
+    """Ours.  A picture with a hole -> concatenation: its latent with the hole closed smoothly, then the share
+    of each cell that is known."""
 
 
 @dataclass(frozen=True, slots=True)

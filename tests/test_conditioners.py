@@ -23,6 +23,7 @@ from ldm_core.conditioners import (
     layout_tokens,
     masked_image,
     with_bits,
+    without_hole,
 )
 from ldm_core.errors import ConfigError, RequestError
 from ldm_core.model import LatentDiffusion
@@ -85,14 +86,29 @@ def test_layout_tokens_are_the_reference_s(shared: Path) -> None:
         assert layout_tokens(boxes, spec) == case["tokens"]
 
 
-def test_known_region() -> None:
-    """A cell that is known in part, or touches one, says how much, but its latent is left out."""
-    z, mask = torch.full((1, 2, 2, 5), 3.0), torch.zeros(1, 1, 8, 20)
-    mask[..., :4, :4] = 1  # the first cell
-    mask[..., 4:, 18:] = 1  # half of the last cell
+def test_known_region_says_which_share_of_a_cell_is_known() -> None:
+    z, mask = torch.full((2, 2, 2, 5), 3.0), torch.zeros(2, 1, 8, 20)
+    mask[0, ..., :4, :4] = 1  # the first cell
+    mask[0, ..., 4:, 18:] = 1  # half of the last cell
+    mask[1] = 1
     got = known_region(z, mask)
-    assert got[0, :2].tolist() == [[[0, 0, 3, 0, 0]] * 2] * 2
-    assert got[0, 2].tolist() == [[0, 0, 1, 0.5, 0.5]] * 2
+    assert (got[0, :2] == 3).all()
+    assert got[0, 2].tolist() == [[0, 1, 1, 1, 1], [1, 1, 1, 1, 0.5]]
+    assert not got[1].any()  # as if no picture were given
+
+
+def test_a_hole_is_closed_from_its_border_whatever_is_in_it() -> None:
+    """On a slope the border's smooth continuation is the slope."""
+    rows, columns = torch.linspace(-0.5, 0.5, 40)[:, None], torch.linspace(-0.9, 0.9, 60).repeat(40, 1)
+    image = torch.stack([rows + 0 * columns, columns, rows + columns / 2])[None]
+    mask = torch.zeros(1, 1, 40, 60)
+    mask[..., 8:24, 20:45] = 1
+    torch.manual_seed(0)
+    others = [image.where(mask == 0, torch.randn(1, 3, 40, 60)) for _ in range(2)]
+    closed = [without_hole(other, mask) for other in others]
+    assert (closed[0] == closed[1]).all()
+    assert (closed[0] == image)[(mask == 0).expand_as(image)].all()
+    assert (closed[0] - image).abs().max() < 0.02
 
 
 def test_label_map_is_the_share_of_each_class_in_a_cell() -> None:
@@ -157,8 +173,8 @@ def test_one_model_takes_any_combination_of_our_conditions() -> None:
     assert [bool(part.any()) for part in known] == [False, True, False, False, True]
     assert [bool(part.any()) for part in labelled] == [False, False, True, False, True]
     assert [bool(part.any()) for part in boxed] == [False, False, False, True, False]
-    assert torch.equal(known[1, :4, :, :1], model.encode(image[None])[0, :, :, :1])
-    assert not known[1, :4, :, 1:].any()  # the second column touches the hole
+    assert torch.equal(known[1, :4], model.encode(without_hole(image[None], mask[None]))[0])
+    assert known[1, 4].tolist() == [[1, 1, 0, 0]] * 4
 
 
 @pytest.mark.parametrize(

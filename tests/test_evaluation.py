@@ -58,7 +58,11 @@ def loaded(path: Path) -> LatentDiffusion:
         ("several", "text-to-image", {"judge_on_scenes_mean", "shown_mean", "scene_recall"}),
         ("several", "semantic", {"judge_on_scenes_miou", "miou"}),
         ("several", "layout", {"judge_on_scenes_box_recall", "box_recall"}),
-        ("several", "inpaint", {"preferred_to_telea", "seam", "border_error", "ssim", "psnr_db"}),
+        (
+            "several",
+            "inpaint",
+            {"preferred_to_telea", "seam", "border_error", "ssim", "psnr_db", "scene_frechet_distance"},
+        ),
         ("low resolution", "super-resolution", {"psnr_db", "psnr_of_bicubic_db"}),
         ("class", "class", {"scene_frechet_distance", "scene_recall"}),
         ("unconditional", "unconditional", {"scene_frechet_distance", "scene_precision"}),

@@ -16,6 +16,7 @@ from ldm_core.conditioners.spatial import (
     noised,
     one_hot,
     with_bits,
+    without_hole,
 )
 from ldm_core.conditioners.tokenizer import Tokenizer, bert_vocabulary
 
@@ -39,4 +40,5 @@ __all__ = [
     "noised",
     "one_hot",
     "with_bits",
+    "without_hole",
 ]

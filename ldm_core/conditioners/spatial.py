@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ldm_core.conditioners.given import Box
+from ldm_core.membrane import membrane
 from ldm_core.schedule import NoiseSchedule
 from ldm_core.spec import LabelBitsSpec
 
@@ -21,23 +23,35 @@ NOTHING = 255  # in a label map: nothing is said of this pixel
 Size = tuple[int, int]  # height and width of the latent
 
 
-def known_region(z: Tensor, mask: Tensor) -> Tensor:
-    """The latent of what is known of a picture, and which share of each cell and its neighbours is known.
-
-    The encoder looks beyond a cell, so what it says of one beside the hole tells of the hole's content:
-    the known area is eroded by one cell.
+def without_hole(image: Tensor, mask: Tensor) -> Tensor:
+    """The picture with its hole closed smoothly from the border; nothing is left of what was in it.
 
     Args:
-        z: (b, c, h, w), the scaled latent of the picture, whatever is in the hole.
+        image: (b, 3, H, W) in [-1, 1].
+        mask: (b, 1, H, W), 1 in the hole and 0 elsewhere.
+    """
+    closed = [
+        membrane(np.ascontiguousarray(one.movedim(0, -1).numpy()), hole.numpy() < 0.5)
+        for one, hole in zip(image.cpu().float(), mask[:, 0].cpu(), strict=True)
+    ]
+    return torch.from_numpy(np.stack(closed)).movedim(-1, 1).to(image)
+
+
+def known_region(z: Tensor, mask: Tensor) -> Tensor:
+    """What is known of a picture: a latent, and which share of each cell is known.
+
+    Cells that the hole's border crosses, and what is about it, are known as well as a first stage can say it.
+
+    Args:
+        z: (b, c, h, w), the scaled latent of the picture `without_hole`.
         mask: (b, 1, H, W), 1 in the hole and 0 elsewhere.
 
     Returns:
-        (b, c + 1, h, w); the latent is 0 in cells that are not wholly known or touch one that is not.
+        (b, c + 1, h, w); zeros where nothing is known of a picture.
     """
     height, width = z.shape[-2:]
-    hole = F.adaptive_avg_pool2d(mask.to(z), (height, width))
-    known = 1.0 - F.max_pool2d(hole, 3, stride=1, padding=1)
-    return torch.cat([z * (known > 1.0 - 1e-4), known], dim=1)
+    known = 1.0 - F.adaptive_avg_pool2d(mask.to(z), (height, width))
+    return torch.cat([z * (known.amax(dim=(2, 3), keepdim=True) > 0), known], dim=1)
 
 
 def label_map(labels: Tensor, num_classes: int, size: Size) -> Tensor:

@@ -34,7 +34,12 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--task", choices=sorted(EVALUATIONS), help="one of the model's tasks, instead of all"
     )
-    parser.add_argument("--count", type=int, default=128, help="number of pictures")
+    parser.add_argument(
+        "--count",
+        type=int,
+        default=128,
+        help="number of pictures; a Frechet distance has 256 features, and is rough where there are fewer",
+    )
     parser.add_argument("--size", type=int, default=256, help="in pixels")
     parser.add_argument("--steps", type=int, help="instead of the model's own number")
     parser.add_argument("--guidance-scale", type=float, help="instead of the model's own")

@@ -214,6 +214,7 @@ def evaluate_inpainting(model: LatentDiffusion, judges: Judges, settings: Settin
         np.mean([metrics.border_error(*one) for one in zip(originals, pictures, masks, strict=True)])
         for pictures in (filled, telea)
     ]
+    real, ours, theirs = (judge_pictures(judges.scenes, p).features for p in (originals, filled, telea))
     figures = {
         "preferred_to_telea": float(np.mean(distance(originals, filled) < distance(originals, telea))),
         "seam_of_originals": float(seams[0]),
@@ -221,6 +222,8 @@ def evaluate_inpainting(model: LatentDiffusion, judges: Judges, settings: Settin
         "seam_of_telea": float(seams[2]),
         "border_error": float(borders[0]),
         "border_error_of_telea": float(borders[1]),
+        "scene_frechet_distance": metrics.frechet_distance(real, ours),
+        "scene_frechet_distance_of_telea": metrics.frechet_distance(real, theirs),
         **_likeness(originals, filled, judges.lpips),
     }
     grey = np.where(hole, np.uint8(128), originals)

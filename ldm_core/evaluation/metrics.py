@@ -49,7 +49,7 @@ def _ssim(a: Values, b: Values) -> float:
 def frechet_distance(a: Values, b: Values) -> float:
     """Between Gaussians fitted to two sets of features, (n, d) and (m, d).  Eq. 6, arXiv:1706.08500.
 
-    Biased for few samples: compare only figures of equal n and m.
+    Biased for few samples, and fewer than d have singular covariances: compare only figures of equal n and m.
     """
     mean_a, mean_b = a.mean(axis=0), b.mean(axis=0)
     cov_a, cov_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)

@@ -22,6 +22,7 @@ from ldm_core.conditioners import (
     layout_tokens,
     masked_image,
     one_hot,
+    without_hole,
 )
 from ldm_core.errors import ConfigError
 from ldm_core.nn.autoencoder import FirstStage
@@ -38,10 +39,12 @@ from ldm_core.spec import (
     MaskedImageSpec,
     ModelSpec,
     TextSpec,
+    concat_channels,
 )
 from ldm_core.training import data
 from ldm_core.training.degrade import degrade
 from ldm_core.training.focus import hole_weights, told_weights
+from ldm_core.training.loop import precision
 from ldm_core.training.masks import random_mask
 from ldm_core.training.sources import Arrays, Source
 
@@ -167,8 +170,13 @@ class Batches:
                 case LabelMapSpec() if one.channels:
                     labels = one_hot(_labels(chosen_set.arrays, chosen), one.num_classes)
                 case _:
-                    part = self._concat(one, chosen_set.arrays, chosen, z, rng)
-                    part = part * torch.from_numpy(keep).view(-1, 1, 1, 1)
+                    channels = concat_channels(one, self.spec.first_stage.embed_dim)
+                    part = z.new_zeros(count, channels, *z.shape[2:])
+                    if keep.any():
+                        size = (z.shape[2], z.shape[3])
+                        part[torch.from_numpy(keep)] = self._concat(
+                            one, chosen_set.arrays, chosen[keep], size, rng
+                        )
                     concats.append(part)
                     if isinstance(one, KnownRegionSpec):
                         known = part[:, -1:] == 1.0
@@ -222,10 +230,15 @@ class Batches:
         return tokens.masked_fill(unknown, 1)
 
     def _concat(
-        self, one: ConcatSpec, arrays: Arrays, chosen: NDArray[np.int64], z: Tensor, rng: np.random.Generator
+        self,
+        one: ConcatSpec,
+        arrays: Arrays,
+        chosen: NDArray[np.int64],
+        size: tuple[int, int],
+        rng: np.random.Generator,
     ) -> Tensor:
         """(b, k, h, w) of one conditioner without weights."""
-        size, side = (z.shape[2], z.shape[3]), arrays.images.shape[1]
+        side = arrays.images.shape[1]
         match one:
             case LabelMapSpec():
                 labels = _labels(arrays, chosen)
@@ -233,17 +246,23 @@ class Batches:
             case BoxMapSpec():
                 return box_map(torch.from_numpy(arrays.boxes[chosen]), len(one.classes), size)
             case KnownRegionSpec():
-                image_part = z[:, : self.spec.first_stage.embed_dim]
-                return known_region(image_part, _masks(len(chosen), side, rng))
+                masks = _masks(len(chosen), side, rng)
+                closed = without_hole(data.to_tensor(arrays.images[chosen]), masks)
+                return known_region(self._latent(closed), masks)
             case MaskedImageSpec():
                 masks = _masks(len(chosen), side, rng)
                 holed = masked_image(data.to_tensor(arrays.images[chosen]), masks)
-                with torch.inference_mode():
-                    latent = self.first_stage.latent(holed.to(next(self.first_stage.parameters()).device))
-                return torch.cat([latent.cpu().float(), F.interpolate(2 * masks - 1, size)], dim=1)
+                return torch.cat([self._latent(holed), F.interpolate(2 * masks - 1, size)], dim=1)
             case LowResolutionSpec():
                 small = [degrade(arrays.images[i], side // size[0], rng) for i in chosen]
                 return data.to_tensor(np.stack(small))
+
+    @torch.inference_mode()
+    def _latent(self, images: Tensor) -> Tensor:
+        """(b, 3, H, W) -> (b, c, h, w) float32, on the CPU."""
+        device = next(self.first_stage.parameters()).device
+        with precision(device):
+            return self.first_stage.latent(images.to(device)).float().cpu()
 
 
 def _weight(
