@@ -163,7 +163,8 @@
     keys?.setAttribute("aria-label", "Keys");
     keys?.setAttribute("title", "Keys (?)");
     const picture = document.querySelector("#picture");
-    if (picture) new MutationObserver(() => namePicture(picture)).observe(picture, { childList: true, subtree: true });
+    namePicture(picture);
+    new MutationObserver(() => namePicture(picture)).observe(picture, { childList: true, subtree: true });
   };
   // Gradio lays it into a button without a name, which does nothing here.
   const namePicture = (picture) => {
@@ -173,7 +174,7 @@
     frame?.setAttribute("tabindex", "-1");
   };
   const waiting = setInterval(() => {
-    if (!document.querySelector(".generate") || !document.querySelector("#fold")) return;
+    if (![".generate", "#fold", "#picture"].every((one) => document.querySelector(one))) return;
     clearInterval(waiting);
     dress();
   }, 50);
