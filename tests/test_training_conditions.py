@@ -16,6 +16,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from torch.nn import functional as F
 
 from ldm_core.conditioners import Given
 from ldm_core.errors import ConfigError, FileError
@@ -26,7 +27,7 @@ from ldm_core.sample import sample
 from ldm_core.spec import ModelSpec
 from ldm_core.training import cli, data
 from ldm_core.training.degrade import degrade
-from ldm_core.training.diffusion import DiffusionSettings
+from ldm_core.training.diffusion import DiffusionSettings, DiffusionTraining
 from ldm_core.training.first_stage import FirstStageSettings
 from ldm_core.training.loop import LoopSettings
 from ldm_core.training.masks import random_mask
@@ -213,6 +214,27 @@ def test_errors_count_by_what_is_given(
     given, nothing = {dropped: 1.0}, dict.fromkeys(KINDS[kind][2], 1.0)
     assert loss(given, focus=True) != loss(given, focus=False)
     assert loss(nothing, focus=True) == loss(nothing, focus=False)
+
+
+def test_holes_that_are_kept_say_what_is_known_beside_them(
+    first_stage: Path, tmp_path: Path, cache: Path
+) -> None:
+    training = task(config("several", first_stage, holes=2), tmp_path, cache)
+    assert np.isfinite(training.update(0, 1e-3)["loss"])
+    assert isinstance(training, DiffusionTraining)
+    (one,) = training.batches.sets
+    assert one.known is not None and one.known.shape == (16, 2, 5, 8, 8)
+    z, share = one.known[:, :, :4].float(), one.known[:, :, 4:]
+    assert not torch.equal(share[:, 0], share[:, 1])  # two holes
+    far = F.max_pool2d(1 - share.flatten(0, 1).float(), 5, stride=1, padding=2).unflatten(0, (16, 2)) == 0
+    error = (z - one.latents[:, None].float()).abs()
+    assert error[far.expand_as(z)].mean() < 0.3 * error[(share == 0).expand_as(z)].mean()
+    kept = list(cache.glob("known-2-*"))
+    again = task(config("several", first_stage, holes=2), tmp_path, cache)
+    assert len(kept) == 1 and kept == list(cache.glob("known-2-*"))
+    assert again.update(0, 1e-3) == task(config("several", first_stage, holes=2), tmp_path, cache).update(
+        0, 1e-3
+    )
 
 
 def test_two_experts_share_the_timesteps(first_stage: Path, tmp_path: Path, cache: Path) -> None:

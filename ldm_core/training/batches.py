@@ -43,9 +43,9 @@ from ldm_core.spec import (
 )
 from ldm_core.training import data
 from ldm_core.training.degrade import degrade
+from ldm_core.training.encoded import encode
 from ldm_core.training.focus import hole_weights, told_weights
-from ldm_core.training.loop import precision
-from ldm_core.training.masks import random_mask
+from ldm_core.training.masks import random_mask, random_masks
 from ldm_core.training.sources import Arrays, Source
 
 # A conditioner's name in the settings of `dropout`.
@@ -77,14 +77,16 @@ class Wording:
 class TrainingSet:
     """A source with its pictures and their latents (n, c, h, w); `share` of the batches come from it.
 
-    The latents go on with their label maps where the model draws them.  class_weights: (256,), where errors
-    are weighted (`ldm_core.training.focus`).
+    The latents go on with their label maps where the model draws them.  known: (n, holes, c + 1, h, w), the
+    `known_region` of each picture with some holes; None where holes are drawn anew at every step.
+    class_weights: (256,), where errors are weighted (`ldm_core.training.focus`).
     """
 
     source: Source
     arrays: Arrays
     latents: Tensor
     share: float
+    known: Tensor | None = None
     class_weights: Tensor | None = None
 
 
@@ -174,9 +176,7 @@ class Batches:
                     part = z.new_zeros(count, channels, *z.shape[2:])
                     if keep.any():
                         size = (z.shape[2], z.shape[3])
-                        part[torch.from_numpy(keep)] = self._concat(
-                            one, chosen_set.arrays, chosen[keep], size, rng
-                        )
+                        part[torch.from_numpy(keep)] = self._concat(one, chosen_set, chosen[keep], size, rng)
                     concats.append(part)
                     if isinstance(one, KnownRegionSpec):
                         known = part[:, -1:] == 1.0
@@ -210,7 +210,7 @@ class Batches:
                     boxes=_boxes(one.arrays.boxes[i]),
                     label_map=torch.from_numpy(one.arrays.labels[i].copy()),
                     image=data.to_tensor(image[None])[0],
-                    mask=_masks(1, side, rng)[0],
+                    mask=random_masks(1, side, rng)[0],
                     low_res=data.to_tensor(np.asarray(low_res, np.uint8)[None])[0],
                 )
             )
@@ -232,12 +232,13 @@ class Batches:
     def _concat(
         self,
         one: ConcatSpec,
-        arrays: Arrays,
+        chosen_set: TrainingSet,
         chosen: NDArray[np.int64],
         size: tuple[int, int],
         rng: np.random.Generator,
     ) -> Tensor:
         """(b, k, h, w) of one conditioner without weights."""
+        arrays, known = chosen_set.arrays, chosen_set.known
         side = arrays.images.shape[1]
         match one:
             case LabelMapSpec():
@@ -245,24 +246,20 @@ class Batches:
                 return label_map(_partly(labels, rng), one.num_classes, size)
             case BoxMapSpec():
                 return box_map(torch.from_numpy(arrays.boxes[chosen]), len(one.classes), size)
+            case KnownRegionSpec() if known is not None:
+                holes = rng.integers(0, known.shape[1], len(chosen))
+                return known[torch.from_numpy(chosen), torch.from_numpy(holes)].float()
             case KnownRegionSpec():
-                masks = _masks(len(chosen), side, rng)
+                masks = random_masks(len(chosen), side, rng)
                 closed = without_hole(data.to_tensor(arrays.images[chosen]), masks)
-                return known_region(self._latent(closed), masks)
+                return known_region(encode(self.first_stage, closed), masks)
             case MaskedImageSpec():
-                masks = _masks(len(chosen), side, rng)
+                masks = random_masks(len(chosen), side, rng)
                 holed = masked_image(data.to_tensor(arrays.images[chosen]), masks)
-                return torch.cat([self._latent(holed), F.interpolate(2 * masks - 1, size)], dim=1)
+                return torch.cat([encode(self.first_stage, holed), F.interpolate(2 * masks - 1, size)], dim=1)
             case LowResolutionSpec():
                 small = [degrade(arrays.images[i], side // size[0], rng) for i in chosen]
                 return data.to_tensor(np.stack(small))
-
-    @torch.inference_mode()
-    def _latent(self, images: Tensor) -> Tensor:
-        """(b, 3, H, W) -> (b, c, h, w) float32, on the CPU."""
-        device = next(self.first_stage.parameters()).device
-        with precision(device):
-            return self.first_stage.latent(images.to(device)).float().cpu()
 
 
 def _weight(
@@ -317,9 +314,3 @@ def _partly(labels: Tensor, rng: np.random.Generator) -> Tensor:
     return torch.stack(
         [row.where(part, torch.tensor(255, dtype=row.dtype)) for row, part in zip(labels, parts, strict=True)]
     )
-
-
-def _masks(count: int, side: int, rng: np.random.Generator) -> Tensor:
-    """(count, 1, side, side) float32, 1 in the hole."""
-    masks = np.stack([random_mask(rng, side, side) for _ in range(count)])
-    return torch.from_numpy(masks)[:, None].float()

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 _COMMON = 0.1  # share of all pixels; rarer classes count more
 _MOST = 8.0  # of a class
 _KNOWN = 0.1  # of a cell that is known beside a hole, and only has to be repeated
-_HOLE = 4.0  # at most, of a cell in a hole
+_HOLE = 8.0  # at most, of a cell in a hole
 
 
 def class_weights(labels: NDArray[np.uint8]) -> Tensor:

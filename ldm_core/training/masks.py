@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 Mask = NDArray[np.uint8]
 
@@ -15,6 +17,12 @@ def random_mask(rng: np.random.Generator, height: int, width: int) -> Mask:
     mask = np.zeros((height, width), np.uint8)
     {"strokes": _strokes, "boxes": _boxes, "polygons": _polygons, "side": _side}[kind](mask, rng)
     return mask
+
+
+def random_masks(count: int, side: int, rng: np.random.Generator) -> Tensor:
+    """(count, 1, side, side) float32, 1 in the hole."""
+    masks = np.stack([random_mask(rng, side, side) for _ in range(count)])
+    return torch.from_numpy(masks)[:, None].float()
 
 
 def _strokes(mask: Mask, rng: np.random.Generator) -> None:
