@@ -12,7 +12,7 @@ from .attributes import (
 )
 from .captions import MAX_WORDS, caption, vocabulary
 from .description import PHRASES, describe
-from .render import coarse, render
+from .render import Stage, coarse, render
 
 __all__ = [
     "ATTRIBUTES",
@@ -24,6 +24,7 @@ __all__ = [
     "Attributes",
     "Box",
     "Scene",
+    "Stage",
     "caption",
     "coarse",
     "describe",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import Literal, get_args
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,12 +18,17 @@ from .sky import paint_sky, paint_sparks
 from .terrain import ground_line, paint_ground, paint_hills, paint_mountains
 from .water import paint_water, river_mask
 
+Stage = Literal["layout", "light", "sky", "mountains", "hills", "water", "ground", "objects", "finish"]
 
-def render(attributes: Attributes, seed: int, height: int = 256, width: int = 256) -> Scene:
+
+def render(
+    attributes: Attributes, seed: int, height: int = 256, width: int = 256, anew: Collection[Stage] = ()
+) -> Scene:
     """Paint one landscape; the same attributes, seed and size give the same bytes.
 
-    Composition does not depend on the size: sizes follow the height, places the width. Raises
-    ValueError for a negative seed or a side under 16.
+    Composition does not depend on the size: sizes follow the height, places the width. The stages in
+    `anew` draw from another seed: the same landscape with other clouds, say, or its trees elsewhere.
+    Raises ValueError for a negative seed or a side under 16.
     """
     if seed < 0:
         raise ValueError(f"seed is {seed}; expected 0 or more")
@@ -28,7 +36,8 @@ def render(attributes: Attributes, seed: int, height: int = 256, width: int = 25
         raise ValueError(f"size is {width}x{height}; expected at least 16x16")
     # A generator per stage: what one stage draws cannot shift the others.
     layout_rng, light_rng, sky_rng, mountain_rng, hill_rng, water_rng, ground_rng, object_rng, end_rng = (
-        np.random.default_rng((seed, stage)) for stage in range(9)
+        np.random.default_rng((seed, number, 1) if stage in anew else (seed, number))
+        for number, stage in enumerate(get_args(Stage))
     )
     layout = _layout(attributes, layout_rng)
     c = new_canvas(height, width, make_light(attributes, light_rng, layout.horizon), layout, attributes)
