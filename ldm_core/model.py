@@ -349,7 +349,7 @@ class LatentDiffusion(nn.Module):
             condition: for the batch.
         """
         condition = condition.map(lambda part: part.to(self.device, self.dtype))
-        late = t < (self.spec.refiner.below if self.spec.refiner else 0)
+        late = t < self.spec.refined_below
         x, t = self._internal(x, self.model), t.to(self.device)
         if condition.bits is not None:
             x = with_bits(x, condition.bits)

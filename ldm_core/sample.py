@@ -12,16 +12,23 @@ import torch
 from torch import Tensor
 
 from ldm_core.conditioners import Given, kept_bits
+from ldm_core.experts import handed_over
 from ldm_core.guidance import Guidance, guided
 from ldm_core.model import LatentDiffusion
-from ldm_core.samplers import SAMPLERS, keeping
+from ldm_core.samplers import SAMPLERS, Noise, keeping
 from ldm_core.schedule import timesteps
 from ldm_core.spec import Spacing
 
 
+def noise_of(seeds: list[int], shape: tuple[int, int, int]) -> Noise:
+    """Draws standard normal noise, (b, c, h, w), from a generator for each seed."""
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    return lambda: torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+
+
 def initial_noise(seeds: list[int], shape: tuple[int, int, int]) -> Tensor:
-    """x_T (b, c, h, w), one generator for each seed."""
-    return torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+    """x_T (b, c, h, w)."""
+    return noise_of(seeds, shape)()
 
 
 def sample(
@@ -38,7 +45,7 @@ def sample(
     spacing: Spacing = "trailing",
 ) -> Tensor:
     """What is given for each picture -> latents (b, c, h, w); eta is 0.  Guidance is away from no prompt and,
-    where the model learnt to do without, no boxes and no label map.
+    where the model learnt to do without, no boxes, no label map and no picture with a hole.
 
     Args:
         height, width: of the picture in pixels, multiples of the model's `size_multiple`.
@@ -50,9 +57,16 @@ def sample(
     size = (height // f, width // f)
     without = [replace(one.untold(model.spec), prompt="") for one in given]
     condition = model.condition([*given, *without], size)
-    x = initial_noise(seeds, (channels, *size))
-    sampling = SAMPLERS[sampler](
-        x, model.schedule, timesteps(model.schedule, steps, spacing), 0.0, lambda: torch.randn_like(x)
+    noise = noise_of(seeds, (channels, *size))
+    sampling = handed_over(
+        SAMPLERS[sampler],
+        noise(),
+        model.schedule,
+        timesteps(model.schedule, steps, spacing),
+        eta=0.0,
+        noise=noise,
+        below=0 if any(one.image is None for one in given) else model.spec.refined_below,
+        fresh=noise,
     )
     if condition.bits is not None:
         kept = kept_bits(condition.bits[:count].cpu(), channels)

@@ -336,6 +336,11 @@ class ModelSpec:
         return self.first_stage.embed_dim + (self.label_bits.count if self.label_bits else 0)
 
     @property
+    def refined_below(self) -> int:
+        """The refiner is asked at timesteps below this; 0 without one."""
+        return self.refiner.below if self.refiner else 0
+
+    @property
     def size_multiple(self) -> int:
         """A picture's width and height have to be multiples of this, in pixels."""
         refiner = self.refiner.unet.downsampling if self.refiner else 1

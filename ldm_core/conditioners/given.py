@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from ldm_core.spec import BoxMapSpec, ModelSpec
+from ldm_core.spec import BoxMapSpec, KnownRegionSpec, ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,15 @@ class Given:
     aesthetic_score: float = 6.0
 
     def untold(self, spec: ModelSpec) -> Given:
-        """Without the boxes and the label map that the model learnt to do without, and so is guided towards.
+        """Without the boxes, label map and picture that the model learnt to do without and is guided towards.
 
         Itself where there are none.
         """
-        boxed = bool(self.boxes) and spec.conditioner(BoxMapSpec) is not None
-        mapped = self.label_map is not None and spec.label_bits is not None
-        if not boxed and not mapped:
-            return self
-        return replace(self, boxes=() if boxed else self.boxes, label_map=None if mapped else self.label_map)
+        untold = self
+        if self.boxes and spec.conditioner(BoxMapSpec) is not None:
+            untold = replace(untold, boxes=())
+        if self.label_map is not None and spec.label_bits is not None:
+            untold = replace(untold, label_map=None)
+        if self.image is not None and spec.conditioner(KnownRegionSpec) is not None:
+            untold = replace(untold, image=None, mask=None)
+        return untold

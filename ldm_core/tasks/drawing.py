@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ldm_core.conditioners import Box, Given, kept_bits
+from ldm_core.experts import handed_over
 from ldm_core.guidance import Guidance
 from ldm_core.images import fitted, from_pixels
 from ldm_core.model import LatentDiffusion
@@ -80,6 +81,7 @@ class Drawing:
         x0: (1, c, h, w), the latent that sampling starts from, noised; None: from noise alone.
         known: (1, c, h, w), 1 where x0 is kept at every step: around a hole, and where a label map is told.
         share: of the steps, the last of which are made.
+        in_hole: the network is told of a picture with a hole; see `handed_over`.
     """
 
     model: LatentDiffusion
@@ -88,6 +90,7 @@ class Drawing:
     x0: Tensor | None = None
     known: Tensor | None = None
     share: float = 1.0
+    in_hole: bool = False
 
     @property
     def shown(self) -> Region:
@@ -104,7 +107,18 @@ class Drawing:
             x = stood(request, moment, alpha_bar, noise)
         else:
             x = noise() if self.x0 is None else diffused(Prediction(self.x0, noise()), alpha_bar)
-        sampling = SAMPLERS[request.sampler](x, schedule, steps[first:], request.eta, noise)
+        again = noise_of(replace(request, branch=None), self.model, self.canvas.cells)
+        again()  # x_T
+        sampling = handed_over(
+            SAMPLERS[request.sampler],
+            x,
+            schedule,
+            steps[first:],
+            request.eta,
+            noise,
+            below=self.model.spec.refined_below if self.in_hole else 0,
+            fresh=again,  # the same whichever step this begins at: an unchanged branch is the same picture
+        )
         if self.x0 is not None and self.known is not None:
             sampling = keeping(sampling, self.x0, self.known, schedule)
         return Start(counted(sampling, first), len(steps) - 1)
@@ -185,7 +199,10 @@ def _generator(seed: int, step: int | None) -> torch.Generator:
 def conditioning(
     request: Request, model: LatentDiffusion, given: Given, cells: tuple[int, int]
 ) -> Conditioning:
-    """Guided away from the negative prompt, no boxes, no label map or no class; both sides get the rest."""
+    """Guided away from the negative prompt, no boxes, no label map, no hole's surroundings or no class.
+
+    Both sides get the rest.
+    """
     guidance = Guidance(
         request.guidance_scale, request.guidance_rescale, request.guidance_start, request.guidance_end
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import cv2
@@ -124,12 +124,12 @@ def _fill(
     image, where = from_pixels(content), torch.from_numpy(hole)[None].float()
     given = Given(prompt=request.prompt.strip(), image=image, mask=where)
     told = conditioning(request, model, given, canvas.cells)
-    drawing = Drawing(model, canvas, told)
     native = model.spec.fills_holes
+    drawing = Drawing(model, canvas, told, in_hole=native)
     if not native or request.fill != "noise":
         x0 = latent(model, content)
         known = None if native else known_cells(where[None], model.spec, canvas.cells).to(model.device)
-        drawing = Drawing(model, canvas, told, x0, known=known)
+        drawing = replace(drawing, x0=x0, known=known)
     soft = opacity(mask, request.feather)
     return Filling(drawing, picture, soft, mask >= _WHITE, window, PASTES[request.paste])
 
