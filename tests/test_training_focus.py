@@ -43,7 +43,7 @@ def test_a_hole_counts_as_much_as_a_picture() -> None:
     weights = hole_weights(known)
     assert (weights[0] == 1).all()
     assert weights[1].sum() == pytest.approx(64) and (weights[1][known[1]] < 0.2).all()
-    assert weights[2].max() <= 4  # a very small one less
+    assert weights[2].max() <= 8  # a very small one less
 
 
 def test_a_picture_without_a_hole_keeps_a_finite_weight() -> None:
