@@ -74,7 +74,6 @@ def test_a_painted_hole_is_filled_and_nothing_else(page: Page, outputs: Path, sh
     ] = False
     assert outside.any()
     assert not changed[outside].any()
-    page.wait_for_timeout(1000)  # what is on its way when the page goes is complained about
     page.reload()
     page.wait_for_selector("body.restored")
     page.get_by_role("tab", name="Inpaint").click()

@@ -95,7 +95,6 @@ def test_what_is_painted_is_made_kept_and_opened_again(running: Running, page: P
     assert again.png == path.read_bytes()
     known = pictures(outputs)
     expect(page.locator(".stop:enabled")).to_have_count(0)
-    page.wait_for_timeout(1000)  # gradio's client complains of events that a reload cuts off
     page.reload()
     page.wait_for_selector("body.restored")
     open_tab(page)  # what was painted is still there
