@@ -99,7 +99,8 @@ def opened_page(running: Running, browser: Browser) -> Iterator[Page]:
 
     def on_navigation(_: Frame) -> None:
         """Gradio's client complains of streams that go with the page, ended ones among them."""
-        complaints[:] = [text for text in complaints if not text.startswith(CUT_OFF)]
+        while complaints and complaints[-1].startswith(CUT_OFF):
+            complaints.pop()
 
     opened.on("console", on_console)
     opened.on("framenavigated", on_navigation)

@@ -61,7 +61,16 @@ def loaded(path: Path) -> LatentDiffusion:
         (
             "several",
             "inpaint",
-            {"preferred_to_telea", "seam", "border_error", "ssim", "psnr_db", "scene_frechet_distance"},
+            {
+                "preferred_to_telea",
+                "seam",
+                "border_error",
+                "ssim",
+                "psnr_db",
+                "scene_frechet_distance",
+                "other_objects_preferred_to_telea",
+                "other_details_preferred_to_telea",
+            },
         ),
         ("low resolution", "super-resolution", {"psnr_db", "psnr_of_bicubic_db"}),
         ("class", "class", {"scene_frechet_distance", "scene_recall"}),

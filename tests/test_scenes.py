@@ -59,6 +59,19 @@ def test_same_composition_at_two_sizes() -> None:
     assert np.mean(agreement) > 0.95
 
 
+def test_a_stage_drawn_anew_changes_nothing_before_it() -> None:
+    attributes = dataclasses.replace(
+        scenes.sample_attributes(np.random.default_rng(3)), trees="pine", water="none", weather="clear"
+    )
+    one, same = (scenes.render(attributes, 5, 128, 128, anew) for anew in ((), ()))
+    assert np.array_equal(one.image, same.image)
+    strokes = scenes.render(attributes, 5, 128, 128, ("finish",))
+    assert np.array_equal(strokes.labels, one.labels) and not np.array_equal(strokes.image, one.image)
+    moved = scenes.render(attributes, 5, 128, 128, ("objects",))
+    assert np.array_equal(moved.image[:20], one.image[:20])  # the sky above all trees
+    assert moved.boxes != one.boxes
+
+
 def test_attributes_show_in_labels_and_boxes_agree() -> None:
     for seed in range(60):
         a = _sample(seed)

@@ -107,8 +107,13 @@ class Drawing:
             x = stood(request, moment, alpha_bar, noise)
         else:
             x = noise() if self.x0 is None else diffused(Prediction(self.x0, noise()), alpha_bar)
-        again = noise_of(replace(request, branch=None), self.model, self.canvas.cells)
-        again()  # x_T
+
+        def fresh() -> Tensor:
+            """The same whichever step this begins at, so that an unchanged branch is the same picture."""
+            again = noise_of(replace(request, branch=None), self.model, self.canvas.cells)
+            again()  # x_T
+            return again()
+
         sampling = handed_over(
             SAMPLERS[request.sampler],
             x,
@@ -117,7 +122,7 @@ class Drawing:
             request.eta,
             noise,
             below=self.model.spec.refined_below if self.in_hole else 0,
-            fresh=again,  # the same whichever step this begins at: an unchanged branch is the same picture
+            fresh=fresh,
         )
         if self.x0 is not None and self.known is not None:
             sampling = keeping(sampling, self.x0, self.known, schedule)
