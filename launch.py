@@ -1,7 +1,8 @@
 """Starts Latent Atelier: `python launch.py`.  Needs nothing but Python 3.10 or newer.
 
 Makes `.venv` beside this file, installs what `requirements.txt` pins, starts itself again inside and hands
-over to `app.cli`.  A stamp in `.venv` holds a hash of the requirements, so a second start runs no pip.
+over to `app.commands.cli`.
+A stamp in `.venv` holds a hash of the requirements, so a second start runs no pip.
 `python launch.py test` installs `requirements-dev.txt` as well.
 
 Standard library only.  No `from __future__` and no new syntax before the version check, so that an older
@@ -202,7 +203,7 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         say("\nStopped. Start again to go on where it was.")
         return 130
-    from app.cli import main as run
+    from app.commands.cli import main as run
 
     return run(arguments)
 

@@ -17,8 +17,8 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Frame, Page, expect, sync_playwright
 from playwright.sync_api import Request as WebRequest
 
-from app.selftest import find_browser
-from app.server import Options, Running, start
+from app.commands.test import find_browser
+from app.web.server import Options, Running, start
 from tests.tiny import write_model
 
 FLAGS = (

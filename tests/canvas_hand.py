@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from playwright.sync_api import Browser, CDPSession, ConsoleMessage, Locator, Page, Response, sync_playwright
 from playwright.sync_api import Request as WebRequest
 
-from app.canvas import CanvasSetup, CanvasValue, Mode
-from app.selftest import find_browser
+from app.commands.test import find_browser
+from app.widgets.canvas import CanvasSetup, CanvasValue, Mode
 from tests.canvas_page import Bench, serve
 
 FLAGS = (

@@ -13,10 +13,10 @@ import gradio as gr
 import numpy as np
 from starlette.middleware import Middleware
 
-from app.canvas import Canvas, CanvasBox, CanvasSetup, CanvasValue, Mode, serve_files
-from app.guard import LOOPBACK, Guard
-from app.palettes import class_names, palette_of
-from app.theme import make_theme
+from app.web.guard import LOOPBACK, Guard
+from app.web.theme import make_theme
+from app.widgets.canvas import Canvas, CanvasBox, CanvasSetup, CanvasValue, Mode, serve_files
+from app.widgets.palettes import class_names, palette_of
 
 MODES: tuple[Mode, ...] = ("mask", "classes", "boxes")
 QUIET = {"show_progress": "hidden", "queue": False}

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from ldm_core.engine import Engine
-from ldm_core.events import Event, Step
-from ldm_core.job import Job
-from ldm_core.models import ModelLibrary
+from ldm_core.engine.engine import Engine
+from ldm_core.engine.events import Event, Step
+from ldm_core.engine.job import Job
+from ldm_core.library.models import ModelLibrary
 from ldm_core.request import TextToImage
 from tests import tiny
 

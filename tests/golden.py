@@ -26,13 +26,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ldm_core.conditioners import Condition, Given
+from ldm_core.diffusion.guidance import guided
+from ldm_core.diffusion.samplers import SAMPLERS
+from ldm_core.diffusion.schedule import timesteps
 from ldm_core.errors import AtelierError
 from ldm_core.formats import load_model
-from ldm_core.guidance import guided
-from ldm_core.model import LatentDiffusion
+from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.nn.autoencoder import AutoencoderKL, AutoencoderVQ, FirstStage
-from ldm_core.samplers import SAMPLERS
-from ldm_core.schedule import timesteps
 
 ROOT = Path(__file__).resolve().parent.parent
 TOLERANCE, TOLERANCE_SAMPLED = 1e-4, 1e-3

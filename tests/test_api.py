@@ -19,8 +19,8 @@ import pytest
 from gradio_client import Client, handle_file
 from PIL import Image
 
-from app.metadata import read_settings
-from app.server import Running
+from app.keeping.metadata import read_settings
+from app.web.server import Running
 from ldm_core.request import ImageToImage
 from tests import tiny
 from tests.browser import WAIT, free_port
@@ -121,7 +121,7 @@ def hook(event, arguments):
         raise OSError(101, "Network is unreachable")
 
 sys.addaudithook(hook)
-from app.cli import main
+from app.commands.cli import main
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -33,7 +33,13 @@ def test_layers() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["ldm_core.errors", "ldm_core.spec", "ldm_core.request", "ldm_core.models", "ldm_core.formats.config"],
+    [
+        "ldm_core.errors",
+        "ldm_core.spec",
+        "ldm_core.request",
+        "ldm_core.library.models",
+        "ldm_core.formats.config",
+    ],
 )
 def test_the_page_can_import_this_before_torch(module: str) -> None:
     code = (

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from app.bench import main
-from app.bench_against import AGAINST_ROWS, STABLE_DIFFUSION_1, against_diffusers
-from app.bench_load import LOAD_ROWS
+from app.commands.bench import main
+from app.commands.bench_against import AGAINST_ROWS, STABLE_DIFFUSION_1, against_diffusers
+from app.commands.bench_load import LOAD_ROWS
 from ldm_core.errors import AtelierError
 from tests import tiny
 
@@ -59,8 +59,8 @@ import torch
 from dataclasses import replace
 from pathlib import Path
 from safetensors.torch import save_file
-from app.bench_against import STABLE_DIFFUSION_1
-from ldm_core.model import LatentDiffusion
+from app.commands.bench_against import STABLE_DIFFUSION_1
+from ldm_core.network.latent_diffusion import LatentDiffusion
 unet = replace(STABLE_DIFFUSION_1.unet, model_channels=192)
 state = LatentDiffusion.without_weights(replace(STABLE_DIFFUSION_1, unet=unet)).state_dict()
 dtype = torch.{stored}

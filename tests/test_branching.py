@@ -13,14 +13,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from app.metadata import encode_png, read_settings
-from ldm_core import engine as engine_module
-from ldm_core.engine import Engine
+from app.keeping.metadata import encode_png, read_settings
+from ldm_core.engine import engine as engine_module
+from ldm_core.engine.engine import Engine
+from ldm_core.engine.events import Done, Paused, Picture, Resumed, Step
+from ldm_core.engine.job import Job
 from ldm_core.errors import EngineError, RequestError
-from ldm_core.events import Done, Paused, Picture, Resumed, Step
-from ldm_core.job import Job
-from ldm_core.models import ModelLibrary
-from ldm_core.raster import Raster
+from ldm_core.library.models import ModelLibrary
 from ldm_core.request import (
     BRANCHINGS,
     SAMPLERS,
@@ -33,6 +32,7 @@ from ldm_core.request import (
     single,
     to_json,
 )
+from ldm_core.request.raster import Raster
 from ldm_core.spec import LabelBitsSpec
 from tests import tiny
 

@@ -10,25 +10,27 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from ldm_core import scenes, tiling
+from ldm_core import scenes
+from ldm_core.bundled import BUNDLED_MODELS
 from ldm_core.conditioners import Tokenizer
-from ldm_core.engine import Engine
+from ldm_core.engine.engine import Engine
 from ldm_core.evaluation.cli import JUDGE
 from ldm_core.evaluation.evaluate import Settings, evaluate_first_stage, images, unseen_scenes
 from ldm_core.evaluation.judging import accuracies, judge_pictures
 from ldm_core.evaluation.metrics import box_found
 from ldm_core.formats import load_model
-from ldm_core.images import to_pixels
-from ldm_core.models import BUNDLED, ModelLibrary
+from ldm_core.library.models import ModelLibrary
+from ldm_core.network import tiling
+from ldm_core.network.images import to_pixels
+from ldm_core.network.preview import PreviewMap
 from ldm_core.nn.autoencoder import AutoencoderKL
-from ldm_core.preview import PreviewMap
-from ldm_core.raster import Raster
 from ldm_core.request import ClassToImage, LayoutToImage, SuperResolution, TextToImage
-from ldm_core.rules import LabelledBox
+from ldm_core.request.raster import Raster
+from ldm_core.request.rules import LabelledBox
 from ldm_core.training import data
 from ldm_core.training.scene_trainer import load_scene_network
 
-FIRST_STAGE = BUNDLED / "first-stage-kl-f8"
+FIRST_STAGE = BUNDLED_MODELS / "first-stage-kl-f8"
 PROMPTS = {
     ("time", "sunset"): "sunset over a lake, pine trees",
     ("time", "night"): "a moonlit night over the sea",
@@ -53,7 +55,7 @@ def pictures(engine: Engine) -> dict[tuple[str, str], NDArray[np.uint8]]:
 
 
 def test_all_models_together_are_small_and_have_cards() -> None:
-    weights = list(BUNDLED.glob("*/model.safetensors"))
+    weights = list(BUNDLED_MODELS.glob("*/model.safetensors"))
     assert sum(path.stat().st_size for path in weights) < 120e6
     for path in weights:
         card = (path.parent / "README.md").read_text("utf-8")
@@ -69,7 +71,7 @@ def test_the_first_stage_keeps_unseen_scenes() -> None:
 
 
 def test_the_model_shares_the_first_stage() -> None:
-    whole, alone = load_model(BUNDLED / "landscapes"), load_model(FIRST_STAGE)
+    whole, alone = load_model(BUNDLED_MODELS / "landscapes"), load_model(FIRST_STAGE)
     assert isinstance(alone, AutoencoderKL)
     inside = whole.first_stage_model.state_dict()  # type: ignore[union-attr]
     assert all(torch.equal(tensor, inside[name]) for name, tensor in alone.state_dict().items())
@@ -174,7 +176,7 @@ def test_an_enlarged_picture_is_not_tinted_at_its_edges(engine: Engine) -> None:
 
 
 def test_the_model_knows_every_word_of_the_captions() -> None:
-    tokenizer = load_model(BUNDLED / "landscapes").tokenizer  # type: ignore[union-attr]
+    tokenizer = load_model(BUNDLED_MODELS / "landscapes").tokenizer  # type: ignore[union-attr]
     assert tokenizer is not None
     rng = np.random.default_rng(5)
     for _ in range(50):

@@ -12,12 +12,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from ldm_core.engine import Engine
+from ldm_core.engine.engine import Engine
+from ldm_core.engine.events import Picture, Step, Tiles
 from ldm_core.evaluation.metrics import psnr
-from ldm_core.events import Picture, Step, Tiles
-from ldm_core.models import ModelLibrary
-from ldm_core.raster import Raster
+from ldm_core.library.models import ModelLibrary
 from ldm_core.request import Inpaint, SuperResolution
+from ldm_core.request.raster import Raster
 from tests.memory import Peak
 
 Pixels = NDArray[np.uint8]

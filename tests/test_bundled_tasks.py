@@ -10,11 +10,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from app import cli
-from app.metadata import read_settings
-from ldm_core.models import BUNDLED, ModelLibrary
+from app.commands import cli
+from app.keeping.metadata import read_settings
+from ldm_core.bundled import BUNDLED_MODELS
+from ldm_core.library.class_names import class_names, picture_classes
+from ldm_core.library.models import ModelLibrary
 from ldm_core.request import TASK_NAMES
-from ldm_core.vocabulary import class_names, picture_classes
 
 SKY, WATER = (class_names("scenes").index(name) for name in ("sky", "water"))
 SIDE = 128
@@ -74,7 +75,7 @@ def test_a_picture_s_png_makes_it_again(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("ATELIER_MODELS", str(BUNDLED))
+    monkeypatch.setenv("ATELIER_MODELS", str(BUNDLED_MODELS))
     request = inputs / f"{task}.json"
     words = {} if task in ("class", "unconditional") else {"prompt": "a lake at noon"}
     request.write_text(json.dumps({"task": task, "steps": 3, "seed": 5, **words, **fields_of(task)}))

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, expect
 
-from app.canvas import CanvasBox, CanvasSetup, CanvasValue
-from app.palettes import class_names, palette_of
-from ldm_core.images import read_image
+from app.widgets.canvas import CanvasBox, CanvasSetup, CanvasValue
+from app.widgets.palettes import class_names, palette_of
+from ldm_core.network.images import read_image
 from tests.canvas_hand import (  # noqa: F401  fixtures
     Hand,
     bench_fixture,

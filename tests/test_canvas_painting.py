@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from app.canvas import CanvasSetup, CanvasValue
-from app.palettes import class_names, palette_of
+from app.widgets.canvas import CanvasSetup, CanvasValue
+from app.widgets.palettes import class_names, palette_of
 from tests.canvas_hand import (  # noqa: F401  fixtures
     Hand,
     bench_fixture,

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from app.canvas_value import CanvasBox, CanvasValue, Json, pack, parse_value, value_payload
-from app.palettes import class_names, palette_of
+from app.widgets.canvas_value import CanvasBox, CanvasValue, Json, pack, parse_value, value_payload
+from app.widgets.palettes import class_names, palette_of
 from ldm_core.errors import AtelierError, FileError, RequestError
 from ldm_core.scenes import CLASSES
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app import cli
-from app.doctor import report
-from app.generate import with_changes
-from app.metadata import read_settings
+from app.commands import cli
+from app.commands.doctor import report
+from app.commands.generate import with_changes
+from app.keeping.metadata import read_settings
 from ldm_core.errors import RequestError
 from ldm_core.request import TextToImage
 from tests.tiny import write_model
@@ -41,7 +41,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def generate(source: Path, out: Path, models: Path, *more: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "ATELIER_MODELS": str(models), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "app.cli", "generate", str(source), "--out", str(out), *more]
+    command = [sys.executable, "-m", "app.commands.cli", "generate", str(source), "--out", str(out), *more]
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)
 
 
@@ -114,7 +114,8 @@ def test_changes() -> None:
 def test_generating_imports_no_gradio() -> None:
     code = (
         "import sys; sys.modules['gradio'] = None\n"
-        "import app.cli, app.generate, app.doctor, app.metadata, app.library, app.studio, ldm_core.engine"
+        "import app.commands.cli, app.commands.generate, app.commands.doctor\n"
+        "import app.keeping.metadata, app.keeping.library, app.studio.jobs, ldm_core.engine.engine"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
@@ -122,8 +123,10 @@ def test_generating_imports_no_gradio() -> None:
 def test_the_page_is_built_without_torch() -> None:
     code = (
         "import sys\n"
-        "import app.cli, app.server, app.page, app.studio, app.guard, app.theme\n"
-        "print([name for name in ('torch', 'transformers', 'cv2', 'ldm_core.engine') if name in sys.modules])"
+        "import app.commands.cli, app.studio.jobs\n"
+        "import app.web.server, app.web.page, app.web.guard, app.web.theme\n"
+        "heavy = ('torch', 'transformers', 'cv2', 'ldm_core.engine.engine')\n"
+        "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"

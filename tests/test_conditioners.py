@@ -26,7 +26,7 @@ from ldm_core.conditioners import (
     without_hole,
 )
 from ldm_core.errors import ConfigError, RequestError
-from ldm_core.model import LatentDiffusion
+from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.spec import (
     BoxMapSpec,
     ConditionerSpec,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ldm_core import device as module
-from ldm_core.device import choose, describe, is_out_of_memory
 from ldm_core.errors import EngineError
+from ldm_core.network import device as module
+from ldm_core.network.device import choose, describe, is_out_of_memory
 
 
 @pytest.fixture(autouse=True)

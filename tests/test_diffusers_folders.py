@@ -15,14 +15,14 @@ import yaml
 from torch import Tensor
 
 from ldm_core.conditioners import Given
+from ldm_core.engine.sample import initial_noise, sample
 from ldm_core.formats import load_model
 from ldm_core.formats.diffusers_names import first_stage_recipes, unet_recipes
 from ldm_core.formats.renaming import made_shapes
 from ldm_core.formats.shapes import first_stage, unet
-from ldm_core.model import LatentDiffusion
+from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.nn.autoencoder import first_stage as first_stage_module
 from ldm_core.nn.unet import UNet
-from ldm_core.sample import initial_noise, sample
 from tests import tiny
 from tests.diffusers_pipelines import CASES, CELLS, SCALE, saved
 from tests.stable_diffusion import PROMPT, SIZE, STEPS

@@ -12,8 +12,8 @@ import pytest
 from gradio_client import Client
 from playwright.sync_api import Browser, expect
 
-from app.door import COOKIE, ENTRY, OPEN, TRIES, Door, made_password
-from app.server import Options, Running, start
+from app.web.door import COOKIE, ENTRY, OPEN, TRIES, Door, made_password
+from app.web.server import Options, Running, start
 from tests.browser import WAIT, free_port
 from tests.tiny import write_model
 

@@ -13,14 +13,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from ldm_core import engine as engine_module
 from ldm_core.conditioners import Condition, Given
-from ldm_core.engine import Engine
+from ldm_core.engine import engine as engine_module
+from ldm_core.engine.engine import Engine
+from ldm_core.engine.events import Cancelled, Done, Failed, Picture, Queued, Started, Step
+from ldm_core.engine.job import Job, Pace
 from ldm_core.errors import QueueFull
-from ldm_core.events import Cancelled, Done, Failed, Picture, Queued, Started, Step
-from ldm_core.job import Job, Pace
-from ldm_core.model import LatentDiffusion
-from ldm_core.models import ModelLibrary
+from ldm_core.library.models import ModelLibrary
+from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.request import SAMPLERS, parse_request, single, to_json
 from tests.engine_jobs import (
     ENDLESS,
@@ -287,7 +287,7 @@ def test_seconds_left(shared: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     assert min(left) >= 0 and left[-1] < min(left[5:40])
 
     now = 100.0
-    monkeypatch.setattr("ldm_core.job.time.monotonic", lambda: now)
+    monkeypatch.setattr("ldm_core.engine.job.time.monotonic", lambda: now)
     pace = Pace(decode_seconds=3.0)
     for seconds in (20.0, 2.0, 2.0):  # the first step is slow
         now += seconds

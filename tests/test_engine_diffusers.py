@@ -13,12 +13,12 @@ import torch
 from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
 
-from ldm_core.engine import Engine
-from ldm_core.images import from_pixels
-from ldm_core.models import ModelLibrary
-from ldm_core.raster import Raster
+from ldm_core.engine.engine import Engine
+from ldm_core.engine.sample import initial_noise
+from ldm_core.library.models import ModelLibrary
+from ldm_core.network.images import from_pixels
 from ldm_core.request import Request, SuperResolution, TextToImage
-from ldm_core.sample import initial_noise
+from ldm_core.request.raster import Raster
 from ldm_core.tasks.upscale import with_colours_of
 from tests.diffusers_pipelines import saved
 

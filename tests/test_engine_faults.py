@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from ldm_core import engine as engine_module
 from ldm_core.conditioners import Condition
-from ldm_core.engine import Engine
+from ldm_core.engine import engine as engine_module
+from ldm_core.engine.engine import Engine
+from ldm_core.engine.events import Cancelled, Done, Failed, Picture, Queued, Started, Step
+from ldm_core.engine.job import Job
 from ldm_core.errors import (
     AtelierError,
     EngineError,
@@ -21,14 +23,12 @@ from ldm_core.errors import (
     OutOfMemory,
     RequestError,
 )
-from ldm_core.events import Cancelled, Done, Failed, Picture, Queued, Started, Step
-from ldm_core.job import Job
-from ldm_core.model import LatentDiffusion
-from ldm_core.models import ModelLibrary
-from ldm_core.preview import PreviewMap
-from ldm_core.raster import Raster
+from ldm_core.library.models import ModelLibrary
+from ldm_core.library.tokens import Told
+from ldm_core.network.latent_diffusion import LatentDiffusion
+from ldm_core.network.preview import PreviewMap
 from ldm_core.request import parse_request
-from ldm_core.tokens import Told
+from ldm_core.request.raster import Raster
 from tests.engine_jobs import (
     ENDLESS,
     SMALL,

@@ -17,13 +17,13 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from ldm_core.conditioners import Given
+from ldm_core.engine.sample import sample
 from ldm_core.errors import AtelierError, ModelFileError, RequestError
 from ldm_core.evaluation import cli
 from ldm_core.evaluation.evaluate import EVALUATIONS, Judges, Settings
 from ldm_core.evaluation.inception import read_inception
 from ldm_core.formats import load_model
-from ldm_core.model import LatentDiffusion
-from ldm_core.sample import sample
+from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.training.scene_network import SceneNetwork
 from tests import tiny
 from tests.test_training import first_stage_config, train

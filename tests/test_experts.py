@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from ldm_core.engine import Engine
-from ldm_core.experts import handed_over
-from ldm_core.models import ModelLibrary
-from ldm_core.parameterization import Prediction
-from ldm_core.raster import Raster
+from ldm_core.diffusion.experts import handed_over
+from ldm_core.diffusion.parameterization import Prediction
+from ldm_core.diffusion.samplers import SAMPLERS, Ask
+from ldm_core.diffusion.schedule import NoiseSchedule, timesteps
+from ldm_core.engine.engine import Engine
+from ldm_core.library.models import ModelLibrary
 from ldm_core.request import Inpaint, Request, TextToImage
-from ldm_core.samplers import SAMPLERS, Ask
-from ldm_core.schedule import NoiseSchedule, timesteps
+from ldm_core.request.raster import Raster
 from ldm_core.spec import KnownRegionSpec, RefinerSpec, ScheduleSpec
 from tests import tiny
 

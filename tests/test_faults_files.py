@@ -17,12 +17,12 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from ldm_core.engine import Engine
+from ldm_core.engine.engine import Engine
 from ldm_core.errors import AtelierError, ConfigError, ModelError, ModelFileError, NotFinite, WeightsError
 from ldm_core.formats.folders import read_json
 from ldm_core.formats.reading import read_shapes, read_state_dict
-from ldm_core.index import Index
-from ldm_core.models import ModelLibrary
+from ldm_core.library.index import Index
+from ldm_core.library.models import ModelLibrary
 from ldm_core.request import TextToImage
 from tests import tiny
 from tests.checkpoints import BAD_SAFETENSORS, DAMAGES, archive, good_archive, refused, written
@@ -183,7 +183,7 @@ def test_reading_hostile_files_starts_no_process_and_opens_no_socket(tmp_path: P
         "import sys\n"
         "from pathlib import Path\n"
         "from ldm_core.formats import identify\n"
-        "from ldm_core.index import Index\n"
+        "from ldm_core.library.index import Index\n"
         "seen, modules, folder = [], set(sys.modules), Path(sys.argv[1])\n"
         "def hook(event, arguments):\n"
         "    starts = ('subprocess.', 'os.exec', 'os.posix', 'os.system', 'os.fork', 'socket.')\n"

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from ldm_core.errors import ConfigError
 from ldm_core.formats import Defaults, read_config
 from ldm_core.formats.plain_yaml import parse
+from ldm_core.library.class_names import picture_classes
 from ldm_core.spec import (
     AutoencoderSpec,
     BoxMapSpec,
@@ -29,7 +30,6 @@ from ldm_core.spec import (
     ModelSpec,
     TextSpec,
 )
-from ldm_core.vocabulary import picture_classes
 from tests import tiny
 
 Tree = dict[str, object]

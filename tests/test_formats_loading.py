@@ -13,13 +13,13 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
+from ldm_core.diffusion.schedule import NoiseSchedule
 from ldm_core.errors import AtelierError, ConfigError, ModelFileError, WeightsError
 from ldm_core.formats import load_model, read_config
 from ldm_core.formats.recognise import recognise
 from ldm_core.formats.shapes import conditioners, first_stage, schedule, unet
-from ldm_core.model import LatentDiffusion
+from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.nn.autoencoder import AutoencoderKL
-from ldm_core.schedule import NoiseSchedule
 from ldm_core.spec import AutoencoderSpec, MaskedImageSpec, ModelSpec, ScheduleSpec
 from tests import tiny
 from tests.golden import shared_folder

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 
 import pytest
 
-from app.guard import LOOPBACK, MAX_BODY, Guard
+from app.web.guard import LOOPBACK, MAX_BODY, Guard
 
 Message = MutableMapping[str, object]
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from ldm_core import download, hub
 from ldm_core.errors import FetchError, FetchStopped
-from ldm_core.hub import Progress, fetch, look
-from ldm_core.index import Index
-from ldm_core.models import ModelLibrary
-from ldm_core.published import published
+from ldm_core.library import download, hub
+from ldm_core.library.hub import Progress, fetch, look
+from ldm_core.library.index import Index
+from ldm_core.library.models import ModelLibrary
+from ldm_core.library.published_models import published
 from tests import tiny
 from tests.hub_server import COMMIT, REPOSITORY, Hub, serving
 

@@ -15,7 +15,7 @@ import torch
 from PIL import Image, ImageOps, PngImagePlugin
 
 from ldm_core.errors import FileError, NotFinite
-from ldm_core.images import MAX_PIXELS, from_pixels, read_image, to_pixels
+from ldm_core.network.images import MAX_PIXELS, from_pixels, read_image, to_pixels
 
 
 def file_of(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:

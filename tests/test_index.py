@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save_file
 
 from ldm_core.errors import ConfigError, ModelFileError, ModelNotFound
 from ldm_core.formats import identify
-from ldm_core.index import Entry, Index
-from ldm_core.models import ModelLibrary
+from ldm_core.library.index import Entry, Index
+from ldm_core.library.models import ModelLibrary
 from tests import tiny
 
 SMALL = {"layer.weight": torch.zeros(2, 3)}
@@ -251,7 +251,7 @@ def test_a_new_recogniser_keeps_the_hashes_alone(tmp_path: Path, monkeypatch: py
     index.scan()
     digest = index.sha256("landscapes")
     index.save()
-    monkeypatch.setattr("ldm_core.index._VERSION", 99)
+    monkeypatch.setattr("ldm_core.library.index._VERSION", 99)
     seen = looks(monkeypatch)
     assert Index([folder], cache).scan()["landscapes"].sha256 == digest
     assert len(seen) == 1
@@ -265,7 +265,7 @@ def test_hashes_are_computed_once_and_kept(tmp_path: Path, monkeypatch: pytest.M
     assert library.entry("landscapes").sha256 == ""
     library.hash_all(threading.Event())
     assert library.entry("landscapes").autov2 == expected[:10]
-    monkeypatch.setattr("ldm_core.index._hash", None)
+    monkeypatch.setattr("ldm_core.library.index._hash", None)
     again = ModelLibrary([folder], cache=cache)
     assert again.sha256("landscapes") == again.entry("landscapes").sha256 == expected
     (path / "model.safetensors").unlink()
@@ -314,7 +314,7 @@ def test_a_new_file_is_seen_by_its_name_and_by_a_scan(
     tiny.write_model(tmp_path, name="two")
     with pytest.raises(ModelNotFound, match="Models: one"):
         library.info("two")  # not looked again so soon
-    monkeypatch.setattr("ldm_core.models.FRESH", 0.0)
+    monkeypatch.setattr("ldm_core.library.models.FRESH", 0.0)
     assert library.info("two").name == "two"
 
 

@@ -132,7 +132,7 @@ def test_the_pin_of_torch(launch: ModuleType) -> None:
 
 
 def test_a_port_in_use() -> None:
-    from app.server import choose_port
+    from app.web.server import choose_port
     from ldm_core.errors import FileError
 
     with socket.socket() as taken:

@@ -19,8 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from app.library import Library, slug
-from app.metadata import encode_png
+from app.keeping.library import Library, slug
+from app.keeping.metadata import encode_png
 from ldm_core.errors import FileError
 from ldm_core.request import TextToImage
 from tests.test_metadata import PIXELS
@@ -122,7 +122,7 @@ def test_a_save_reaches_the_disk_before_it_gets_its_name(
 
 
 def test_the_sweep_spares_living_writers(tmp_path: Path) -> None:
-    from app.library import _reserve
+    from app.keeping.library import _reserve
 
     _, held_path, held = _reserve(tmp_path)
     (tmp_path / ".00077.part").write_bytes(b"x")
@@ -136,7 +136,7 @@ def test_the_sweep_spares_living_writers(tmp_path: Path) -> None:
 SAVE_FOR_EVER = """
 import sys
 from pathlib import Path
-from app.library import Library
+from app.keeping.library import Library
 from ldm_core.request import TextToImage
 library = Library(Path(sys.argv[1]), dated=False)
 png = Path(sys.argv[2]).read_bytes()

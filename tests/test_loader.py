@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from ldm_core.engine import MAX_RUNNING, Engine
+from ldm_core.engine.engine import MAX_RUNNING, Engine
+from ldm_core.engine.events import Cancelled, Event, Started, Step
+from ldm_core.engine.job import Job
 from ldm_core.errors import ModelError, ModelFileError
-from ldm_core.events import Cancelled, Event, Started, Step
-from ldm_core.job import Job
-from ldm_core.model import LatentDiffusion
-from ldm_core.models import ModelLibrary
+from ldm_core.library.models import ModelLibrary
+from ldm_core.library.tokens import Told
+from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.request import TextToImage
-from ldm_core.tokens import Told
 from tests import tiny
 
 SMALL = TextToImage(prompt="a lake", steps=5, width=64, height=64)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from app.metadata import encode_png, from_parameters, read_settings, to_parameters
+from app.keeping.metadata import encode_png, from_parameters, read_settings, to_parameters
 from ldm_core.errors import AtelierError, FileError, RequestError
 from ldm_core.request import SAMPLERS, SPACINGS, TextToImage
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from ldm_core.errors import ConfigError, ModelError, ModelFileError, ModelNotFound
-from ldm_core.models import ModelLibrary
+from ldm_core.library.models import ModelLibrary
 from tests import tiny
 
 HOW = {"device": "cpu", "dtype": torch.float32}
@@ -88,10 +88,10 @@ def test_without_a_budget_the_free_memory_counts(tmp_path: Path, monkeypatch: py
         tiny.write_model(tmp_path, name=name)
     library = ModelLibrary([tmp_path])
     library.load("a", **HOW)
-    monkeypatch.setattr("ldm_core.residents.available_memory", lambda device: 1000)
+    monkeypatch.setattr("ldm_core.library.residents.available_memory", lambda device: 1000)
     library.load("b", **HOW)
     assert library.loaded("a", **HOW) is None and library.loaded("b", **HOW) is not None
-    monkeypatch.setattr("ldm_core.residents.available_memory", lambda device: None)
+    monkeypatch.setattr("ldm_core.library.residents.available_memory", lambda device: None)
     library.load("a", **HOW)
     assert library.loaded("b", **HOW) is not None
 
@@ -129,5 +129,6 @@ def test_damaged_models_are_typed_errors(tmp_path: Path) -> None:
 
 
 def test_requests_events_and_models_need_no_torch() -> None:
-    code = "import sys, ldm_core.models, ldm_core.request, ldm_core.events; sys.exit('torch' in sys.modules)"
+    modules = "ldm_core.library.models, ldm_core.request, ldm_core.engine.events"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent.parent)

@@ -11,10 +11,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from app import cli
-from app.shelf import Shelf
+from app.commands import cli
+from app.keeping.shelf import Shelf
 from ldm_core.errors import FileError
-from ldm_core.models import ModelLibrary
+from ldm_core.library.models import ModelLibrary
 from tests.hub_server import COMMIT, REPOSITORY, Hub, serving
 from tests.tiny import write_model
 

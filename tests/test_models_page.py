@@ -17,7 +17,7 @@ import torch
 from playwright.sync_api import Browser, Locator, Page, expect
 from safetensors.torch import save_file
 
-from app.server import Options, Running, start
+from app.web.server import Options, Running, start
 from ldm_core.wording import size_text
 from tests.browser import WAIT, free_port, opened_page, status
 from tests.hub_server import REPOSITORY, Hub, serving

@@ -10,14 +10,14 @@ from typing import cast
 import numpy as np
 import pytest
 
-from app.paces import TRIED_STEPS, Paces
-from app.studio import Studio
-from ldm_core.engine import Engine
+from app.studio.jobs import Studio
+from app.studio.paces import TRIED_STEPS, Paces
+from ldm_core.engine.engine import Engine
+from ldm_core.engine.events import Done, Event, Started, Step
 from ldm_core.errors import EngineError
-from ldm_core.events import Done, Event, Started, Step
-from ldm_core.models import ModelLibrary
-from ldm_core.raster import Raster
+from ldm_core.library.models import ModelLibrary
 from ldm_core.request import Request, SuperResolution
+from ldm_core.request.raster import Raster
 from ldm_core.tasks.upscale import num_cells
 from tests import tiny
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect
 
-from app.metadata import encode_png, read_settings
-from app.server import Running
+from app.keeping.metadata import encode_png, read_settings
+from app.web.server import Running
 from ldm_core.request import TextToImage
 from tests.browser import WAIT, drop, free_port, open_more, pictures, set_number, status
 from tests.test_metadata import PIXELS
@@ -271,7 +271,7 @@ def test_the_page_answers_soon(running: Running, tmp_path: Path) -> None:
     port = free_port()
     bare = [sys.executable, "-c", BARE.format(port=port)]
     models = str(running.studio.models.info("landscapes").path.parent)
-    ours = [sys.executable, "-m", "app.cli", "run", "--no-browser", "--port", str(port)]
+    ours = [sys.executable, "-m", "app.commands.cli", "run", "--no-browser", "--port", str(port)]
     ours += ["--models-dir", models, "--outputs", str(tmp_path)]
     times = [(seconds_until_served(bare, port), seconds_until_served(ours, port)) for _ in range(4)]
     print("seconds until served (bare gradio, this page):", times)

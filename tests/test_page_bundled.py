@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from app.metadata import read_settings
-from app.server import Running
-from ldm_core.engine import Engine
+from app.keeping.metadata import read_settings
+from app.web.server import Running
+from ldm_core.bundled import BUNDLED_MODELS
+from ldm_core.engine.engine import Engine
 from ldm_core.evaluation.cli import JUDGE
 from ldm_core.evaluation.judging import judge_pictures
 from ldm_core.evaluation.metrics import box_found
-from ldm_core.models import BUNDLED
+from ldm_core.library.class_names import class_names
 from ldm_core.request import Inpaint, LayoutToImage, Request, Semantic, SuperResolution
 from ldm_core.training.scene_trainer import load_scene_network
-from ldm_core.vocabulary import class_names
 from tests.browser import WAIT, new_pictures, newest, open_more, pictures, send, set_number, status
 
 pytest_plugins = ["tests.browser"]
@@ -30,7 +30,7 @@ PROMPT = "without mountains, oak trees, at noon, in summer"
 
 @pytest.fixture(scope="module")
 def models() -> Path:
-    return BUNDLED
+    return BUNDLED_MODELS
 
 
 @pytest.fixture(autouse=True)

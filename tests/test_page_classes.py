@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from app.frames import Ended, Finished, Live
-from app.metadata import read_settings
-from app.studio import Studio
-from app.tabs import stage
-from ldm_core.models import ModelLibrary
+from app.keeping.metadata import read_settings
+from app.stage import stage
+from app.studio.frames import Ended, Finished, Live
+from app.studio.jobs import Studio
+from ldm_core.library.models import ModelLibrary
 from ldm_core.request import ClassToImage, Request, Unconditional
 from ldm_core.spec import ClassSpec
 from tests import tiny

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from app.metadata import read_settings
+from app.keeping.metadata import read_settings
 from ldm_core.request import Inpaint
 from tests.browser import WAIT, drop, newest, status
 

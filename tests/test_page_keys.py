@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from app.server import Options, choose_port, start
-from app.studio import Studio
+from app.studio.jobs import Studio
+from app.web.server import Options, choose_port, start
 from tests.browser import WAIT, opened_page, status
 from tests.test_page_inpaint import open_picture, photograph
 from tests.test_page_layout import models, open_tab

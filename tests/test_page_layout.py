@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from app.metadata import read_settings
-from app.palettes import palette_of
+from app.keeping.metadata import read_settings
+from app.widgets.palettes import palette_of
+from ldm_core.library.class_names import class_names
 from ldm_core.request import LayoutToImage, Semantic
 from ldm_core.spec import BoxMapSpec, LabelBitsSpec, LayoutSpec
-from ldm_core.vocabulary import class_names
 from tests import tiny
 from tests.browser import WAIT, drop, new_pictures, newest, pictures, send, status
 

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from app.metadata import read_settings
-from app.server import Running
+from app.keeping.metadata import read_settings
+from app.web.server import Running
 from ldm_core.request import ImageToImage
 from tests import tiny
 from tests.browser import WAIT, drop, newest, status

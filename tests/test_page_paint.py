@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from app.metadata import read_settings
-from app.server import Running
+from app.keeping.metadata import read_settings
+from app.web.server import Running
+from ldm_core.library.class_names import class_names
 from ldm_core.request import Semantic
 from ldm_core.spec import LabelBitsSpec
-from ldm_core.vocabulary import class_names
 from tests import tiny
 from tests.browser import WAIT, drop, newest, pictures, status
 from tests.test_segmentation import half_dark, write_segmenter

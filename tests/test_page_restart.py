@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from app.metadata import read_settings
+from app.keeping.metadata import read_settings
 from ldm_core.request import Inpaint, LayoutToImage, Semantic
 from tests import tiny
 from tests.browser import WAIT, free_port, newest, status
@@ -36,7 +36,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def program(models: Path, outputs: Path, port: int) -> Iterator[str]:
     """The program in a process of its own; gives its address."""
-    command = [sys.executable, "-m", "app.cli", "run", "--no-browser", "--port", str(port)]
+    command = [sys.executable, "-m", "app.commands.cli", "run", "--no-browser", "--port", str(port)]
     command += ["--models-dir", str(models), "--outputs", str(outputs)]
     environment = {**os.environ, "ATELIER_MODELS": str(models)}
     errors = outputs / "errors.txt"

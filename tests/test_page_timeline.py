@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from app.metadata import read_settings
-from app.server import Running
-from app.timelines import FRAME_MS
+from app.keeping.metadata import read_settings
+from app.studio.timelines import FRAME_MS
+from app.web.server import Running
 from ldm_core.request import Request, TextToImage, branched, single
 from tests.browser import WAIT, drop, newest, open_more, pictures, set_number, status
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from app.metadata import read_settings
+from app.keeping.metadata import read_settings
 from ldm_core.request import SuperResolution
 from tests import tiny
 from tests.browser import WAIT, pictures, status

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ldm_core.engine import Engine
-from ldm_core.models import ModelLibrary
-from ldm_core.raster import Raster
+from ldm_core.engine.engine import Engine
+from ldm_core.library.models import ModelLibrary
 from ldm_core.request import Inpaint
+from ldm_core.request.raster import Raster
 from tests.golden import write_checkpoint
 from tests.stable_diffusion import SD1, SD1_INPAINT, write
 

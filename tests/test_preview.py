@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ldm_core.model import LatentDiffusion
-from ldm_core.preview import PreviewMap, smooth_latents
+from ldm_core.network.latent_diffusion import LatentDiffusion
+from ldm_core.network.preview import PreviewMap, smooth_latents
 from tests import tiny
 
 

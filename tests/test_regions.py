@@ -10,13 +10,13 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.canvas_value import CanvasBox
-from app.metadata import encode_png
-from app.palettes import class_names, palette_of
-from app.regions import boxes_of, filled, map_of
+from app.keeping.metadata import encode_png
+from app.widgets.canvas_value import CanvasBox
+from app.widgets.palettes import class_names, palette_of
+from app.widgets.regions import boxes_of, filled, map_of
 from ldm_core.errors import FileError
-from ldm_core.raster import Raster
 from ldm_core.request import Semantic
+from ldm_core.request.raster import Raster
 
 SCENES, STUFF = class_names("scenes"), class_names("coco-stuff")
 BOXED = ("sun", "tree", "house")

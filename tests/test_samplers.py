@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from ldm_core.guidance import Guidance, guided
-from ldm_core.parameterization import Prediction, prediction
+from ldm_core.diffusion.guidance import Guidance, guided
+from ldm_core.diffusion.parameterization import Prediction, prediction
+from ldm_core.diffusion.samplers import SAMPLERS, Ask, diffused
+from ldm_core.diffusion.schedule import NoiseSchedule, timesteps
 from ldm_core.request import ETA_SAMPLERS
-from ldm_core.samplers import SAMPLERS, Ask, diffused
-from ldm_core.schedule import NoiseSchedule, timesteps
 from ldm_core.spec import Parameterization, ScheduleSpec, Spacing
 
 SCHEDULE = NoiseSchedule(ScheduleSpec(1000, 0.0015, 0.0195))

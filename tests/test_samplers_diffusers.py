@@ -12,9 +12,9 @@ import torch
 from diffusers import SchedulerMixin, schedulers
 from torch import Tensor
 
-from ldm_core.parameterization import prediction
-from ldm_core.samplers import SAMPLERS
-from ldm_core.schedule import NoiseSchedule, timesteps
+from ldm_core.diffusion.parameterization import prediction
+from ldm_core.diffusion.samplers import SAMPLERS
+from ldm_core.diffusion.schedule import NoiseSchedule, timesteps
 from ldm_core.spec import Parameterization, ScheduleSpec, Spacing
 
 PUBLISHED = ScheduleSpec(1000, 0.00085, 0.012)

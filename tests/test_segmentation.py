@@ -11,12 +11,12 @@ import pytest
 import torch
 from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessorPil
 
-from app.palettes import class_names, nearest, palette_of
-from app.tabs.from_picture import painted
+from app.form.from_picture import painted
+from app.widgets.palettes import class_names, nearest, palette_of
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.formats.identify import SEGMENTATION
-from ldm_core.models import ModelLibrary
-from ldm_core.segmentation import segments
+from ldm_core.library.models import ModelLibrary
+from ldm_core.library.segmentation import segments
 
 NAMES = ("sky", "tree", "earth, ground", "sea", "person")
 SCENES = class_names("scenes")

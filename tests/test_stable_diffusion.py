@@ -12,14 +12,14 @@ import yaml
 from safetensors.torch import save_file
 
 from ldm_core.conditioners import Given
+from ldm_core.diffusion.schedule import NoiseSchedule
+from ldm_core.engine.sample import initial_noise, sample
 from ldm_core.errors import ConfigError, ModelFileError, WeightsError
 from ldm_core.formats import load_model, read_config
 from ldm_core.formats.identify import describe, identify
 from ldm_core.formats.stable_diffusion import SCHEDULE
-from ldm_core.model import LatentDiffusion
-from ldm_core.models import ModelLibrary
-from ldm_core.sample import initial_noise, sample
-from ldm_core.schedule import NoiseSchedule
+from ldm_core.library.models import ModelLibrary
+from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.spec import LowResolutionSpec, MaskedImageSpec, ModelSpec
 from tests.stable_diffusion import (
     CASES,

@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.frames import Ended, Finished, Frame, Live, Waiting
-from app.library import Library
-from app.studio import Studio
-from app.timelines import Timelines
+from app.keeping.library import Library
+from app.studio.frames import Ended, Finished, Frame, Live, Waiting
+from app.studio.jobs import Studio
+from app.studio.timelines import Timelines
 from ldm_core.errors import EngineError, ModelNotFound, RequestError
-from ldm_core.models import ModelLibrary
-from ldm_core.raster import Raster
+from ldm_core.library.models import ModelLibrary
 from ldm_core.request import Branch, ClassToImage, SuperResolution, TextToImage
+from ldm_core.request.raster import Raster
 from ldm_core.spec import LowResolutionSpec
 from tests.tiny import SPEC, write_broken_model, write_model
 

@@ -13,16 +13,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from app.generate import with_files
-from app.metadata import encode_png, read_settings
+from app.commands.generate import with_files
+from app.keeping.metadata import encode_png, read_settings
 from ldm_core.conditioners import Given
-from ldm_core.engine import Engine
+from ldm_core.engine.engine import Engine
+from ldm_core.engine.events import Picture, Step, Tiles
+from ldm_core.engine.sample import initial_noise
 from ldm_core.errors import RequestError
-from ldm_core.events import Picture, Step, Tiles
 from ldm_core.formats import load_model
-from ldm_core.model import LatentDiffusion
-from ldm_core.models import ModelLibrary
-from ldm_core.raster import Raster, to_uri
+from ldm_core.library.models import ModelLibrary
+from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.request import (
     ClassToImage,
     Inpaint,
@@ -35,8 +35,8 @@ from ldm_core.request import (
     to_json,
     varied,
 )
-from ldm_core.rules import LabelledBox
-from ldm_core.sample import initial_noise
+from ldm_core.request.raster import Raster, to_uri
+from ldm_core.request.rules import LabelledBox
 from ldm_core.spec import (
     BoxMapSpec,
     ClassSpec,
@@ -379,8 +379,8 @@ def test_enlarging_several_times_keeps_transparency_too(engine: Engine) -> None:
 
 
 def test_large_pictures_tell_of_their_tiles(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ldm_core.run.TILES_SECONDS", 0.0)
-    monkeypatch.setattr("ldm_core.tiling.fits", lambda stage, size: False)
+    monkeypatch.setattr("ldm_core.engine.run.TILES_SECONDS", 0.0)
+    monkeypatch.setattr("ldm_core.network.tiling.fits", lambda stage, size: False)
     job = engine.submit(SuperResolution(model="upscaler", image=SMALL, steps=2))
     events = list(job.events())
     tiles = [event for event in events if isinstance(event, Tiles)]

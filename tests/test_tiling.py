@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ldm_core import tiling
-from ldm_core.images import to_pixels
+from ldm_core.network import tiling
+from ldm_core.network.images import to_pixels
 from ldm_core.nn.autoencoder import FirstStage, first_stage
 from ldm_core.spec import AutoencoderSpec
 from tests import tiny

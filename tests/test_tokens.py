@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from transformers import CLIPTokenizer
 
-from ldm_core import download
 from ldm_core.conditioners import ClipTokenizer
-from ldm_core.engine import Engine
+from ldm_core.engine.engine import Engine
+from ldm_core.engine.events import Done, Failed, Fetching
 from ldm_core.errors import ConfigError
-from ldm_core.events import Done, Failed, Fetching
-from ldm_core.models import ModelLibrary
+from ldm_core.library import download
+from ldm_core.library.models import ModelLibrary
 from ldm_core.request import TextToImage
 from ldm_core.spec import ClipSpec
 from tests.hub_server import Hub, serving

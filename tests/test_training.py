@@ -14,7 +14,7 @@ from ldm_core.conditioners import Given
 from ldm_core.errors import AtelierError, ConfigError, FileError
 from ldm_core.evaluation.metrics import frechet_distance, psnr
 from ldm_core.formats import load_model
-from ldm_core.model import LatentDiffusion
+from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.nn.autoencoder import AutoencoderKL, AutoencoderVQ, FirstStage
 from ldm_core.training import cli, data
 from ldm_core.training.export import normalise_latent

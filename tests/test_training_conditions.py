@@ -19,11 +19,11 @@ from PIL import Image
 from torch.nn import functional as F
 
 from ldm_core.conditioners import Given
+from ldm_core.engine.sample import sample
 from ldm_core.errors import ConfigError, FileError
 from ldm_core.formats import load_model
 from ldm_core.formats.config import read_config
-from ldm_core.model import LatentDiffusion
-from ldm_core.sample import sample
+from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.spec import ModelSpec
 from ldm_core.training import cli, data
 from ldm_core.training.degrade import degrade

@@ -10,7 +10,8 @@ import yaml
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ldm_core.model import LatentDiffusion
+from ldm_core.library.class_names import class_names
+from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.spec import (
     AutoencoderSpec,
     BoxMapSpec,
@@ -27,7 +28,6 @@ from ldm_core.spec import (
     TextSpec,
     UNetSpec,
 )
-from ldm_core.vocabulary import class_names
 
 WORDS = (
     "a",

@@ -1,1 +1,1 @@
-"""One module for each task on the page."""
+"""One file for each tab."""

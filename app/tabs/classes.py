@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import gradio as gr
 from gradio.components import Component
 
-from app.studio import Studio
-from app.tabs import form as forms
-from app.tabs.form import Form, Own, Updates, Values
+from app.form import form as forms
+from app.form.form import Form, Own, Updates, Values
+from app.studio.jobs import Studio
 from ldm_core.errors import AtelierError, RequestError
-from ldm_core.models import ModelInfo
-from ldm_core.raster import Raster
+from ldm_core.library.class_names import picture_classes
+from ldm_core.library.models import ModelInfo
 from ldm_core.request import FRACTION, RULES, ClassToImage, Request
-from ldm_core.vocabulary import picture_classes
+from ldm_core.request.raster import Raster
 
 NAME, TASKS = "classes", ("class", "unconditional")
 ANYTHING, NOTHING = ("Anything", ""), ("Nothing", "")

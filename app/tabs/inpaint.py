@@ -13,17 +13,17 @@ from gradio.components import Component
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.canvas import Canvas, CanvasSetup, CanvasValue, Outline
-from app.canvas_value import MAX_FEATHER, PAINTED
-from app.studio import Session, Studio
-from app.tabs import form
-from app.tabs.form import Form, Own, Updates, Values
-from app.tabs.sheet import backdrop
-from app.tabs.stage import QUICK
+from app.form import form
+from app.form.form import Form, Own, Updates, Values
+from app.form.sheet import backdrop
+from app.stage.stage import QUICK
+from app.studio.jobs import Session, Studio
+from app.widgets.canvas import Canvas, CanvasSetup, CanvasValue, Outline
+from app.widgets.canvas_value import MAX_FEATHER, PAINTED
 from ldm_core.errors import AtelierError, FileError
-from ldm_core.models import ModelInfo
-from ldm_core.raster import Raster
+from ldm_core.library.models import ModelInfo
 from ldm_core.request import BORDER, RULES, Inpaint, Outpaint, Request
+from ldm_core.request.raster import Raster
 
 PROMPT = "What shall be there: a lake, a snowy mountain"
 FEATHER = 8  # pixels

@@ -11,21 +11,21 @@ from pathlib import Path
 import gradio as gr
 from gradio.components import Component
 
-from app.canvas import Canvas, CanvasBox, CanvasSetup, CanvasValue
-from app.canvas_value import MAX_SIDE
-from app.palettes import Palette, palette_of, translated
-from app.regions import Labels, boxes_in, boxes_of, map_of
-from app.studio import Studio
-from app.tabs import form as forms
-from app.tabs import sheet as sheets
-from app.tabs.form import Form, Own, Updates, Values
-from app.tabs.sheet import Sheet
+from app.form import form as forms
+from app.form import sheet as sheets
+from app.form.form import Form, Own, Updates, Values
+from app.form.sheet import Sheet
+from app.studio.jobs import Studio
+from app.widgets.canvas import Canvas, CanvasBox, CanvasSetup, CanvasValue
+from app.widgets.canvas_value import MAX_SIDE
+from app.widgets.palettes import Palette, palette_of, translated
+from app.widgets.regions import Labels, boxes_in, boxes_of, map_of
 from ldm_core.errors import AtelierError, FileError
-from ldm_core.models import ModelInfo
-from ldm_core.raster import Raster
+from ldm_core.library.class_names import box_classes, label_names
+from ldm_core.library.models import ModelInfo
 from ldm_core.request import LayoutToImage, Request, Semantic
-from ldm_core.rules import MAX_BOXES
-from ldm_core.vocabulary import box_classes, label_names
+from ldm_core.request.raster import Raster
+from ldm_core.request.rules import MAX_BOXES
 
 NAME, TASKS = "layout", ("layout",)
 MAPS = [".png", ".jpg", ".jpeg", ".webp"]

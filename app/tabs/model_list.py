@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from app.places import ASSETS
-from app.studio import Studio
-from app.tabs.form import Form, Updates, model_choices
-from ldm_core.index import Entry
+from app.form.form import Form, Updates, model_choices
+from app.studio.jobs import Studio
+from ldm_core.bundled import ASSETS
+from ldm_core.library.index import Entry
 from ldm_core.wording import size_text
 
 Listing = dict[str, list[dict[str, str | bool]] | str]

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import gradio as gr
 
-from app.studio import Studio
+from app.form.form import Form, Updates, model_choices, suit
+from app.studio.jobs import Studio
 from app.tabs import models_owner
-from app.tabs.form import Form, Updates, model_choices, suit
 from app.tabs.model_list import HINT, QUICK, ModelList, Parts, facts_of, lists, sentence
 from ldm_core.errors import AtelierError
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import gradio as gr
 
-from app.shelf import Fetching, Shelf
-from app.studio import Studio
-from app.tabs.form import Form, Updates
+from app.form.form import Form, Updates
+from app.keeping.shelf import Fetching, Shelf
+from app.studio.jobs import Studio
 from app.tabs.model_list import HINT, PRIVATE, QUICK, Parts, facts_of, lists, sentence
 from ldm_core.errors import AtelierError
-from ldm_core.hub import Offer, look
-from ldm_core.published import published
+from ldm_core.library.hub import Offer, look
+from ldm_core.library.published_models import published
 from ldm_core.wording import shown, size_text
 
 TOLD_EVERY = 0.4  # seconds between two looks at a fetch

@@ -10,22 +10,22 @@ import numpy as np
 from gradio.components import Component
 from numpy.typing import NDArray
 
-from app.canvas import CanvasValue
-from app.palettes import Palette, palette_of, translated
-from app.regions import boxes_in, filled
-from app.studio import Studio
-from app.tabs import form as forms
-from app.tabs import from_picture
-from app.tabs import sheet as sheets
-from app.tabs.form import Form, Own, Updates, Values
-from app.tabs.from_picture import FromPicture
-from app.tabs.sheet import Sheet
-from app.templates import TEMPLATES, template_labels
+from app.form import form as forms
+from app.form import from_picture
+from app.form import sheet as sheets
+from app.form.form import Form, Own, Updates, Values
+from app.form.from_picture import FromPicture
+from app.form.sheet import Sheet
+from app.form.templates import TEMPLATES, template_labels
+from app.studio.jobs import Studio
+from app.widgets.canvas import CanvasValue
+from app.widgets.palettes import Palette, palette_of, translated
+from app.widgets.regions import boxes_in, filled
 from ldm_core.errors import AtelierError, FileError
-from ldm_core.models import ModelInfo
-from ldm_core.raster import Raster
+from ldm_core.library.class_names import box_classes, class_names, label_names
+from ldm_core.library.models import ModelInfo
 from ldm_core.request import LayoutToImage, Request, Semantic
-from ldm_core.vocabulary import box_classes, class_names, label_names
+from ldm_core.request.raster import Raster
 
 NAME, TASKS = "paint", ("semantic",)
 SCENES = palette_of(class_names("scenes"))

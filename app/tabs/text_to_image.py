@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import gradio as gr
 from gradio.components import Component
 
-from app.given import GivenPicture, given_picture, still_there, uploaded
-from app.studio import Studio
-from app.tabs import form
-from app.tabs.form import Form, Own, Updates, Values
-from app.tabs.stage import QUICK
+from app.form import form
+from app.form.form import Form, Own, Updates, Values
+from app.form.given import GivenPicture, given_picture, still_there, uploaded
+from app.stage.stage import QUICK
+from app.studio.jobs import Studio
 from ldm_core.errors import AtelierError
-from ldm_core.raster import Raster
 from ldm_core.request import FRACTION, ImageToImage, Request
+from ldm_core.request.raster import Raster
 
 PROMPT = "Snowy mountains, a lake, pine trees, at sunset, in summer"
 STRENGTH = 0.6

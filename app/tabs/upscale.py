@@ -10,16 +10,16 @@ from dataclasses import dataclass
 import gradio as gr
 from gradio.components import Component
 
-from app.frames import in_words
-from app.given import GivenPicture, given_picture, still_there, uploaded
-from app.studio import Studio
-from app.tabs import form, translate
-from app.tabs.form import Form, Own, Updates, Values
-from app.tabs.stage import QUICK
+from app.form import form, translate
+from app.form.form import Form, Own, Updates, Values
+from app.form.given import GivenPicture, given_picture, still_there, uploaded
+from app.stage.stage import QUICK
+from app.studio.frames import in_words
+from app.studio.jobs import Studio
 from ldm_core.errors import AtelierError, FileError
-from ldm_core.models import ModelInfo
-from ldm_core.raster import Raster
+from ldm_core.library.models import ModelInfo
 from ldm_core.request import Request, SuperResolution
+from ldm_core.request.raster import Raster
 
 SCALES = [("× 2", 2), ("× 4", 4), ("× 8", 8)]
 

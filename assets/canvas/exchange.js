@@ -1,4 +1,4 @@
-// The canvas's value on its way to Python and back.  Python's side is app/canvas.py.
+// The canvas's value on its way to Python and back.  Python's side is app/widgets/canvas.py.
 //
 // To Python goes the whole content, at the end of every stroke and before anything else can be pressed:
 //   { mode, width, height, classes, packing, labels, boxes, picture, feather, outline }

@@ -4,7 +4,7 @@ import { LARGEST_SIDE } from "./board.js";
 import { decodePng, encodePng } from "./png.js";
 import { fromBoxes, toBoxes } from "./value.js";
 
-// What app/canvas.py reads; anything else that the browser can show is sent as PNG.
+// What app/widgets/canvas.py reads; anything else that the browser can show is sent as PNG.
 const SENT_AS_THEY_ARE = ["image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif"];
 const LARGEST_FILE = 48 * 2 ** 20; // bytes; below what the server takes
 const STUFF = 182; // classes of COCO-Stuff

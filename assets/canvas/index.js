@@ -25,7 +25,7 @@ import { View } from "./view.js";
 const LIVE_DELAY = 120; // milliseconds of rest after a stroke before "stroke" is told
 const NOTE_TIME = 6000;
 
-// { element, props, trigger, upload, watch } as gr.HTML gives them to its script, and what app/canvas.py says.
+// { element, props, trigger, upload, watch } as gr.HTML gives them to its script, and what app/widgets/canvas.py says.
 export const mount = async ({ element, props, trigger, upload, watch, settings }) => {
   const root = element.shadowRoot ?? element.attachShadow({ mode: "open" });
   const frame = makeFrame(settings.label);

@@ -1,5 +1,5 @@
 // The form in which label maps travel to Python, are kept in the browser and wait for undo: runs of equal
-// ids, exact and quick enough to be made at the end of every stroke.  app/canvas.py reads and writes the same.
+// ids, exact and quick enough to be made at the end of every stroke.  app/widgets/canvas.py reads and writes the same.
 
 const LONGEST = 0xffff;
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ldm_core.conditioners.given import Box
-from ldm_core.membrane import membrane
-from ldm_core.schedule import NoiseSchedule
+from ldm_core.conditioners.membrane import membrane
+from ldm_core.diffusion.schedule import NoiseSchedule
 from ldm_core.spec import LabelBitsSpec
 
 NOTHING = 255  # in a label map: nothing is said of this pixel

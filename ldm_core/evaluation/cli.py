@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from ldm_core import bundled
 from ldm_core.errors import ModelNotFound, RequestError
 from ldm_core.evaluation.evaluate import EVALUATIONS, Judges, Report, Settings, as_json, evaluate_first_stage
 from ldm_core.evaluation.inception import read_inception
@@ -21,8 +22,7 @@ from ldm_core.training.lpips import LPIPS
 from ldm_core.training.scene_trainer import load_scene_network
 from ldm_core.training.sources import read_arrays
 
-ASSETS = Path(__file__).resolve().parents[2] / "assets"
-BUNDLED, JUDGE = ASSETS / "models", ASSETS / "judge" / "model.safetensors"
+JUDGE = bundled.ASSETS / "judge" / "model.safetensors"
 
 
 def main(argv: Sequence[str]) -> None:
@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> None:
     )
     args = parser.parse_args(argv)
 
-    path = args.model if args.model.exists() else BUNDLED / args.model.name
+    path = args.model if args.model.exists() else bundled.BUNDLED_MODELS / args.model.name
     if not path.exists():
         raise ModelNotFound(
             f"There is no model {args.model}; give a folder or file, or a bundled model's name."

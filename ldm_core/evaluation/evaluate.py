@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from ldm_core import scenes
 from ldm_core.conditioners import Box, Given
+from ldm_core.engine.sample import sample
 from ldm_core.errors import RequestError
 from ldm_core.evaluation import metrics
 from ldm_core.evaluation.inception import Features
 from ldm_core.evaluation.judging import BATCH, Opinion, Pictures, accuracies, judge_pictures
-from ldm_core.model import LatentDiffusion
+from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.nn.autoencoder import FirstStage
-from ldm_core.sample import sample
 from ldm_core.spec import Spacing
 from ldm_core.tasks.paste import with_gradients
 from ldm_core.tasks.upscale import with_colours_of

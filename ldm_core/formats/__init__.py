@@ -15,7 +15,7 @@ from ldm_core.spec import ClipSpec, TextSpec
 if TYPE_CHECKING:
     import torch
 
-    from ldm_core.model import LatentDiffusion
+    from ldm_core.network.latent_diffusion import LatentDiffusion
     from ldm_core.nn.autoencoder import FirstStage
 
 FindTokenizer = Callable[[TextSpec | ClipSpec], Path | None]

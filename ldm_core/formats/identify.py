@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from ldm_core.errors import AtelierError
-from ldm_core.formats import segmentation
+from ldm_core.formats import segmentation_folders as segmentation
 from ldm_core.formats.config import Config
 from ldm_core.formats.diffusers_config import FAMILIES, pipeline_of
 from ldm_core.formats.folders import weights_of

@@ -13,10 +13,10 @@ from ldm_core.conditioners import ClipTokenizer, Tokenizer, bert_vocabulary, has
 from ldm_core.formats import FindTokenizer
 from ldm_core.formats.opening import open_model
 from ldm_core.formats.recognise import with_stored_scale
-from ldm_core.model import LatentDiffusion
+from ldm_core.network.latent_diffusion import LatentDiffusion
+from ldm_core.network.weights import fill, places, without_weights
 from ldm_core.nn.autoencoder import FirstStage, first_stage
 from ldm_core.spec import AutoencoderSpec, ClipSpec, ModelSpec, TextSpec
-from ldm_core.weights import fill, places, without_weights
 
 
 def load(

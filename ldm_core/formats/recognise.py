@@ -11,11 +11,11 @@ from dataclasses import fields, replace
 
 import torch
 
+from ldm_core.diffusion.schedule import NoiseSchedule
 from ldm_core.errors import ConfigError
 from ldm_core.formats import shapes, stable_diffusion
-from ldm_core.formats.published import PUBLISHED
+from ldm_core.formats.published_checkpoints import PUBLISHED
 from ldm_core.formats.shapes import FIRST_STAGE, HOW, REFINER, UNET, Weights
-from ldm_core.schedule import NoiseSchedule
 from ldm_core.spec import (
     AutoencoderSpec,
     ClassSpec,

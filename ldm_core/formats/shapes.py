@@ -7,8 +7,8 @@ from typing import get_args
 
 import torch
 
+from ldm_core.diffusion.schedule import betas_of
 from ldm_core.errors import ConfigError
-from ldm_core.schedule import betas_of
 from ldm_core.spec import (
     AutoencoderSpec,
     ClassSpec,

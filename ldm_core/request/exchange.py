@@ -8,10 +8,10 @@ from dataclasses import MISSING, fields
 from typing import Any, NoReturn, cast
 
 from ldm_core.errors import RequestError
-from ldm_core.raster import Raster, to_uri
 from ldm_core.request.fields import BRANCHINGS, KARRAS_SAMPLERS, RULES, STEPS, Branch
+from ldm_core.request.raster import Raster, to_uri
+from ldm_core.request.rules import NAME_CHARACTERS, LabelledBox, Pixels, Verbatim, Whole, brief, refuse
 from ldm_core.request.tasks import FIXED, TASKS, Request
-from ldm_core.rules import NAME_CHARACTERS, LabelledBox, Pixels, Verbatim, Whole, brief, refuse
 
 JSON_BYTES = 100_000_000  # pictures included
 

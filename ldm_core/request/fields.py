@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
-from ldm_core.rules import NAME_CHARACTERS, Boxes, Name, OneOf, Pixels, Real, Rule, Seeds, Text, Whole
+from ldm_core.request.rules import NAME_CHARACTERS, Boxes, Name, OneOf, Pixels, Real, Rule, Seeds, Text, Whole
 from ldm_core.spec import Spacing
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
-from ldm_core.raster import Raster
 from ldm_core.request.fields import BRANCHINGS, DEFAULT_MODEL, HIGHEST_SIDE, PIXEL_BUDGET, RULES, SEED, Branch
-from ldm_core.rules import LabelledBox, Verbatim, brief, refuse
+from ldm_core.request.raster import Raster
+from ldm_core.request.rules import LabelledBox, Verbatim, brief, refuse
 
 # What steps of one picture have in common, whatever changes at a branch.
 FIXED = (

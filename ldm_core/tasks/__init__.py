@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from ldm_core.conditioners.spatial import NOTHING
+from ldm_core.diffusion.schedule import NoiseSchedule
 from ldm_core.errors import RequestError
-from ldm_core.model import LatentDiffusion
-from ldm_core.models import ModelInfo
+from ldm_core.library.class_names import num_labels
+from ldm_core.library.models import ModelInfo
+from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.request import (
     ClassToImage,
     ImageToImage,
@@ -20,14 +22,12 @@ from ldm_core.request import (
     SuperResolution,
     lineage,
 )
-from ldm_core.schedule import NoiseSchedule
 from ldm_core.spec import ModelSpec
 from ldm_core.tasks.base import Conditioning, Finishing, Moment, Start, Work
 from ldm_core.tasks.drawing import Canvas, class_given, draw, given_of, go_on, num_steps
 from ldm_core.tasks.inpaint import inpaint, outpaint
 from ldm_core.tasks.two_passes import two_passes
 from ldm_core.tasks.upscale import upscale
-from ldm_core.vocabulary import num_labels
 
 __all__ = ["Conditioning", "Finishing", "Moment", "Start", "Work", "check", "prepare"]
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ldm_core.conditioners import Condition
-from ldm_core.guidance import Guidance
+from ldm_core.diffusion.guidance import Guidance
+from ldm_core.diffusion.samplers import Region, Sampling
 from ldm_core.request import Request
-from ldm_core.samplers import Region, Sampling
 
 Pixels = NDArray[np.uint8]
 Finishing = Generator[float, None, Pixels]  # yields the share that is done after each tile

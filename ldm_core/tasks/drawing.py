@@ -12,11 +12,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ldm_core.conditioners import Box, Given, kept_bits
-from ldm_core.experts import handed_over
-from ldm_core.guidance import Guidance
-from ldm_core.images import fitted, from_pixels
-from ldm_core.model import LatentDiffusion
-from ldm_core.parameterization import Prediction
+from ldm_core.diffusion.experts import handed_over
+from ldm_core.diffusion.guidance import Guidance
+from ldm_core.diffusion.parameterization import Prediction
+from ldm_core.diffusion.samplers import SAMPLERS, Noise, Region, counted, diffused, keeping, redrawn
+from ldm_core.diffusion.schedule import NoiseSchedule, timesteps
+from ldm_core.library.class_names import box_classes, class_id, picture_classes
+from ldm_core.network.images import fitted, from_pixels
+from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.request import (
     ClassToImage,
     ImageToImage,
@@ -26,11 +29,8 @@ from ldm_core.request import (
     Sized,
     Unconditional,
 )
-from ldm_core.samplers import SAMPLERS, Noise, Region, counted, diffused, keeping, redrawn
-from ldm_core.schedule import NoiseSchedule, timesteps
 from ldm_core.spec import ClassSpec, LabelMapSpec, ModelSpec, Spacing
 from ldm_core.tasks.base import Conditioning, Finishing, Moment, Pixels, Start
-from ldm_core.vocabulary import box_classes, class_id, picture_classes
 
 _POOR = 2.5  # the aesthetic score that guidance goes away from, github.com/Stability-AI/generative-models
 

@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ldm_core.conditioners import Given
-from ldm_core.images import from_pixels, resized
-from ldm_core.model import LatentDiffusion
-from ldm_core.models import ModelInfo
+from ldm_core.diffusion.samplers import Region
+from ldm_core.library.models import ModelInfo
+from ldm_core.network.images import from_pixels, resized
+from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.request import Inpaint, Outpaint, Request
-from ldm_core.samplers import Region
 from ldm_core.spec import ModelSpec
 from ldm_core.tasks.base import Conditioning, Finishing, Moment, Pixels, Start
 from ldm_core.tasks.drawing import Canvas, Drawing, conditioning, latent, opaque

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ldm_core.membrane import Colours, membrane
+from ldm_core.conditioners.membrane import Colours, membrane
 from ldm_core.tasks.base import Pixels
 
 _BAND = 16  # pixels around the hole whose colours are matched

@@ -8,16 +8,16 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from ldm_core.images import fitted
-from ldm_core.model import LatentDiffusion
-from ldm_core.models import ModelInfo
-from ldm_core.raster import Raster
+from ldm_core.diffusion.samplers import Region, Sampling, counted
+from ldm_core.library.models import ModelInfo
+from ldm_core.network.images import fitted
+from ldm_core.network.latent_diffusion import LatentDiffusion
+from ldm_core.network.tiling import run
 from ldm_core.request import SIZE, Request, Semantic, Sized
-from ldm_core.samplers import Region, Sampling, counted
+from ldm_core.request.raster import Raster
 from ldm_core.tasks.base import Conditioning, Finishing, Moment, Pixels, Start
 from ldm_core.tasks.drawing import Drawing, draw, latent, steps_of
 from ldm_core.tasks.inpaint import Window, own_size
-from ldm_core.tiling import run
 
 
 @dataclass(frozen=True, slots=True, eq=False)

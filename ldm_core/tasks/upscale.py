@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from ldm_core.conditioners import Given
-from ldm_core.images import from_pixels, resized
-from ldm_core.model import LatentDiffusion
-from ldm_core.models import ModelInfo
+from ldm_core.diffusion.samplers import SAMPLERS, Region, counted, tiled
+from ldm_core.library.models import ModelInfo
+from ldm_core.network.images import from_pixels, resized
+from ldm_core.network.latent_diffusion import LatentDiffusion
+from ldm_core.network.tiling import blending, grid
 from ldm_core.request import Request, SuperResolution
-from ldm_core.samplers import SAMPLERS, Region, counted, tiled
 from ldm_core.tasks.base import Conditioning, Finishing, Moment, Pixels, Start
 from ldm_core.tasks.drawing import conditioning, noise_of, opaque, steps_of, stood
-from ldm_core.tiling import blending, grid
 
 _COLOUR_SIGMA = 1.0  # pixels of the small picture
 _STRIP = 64  # rows of the small picture that are coloured at once

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from ldm_core import scenes
 from ldm_core.conditioners import Tokenizer, label_bits
+from ldm_core.diffusion.schedule import NoiseSchedule
+from ldm_core.engine.sample import sample
 from ldm_core.errors import ConfigError
 from ldm_core.formats.shapes import REFINER, UNET
-from ldm_core.model import LatentDiffusion
+from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.nn.autoencoder import FirstStage
-from ldm_core.sample import sample
-from ldm_core.schedule import NoiseSchedule
 from ldm_core.spec import KnownRegionSpec, LabelBitsSpec, ModelSpec, TextSpec
 from ldm_core.training import data
 from ldm_core.training.batches import Batch, Batches, TrainingSet, Wording

@@ -1,0 +1,1 @@
+"""What `python launch.py COMMAND` runs."""

@@ -1,0 +1,1 @@
+"""The fields of a request as components, and back."""

@@ -1,0 +1,347 @@
+"""A tab's left column: the components that describe a picture, what models there are for them, and sizes.
+
+Every tab has the same `Form`; what only one tab has (a canvas, a class, a scale) is its `Own`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeGuard
+
+import gradio as gr
+from gradio.components import Component
+
+from app.form import parts
+from app.studio.jobs import Studio
+from app.widgets.canvas import Canvas, CanvasSetup, CanvasValue
+from app.widgets.components import BranchNote
+from ldm_core.errors import AtelierError, FileError, ModelError, RequestError
+from ldm_core.library.index import Entry
+from ldm_core.library.models import ModelInfo
+from ldm_core.request import (
+    BATCH,
+    DEFAULT_MODEL,
+    ETA_SAMPLERS,
+    KARRAS_SAMPLERS,
+    SIZE,
+    Request,
+    TextToImage,
+)
+from ldm_core.request.raster import Raster
+
+Updates = dict[object, object]  # component -> its new value, or an update of it
+Values = Mapping[object, object]  # component -> its value, as the browser sent it
+
+SHAPES = {"Square": (1.0, 1.0), "Wide": (1.5, 1.0), "Tall": (1.0, 1.5)}  # of the model's own size
+NO_MODEL = "None yet: add one under Models"
+LOOKING = "Looking for models…"
+
+
+class Own(Protocol):
+    """What a tab has beside the common controls."""
+
+    def controls(self) -> Mapping[str, Component]:
+        """Components that hold a field of the request as it is, by the field's name; the form keeps and fills
+        them like its own."""
+        return {}
+
+    def components(self) -> list[Component]:
+        """All others that `fields` reads and that `fill` and `suit` change."""
+
+    def given(self) -> Component:
+        """Where a person gives what the pictures are made of."""
+
+    def kept(self) -> Mapping[str, Component]:
+        """Those of its components beside `controls` whose values outlive a reload, by a name of their own."""
+        return {}
+
+    def restore(self, kept: Mapping[object, object]) -> Updates:
+        """Fills them with what the browser kept, by the names of `kept`: input like any other."""
+        return {}
+
+    def fields(self, values: Values) -> dict[str, object]:
+        """Fields of the request; `task` among them where it is not the form's first.
+
+        Raises:
+            AtelierError: what is there cannot be used.
+        """
+
+    def fill(self, request: Request) -> Updates:
+        """Puts a request's own fields back."""
+
+    def suit(self, info: ModelInfo) -> Updates:
+        """What follows from a newly chosen model."""
+        return {}
+
+    def listed(self) -> Updates:
+        """What follows from the models that are there now, whichever is chosen."""
+        return {}
+
+    def take(self, picture: Raster, request: Request | None) -> Updates:
+        """Takes over a picture, and of the request that made it what the tab has as well: the mask, the map,
+        the boxes; None of one that was not made here.
+
+        Raises:
+            AtelierError: the picture cannot be used here.
+        """
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Form:
+    """The left column of a tab.
+
+    Attributes:
+        name: of the tab, in element ids and in the browser's memory.
+        tasks: of the requests that it makes and reopens; the first where its `own` names none.
+        fields: the components that hold a field of the request as it is, by the field's name.
+        shape: chooses width and height, where the form has them.
+        unknown: words that the model never learnt, where the form has a prompt.
+        live: a switch, and the canvas whose strokes start a sketch while it is on.
+        several: the requests that one press asks for, where that is not the one.
+        takes: whether a finished picture can be sent to it.
+        kin: out of sight: the seed that was filled in, and of what it makes a variation.
+        branch: of what the pictures are branches, once that was filled in.
+    """
+
+    name: str
+    tasks: tuple[str, ...]
+    fields: Mapping[str, Component]
+    seed_mode: gr.Radio
+    shape: gr.Radio | None
+    unknown: gr.HTML | None
+    generate: gr.Button
+    stop: gr.Button
+    kin: gr.JSON
+    branch: BranchNote
+    own: Own | None = None
+    live: tuple[gr.Checkbox, Canvas] | None = None
+    several: Callable[[Request, Values], Sequence[Request]] | None = None
+    takes: bool = True
+
+    @property
+    def model(self) -> Component:
+        return self.fields["model"]
+
+    def at_fault(self, error: AtelierError) -> str | None:
+        """Id of the control that caused an error; None where none did."""
+        match error:
+            case ModelError():
+                return self.model.elem_id
+            case RequestError(field=field) if field in self.fields:
+                return self.fields[field].elem_id
+            case RequestError(field="branch"):
+                return self.branch.elem_id
+            case RequestError() | FileError() if self.own is not None:
+                return self.own.given().elem_id
+        return None
+
+    def inputs(self) -> list[Component]:
+        """The components from which a request is made."""
+        switch = [self.live[0]] if self.live else []
+        owned = self.own.components() if self.own else []
+        return [*self.fields.values(), self.seed_mode, self.kin, self.branch, *switch, *owned]
+
+    def kept(self) -> dict[str, Component]:
+        """The components whose values outlive a reload of the page."""
+        owned = self.own.kept() if self.own else {}
+        return {**self.fields, "seed_mode": self.seed_mode, "kin": self.kin, "branch": self.branch, **owned}
+
+    def filled(self) -> list[Component]:
+        """The components that a request or another model fills."""
+        return [*self.inputs(), *([self.shape] if self.shape else [])]
+
+
+def build(
+    studio: Studio,
+    name: str,
+    tasks: tuple[str, ...],
+    *,
+    prompt: str = "",
+    sized: bool = False,
+    several: bool = True,
+    guided: bool = True,
+    own: Callable[[], Own] | None = None,
+) -> Form:
+    """Makes the column, top to bottom.
+
+    Args:
+        prompt: what its empty field suggests; "" for a form without one.
+        sized: whether it asks for width and height.
+        several: whether it makes several pictures at once.
+        guided: whether something is followed that can be followed more or less.
+        own: makes what is the tab's own; it stands under the prompt.
+    """
+    chosen = starting_model(studio, tasks)
+    start = model_defaults(studio, chosen)
+    told = takes_prompts(studio, chosen)
+    fields: dict[str, Component] = {}
+    shape = unknown = None
+    with gr.Column(elem_classes="controls", min_width=0):
+        with gr.Column(elem_classes="settings", min_width=0):
+            branch = BranchNote(label="Branch", elem_id=f"{name}-branch")
+            if prompt:
+                fields["prompt"], unknown = parts.prompt(name, prompt, visible=told)
+            owned = own() if own else None
+            fields |= owned.controls() if owned else {}
+            if sized:
+                shape = gr.Radio(list(SHAPES), value="Square", label="Format", elem_id=f"{name}-shape")
+                with gr.Row(elem_classes="pair"):
+                    fields["width"] = parts.pixels("Width", start.width)
+                    fields["height"] = parts.pixels("Height", start.height)
+                fields["second_pass"] = parts.second_pass()
+            if several:
+                fields["batch_size"] = gr.Slider(
+                    *BATCH, value=1, step=1, label="How many", info="Batch size."
+                )
+            fields["seed"], seed_mode = parts.seed()
+            fields["model"] = gr.Dropdown(
+                model_choices(studio, tasks), value=chosen, label="Model", elem_id=f"{name}-model"
+            )
+            with gr.Accordion("More", open=False, elem_classes="more"):
+                if prompt:
+                    fields["negative_prompt"] = gr.Textbox(
+                        "", label="Leave out", info="The negative prompt.", lines=2, visible=told
+                    )
+                fields |= (parts.guidance(start) if guided else {}) | parts.method(start)
+        for field, component in fields.items():
+            component.elem_id = component.elem_id or f"{name}-{field}"
+        generate, stop = parts.actions(name)
+        kin = gr.JSON(visible=False)
+    return Form(name, tasks, fields, seed_mode, shape, unknown, generate, stop, kin, branch, owned)
+
+
+# Models ---------------------------------------------------------------------------------------------------
+
+
+def serving(studio: Studio, tasks: Sequence[str]) -> tuple[Entry, ...]:
+    """The models that can do one of the tasks, sorted by name."""
+    # Any model that makes whole pictures goes on from one; a form asks for more than that.
+    named = [task for task in tasks if task != "image-to-image"]
+    return tuple(one for one in studio.models.entries() if any(one.serves(task) for task in named))
+
+
+def model_choices(studio: Studio, tasks: Sequence[str]) -> list[tuple[str, str]]:
+    """(title, name) of each model for a form; one choice that says so where there is none."""
+    choices = [
+        (one.name if one.title.lower() in ("", one.name.lower()) else f"{one.title} ({one.name})", one.name)
+        for one in serving(studio, tasks)
+    ]
+    return choices or [(NO_MODEL if studio.is_ready else LOOKING, "")]
+
+
+def starting_model(studio: Studio, tasks: Sequence[str]) -> str:
+    """The model that a new page has chosen; "" where none can do it."""
+    names = [one.name for one in serving(studio, tasks)]
+    return DEFAULT_MODEL if DEFAULT_MODEL in names else next(iter(names), "")
+
+
+def model_defaults(studio: Studio, name: object) -> TextToImage:
+    """The request that suits a model; plain defaults where it does not say or does not exist."""
+    try:
+        return studio.models.info(str(name)).defaults
+    except AtelierError:
+        return TextToImage()
+
+
+def takes_prompts(studio: Studio, name: object) -> bool:
+    """Whether a model reads words; True where that is not known."""
+    try:
+        return studio.models.info(str(name)).spec.takes_prompts
+    except AtelierError:
+        return True
+
+
+def suit(studio: Studio, form: Form, model: object) -> Updates:
+    """What a newly chosen model works best with."""
+    start = model_defaults(studio, model)
+    names = ("width", "height", "steps", "guidance_scale", "guidance_end", "spacing")
+    updates: Updates = {form.fields[name]: getattr(start, name) for name in names if name in form.fields}
+    if form.shape is not None:
+        updates[form.shape] = "Square"
+    return over(updates, suit_own(studio, form, model))
+
+
+def over(first: Updates, then: Updates) -> Updates:
+    """Both, the second after the first: a value leaves what else changes of its component."""
+    updates = dict(first)
+    for component, update in then.items():
+        before = updates.get(component)
+        if isinstance(before, CanvasSetup) and isinstance(update, CanvasValue) and update.setup is None:
+            update = dataclasses.replace(update, setup=before)
+        if _is_update(before):
+            update = {**before, **(update if _is_update(update) else {"value": update})}
+        updates[component] = update
+    return updates
+
+
+def _is_update(value: object) -> TypeGuard[dict[str, object]]:
+    return isinstance(value, dict) and value.get("__type__") == "update"
+
+
+def suit_own(studio: Studio, form: Form, model: object) -> Updates:
+    if form.own is None:
+        return {}
+    try:
+        return form.own.suit(studio.models.info(str(model)))
+    except AtelierError:
+        return {}
+
+
+def relist(studio: Studio, form: Form, model: object) -> Updates:
+    """The models for a form as they are now; another one is chosen only where the chosen one is gone."""
+    choices = model_choices(studio, form.tasks)
+    listed = form.own.listed() if form.own else {}
+    if any(model == name for _, name in choices):
+        return {**listed, form.model: gr.update(choices=choices)}
+    chosen = starting_model(studio, form.tasks)
+    return {**listed, **suit(studio, form, chosen), form.model: gr.update(choices=choices, value=chosen)}
+
+
+def explain_eta(form: Form, sampler: object) -> Updates:
+    """Says whether a sampler uses eta."""
+    return {form.fields["eta"]: gr.update(info=parts.eta_info(sampler), interactive=sampler in ETA_SAMPLERS)}
+
+
+def suited_spacing(studio: Studio, model: object, sampler: object) -> str:
+    """The spacing that a newly chosen sampler works best with."""
+    start = model_defaults(studio, model)
+    try:
+        starts_in_noise = studio.models.info(start.model).spec.schedule.zero_terminal_snr
+    except AtelierError:
+        starts_in_noise = False
+    # Karras's would spend most of the steps where nothing is left but noise.
+    return "karras" if sampler in KARRAS_SAMPLERS and not starts_in_noise else start.spacing
+
+
+def size_of(studio: Studio, model: object, shape: object) -> tuple[int, int]:
+    """Width and height of a format for a model, in pixels."""
+    return _size_like(studio, model, SHAPES.get(str(shape), (1.0, 1.0)))
+
+
+def resize(studio: Studio, form: Form, model: object, width: int, height: int) -> Updates:
+    """A form that is sized asks for the shape of a picture, at about the size that the model draws best."""
+    shorter = min(width, height)
+    wide, high = _size_like(studio, model, (width / shorter, height / shorter))
+    updates: Updates = {form.fields["width"]: wide, form.fields["height"]: high}
+    return updates if form.shape is None else {**updates, form.shape: shape_of(studio, model, wide, high)}
+
+
+def _size_like(studio: Studio, model: object, shape: tuple[float, float]) -> tuple[int, int]:
+    """Args: `shape` has the sides in units of the model's own shorter side."""
+    start = model_defaults(studio, model)
+    try:
+        multiple = studio.models.info(start.model).size_multiple
+    except AtelierError:
+        multiple = 64
+    side = min(start.width, start.height)
+    width, height = (
+        min(max(SIZE[0], round(side * factor / multiple) * multiple), SIZE[1]) for factor in shape
+    )
+    return width, height
+
+
+def shape_of(studio: Studio, model: object, width: object, height: object) -> str | None:
+    """The format that has this size, if one has."""
+    return next((shape for shape in SHAPES if size_of(studio, model, shape) == (width, height)), None)

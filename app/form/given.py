@@ -1,0 +1,120 @@
+"""A picture that a person gives: dropped, pasted or opened in a tab, read from the uploads alone."""
+
+from __future__ import annotations
+
+import functools
+import io
+from pathlib import Path
+
+import gradio as gr
+from gradio.data_classes import ImageData
+from gradio.utils import get_upload_folder
+from PIL import Image
+
+from app.widgets.components import PngFile, cached
+from ldm_core.errors import FileError
+from ldm_core.request.raster import (
+    FILE_FORMATS,
+    MAX_BYTES,
+    MAX_PIXELS,
+    MAX_SIDE,
+    Kind,
+    Raster,
+    fits,
+    from_file,
+)
+
+
+class GivenPicture(gr.Image):
+    """A place for a picture.  Handlers without preprocessing read what it sends by `uploaded`; it takes a
+    `Raster`, what `still_there` gives, or None, which empties it."""
+
+    is_template = True  # the browser's side is gr.Image's own
+
+    def postprocess(self, value: Raster | ImageData | None) -> ImageData | None:
+        """For gradio: the value as the browser takes it."""
+        if not isinstance(value, Raster):
+            return value
+        file = PngFile(encoded(value), "picture.png")
+        return ImageData(path=cached(file), orig_name=file.name, mime_type="image/png", size=len(file.data))
+
+
+def given_picture(label: str, elem_id: str) -> GivenPicture:
+    """Makes one.  Gradio tells the browser only what a component's own constructor names, so that stays."""
+    return GivenPicture(
+        label=label,
+        elem_id=elem_id,
+        elem_classes=["given"],
+        height=200,
+        format="png",
+        sources=["upload", "clipboard"],
+        buttons=[],
+        interactive=True,
+    )
+
+
+def encoded(raster: Raster) -> bytes:
+    """A raster as the bytes of a PNG, for the browser next door: quickly rather than small."""
+    buffer = io.BytesIO()
+    Image.fromarray(raster.pixels).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def uploaded(payload: object, kind: Kind = "picture") -> Raster | None:
+    """The pixels of a file that the browser uploaded; None where there is none.
+
+    Args:
+        payload: what gradio calls a file, or anything else.
+
+    Raises:
+        FileError: it has not arrived, is gone, too large or no picture.
+    """
+    if payload is None:
+        return None
+    file = uploaded_file(payload)
+    return _read(file, file.stat().st_mtime_ns, kind)
+
+
+def still_there(payload: object) -> ImageData | None:
+    """A picture of which the browser kept what gradio calls it; None where the program has it no more."""
+    try:
+        file = uploaded_file(payload)
+    except FileError:
+        return None
+    return ImageData(path=str(file), orig_name=file.name)
+
+
+def uploaded_file(payload: object) -> Path:
+    """The file that the browser uploaded.
+
+    Raises:
+        FileError: it has not arrived or is gone.
+    """
+    path = payload.get("path") if isinstance(payload, dict) else None
+    if not isinstance(path, str) or "\0" in path or len(path) > 4096:
+        raise FileError("The picture did not reach the program; open it again.")
+    file = Path(path).resolve()
+    if not file.is_relative_to(Path(get_upload_folder()).resolve()) or not file.is_file():
+        raise FileError("The picture is no longer at hand; open it again.")
+    return file
+
+
+@functools.lru_cache(maxsize=4)
+def _read(file: Path, _changed: int, kind: Kind) -> Raster:
+    data = file.read_bytes()
+    if len(data) > MAX_BYTES:
+        raise FileError(f"The picture's file is too large; up to {MAX_BYTES // 1_000_000} MB can be used.")
+    try:
+        with Image.open(io.BytesIO(data), formats=FILE_FORMATS) as image:
+            width, height = image.size
+    except Exception:  # on damaged files Pillow raises errors of a dozen classes
+        raise FileError(
+            f"This is no picture that can be used; take one of {', '.join(FILE_FORMATS)}."
+        ) from None
+    if not fits(width, height):
+        most = f"at most {MAX_SIDE} a side and {MAX_PIXELS:,} in all can be used"
+        raise FileError(f"The picture has {width} x {height} pixels; {most}.")
+    raster = from_file(data, kind, FILE_FORMATS)
+    if raster is None:
+        raise FileError("The picture is damaged or incomplete; save it anew and open it again.")
+    return raster

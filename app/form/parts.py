@@ -1,0 +1,158 @@
+"""The controls that every form has: prompt, seed, method, how what is given is followed, start and stop."""
+
+from __future__ import annotations
+
+import gradio as gr
+from gradio.components import Component
+
+from app.keeping.metadata import SAMPLER_NAMES
+from ldm_core.request import (
+    ETA,
+    ETA_SAMPLERS,
+    FRACTION,
+    GUIDANCE,
+    SAMPLERS,
+    SEED,
+    SIZE,
+    STEPS,
+    TextToImage,
+)
+
+NEW_SEED, KEEP_SEED = "New each time", "Keep"
+SPACINGS = {
+    "Evenly": "trailing",
+    "Evenly, as published": "uniform",
+    "Finer towards the end": "quadratic",
+    "Finest in the details (Karras)": "karras",
+}
+
+
+def prompt(name: str, example: str, *, visible: bool) -> tuple[gr.Textbox, gr.HTML]:
+    """The field, and what is said of words that the model never learnt."""
+    field = gr.Textbox(
+        "",
+        label="Describe the picture",
+        placeholder=example,
+        lines=4,
+        max_lines=12,
+        elem_id=f"{name}-prompt",
+        elem_classes="prompt",
+        visible=visible,
+    )
+    unknown = gr.HTML("", elem_id=f"{name}-unknown", elem_classes="unknown", apply_default_css=False)
+    return field, unknown
+
+
+def actions(name: str) -> tuple[gr.Button, gr.Button]:
+    """Generate and Stop."""
+    with gr.Row(elem_classes="actions"):
+        generate = gr.Button(
+            "Generate",
+            variant="primary",
+            elem_id=f"{name}-generate",
+            elem_classes="generate",
+            min_width=0,
+            scale=3,
+        )
+        stop = gr.Button(
+            "Stop", elem_id=f"{name}-stop", elem_classes="stop", interactive=False, min_width=0, scale=1
+        )
+    return generate, stop
+
+
+def seed() -> tuple[gr.Number, gr.Radio]:
+    with gr.Row(elem_classes=["pair", "seed"]):
+        seed = gr.Number(
+            0,
+            label="Variation",
+            info="The seed: the same number with the same settings gives the same picture.",
+            precision=0,
+            minimum=SEED[0],
+            maximum=SEED[1],
+            min_width=0,
+        )
+        mode = gr.Radio([NEW_SEED, KEEP_SEED], value=NEW_SEED, label="For the next")
+    return seed, mode
+
+
+def second_pass() -> gr.Slider:
+    return gr.Slider(
+        *FRACTION,
+        value=0.0,
+        step=0.05,
+        label="Second pass",
+        info="For large pictures: composed at the model's own size, then enlarged and drawn over with this "
+        "share of the steps. Try 0.4; 0 is one pass alone, in which things repeat.",
+    )
+
+
+def method(start: TextToImage) -> dict[str, Component]:
+    """How noise becomes a picture."""
+    return {
+        "steps": gr.Slider(
+            *STEPS, value=start.steps, step=1, label="Steps", info="More settle more detail, slower."
+        ),
+        "sampler": gr.Dropdown(
+            [(SAMPLER_NAMES[name], name) for name in SAMPLERS],
+            value=start.sampler,
+            label="Method",
+            info="The sampler. DPM++ 2M and UniPC need the fewest steps; Euler a, DDPM and SDE wander more.",
+        ),
+        "eta": gr.Slider(
+            *ETA,
+            value=start.eta,
+            step=0.05,
+            label="Fresh noise",
+            info=eta_info(start.sampler),
+            interactive=start.sampler in ETA_SAMPLERS,
+        ),
+        "spacing": gr.Dropdown(
+            list(SPACINGS.items()),
+            value=start.spacing,
+            label="Where steps fall",
+            info="Timestep spacing: trailing, uniform, quadratic or Karras. Models say what suits them.",
+        ),
+    }
+
+
+def guidance(start: TextToImage) -> dict[str, Component]:
+    """How what is given is followed."""
+    scale = gr.Slider(
+        *GUIDANCE,
+        value=start.guidance_scale,
+        step=0.1,
+        label="Follow the words",
+        info="The guidance scale (CFG). 1 lets the picture wander; high values follow harshly.",
+    )
+    with gr.Row(elem_classes="pair"):
+        begin, end = (
+            gr.Slider(*FRACTION, value=value, step=0.05, label=label, info=info, min_width=0)
+            for label, value, info in (
+                ("From", start.guidance_start, "Where following begins, as a part of all steps."),
+                ("Until", start.guidance_end, "Where it ends. Steps outside of it take half the time."),
+            )
+        )
+    rescale = gr.Slider(
+        *FRACTION,
+        value=start.guidance_rescale,
+        step=0.05,
+        label="Soften",
+        info="Guidance rescale: takes back the glare that following harshly gives. Try 0.7.",
+    )
+    return {
+        "guidance_scale": scale,
+        "guidance_start": begin,
+        "guidance_end": end,
+        "guidance_rescale": rescale,
+    }
+
+
+def eta_info(sampler: object) -> str:
+    if sampler in ETA_SAMPLERS:
+        return "Eta: noise added again at each step. 0 adds none, 1 is DDPM."
+    return "Eta: only DDIM lets you choose it."
+
+
+def pixels(label: str, value: int) -> gr.Number:
+    """A side of the picture."""
+    return gr.Number(value, label=label, precision=0, minimum=SIZE[0], maximum=SIZE[1], step=32, min_width=0)

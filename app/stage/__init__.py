@@ -1,0 +1,1 @@
+"""The surface that shows a picture and starts, stops and branches jobs."""

@@ -1,0 +1,113 @@
+"""A picture that is opened or dropped: a saved one fills a form, another goes where it is of use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+
+from app.form import form as forms
+from app.form import translate
+from app.form.form import Form, Updates
+from app.form.given import uploaded, uploaded_file
+from app.keeping import metadata
+from app.stage.stage import PRIVATE, Stage, form_for, status_line
+from app.studio.jobs import Studio
+from app.widgets.canvas_value import MAX_SIDE
+from ldm_core.errors import AtelierError, FileError
+from ldm_core.request.raster import Raster
+
+# What a picture without settings becomes in the tab that is open.
+USES = {
+    "text": "it is the picture to start from now",
+    "inpaint": "it is on the canvas now",
+    "upscale": "it is the picture to make larger now",
+    "paint": "it lies under what is painted now",
+    "layout": "it lies under the boxes now",
+}
+
+
+def connect(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[Form]) -> None:
+    """For all tabs; a form's name is its tab's id."""
+    open_tab = gr.JSON(visible=False)
+
+    def open_picture(payload: object, name: object, *models: object) -> Updates:
+        if payload is None:
+            return {stage.status: gr.skip()}
+        chosen = dict(zip(made, models, strict=True))
+        here = next((form for form in made if form.name == name), None)
+        try:
+            return _settings(studio, stage, tabs, made, uploaded_file(payload))
+        except AtelierError as error:
+            updates = None
+            if here is not None and isinstance(error, FileError):
+                updates = _given(studio, stage, here, payload, chosen[here])
+            return updates or {stage.status: status_line(metadata.explain(error), kind="failed")}
+
+    filled = [component for form in made for component in form.filled()]
+    stage.open.upload(
+        open_picture,
+        [stage.open, open_tab, *(form.model for form in made)],
+        [*filled, tabs, stage.status],
+        js="(file, _, ...models) => [file, latentAtelier.openTab(), ...models]",
+        **PRIVATE,
+    )
+
+
+def _settings(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[Form], path: Path) -> Updates:
+    """Takes the settings over from a saved picture.
+
+    Raises:
+        FileError: it has none.
+        RequestError: it has some that are not allowed.
+    """
+    settings = metadata.read_settings(path)
+    notes = list(settings.notes)
+    form = form_for(made, settings.request.task)
+    model = settings.request.model
+    if model not in (one.name for one in forms.serving(studio, form.tasks)):
+        notes.append(f"Its model {model[:60]!r} is not here, so the chosen one stays.")
+    elif settings.model_sha256 and not (studio.model_hash(model) or "").startswith(settings.model_sha256):
+        notes.append(f"The model {model[:60]!r} has changed since, so the picture will differ.")
+    text = " ".join(["Settings taken from the picture.", *notes])
+    return {
+        **translate.fill(studio, form, settings.request),
+        tabs: gr.update(selected=form.name),
+        stage.status: status_line(text, kind="note" if notes else "news"),
+    }
+
+
+def _given(studio: Studio, stage: Stage, form: Form, payload: object, model: object) -> Updates | None:
+    """Takes over a picture without settings; None where it is of no use in that tab, or is none."""
+    if form.name not in USES:
+        return None
+    try:
+        picture, smaller = _picture(form, payload)
+        updates = translate.take(studio, form, picture, None, model)
+    except AtelierError:
+        return None
+    size = f", made smaller to {picture.width} × {picture.height}" if smaller else ""
+    return {**updates, stage.status: status_line(f"No settings are in this file; {USES[form.name]}{size}.")}
+
+
+def _picture(form: Form, payload: object) -> tuple[Raster, bool]:
+    """The pixels, and whether they were made fewer: what is to be larger stays as it is, and any camera's
+    picture can be worked on.
+
+    Raises:
+        FileError: it is no picture that can be used.
+    """
+    if form.tasks == ("super-resolution",):
+        picture = uploaded(payload)
+        assert picture is not None
+        return picture, False
+    from ldm_core.network.images import read_image, resized  # bring torch, which the page must not wait for
+
+    pixels = read_image(uploaded_file(payload))
+    shrink = MAX_SIDE / max(pixels.shape[:2])
+    if shrink >= 1:
+        return Raster(pixels), False
+    height, width = (max(1, round(side * shrink)) for side in pixels.shape[:2])
+    return Raster(np.asarray(resized(pixels, width, height))), True

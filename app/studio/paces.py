@@ -1,0 +1,108 @@
+"""How long an enlargement will take: by what the last one took, or by one tile that is made to find out."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from ldm_core.engine.events import Done, Step
+from ldm_core.library.models import ModelLibrary
+from ldm_core.request import RULES, SuperResolution
+from ldm_core.request.raster import Raster
+
+if TYPE_CHECKING:
+    from ldm_core.engine.engine import Engine
+
+TRIED_STEPS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds for a cell of the latent: of each step, and of all that follows the last one.
+
+    estimated: by one tile.
+    """
+
+    step: float
+    finishing: float = 0.0
+    estimated: bool = False
+
+
+class Paces:
+    """The pace of each model and sampler, as far as it is known.
+
+    Args:
+        engine: gives the engine, once it is up.
+        clock: tells seconds.
+    """
+
+    def __init__(
+        self,
+        engine: Callable[[], Engine],
+        models: ModelLibrary,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._engine = engine
+        self._models = models
+        self._clock = clock
+        self._paces: dict[tuple[str, str], Pace] = {}
+        self._trying = threading.Lock()
+
+    def took(self, request: SuperResolution, seconds: float) -> None:
+        """Learns from an enlargement that was made in one go."""
+        self._paces[_key(request)] = Pace(seconds / request.steps / self._cells(request))
+
+    def expected(self, request: SuperResolution) -> tuple[float, bool] | None:
+        """Seconds from the request's turn on, and whether that is an estimate; None where nothing is known.
+
+        Raises:
+            ModelError: there is no such model.
+        """
+        pace = self._paces.get(_key(request))
+        if pace is None:
+            return None
+        return (pace.step * request.steps + pace.finishing) * self._cells(request), pace.estimated
+
+    def try_out(self, request: SuperResolution) -> None:
+        """Makes a tile of the picture in a few steps, unless the pace is known; waits for it.
+
+        Raises:
+            AtelierError: the engine or the model cannot be used.
+        """
+        from ldm_core.tasks.upscale import tile_side  # brings torch, which the page must not wait for
+
+        with self._trying:
+            if _key(request) in self._paces:
+                return
+            info = self._models.info(request.model)
+            side = tile_side(info)
+            own = RULES["scale"].read(info.spec.first_stage.downsampling)
+            tried = replace(
+                request,
+                image=Raster(request.image.pixels[:side, :side]),
+                scale=own if isinstance(own, int) else request.scale,
+                steps=TRIED_STEPS,
+                branch=None,
+            )
+            told = self._engine().submit(tried).events()
+            times = [self._clock() for event in told if isinstance(event, Step | Done)]
+            if len(times) <= TRIED_STEPS:  # it failed, and a real one will say why
+                return
+            # The first step also loads and warms up.
+            step = statistics.median(after - before for before, after in pairwise(times[:-1]))
+            cells = self._cells(tried)
+            self._paces[_key(request)] = Pace(step / cells, (times[-1] - times[-2]) / cells, estimated=True)
+
+    def _cells(self, request: SuperResolution) -> int:
+        from ldm_core.tasks.upscale import num_cells  # brings torch, which the page must not wait for
+
+        return num_cells(request, self._models.info(request.model))
+
+
+def _key(request: SuperResolution) -> tuple[str, str]:
+    return request.model, request.sampler

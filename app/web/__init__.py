@@ -1,0 +1,1 @@
+"""The server: who may ask what of it, and the page that it serves."""

@@ -1,0 +1,134 @@
+"""The page around the tabs: the line on top, the rail of latest pictures, the look."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Sequence
+
+import gradio as gr
+
+from app.form.form import Form, Updates, relist
+from app.stage import controls, onward, opening, stage, timeline
+from app.studio.jobs import Studio
+from app.tabs import classes, inpaint, layout, models, paint, text_to_image, upscale
+from app.web import api
+from app.widgets.components import Filmstrip
+from ldm_core.bundled import ASSETS
+
+TITLE = "Latent Atelier"
+# What each tab that makes pictures is called, in the program and on the page, and what makes it.
+TABS: tuple[tuple[str, str, Callable[[Studio], Form]], ...] = (
+    ("text", "Text to image", text_to_image.build),
+    ("inpaint", "Inpaint", inpaint.build),
+    ("upscale", "Upscale", upscale.build),
+    ("paint", "Paint", paint.build),
+    ("layout", "Layout", layout.build),
+    ("classes", "Classes", classes.build),
+)
+
+
+def build_page(studio: Studio) -> gr.Blocks:
+    """The whole page, ready for `launch`."""
+    with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=(3600, 86400)) as page:
+        gr.HTML(f"<h1>{TITLE}</h1>", elem_id="brand", apply_default_css=False)
+        with gr.Row(elem_id="facts"):
+            engine = gr.HTML(_engine(studio), elem_id="engine", apply_default_css=False)
+            keys = gr.Button("?", elem_id="keys", size="sm", min_width=0)
+            theme = gr.Button("Dark", elem_id="theme", size="sm", min_width=0)
+            fold = gr.Button("Pictures", elem_id="fold", size="sm", min_width=0)
+        with gr.Row(elem_id="shell"):
+            with (
+                gr.Column(elem_id="tasks", min_width=0),
+                gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs,
+            ):
+                made, listing = _tabs(studio)
+            with gr.Column(elem_id="stage", min_width=0):
+                rail = Filmstrip(label="Latest pictures", elem_id="latest", render=False)
+                parts = stage.build(studio, rail, _takers(made))
+            with gr.Column(elem_id="rail", min_width=0):
+                gr.HTML("<h2>Latest pictures</h2>", elem_id="rail-title", apply_default_css=False)
+                rail.render()
+        stage.connect(studio, parts, tabs, made)
+        timeline.connect(studio, parts, made)
+        onward.connect(studio, parts, tabs, made)
+        opening.connect(studio, parts, tabs, made)
+        controls.connect(page, studio, made)
+        with listing:
+            models.build(page, studio, made, tabs, listing)
+        keys.click(None, None, None, js="() => latentAtelier.showKeys()", api_visibility="private")
+        theme.click(None, None, None, js="() => latentAtelier.toggleTheme()", api_visibility="private")
+        fold.click(None, None, None, js="() => latentAtelier.toggleRail()", api_visibility="private")
+        _watch_engine(studio, engine, made)
+        api.serve(studio)
+
+        def leave(request: gr.Request) -> None:
+            studio.leave(str(request.session_hash))
+
+        page.unload(leave)
+    return page
+
+
+def _tabs(studio: Studio) -> tuple[list[Form], gr.Tab]:
+    """The forms of the tabs that make pictures, and the tab of models, which is filled later."""
+    made = []
+    for name, title, build in TABS:
+        with gr.Tab(title, id=name) as tab:
+            form = build(studio)
+        _keep_listed(studio, tab, form)
+        made.append(form)
+    own = {form.name: form.own for form in made}
+    if isinstance(painting := own["paint"], paint.Painting):
+        layout.connect(studio, made[list(own).index("layout")], painting.sheet.canvas)
+    return made, gr.Tab("Models", id="models")
+
+
+def _takers(made: list[Form]) -> list[tuple[str, str]]:
+    """(title, name) of each tab to which a picture can be sent."""
+    titles = {name: title for name, title, _ in TABS}
+    return [(titles[form.name], form.name) for form in made if form.takes]
+
+
+def _keep_listed(studio: Studio, tab: gr.Tab, form: Form) -> None:
+    """Models come and go; a tab looks when it is opened."""
+
+    def look(model: object) -> Updates:
+        return relist(studio, form, model)
+
+    tab.select(look, form.model, form.filled(), **stage.QUICK)
+
+
+def head() -> str:
+    """What goes into the page's head: our style and script, in the page itself.
+
+    Given as gradio's `css`, every rule would be moved below a class of gradio's, `:root` and `body` as well.
+    """
+    style, script = (
+        "".join((ASSETS / name).read_text(encoding="utf-8") for name in names)
+        for names in (("atelier.css", "models.css"), ("atelier.js", "fault.js", "keys.js"))
+    )
+    return f"<style>{style}</style><script>{script}</script>"
+
+
+def _watch_engine(studio: Studio, engine: gr.HTML, made: Sequence[Form]) -> None:
+    """Looks every second whether the engine is up, and which models there are, until it is."""
+    timer = gr.Timer(1)
+
+    def look(*models: object) -> Updates:
+        ready = studio.is_ready
+        updates: Updates = {engine: _engine(studio), timer: gr.Timer(active=not ready)}
+        for form, model in zip(made, models, strict=True):
+            if ready or not model:
+                updates |= relist(studio, form, model)
+        return updates
+
+    filled = [component for form in made for component in form.filled()]
+    timer.tick(look, [form.model for form in made], [engine, timer, *filled], **stage.QUICK)
+
+
+def _engine(studio: Studio) -> str:
+    """The device in use, in words."""
+    if not studio.is_ready:
+        words = "Loading the model…"
+    else:
+        words = studio.problem or studio.device
+    return f"<span>{html.escape(words)}</span>"

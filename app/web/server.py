@@ -1,0 +1,184 @@
+"""Serves the page: finds a port, launches gradio, then wakes the engine behind it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import webbrowser
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.keeping.places import open_models, outputs_folder
+from app.web.guard import LOOPBACK, Guard
+from ldm_core.errors import AtelierError, FileError
+
+if TYPE_CHECKING:
+    import gradio as gr
+
+    from app.studio.jobs import Studio
+
+FIRST_PORT = 7860
+TRIED_PORTS = 20
+UPLOAD = "64mb"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to serve."""
+
+    host: str = "127.0.0.1"
+    port: int | None = None  # None: the first free one from 7860 on
+    browser: bool = True
+    models: tuple[str, ...] = ()
+    outputs: str | None = None
+    device: str | None = None
+    share: bool = False  # by a public link
+    password: str | None = None  # of those who may enter; None: one is made where others can reach the page
+
+    @property
+    def is_private(self) -> bool:
+        """Whether only programs on this computer reach the page, so that whoever sees it is the owner."""
+        return self.host in LOOPBACK and not self.share
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A page that is served."""
+
+    address: str
+    studio: Studio
+    blocks: gr.Blocks
+    password: str | None
+
+    def close(self) -> None:
+        """Stops all jobs and the server."""
+        self.studio.close()
+        self.blocks.close(verbose=False)
+
+
+def serve(options: Options) -> int:
+    """Runs the program until it is interrupted; returns the exit status."""
+    try:
+        port = choose_port(options.host, options.port)
+    except AtelierError as error:
+        print(error, file=sys.stderr)
+        return 1
+    # Read by gradio when it is imported: no traffic to other hosts, a cache of its own that goes at the end.
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    cache = Path(tempfile.mkdtemp(prefix="latent-atelier-"))
+    os.environ["GRADIO_TEMP_DIR"] = str(cache)
+    ended = threading.Event()
+    status = 0
+
+    def end(number: int, _frame: object) -> None:
+        nonlocal status
+        status = 128 + number
+        ended.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    try:
+        running = start(options, port)
+        print(f"Latent Atelier is at {running.address}  (Ctrl+C ends it)", flush=True)
+        if running.password is not None:
+            print(f"Others can reach it. The password is  {running.password}", flush=True)
+        if options.share:
+            threading.Thread(target=_share, args=[port], daemon=True).start()
+        if options.browser:
+            threading.Thread(target=webbrowser.open, args=[running.address], daemon=True).start()
+        ended.wait()
+        print("Ending.", flush=True)
+        running.close()
+    finally:
+        shutil.rmtree(cache, ignore_errors=True)
+    return status
+
+
+def start(options: Options, port: int) -> Running:
+    """Serves the page and, once it is up, wakes the engine; returns at once."""
+    from starlette.middleware import Middleware
+
+    from app.keeping.library import Library
+    from app.keeping.shelf import Shelf
+    from app.studio.jobs import Studio
+    from app.web import page
+    from app.web.door import Door, made_password
+    from app.web.theme import make_theme
+    from app.widgets import canvas
+
+    library = Library(outputs_folder(options.outputs))
+    models = open_models(options.models, wait=False)
+    shelf = Shelf(models) if options.is_private else None
+    studio = Studio(models, library, options.device, shelf)
+    blocks = page.build_page(studio)
+    blocks.queue(max_size=64, default_concurrency_limit=8)
+    password = options.password or (None if options.is_private else made_password())
+    middleware = [Middleware(Guard, hosts=LOOPBACK if options.is_private else ())]
+    if password is not None:
+        middleware.append(Middleware(Door, password=password))
+    blocks.launch(
+        server_name=options.host,
+        server_port=port,
+        prevent_thread_lock=True,
+        quiet=True,
+        theme=make_theme(),
+        head=page.head(),
+        footer_links=[],
+        show_error=False,
+        enable_monitoring=False,
+        run_history=False,
+        strict_cors=True,
+        max_file_size=UPLOAD,
+        ssr_mode=False,
+        allowed_paths=[],
+        app_kwargs={"middleware": middleware, "routes": [canvas.serve_files()]},
+    )
+
+    def wake() -> None:
+        studio.warm_up()
+        studio.hash_models()
+
+    threading.Thread(target=wake, name="warm-up", daemon=True).start()
+    return Running(f"http://{options.host}:{port}", studio, blocks, password)
+
+
+def _share(port: int) -> None:
+    """Prints a public link to the page, by gradio's service."""
+    from gradio import networking
+
+    try:
+        # Gradio's own way, `launch(share=True)`, makes the page load its files from another host.
+        link = networking.setup_tunnel("127.0.0.1", port, secrets.token_urlsafe(32), None, None)
+    except Exception as error:  # whatever goes wrong there, the page here goes on
+        print(f"No public link could be made; the page here goes on. The reason: {error}", flush=True)
+    else:
+        print(f"The public link is {link}  (for a week at most, while this runs)", flush=True)
+
+
+def choose_port(host: str, wanted: int | None) -> int:
+    """A port that nothing listens on: the wanted one, else the first free one from 7860 on.
+
+    Raises:
+        FileError: the wanted port, or every port tried, is in use.
+    """
+    for port in [wanted] if wanted else range(FIRST_PORT, FIRST_PORT + TRIED_PORTS):
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
+            if os.name != "nt":  # there it would allow a port in use
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+        if wanted is None and port != FIRST_PORT:
+            print(f"Port {FIRST_PORT} is in use (perhaps Latent Atelier runs already); using {port}.")
+        return port
+    asked = wanted or f"{FIRST_PORT} to {FIRST_PORT + TRIED_PORTS - 1}"
+    raise FileError(f"Port {asked} on {host} cannot be used: another program has it. Choose one with --port.")

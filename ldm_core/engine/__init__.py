@@ -1,0 +1,1 @@
+"""One thread that answers what the running jobs' samplers ask for."""

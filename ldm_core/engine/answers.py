@@ -1,0 +1,65 @@
+"""Answers to what samplers ask: one network call for several pictures, with guidance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ldm_core.conditioners import Condition
+from ldm_core.diffusion.guidance import guided
+from ldm_core.diffusion.parameterization import Prediction
+from ldm_core.diffusion.samplers import Ask
+from ldm_core.library.models import ModelInfo
+from ldm_core.network.device import is_out_of_memory
+from ldm_core.network.latent_diffusion import LatentDiffusion
+from ldm_core.network.tiling import run
+from ldm_core.tasks import Conditioning, prepare
+
+
+def answers(model: LatentDiffusion, asks: Sequence[tuple[Ask, Conditioning]]) -> list[Prediction]:
+    """x_0 and eps, (1, c, h, w), for each ask; latents and conditions have one shape, t may differ.
+
+    Conditional and unconditional predictions go into the same call.
+    """
+    x: list[Tensor] = []
+    t: list[float] = []
+    conditions: list[Condition] = []
+    for ask, conditioning in asks:
+        for one in (conditioning.condition, conditioning.unconditional):
+            if one is not None:
+                x.append(ask.x)
+                t.append(ask.t)
+                conditions.append(one)
+    times = torch.tensor(t, dtype=torch.float32)
+    rows = iter(torch.split(_outputs(model, torch.cat(x), times, Condition.cat(conditions)), 1))
+    predictions = []
+    for ask, conditioning in asks:
+        output, guidance = next(rows), conditioning.guidance
+        if conditioning.unconditional is not None:
+            output = guided(output, next(rows), guidance.scale, guidance.rescale)
+        predictions.append(model.prediction(output, ask.x, ask.t))
+    return predictions
+
+
+def try_out(model: LatentDiffusion, info: ModelInfo) -> None:
+    """Asks once for a picture of the model's own size and decodes it, so that all is there for the next."""
+    request = replace(info.defaults, prompt="a")
+    work = prepare(request, model, info)
+    ask = next(work.start(request).sampling)
+    answers(model, [(ask, work.conditioning.at(0, 1))])
+    run(work.finish(ask.x))
+
+
+def _outputs(model: LatentDiffusion, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
+    """`model.output`, in halves where memory is too short for all at once."""
+    try:
+        return model.output(x, t, condition)
+    except Exception as error:
+        if len(x) == 1 or not is_out_of_memory(error):
+            raise
+    half = len(x) // 2  # outside of the handler, which holds on to the failed call's tensors
+    parts = (slice(None, half), slice(half, None))
+    return torch.cat([_outputs(model, x[part], t[part], condition[part]) for part in parts])

@@ -1,0 +1,73 @@
+"""Loads models in a thread of its own, so that running jobs go on stepping meanwhile."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from weakref import WeakKeyDictionary
+
+from ldm_core.engine.run import Measured
+from ldm_core.library.models import ModelLibrary
+from ldm_core.library.tokens import Told
+from ldm_core.network.device import Device
+from ldm_core.network.latent_diffusion import LatentDiffusion
+from ldm_core.network.preview import PreviewMap
+
+Loaded = tuple[LatentDiffusion, Measured]
+
+
+class Loader:
+    """One thread that loads one model after the other.
+
+    Args:
+        library: where models come from.
+        device: where they go.
+        on_loaded: called in the loader's thread whenever a model is there or failed.
+    """
+
+    def __init__(self, library: ModelLibrary, device: Device, on_loaded: Callable[[], None]) -> None:
+        self._library = library
+        self._device = device
+        self._on_loaded = on_loaded
+        self._measured: WeakKeyDictionary[LatentDiffusion, Measured] = WeakKeyDictionary()
+        self._requests: queue.SimpleQueue[tuple[str, Future[Loaded], Told] | None] = queue.SimpleQueue()
+        threading.Thread(target=self._work, name="loader", daemon=True).start()
+
+    def request(self, name: str, told: Told = lambda _: None) -> Future[Loaded]:
+        """The model, at once where it is in memory; the future raises an error where it cannot load.
+
+        `told` is told what is being fetched for it, in the loader's thread.
+        """
+        future: Future[Loaded] = Future()
+        model = self._library.loaded(name, device=self._device.name, dtype=self._device.dtype)
+        measured = self._measured.get(model) if model is not None else None
+        if model is not None and measured is not None:
+            future.set_result((model, measured))
+        else:
+            self._requests.put((name, future, told))
+        return future
+
+    def close(self) -> None:
+        """Ends the thread after what it is loading now."""
+        self._requests.put(None)
+
+    def _work(self) -> None:
+        while (request := self._requests.get()) is not None:
+            name, future, told = request
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(self._load(name, told))
+                except Exception as error:  # for the job that asked
+                    future.set_exception(error)
+            del request, future, told  # the thread holds no model while it waits
+            self._on_loaded()
+
+    def _load(self, name: str, told: Told) -> Loaded:
+        model = self._library.load(name, device=self._device.name, dtype=self._device.dtype, told=told)
+        measured = self._measured.get(model)
+        if measured is None:
+            measured = Measured(PreviewMap.fit(model.decode, model.spec.latent_channels))
+            self._measured[model] = measured
+        return model, measured

@@ -1,0 +1,318 @@
+"""A job while it runs: its pictures, each a sampling coroutine that waits for an answer."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ldm_core.diffusion.parameterization import Prediction
+from ldm_core.diffusion.samplers import Ask
+from ldm_core.engine.events import Picture, Pixels, Step, Tiles
+from ldm_core.engine.job import Job, Pace
+from ldm_core.errors import NotFinite
+from ldm_core.network.latent_diffusion import LatentDiffusion
+from ldm_core.network.preview import PreviewMap
+from ldm_core.request import Request, branched, lineage, single
+from ldm_core.tasks import Conditioning, Finishing, Moment, Work
+
+PREVIEW_SECONDS = 1 / 15  # between two previews of one picture; a screen hardly shows more
+TILES_SECONDS = 0.25  # between two events that tell of tiles alone
+
+
+@dataclass(slots=True, eq=False)
+class Measured:
+    """What the engine found out about a model that is loaded."""
+
+    preview: PreviewMap
+    decode_seconds_per_pixel: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stage:
+    """A request that makes some of a picture's steps, from its branch on."""
+
+    request: Request  # of the one picture
+    work: Work
+
+    @property
+    def first(self) -> int:
+        return 0 if self.request.branch is None else self.request.branch.step
+
+
+class Image:
+    """One picture of a running job.
+
+    Args:
+        stages: what makes it, one after the other.
+        moment: where the first of them begins, None: from noise.
+
+    Attributes:
+        ask: what its sampler waits for.
+        z: (1, c, h, w), the finished latent; None before.
+        decoded: the share of it that is turned into pixels.
+    """
+
+    ask: Ask
+
+    def __init__(self, run: Run, index: int, stages: Sequence[Stage], moment: Moment | None) -> None:
+        self.run = run
+        self.index = index
+        self._stages = deque(stages)
+        self._previewed = 0.0
+        self._told = time.monotonic()
+        self._earlier_steps = 0  # of works that this one follows
+        self.z: Tensor | None = None
+        self.decoded = 0.0
+        self.decoding_seconds = 0.0
+        self._finishing: Finishing | None = None
+        self._begin(moment)
+
+    def _begin(self, moment: Moment | None) -> None:
+        """Begins the first of its stages."""
+        stage = self._stages[0]
+        start = stage.work.start(stage.request, moment)
+        self._sampling = start.sampling
+        self._num_steps = start.num_steps
+        self._later_steps = start.later_steps
+        self._done = stage.first
+        self.ask = next(self._sampling)
+        self._stood = self.ask  # the first ask of this step
+        self._pred_x0 = None if moment is None or moment.pred_x0 is None else moment.pred_x0.to(self.ask.x)
+
+    @property
+    def request(self) -> Request:
+        """What makes this picture alone."""
+        return self._stages[-1].request
+
+    @property
+    def work(self) -> Work:
+        """What finishes it."""
+        return self._stages[-1].work
+
+    @property
+    def num_steps(self) -> int:
+        return self._earlier_steps + self._num_steps + self._later_steps
+
+    @property
+    def done(self) -> int:
+        """Steps done."""
+        return self._earlier_steps + self._done
+
+    @property
+    def progress(self) -> float:
+        """Steps done, and the share of the one under way."""
+        return self.done + (self.ask.share if self.z is None else 0.0)
+
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """Equal for pictures that can share a network call."""
+        return self.run.model, self.ask.x.shape, self.conditioning.condition.shape
+
+    @property
+    def conditioning(self) -> Conditioning:
+        """What the network is given for the present ask."""
+        return self._stages[0].work.conditioning.at(self.ask.step, self._num_steps, self.ask.region)
+
+    def send(self, predicted: Prediction) -> bool:
+        """Gives the sampler its answer; True where that completed a step.
+
+        Raises:
+            NotFinite: the answer holds NaN or infinity.
+        """
+        if not bool(torch.isfinite(predicted.x0).all()):
+            raise NotFinite(
+                f"The network produced NaN or infinity at step {self.ask.step + 1} of {self._num_steps}. "
+                "Set ATELIER_DTYPE=float32; if that does not help, the model's file is damaged."
+            )
+        stood = self._stood
+        try:
+            self.ask = self._sampling.send(predicted)
+        except StopIteration as stop:
+            z: Tensor = stop.value
+            self.z = z
+        if self.z is None and self.ask.step == stood.step:
+            return False  # the sampler asks more than once for this step
+        self._keep(self._moment())
+        self._stood = self.ask
+        self._pred_x0 = self.ask.pred_x0 if self.z is None else self.z
+        self._done = stood.step + 1
+        if self.z is not None:
+            z = _kept(self.z)
+            self._keep(Moment(self._num_steps, -1, z, z))
+        else:
+            self._follow_branches()
+        return True
+
+    def _keep(self, moment: Moment) -> None:
+        """Of a picture made by several works the last one's steps are kept, counted from the first one's."""
+        if not self._later_steps:
+            moment = replace(moment, step=self._earlier_steps + moment.step)
+            self.run.job.keep(self.index, self.num_steps, moment)
+
+    def _follow_branches(self) -> None:
+        """Goes on with the next stage where the picture stands at its first step."""
+        while len(self._stages) > 1 and self._stages[1].first == self._stood.step:
+            moment = self._moment()
+            self._stages.popleft()
+            self._begin(moment)
+
+    def _moment(self) -> Moment:
+        """Where it stands, or stood at the first ask of the present step."""
+        x = self._stood.x if self._stood.whole is None else self._stood.whole
+        pred_x0 = None if self._pred_x0 is None else _kept(self._pred_x0)
+        return Moment(self._stood.step, self._stood.t, _kept(x), pred_x0)
+
+    def change(self, request: Request, work: Work) -> None:
+        """Goes on by another request, for this one picture, from where it stands."""
+        moment = self._moment() if self._stood.step else None
+        request = branched(request, self._stood.step, self._stages[0].request)
+        self._stages = deque([Stage(request, work)])
+        self._begin(moment)
+        self.run.job.goes_on(self.index, request)
+
+    def finish(self) -> Pixels | None:
+        """Goes on to turn the finished latent into pixels; None while more is to do."""
+        assert self.z is not None
+        began = time.monotonic()
+        self._finishing = self._finishing or self.work.finish(self.z)
+        try:
+            self.decoded = next(self._finishing)
+        except StopIteration as done:
+            pixels: Pixels = done.value
+            work = self.work.then(pixels)
+            if work is None:
+                return pixels
+            self._go_on(work, pixels)
+        finally:
+            self.decoding_seconds += time.monotonic() - began
+        return None
+
+    def _go_on(self, work: Work, pixels: Pixels) -> None:
+        """Begins a work that follows the finished one, from its pixels."""
+        self._earlier_steps += self._num_steps
+        self._stages = deque([Stage(self.request, work)])
+        self.z, self._finishing, self.decoded = None, None, 0.0
+        self.run.job.goes_on_from(self.index, pixels)
+        self.run.job.shown_by(self.run.measured.preview, work.shown)
+        self._begin(None)
+
+    def tells_of_tiles(self) -> bool:
+        """Whether it is time to, as some are done since the last step."""
+        now = time.monotonic()
+        due = now - self._told >= TILES_SECONDS and (self.decoded > 0 or self.progress > self.done)
+        if due:
+            self._told = now
+        return due
+
+    def preview(self) -> Pixels | None:
+        """A quick look at x_0 as predicted now; None where the last one is still fresh."""
+        now = time.monotonic()
+        if self._pred_x0 is None or (self.z is None and now - self._previewed < PREVIEW_SECONDS):
+            return None
+        self._previewed = now
+        return self.run.measured.preview(self._pred_x0[0], self.work.shown)
+
+
+def _kept(x: Tensor) -> Tensor:
+    return x.detach().to("cpu", torch.float16, copy=True)
+
+
+class Run:
+    """A running job.
+
+    Args:
+        works: of the requests that make a picture one after the other (`request.lineage`); where the job
+            begins at a moment, of the last one alone.
+
+    Attributes:
+        images: begun and not decoded yet, the earliest first.
+    """
+
+    def __init__(
+        self, job: Job, works: Sequence[Work], model: LatentDiffusion, measured: Measured, began: float
+    ) -> None:
+        self.job = job
+        self._works = list(works)
+        self.model = model
+        self.measured = measured
+        self.began = began
+        self.images: list[Image] = []
+        self._num_begun = 0
+        self._num_done = 0
+        self._num_pixels = math.prod(job.request.size)
+        self._pace = Pace(measured.decode_seconds_per_pixel * self._num_pixels)
+        job.shown_by(measured.preview, self.work.shown)
+
+    @property
+    def work(self) -> Work:
+        """What finishes its pictures."""
+        return self._works[-1]
+
+    def change(self, request: Request, work: Work) -> None:
+        """Makes what is not finished yet by another request."""
+        self.job.request = request
+        self._works[-1] = work
+        for image in self.images:
+            image.change(single(request, image.index), work)
+        for index in range(self._num_begun, request.batch_size):
+            self.job.goes_on(index, single(request, index))
+
+    @property
+    def is_done(self) -> bool:
+        return self._num_done == self.job.request.batch_size
+
+    def active(self, limit: int) -> Sequence[Image]:
+        """Up to `limit` pictures to work on now; begins new ones where there is room."""
+        while len(self.images) < limit and self._num_begun < self.job.request.batch_size:
+            requests = lineage(single(self.job.request, self._num_begun))[-len(self._works) :]
+            stages = [Stage(one, work) for one, work in zip(requests, self._works, strict=True)]
+            self.images.append(Image(self, self._num_begun, stages, self.job.origin))
+            self._num_begun += 1
+        return [image for image in self.images[:limit] if image.z is None]
+
+    def advance(self, answered: Sequence[tuple[Image, Prediction]]) -> None:
+        """Sends answers to the pictures and tells of the steps they completed."""
+        before = sum(image.progress for image, _ in answered)
+        stepped = [image for image, predicted in answered if image.send(predicted)]
+        made = sum(image.progress for image, _ in answered) - before
+        if made > 0:
+            self._pace.stepped(made)
+        num_images = self.job.request.batch_size
+        for image in stepped:
+            left = self._seconds_left(image.num_steps)
+            self.job.tell(Step(image.index, num_images, image.done, image.num_steps, left, image.preview()))
+        for image in self.images:
+            if image not in stepped and image.tells_of_tiles():
+                self._tell_of_tiles(image)
+
+    def _tell_of_tiles(self, image: Image) -> None:
+        left = self._seconds_left(image.num_steps)
+        share = image.decoded or image.progress - image.done
+        num_images = self.job.request.batch_size
+        self.job.tell(Tiles(image.index, num_images, image.done, image.num_steps, share, left))
+
+    def decode_finished(self) -> None:
+        """Turns finished latents into pictures, large ones a tile at a time, unless the job was stopped."""
+        for image in [image for image in self.images if image.z is not None]:
+            if self.job.cancelled:
+                return
+            pixels = image.finish()
+            if pixels is None:
+                continue
+            self.images.remove(image)
+            self._num_done += 1
+            self._pace.decoded(image.decoding_seconds)
+            self.measured.decode_seconds_per_pixel = image.decoding_seconds / self._num_pixels
+            if not self.job.cancelled:
+                self.job.tell(Picture(image.index, pixels, image.request))
+
+    def _seconds_left(self, num_steps: int) -> float:
+        pictures = self.job.request.batch_size - self._num_done
+        steps = pictures * num_steps - sum(image.progress for image in self.images)
+        return self._pace.seconds_left(steps, pictures - sum(image.decoded for image in self.images))

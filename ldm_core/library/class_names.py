@@ -1,0 +1,82 @@
+"""Names of the classes that models know, and from a name to its id.  Imports no torch.
+
+The lists in assets/palettes name their source and licence.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Sequence
+from typing import Literal
+
+from ldm_core.bundled import ASSETS
+from ldm_core.errors import RequestError
+from ldm_core.spec import BoxMapSpec, ClassSpec, LabelMapSpec, LayoutSpec, ModelSpec
+
+Vocabulary = Literal["scenes", "coco-stuff", "open-images", "imagenet"]
+
+_LISTS = ASSETS / "palettes"
+
+
+@functools.cache
+def class_names(vocabulary: Vocabulary) -> tuple[str, ...]:
+    """Names of the classes; the index is the class id."""
+    return tuple(json.loads((_LISTS / f"{vocabulary}.json").read_text(encoding="utf-8"))["names"])
+
+
+def box_classes(spec: ModelSpec) -> tuple[str, ...]:
+    """What a model's boxes may hold."""
+    ours = spec.conditioner(BoxMapSpec)
+    if ours is not None:
+        return ours.classes
+    return class_names("open-images") if spec.conditioner(LayoutSpec) else ()
+
+
+def picture_classes(spec: ModelSpec) -> tuple[str, ...]:
+    """What a class-conditional model's pictures may show; numbers where the names are not known."""
+    ours = spec.conditioner(ClassSpec)
+    if ours is None:
+        return tuple(name for name, _ in spec.class_prompts)
+    return class_names("imagenet") if ours.num_classes >= 1000 else _numbers(ours.num_classes)
+
+
+def num_labels(spec: ModelSpec) -> int:
+    """Classes of a model's label maps."""
+    if spec.label_bits is not None:
+        return len(spec.label_bits.classes)
+    ours = spec.conditioner(LabelMapSpec)
+    return ours.num_classes if ours else 0
+
+
+def label_names(spec: ModelSpec) -> tuple[str, ...]:
+    """Names of the classes of a model's label maps; numbers where they are not known."""
+    if spec.label_bits is not None:
+        return spec.label_bits.classes
+    ours = spec.conditioner(LabelMapSpec)
+    if ours is not None and ours.classes:
+        return ours.classes
+    names, count = class_names("coco-stuff"), num_labels(spec)
+    return names if count == len(names) else _numbers(count)
+
+
+def _numbers(count: int) -> tuple[str, ...]:
+    return tuple(f"class {index}" for index in range(count))
+
+
+def class_id(field: str, label: str | int, names: Sequence[str], count: int) -> int:
+    """The id of a class by its name, or by one of the names that its commas separate; ids stay.
+
+    Raises:
+        RequestError: there is no such class.
+    """
+    if isinstance(label, int):
+        if label < count:
+            return label
+        raise RequestError(field, label, f"a class id from 0 to {count - 1} with this model")
+    wanted = label.strip().lower()
+    for index, name in enumerate(names):
+        if wanted == name.lower() or wanted in (part.strip().lower() for part in name.split(",")):
+            return index
+    some = ", ".join(repr(name) for name in names[:5])
+    raise RequestError(field, label, f"a class that the model knows, such as {some}" if some else "an id")

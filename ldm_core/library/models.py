@@ -1,0 +1,279 @@
+"""The models there are, and the ones that are loaded.  Imports no torch before a model is loaded.
+
+Names are looked up in the index of the folders and never joined to a path.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ldm_core.bundled import BUNDLED_MODELS
+from ldm_core.errors import ConfigError, ModelFileError, ModelNotFound
+from ldm_core.library.collection import Stamp, stamp_of
+from ldm_core.library.index import Entry, Index
+from ldm_core.library.residents import Residents
+from ldm_core.request import TextToImage
+from ldm_core.spec import ClipSpec, ModelSpec, TextSpec
+
+if TYPE_CHECKING:
+    import torch
+
+    from ldm_core.library.tokens import Told
+    from ldm_core.network.latent_diffusion import LatentDiffusion
+
+FRESH = 5.0  # seconds for which a scan counts as new when an unknown name is asked for
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a person may know of a model before it is loaded.
+
+    `path` is the file, or the model's folder.  `defaults` is the request that suits the model best, with an
+    empty prompt.
+    """
+
+    name: str
+    title: str
+    description: str
+    licence: str
+    path: Path
+    spec: ModelSpec
+    defaults: TextToImage
+
+    @property
+    def size_multiple(self) -> int:
+        """A picture's width and height have to be multiples of this, in pixels."""
+        return self.spec.size_multiple
+
+
+class ModelLibrary:
+    """Finds models in folders and keeps the last used ones in memory.  Safe to use from several threads.
+
+    Args:
+        folders: where to look; of two models of one name the first folder's keeps it, the other gets more of
+            its path as its name.
+        cache: file that remembers what the folders hold; None looks into every file anew.
+        budget: bytes of models to keep in memory; None is a share of what is free.
+        tokenizers: where to keep those that models came without, and that are fetched; None fetches none.
+        wait: whether the first question waits for a first `scan`; else it is answered from the cache.
+    """
+
+    def __init__(
+        self,
+        folders: Sequence[Path] = (BUNDLED_MODELS,),
+        *,
+        cache: Path | None = None,
+        budget: int | None = None,
+        tokenizers: Path | None = None,
+        wait: bool = True,
+    ) -> None:
+        self._index = Index(folders, cache)
+        self._wait = wait
+        self._scanned: float | None = None  # when, by the monotonic clock
+        self._infos: dict[Path, tuple[Stamp, ModelInfo]] = {}
+        self._residents = Residents(budget)
+        self._tokenizers = tokenizers
+        self._loading = threading.Lock()
+
+    # What there is ----------------------------------------------------------------------------------------
+
+    def scan(self, max_age: float = 0.0) -> None:
+        """Looks into the folders again, unless that was done less than `max_age` seconds ago."""
+        if self._scanned is None or time.monotonic() - self._scanned >= max_age:
+            self._index.scan()
+            self._scanned = time.monotonic()
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Everything that lies in the folders, usable or not, sorted by name; as the last scan saw it."""
+        return tuple(self._entries().values())
+
+    def names(self, task: str = "") -> tuple[str, ...]:
+        """The names of the models that can be used (for a task), sorted; as the last scan saw them."""
+        return tuple(name for name, entry in self._entries().items() if entry.serves(task))
+
+    def best(self, task: str) -> str:
+        """The name of the model for a task where none is named: bundled, takes a hole itself, the largest.
+
+        Raises:
+            ModelNotFound: no model can do it.
+        """
+        alike = {"outpaint": "inpaint"}.get(task, task)
+        names = self.names(alike)
+        if not names:
+            raise ModelNotFound(f"No model here can do {task}; add one to models/, or in the Models tab.")
+
+        def merit(name: str) -> tuple[bool, bool, int]:
+            entry = self.entry(name)
+            native = alike == "inpaint" and self.info(name).spec.fills_holes
+            return entry.path.is_relative_to(BUNDLED_MODELS), native, entry.num_parameters
+
+        return max(names, key=merit)
+
+    def problems(self) -> tuple[str, ...]:
+        """A sentence for each folder that cannot be read."""
+        return self._index.problems
+
+    def entry(self, name: str) -> Entry:
+        """What the index knows of a model, or of something that is none.
+
+        Raises:
+            ModelNotFound: there is nothing of that name.
+        """
+        entries = self._entries()
+        if name not in entries and self._scanned is not None:
+            self.scan(FRESH)  # it may have come just now
+            entries = self._entries()
+        if name not in entries:
+            shown = name if len(name) <= 60 else f"{name[:57]}..."
+            names = self.names()
+            there = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
+            raise ModelNotFound(f"There is no model {shown!r}. Models: {there or 'none; models/ is empty'}.")
+        return entries[name]
+
+    def info(self, name: str) -> ModelInfo:
+        """What is known of a model without loading it.
+
+        Raises:
+            ModelNotFound: there is no model of that name.
+            ModelError: it is no model, or its description is wrong.
+        """
+        entry = self.entry(name)
+        stamp = self._stamp(name)
+        known = self._infos.get(entry.path)
+        if known is None or known[0] != stamp or known[1].name != name:
+            known = self._infos[entry.path] = stamp, _read_info(entry)
+        return known[1]
+
+    def sha256(self, name: str) -> str:
+        """Hash of a model's weights, 64 hexadecimal digits; pictures name their model by it.
+
+        Raises:
+            ModelError: there is no such model, or its files cannot be read.
+        """
+        self.entry(name)
+        self._require_scan()
+        return self._index.sha256(name)
+
+    def hash_all(self, stop: threading.Event) -> None:
+        """Computes the hashes that are missing, the small files' first, until `stop` is set."""
+        self._require_scan()
+        for entry in sorted(self.entries(), key=lambda entry: entry.size):
+            if stop.is_set():
+                break
+            if not entry.sha256 and entry.kind != "unknown":
+                with suppress(ModelFileError):
+                    self._index.sha256(entry.name, stop)
+        self.remember()
+
+    def remember(self) -> None:
+        """Keeps what is known in the cache, the hashes as well."""
+        self._index.save()
+
+    def _entries(self) -> dict[str, Entry]:
+        if self._scanned is None:
+            if not self._wait:
+                return self._index.remembered()
+            self._require_scan()
+        return self._index.entries()
+
+    def _require_scan(self) -> None:
+        if self._scanned is None:
+            self.scan()
+
+    def _stamp(self, name: str) -> Stamp:
+        found = self._index.found(name)
+        return stamp_of(found) if found is not None else ()
+
+    # What is loaded ---------------------------------------------------------------------------------------
+
+    def loaded(self, name: str, *, device: str, dtype: torch.dtype) -> LatentDiffusion | None:
+        """The model where it is in memory and its files have not changed; never waits.
+
+        Raises:
+            ModelFileError: its files were removed.
+        """
+        entry = self._entries().get(name)
+        if entry is None:
+            return None
+        return self._residents.get((entry.path, self._stamp(name), device, dtype))
+
+    def load(
+        self, name: str, *, device: str, dtype: torch.dtype, told: Told = lambda _: None
+    ) -> LatentDiffusion:
+        """A model ready for use; read from its files where it is not loaded yet or the files have changed.
+
+        Args:
+            told: is told how far a tokenizer is that has to be fetched, in words.
+
+        Raises:
+            ModelError: it does not exist or cannot be loaded.
+            FetchError: it came without its tokenizer, and that cannot be fetched.
+        """
+        from ldm_core.formats import load_model
+        from ldm_core.network.latent_diffusion import LatentDiffusion
+
+        self._require_scan()
+        entry = self.entry(name)
+        with self._loading:
+            model = self.loaded(name, device=device, dtype=dtype)
+            if model is None:
+                key = (entry.path, self._stamp(name), device, dtype)
+                self._residents.make_room(entry.num_parameters * dtype.itemsize, device)
+                loaded = load_model(
+                    entry.path,
+                    device=device,
+                    dtype=dtype,
+                    find_tokenizer=lambda text: self._tokenizer(text, told),
+                )
+                if not isinstance(loaded, LatentDiffusion):
+                    raise ModelFileError(f"{name} holds a first stage alone; choose a whole model.")
+                model = loaded
+                self._residents.add(key, model)
+            return model
+
+    def _tokenizer(self, text: TextSpec | ClipSpec, told: Told) -> Path | None:
+        from ldm_core.library.tokens import tokenizer_folder
+
+        return None if self._tokenizers is None else tokenizer_folder(text, self._tokenizers, told)
+
+
+def _read_info(entry: Entry) -> ModelInfo:
+    from ldm_core.formats.config import config_beside, read_config
+
+    name, path = entry.name, entry.path
+    beside = config_beside(path / "model.safetensors" if path.is_dir() else path)
+    if beside is not None:
+        config = read_config(beside)
+    else:
+        from ldm_core.formats.identify import describe  # imports torch
+
+        config = describe(path)
+    if not isinstance(config.spec, ModelSpec):
+        raise ConfigError(
+            f"{name} describes a first stage alone; a model needs a UNet and a text transformer."
+        )
+    given = config.defaults
+    defaults = TextToImage(
+        model=name,
+        width=given.width,
+        height=given.height,
+        steps=given.steps,
+        guidance_scale=given.guidance_scale,
+        guidance_end=given.guidance_end,
+        spacing=given.spacing,
+    )
+    return ModelInfo(
+        name=name,
+        title=given.title or name,
+        description=given.description,
+        licence=given.licence or entry.licence,
+        path=path,
+        spec=config.spec,
+        defaults=defaults,
+    )
