@@ -299,6 +299,28 @@ _TASKS: tuple[tuple[type, TaskName], ...] = (
     (KnownRegionSpec, "inpaint"),
 )
 
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """How a model is asked for a picture where nobody says otherwise (`atelier:` in its description).
+
+    width, height: pixels.
+    guidance_end: share of the steps after which guidance is left out.
+    first_stage: folder beside the model's own that holds its first stage, where several models share one.
+    """
+
+    title: str = ""
+    description: str = ""
+    licence: str = ""
+    width: int = 256
+    height: int = 256
+    steps: int = 30
+    guidance_scale: float = 2.5
+    guidance_end: float = 1.0
+    spacing: Spacing = "trailing"
+    first_stage: str = ""
+
+
 C = TypeVar("C")
 
 

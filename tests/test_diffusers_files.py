@@ -12,7 +12,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ldm_core.conditioners import Given
-from ldm_core.engine.sample import initial_noise
 from ldm_core.errors import AtelierError, ModelError
 from ldm_core.formats import load_model
 from ldm_core.formats.folders import choose_weights
@@ -21,6 +20,7 @@ from ldm_core.library.models import ModelLibrary
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from tests.diffusers_pipelines import CELLS, DRAWS, saved
 from tests.stable_diffusion import PROMPT, SIZE
+from tests.tiny import initial_noise
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import yaml
 from torch import Tensor
 
 from ldm_core.conditioners import Given
-from ldm_core.engine.sample import initial_noise, sample
+from ldm_core.engine.sample import sample
 from ldm_core.formats import load_model
 from ldm_core.formats.diffusers_names import first_stage_recipes, unet_recipes
 from ldm_core.formats.renaming import made_shapes
@@ -26,6 +26,7 @@ from ldm_core.nn.unet import UNet
 from tests import tiny
 from tests.diffusers_pipelines import CASES, CELLS, SCALE, saved
 from tests.stable_diffusion import PROMPT, SIZE, STEPS
+from tests.tiny import initial_noise
 
 
 def a_given(name: str) -> Given:
@@ -71,7 +72,7 @@ def theirs(name: str, pipeline: Any, given: Given, latents: Tensor) -> Tensor:
 
 
 def latent(model: LatentDiffusion, given: Given) -> Tensor:
-    how = {"steps": STEPS, "guidance_scale": SCALE, "seeds": [0], "spacing": "uniform"}
+    how = {"steps": STEPS, "guidance": SCALE, "seeds": [0], "spacing": "uniform"}
     return sample(model, [given], height=SIZE, width=SIZE, **how)  # type: ignore[arg-type]
 
 

@@ -14,13 +14,13 @@ from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
 
 from ldm_core.engine.engine import Engine
-from ldm_core.engine.sample import initial_noise
 from ldm_core.library.models import ModelLibrary
 from ldm_core.network.images import from_pixels
 from ldm_core.request import Request, SuperResolution, TextToImage
 from ldm_core.request.raster import Raster
 from ldm_core.tasks.upscale import with_colours_of
 from tests.diffusers_pipelines import saved
+from tests.tiny import initial_noise
 
 Pixels = NDArray[np.uint8]
 PROMPT, NEGATIVE, SIZE, CELLS, STEPS, SCALE = "an old lake", "a", 64, 32, 4, 4.0

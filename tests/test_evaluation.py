@@ -17,6 +17,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from ldm_core.conditioners import Given
+from ldm_core.diffusion.guidance import Guidance
 from ldm_core.engine.sample import sample
 from ldm_core.errors import AtelierError, ModelFileError, RequestError
 from ldm_core.evaluation import cli
@@ -145,9 +146,8 @@ def test_guidance_ends_where_it_is_said(tmp_path: Path) -> None:
 
     def drawn(scale: float, end: float) -> torch.Tensor:
         given, size = [Given(prompt="a lake at sunset")], tiny.SPEC.first_stage.resolution
-        return sample(
-            model, given, height=size, width=size, steps=4, guidance_scale=scale, guidance_end=end, seeds=[0]
-        )
+        guidance = Guidance(scale, end=end)
+        return sample(model, given, height=size, width=size, steps=4, guidance=guidance, seeds=[0])
 
     assert torch.equal(drawn(3.0, 0.0), drawn(1.0, 1.0))
     partly = drawn(3.0, 0.5)

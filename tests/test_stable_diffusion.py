@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from ldm_core.conditioners import Given
 from ldm_core.diffusion.schedule import NoiseSchedule
-from ldm_core.engine.sample import initial_noise, sample
+from ldm_core.engine.sample import sample
 from ldm_core.errors import ConfigError, ModelFileError, WeightsError
 from ldm_core.formats import load_model, read_config
 from ldm_core.formats.identify import describe, identify
@@ -38,6 +38,7 @@ from tests.stable_diffusion import (
     write,
 )
 from tests.stable_diffusion_configs import config
+from tests.tiny import initial_noise
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -65,7 +66,7 @@ def test_a_single_file_makes_the_picture_that_diffusers_makes(name: str, tmp_pat
         height=SIZE,
         width=SIZE,
         steps=STEPS,
-        guidance_scale=SCALE,
+        guidance=SCALE,
         seeds=[0],
         spacing="uniform",
     )

@@ -18,7 +18,6 @@ from app.keeping.metadata import encode_png, read_settings
 from ldm_core.conditioners import Given
 from ldm_core.engine.engine import Engine
 from ldm_core.engine.events import Picture, Step, Tiles
-from ldm_core.engine.sample import initial_noise
 from ldm_core.errors import RequestError
 from ldm_core.formats import load_model
 from ldm_core.library.models import ModelLibrary
@@ -53,6 +52,7 @@ from ldm_core.spec import (
 )
 from ldm_core.tasks.upscale import with_colours_of
 from tests import tiny
+from tests.tiny import initial_noise
 
 Pixels = NDArray[np.uint8]
 CLASSES = ("sky", "lake", "tree")

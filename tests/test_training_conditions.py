@@ -165,7 +165,7 @@ def test_every_kind_learns_and_its_export_draws(
         mask=torch.zeros(1, 64, 64),
         low_res=torch.zeros(3, 8, 8),
     )
-    z = sample(model, [given], height=64, width=64, steps=2, guidance_scale=2.0, seeds=[0])
+    z = sample(model, [given], height=64, width=64, steps=2, guidance=2.0, seeds=[0])
     assert model.decode(z).isfinite().all()
 
 

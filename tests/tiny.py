@@ -10,6 +10,7 @@ import yaml
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ldm_core.engine.sample import noise_of
 from ldm_core.library.class_names import class_names
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.spec import (
@@ -261,3 +262,8 @@ def _conditioners(spec: ModelSpec) -> dict[str, object]:
     if spec.label_bits is not None:
         parts["label_bits"] = {"classes": list(spec.label_bits.classes), "scale": spec.label_bits.scale}
     return parts
+
+
+def initial_noise(seeds: list[int], shape: tuple[int, int, int]) -> torch.Tensor:
+    """x_T (b, c, h, w), as the engine draws it."""
+    return torch.cat([noise_of(seed, shape, torch.device("cpu"))() for seed in seeds])

@@ -1,85 +1,161 @@
-"""The sampling loop in its simplest form, for scripts, training and evaluation.
-
-The program itself samples through `ldm_core.engine.engine`, which shares network calls between jobs.
-"""
+"""Sampling in one call: the engine's coroutines, conditioning and guidance without its jobs and threads."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ldm_core.conditioners import Given, kept_bits
 from ldm_core.diffusion.experts import handed_over
-from ldm_core.diffusion.guidance import Guidance, guided
-from ldm_core.diffusion.samplers import SAMPLERS, Noise, keeping
+from ldm_core.diffusion.guidance import Guidance
+from ldm_core.diffusion.samplers import SAMPLERS, Noise, Sampler, Sampling, counted, keeping
 from ldm_core.diffusion.schedule import timesteps
+from ldm_core.engine.answers import answers
+from ldm_core.errors import RequestError
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.spec import Spacing
+from ldm_core.tasks.base import Conditioning
+from ldm_core.tasks.drawing import conditioned
 
 
-def noise_of(seeds: list[int], shape: tuple[int, int, int]) -> Noise:
-    """Draws standard normal noise, (b, c, h, w), from a generator for each seed."""
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    return lambda: torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """Where the pictures of a batch stand before a step; `sample` goes on from one.
+
+    step: 0 .. num_steps - 1.
+    t: its timestep.
+    x: (b, c, h, w), x_t.
+    pred_x0: like x, x_0 as predicted in the step before; None before the first one.
+    """
+
+    step: int
+    num_steps: int
+    t: float
+    x: Tensor
+    pred_x0: Tensor | None
 
 
-def initial_noise(seeds: list[int], shape: tuple[int, int, int]) -> Tensor:
-    """x_T (b, c, h, w)."""
-    return noise_of(seeds, shape)()
+def noise_of(seed: int, shape: tuple[int, int, int], device: torch.device) -> Noise:
+    """Draws standard normal noise, (1, c, h, w); on the CPU, so it is the same on every device."""
+    generator = torch.Generator().manual_seed(seed)
+    return lambda: torch.randn((1, *shape), generator=generator).to(device)
 
 
 def sample(
     model: LatentDiffusion,
-    given: Sequence[Given],
+    inputs: str | Given | Sequence[Given],
     *,
-    height: int,
-    width: int,
-    steps: int,
-    guidance_scale: float,
-    seeds: list[int],
-    guidance_end: float = 1.0,
-    sampler: str = "ddim",
-    spacing: Spacing = "trailing",
+    seeds: Sequence[int] = (0,),
+    width: int | None = None,
+    height: int | None = None,
+    steps: int | None = None,
+    sampler: str | Sampler = "ddim",
+    eta: float = 0.0,
+    spacing: Spacing | None = None,
+    guidance: Guidance | float | None = None,
+    negative_prompt: str = "",
+    start: State | None = None,
+    callback: Callable[[State], None] | None = None,
 ) -> Tensor:
-    """What is given for each picture -> latents (b, c, h, w); eta is 0.  Guidance is away from no prompt and,
-    where the model learnt to do without, no boxes, no label map and no picture with a hole.
+    """A picture for each seed -> latents (b, c, h, w), for `model.decode`.
+
+    What is left out is as the model's description suggests (`model.defaults`).
 
     Args:
-        height, width: of the picture in pixels, multiples of the model's `size_multiple`.
-        guidance_scale, guidance_end: see `Guidance`.
-        seeds: one for each picture.
+        inputs: a prompt, or what the model's conditioners take; for all pictures, or for each.
+        width, height: of the pictures in pixels, multiples of `model.spec.size_multiple`.
+        steps: how many; `spacing` says which timesteps they visit.
+        sampler: a name of `diffusion.samplers.SAMPLERS`, or any function of that form.
+        eta: as of the sampler.
+        guidance: the scale, or all of it.  1 is no guidance.
+        negative_prompt: what guidance goes away from.
+        start: begins at its step, from its x_t, rather than from noise.
+        callback: called before each step.
+
+    Raises:
+        RequestError: the sampler or the size is none for this model, there are not as many inputs as seeds,
+            or the model cannot do without something that is not given.
+        ConfigError: the model came without its vocabulary.
     """
-    count, guidance = len(given), Guidance(guidance_scale, end=guidance_end)
-    f, channels = model.spec.first_stage.downsampling, model.spec.latent_channels
-    size = (height // f, width // f)
-    without = [replace(one.untold(model.spec), prompt="") for one in given]
-    condition = model.condition([*given, *without], size)
-    noise = noise_of(seeds, (channels, *size))
-    sampling = handed_over(
-        SAMPLERS[sampler],
-        noise(),
-        model.schedule,
-        timesteps(model.schedule, steps, spacing),
-        eta=0.0,
-        noise=noise,
-        below=0 if any(one.image is None for one in given) else model.spec.refined_below,
-        fresh=noise,
-    )
-    if condition.bits is not None:
-        kept = kept_bits(condition.bits[:count].cpu(), channels)
-        sampling = keeping(sampling, *kept, model.schedule)
-    try:
-        ask = next(sampling)
-        while True:
-            if guidance_scale != 1 and guidance.applies(ask.step, steps):
-                t = torch.full((2 * count,), ask.t)
-                cond, uncond = model.output(torch.cat([ask.x, ask.x]), t, condition).cpu().chunk(2)
-                output = guided(cond, uncond, guidance_scale)
-            else:
-                output = model.output(ask.x, torch.full((count,), ask.t), condition[:count]).cpu()
-            ask = sampling.send(model.prediction(output, ask.x, ask.t))
-    except StopIteration as finished:
-        return finished.value
+    rows, size = _rows(inputs, len(seeds)), _size(model, width, height)
+    usual = model.defaults
+    if guidance is None:
+        guidance = Guidance(usual.guidance_scale, end=usual.guidance_end)
+    elif not isinstance(guidance, Guidance):
+        guidance = Guidance(guidance)
+    conds = [conditioned(model, row, negative_prompt, guidance, size) for row in rows]
+    ts = timesteps(model.schedule, steps or usual.steps, spacing or usual.spacing)
+    make = _sampler(sampler)
+    samplings = []
+    for i, (row, cond, seed) in enumerate(zip(rows, conds, seeds, strict=True)):
+        noise = noise_of(seed, (model.spec.latent_channels, *size), model.device)
+        x = noise() if start is None else start.x[i : i + 1]
+        first = 0 if start is None else start.step
+        below = 0 if row.image is None else model.spec.refined_below
+        sampling = handed_over(make, x, model.schedule, ts[first:], eta, noise, below=below, fresh=noise)
+        if cond.condition.bits is not None:
+            kept = kept_bits(cond.condition.bits.cpu(), model.spec.latent_channels)
+            sampling = keeping(sampling, *kept, model.schedule)
+        samplings.append(counted(sampling, first))
+    return _run(model, samplings, conds, len(ts) - 1, callback)
+
+
+def _rows(inputs: str | Given | Sequence[Given], count: int) -> list[Given]:
+    """The inputs of each picture."""
+    if isinstance(inputs, str):
+        inputs = Given(prompt=inputs)
+    if isinstance(inputs, Given):
+        return [inputs] * count
+    if len(inputs) != count:
+        raise RequestError("inputs", f"{len(inputs)} of them", f"one for each of {count} seeds, or one alone")
+    return list(inputs)
+
+
+def _size(model: LatentDiffusion, width: int | None, height: int | None) -> tuple[int, int]:
+    """Height and width of the latent."""
+    f, multiple = model.spec.first_stage.downsampling, model.spec.size_multiple
+    sides = {"height": height or model.defaults.height, "width": width or model.defaults.width}
+    for name, side in sides.items():
+        if side < multiple or side % multiple:
+            raise RequestError(name, side, f"a multiple of {multiple} pixels with this model")
+    return sides["height"] // f, sides["width"] // f
+
+
+def _sampler(sampler: str | Sampler) -> Sampler:
+    if not isinstance(sampler, str):
+        return sampler
+    if sampler not in SAMPLERS:
+        raise RequestError("sampler", sampler, f"a function, or one of {', '.join(SAMPLERS)}")
+    return SAMPLERS[sampler]
+
+
+def _run(
+    model: LatentDiffusion,
+    samplings: Sequence[Sampling],
+    conds: Sequence[Conditioning],
+    num_steps: int,
+    callback: Callable[[State], None] | None,
+) -> Tensor:
+    """Answers all of them together; they ask equally often."""
+    asks = [next(sampling) for sampling in samplings]
+    done: list[Tensor] = []
+    last = -1
+    while asks:
+        ask = asks[0]
+        if callback is not None and ask.step != last:
+            pred_x0 = [each.pred_x0 for each in asks if each.pred_x0 is not None]
+            x = torch.cat([each.x for each in asks])
+            callback(State(ask.step, num_steps, ask.t, x, torch.cat(pred_x0) if pred_x0 else None))
+        last = ask.step
+        told = [cond.at(ask.step, num_steps) for cond in conds]
+        predictions = answers(model, list(zip(asks, told, strict=True)))
+        asks = []
+        for sampling, predicted in zip(samplings, predictions, strict=True):
+            try:
+                asks.append(sampling.send(predicted))
+            except StopIteration as finished:
+                done.append(finished.value)
+    return torch.cat(done)

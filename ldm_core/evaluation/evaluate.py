@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ldm_core import scenes
 from ldm_core.conditioners import Box, Given
+from ldm_core.diffusion.guidance import Guidance
 from ldm_core.engine.sample import sample
 from ldm_core.errors import RequestError
 from ldm_core.evaluation import metrics
@@ -298,8 +299,7 @@ def generate(model: LatentDiffusion, given: Sequence[Given], settings: Settings)
             height=settings.size,
             width=settings.size,
             steps=settings.steps,
-            guidance_scale=settings.guidance_scale,
-            guidance_end=settings.guidance_end,
+            guidance=Guidance(settings.guidance_scale, end=settings.guidance_end),
             spacing=settings.spacing,
             seeds=seeds,
         )

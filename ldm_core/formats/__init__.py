@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ldm_core.formats.config import Config, Defaults, read_config
-from ldm_core.spec import ClipSpec, TextSpec
+from ldm_core.formats.config import Config, read_config
+from ldm_core.spec import ClipSpec, Defaults, TextSpec
 
 if TYPE_CHECKING:
     import torch
@@ -24,9 +24,9 @@ __all__ = ["Config", "Defaults", "FindTokenizer", "load_model", "read_config"]
 
 
 def load_model(
-    path: Path,
+    path: str | Path,
     *,
-    config: Path | None = None,
+    config: str | Path | None = None,
     find_tokenizer: FindTokenizer = lambda _: None,
     device: str = "cpu",
     dtype: torch.dtype | None = None,
@@ -51,4 +51,5 @@ def load_model(
     """
     from ldm_core.formats.loading import load
 
-    return load(path, config=config, find_tokenizer=find_tokenizer, device=device, dtype=dtype)
+    config = None if config is None else Path(config)
+    return load(Path(path), config=config, find_tokenizer=find_tokenizer, device=device, dtype=dtype)

@@ -22,6 +22,7 @@ from ldm_core.spec import (
     ClipSpec,
     ConcatSpec,
     ContextSpec,
+    Defaults,
     LabelBitsSpec,
     LabelMapSpec,
     LowResolutionSpec,
@@ -37,27 +38,6 @@ _LATENT = frozenset({"ldm.models.diffusion.ddpm.LatentDiffusion"})
 # Stable Diffusion's.
 _INPAINT = frozenset({"ldm.models.diffusion.ddpm.LatentInpaintDiffusion"})
 _UPSCALE = frozenset({"ldm.models.diffusion.ddpm.LatentUpscaleDiffusion"})
-
-
-@dataclass(frozen=True, slots=True)
-class Defaults:
-    """What the `atelier:` section suggests to a page, each with a value for where it does not say.
-
-    width, height: pixels.
-    guidance_end: share of the steps after which guidance is left out.
-    first_stage: folder beside the model's own that holds its first stage, where several models share one.
-    """
-
-    title: str = ""
-    description: str = ""
-    licence: str = ""
-    width: int = 256
-    height: int = 256
-    steps: int = 30
-    guidance_scale: float = 2.5
-    guidance_end: float = 1.0
-    spacing: Spacing = "trailing"
-    first_stage: str = ""
 
 
 @dataclass(frozen=True, slots=True)

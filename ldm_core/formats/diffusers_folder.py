@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ldm_core.errors import ModelFileError
 from ldm_core.formats import shapes, stable_diffusion
-from ldm_core.formats.config import Config, Defaults, check, usual_defaults
+from ldm_core.formats.config import Config, check, usual_defaults
 from ldm_core.formats.diffusers_config import (
     SUPER_RESOLUTION,
     Index,
@@ -26,7 +26,7 @@ from ldm_core.formats.reading import Checkpoint
 from ldm_core.formats.renaming import Joined, Recipes, Renamed, Tensors
 from ldm_core.formats.section import Section
 from ldm_core.formats.shapes import FIRST_STAGE, Weights
-from ldm_core.spec import ClipSpec, ConditionerSpec, LowResolutionSpec, ModelSpec
+from ldm_core.spec import ClipSpec, ConditionerSpec, Defaults, LowResolutionSpec, ModelSpec
 
 _TEXT_ENCODERS = ("text_encoder", "text_encoder_2")
 _MAX_SIDE, _MIN_SIDE = 2048, 64  # pixels

@@ -16,7 +16,7 @@ from ldm_core.formats.recognise import with_stored_scale
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.network.weights import fill, places, without_weights
 from ldm_core.nn.autoencoder import FirstStage, first_stage
-from ldm_core.spec import AutoencoderSpec, ClipSpec, ModelSpec, TextSpec
+from ldm_core.spec import AutoencoderSpec, ClipSpec, Defaults, ModelSpec, TextSpec
 
 
 def load(
@@ -31,7 +31,8 @@ def load(
     with ExitStack() as stack:
         opened = open_model(path, stack, config)
         spec, shapes = opened.config.spec, opened.tensors.shapes
-        model = _without_weights(spec, shapes, _tokenizer(spec, opened.tokenizers, find_tokenizer))
+        tokenizer = _tokenizer(spec, opened.tokenizers, find_tokenizer)
+        model = _without_weights(spec, shapes, tokenizer, opened.config.defaults)
         names = places(model, shapes)
         tensors = ((names[name], tensor) for name, tensor in opened.tensors.read(names))
         upcast = dtype == torch.float16 and isinstance(spec, ModelSpec) and spec.first_stage_overflows
@@ -43,11 +44,12 @@ def _without_weights(
     spec: ModelSpec | AutoencoderSpec,
     shapes: Mapping[str, Tensor],
     tokenizer: Tokenizer | ClipTokenizer | None,
+    defaults: Defaults,
 ) -> LatentDiffusion | FirstStage:
     if isinstance(spec, AutoencoderSpec):
         with without_weights():
             return first_stage(spec)
-    return LatentDiffusion.without_weights(with_stored_scale(spec, shapes), tokenizer)
+    return LatentDiffusion.without_weights(with_stored_scale(spec, shapes), tokenizer, defaults)
 
 
 def _tokenizer(

@@ -44,6 +44,20 @@ def from_pixels(pixels: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(pixels.copy()).movedim(-1, 0).float() / 127.5 - 1
 
 
+def to_image(image: Tensor) -> Image.Image:
+    """(3, H, W) in [-1, 1] -> a Pillow image.
+
+    Raises:
+        NotFinite: as `to_pixels`.
+    """
+    return Image.fromarray(to_pixels(image))
+
+
+def to_tensor(image: Image.Image) -> Tensor:
+    """A Pillow image -> (3, H, W) float32 in [-1, 1]."""
+    return from_pixels(np.asarray(image.convert("RGB")))
+
+
 def resized(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
     """(H, W) or (H, W, c) in another size; unchanged in its own."""
     if pixels.shape[:2] == (height, width):

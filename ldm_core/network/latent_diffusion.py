@@ -47,6 +47,7 @@ from ldm_core.spec import (
     ClipSpec,
     ConcatSpec,
     ContextSpec,
+    Defaults,
     KnownRegionSpec,
     LabelMapSpec,
     LayoutSpec,
@@ -97,9 +98,12 @@ class LatentDiffusion(nn.Module):
         ConfigError: the tokenizer does not suit the model, or the latent's scale is not known.
     """
 
-    def __init__(self, spec: ModelSpec, tokenizer: AnyTokenizer | None = None) -> None:
+    def __init__(
+        self, spec: ModelSpec, tokenizer: AnyTokenizer | None = None, defaults: Defaults | None = None
+    ) -> None:
         super().__init__()
         self.spec = spec
+        self.defaults = defaults or Defaults()
         self.schedule = NoiseSchedule(spec.schedule)
         self.tokenizer = tokenizer
         self.first_stage_model = first_stage(spec.first_stage)
@@ -135,10 +139,12 @@ class LatentDiffusion(nn.Module):
         return with_weights(cls.without_weights(spec, tokenizer), state_dict, device, dtype)
 
     @classmethod
-    def without_weights(cls, spec: ModelSpec, tokenizer: AnyTokenizer | None = None) -> LatentDiffusion:
+    def without_weights(
+        cls, spec: ModelSpec, tokenizer: AnyTokenizer | None = None, defaults: Defaults | None = None
+    ) -> LatentDiffusion:
         """On the meta device, to be filled (`ldm_core.network.weights`)."""
         with without_weights():
-            return cls(spec, tokenizer)
+            return cls(spec, tokenizer, defaults)
 
     @property
     def device(self) -> torch.device:

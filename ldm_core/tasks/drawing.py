@@ -204,14 +204,21 @@ def _generator(seed: int, step: int | None) -> torch.Generator:
 def conditioning(
     request: Request, model: LatentDiffusion, given: Given, cells: tuple[int, int]
 ) -> Conditioning:
+    """As `conditioned`, with the request's guidance."""
+    guidance = Guidance(
+        request.guidance_scale, request.guidance_rescale, request.guidance_start, request.guidance_end
+    )
+    return conditioned(model, given, request.negative_prompt, guidance, cells)
+
+
+def conditioned(
+    model: LatentDiffusion, given: Given, negative_prompt: str, guidance: Guidance, cells: tuple[int, int]
+) -> Conditioning:
     """Guided away from the negative prompt, no boxes, no label map, no hole's surroundings or no class.
 
     Both sides get the rest.
     """
-    guidance = Guidance(
-        request.guidance_scale, request.guidance_rescale, request.guidance_start, request.guidance_end
-    )
-    without = _without(request, model.spec, given)
+    without = _without(negative_prompt.strip(), model.spec, given)
     if without is None or guidance.scale == 1:
         return Conditioning(model.condition([given], cells), None, guidance)
     if guidance.scale == 0 and guidance.always:
@@ -220,9 +227,9 @@ def conditioning(
     return Conditioning(both[:1], both[1:], guidance)
 
 
-def _without(request: Request, spec: ModelSpec, given: Given) -> Given | None:
+def _without(negative: str, spec: ModelSpec, given: Given) -> Given | None:
     """What guidance goes away from; None where the model knows no such thing."""
-    negative, classes = request.negative_prompt.strip(), spec.conditioner(ClassSpec)
+    classes = spec.conditioner(ClassSpec)
     untold = given.untold(spec)
     if spec.takes_prompts or untold is not given:
         same = negative == given.prompt and untold is given

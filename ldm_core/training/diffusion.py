@@ -232,7 +232,7 @@ class DiffusionTraining:
         """Pictures for what the first 16 samples of a batch give."""
         given = self.batches.given(np.random.default_rng(7), 16)
         model, size = self.assembled(), self.batches.sets[0].source.size
-        z = sample(model, given, height=size, width=size, steps=20, guidance_scale=2.0, seeds=list(range(16)))
+        z = sample(model, given, height=size, width=size, steps=20, guidance=2.0, seeds=range(16))
         return data.sheet(data.to_pictures(model.decode(z)), 8)
 
     def state_dict(self) -> dict[str, object]:
