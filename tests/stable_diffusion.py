@@ -244,7 +244,7 @@ class Reference:
         if self.spec == REFINER:  # goes on from latents, at nearly all of the noise
             pipeline = StableDiffusionXLImg2ImgPipeline(**common, requires_aesthetics_score=True)
             call |= {"image": call.pop("latents"), "denoising_start": 0.001, "target_size": (SIZE, SIZE)}
-            call |= {"original_size": (SIZE, SIZE), "aesthetic_score": 6.0, "negative_aesthetic_score": 6.0}
+            call |= {"original_size": (SIZE, SIZE), "aesthetic_score": 6.0, "negative_aesthetic_score": 2.5}
         elif self.spec.unet.vector_dim:
             if given.image is None or given.mask is None:
                 pipeline = StableDiffusionXLPipeline(**common)

@@ -57,7 +57,7 @@ def theirs(name: str, pipeline: Any, given: Given, latents: Tensor) -> Tensor:
         call |= guided | noise | {"image": given.low_res[None]}
     elif name == "sdxl-refiner":  # goes on from latents, at nearly all of the noise
         del guided["latents"]
-        scores = {"aesthetic_score": 6.0, "negative_aesthetic_score": 6.0}
+        scores = {"aesthetic_score": 6.0, "negative_aesthetic_score": 2.5}
         call |= guided | scores | {"image": latents, "denoising_start": 0.001, "target_size": (SIZE, SIZE)}
         call |= {"original_size": (SIZE, SIZE)}
     elif "inpaint" in name:
