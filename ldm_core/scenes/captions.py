@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .attributes import ATTRIBUTES, Attributes
+from .attributes import Attributes
 
 MAX_WORDS = 28
 
@@ -284,8 +284,7 @@ def _short(a: Attributes, chosen: list[str], rng: np.random.Generator) -> str:
 def caption(attributes: Attributes, rng: np.random.Generator) -> str:
     """A caption of at most 28 words: partial, in varying order, and never false."""
     chosen = []
-    for name in ATTRIBUTES:
-        some, none = _MENTION[name]
+    for name, (some, none) in _MENTION.items():
         if rng.random() < (none if getattr(attributes, name) == "none" else some):
             chosen.append(name)
     chosen = chosen or ["time"]
