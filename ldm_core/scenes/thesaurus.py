@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ Slot = Literal[
     "kinds",  # of look: "an oil painting", "a poster"
     "tags",  # of look: "brush strokes", "flat design"
     "openers",  # of look: "show me"
+    "links",  # of look, between nouns: "with", "featuring"
     "leads",  # of look: "a picture where"
 ]
 
@@ -49,6 +51,11 @@ class Rule:
     slot: Slot
     phrases: tuple[str, ...]
     forbidden: int  # a set of bits, one for each value of each attribute
+
+    @property
+    def weight(self) -> float:
+        """How often it is drawn beside others."""
+        return math.sqrt(len(self.phrases))
 
 
 Thesaurus = Mapping[tuple[str, Slot], tuple[Rule, ...]]
