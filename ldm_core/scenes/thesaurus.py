@@ -2,7 +2,8 @@
 
 `words/*.txt`, a file a topic, hold them to be read and added to.  A block begins with the scenes that its
 phrases are true of ("when time=dawn|sunset weather=clear", other scenes after "or"); "slot:" begins a list of
-phrases that stand in the same place of a sentence (`Slot`); "a (lone|single) fir" is two phrases.
+phrases that stand in the same place of a sentence (`Slot`); "a (lone|single) fir" is two phrases, "day's end" is
+"day end", as the tokenizer reads it.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ def phrases_of(attributes: Attributes) -> dict[tuple[str, Slot], tuple[str, ...]
 
 
 def _rules(topic: str, text: str) -> Iterator[Rule]:
-    lines = (line.split("#")[0] for line in text.replace("'", "").lower().splitlines())
+    lines = (line.split("#")[0] for line in text.replace("'s", "").lower().splitlines())
     for block in re.split(r"^when ", "\n".join(lines), flags=re.MULTILINE)[1:]:
         condition, _, rest = block.partition("\n")
         parts = re.split(rf"^({'|'.join(get_args(Slot))}):", rest, flags=re.MULTILINE)[1:]
