@@ -61,7 +61,13 @@ def test_same_composition_at_two_sizes() -> None:
 
 def test_a_stage_drawn_anew_changes_nothing_before_it() -> None:
     attributes = dataclasses.replace(
-        scenes.sample_attributes(np.random.default_rng(3)), trees="pine", water="none", weather="clear"
+        _sample(3),
+        trees="pine",
+        tree_count="many",
+        water="none",
+        boat="none",
+        boat_count="none",
+        weather="clear",
     )
     one, same = (scenes.render(attributes, 5, 128, 128, anew) for anew in ((), ()))
     assert np.array_equal(one.image, same.image)
@@ -95,7 +101,7 @@ def test_attributes_show_in_labels_and_boxes_agree() -> None:
 
 def test_house_is_a_tenth_of_the_width() -> None:
     for seed in range(12):
-        a = dataclasses.replace(_sample(seed), house="house")
+        a = dataclasses.replace(_sample(seed), house="house", building="house")
         boxes = [b for b in scenes.render(a, seed, 128, 128).boxes if b.label == "house"]
         assert len(boxes) == 1 and boxes[0].x1 - boxes[0].x0 >= 0.1
 
@@ -113,8 +119,12 @@ def test_sampler_is_balanced() -> None:
     assert 0.3 < share("mountains", "none") < 0.4
     assert 0.2 < share("trees", "none") < 0.3
     assert 0.14 < share("house", "house") < 0.22
+    for name in ("weather", "season", "ground", "boat"):
+        assert all(share(name, value) > 0.015 for value in scenes.ATTRIBUTES[name]), name
+    posters = [scenes.sample_attributes(rng, "poster") for _ in range(3000)]
     for name, values in scenes.ATTRIBUTES.items():
-        assert all(share(name, value) > 0.015 for value in values), name
+        for value in set(values) - ({"painting"} if name == "look" else set()):
+            assert np.mean([getattr(a, name) == value for a in posters]) > 0.02, (name, value)
 
 
 # A word that may be said only where the attribute has one of these values.
@@ -173,4 +183,23 @@ def test_bad_requests_are_refused() -> None:
     with pytest.raises(ValueError, match="weather"):
         dataclasses.replace(a, weather="hail")
     with pytest.raises(ValueError, match="boat"):
-        dataclasses.replace(a, water="none", boat="rowboat")
+        dataclasses.replace(a, water="none", boat="rowboat", boat_count="one")
+    for impossible in (
+        {"house": "house", "building": "barn"},
+        {"bridge": "bridge", "water": "sea"},
+        {"time": "night", "disc": "sun"},
+        {"time": "day", "disc": "moon"},
+        {"trees": "none", "tree_count": "few"},
+        {"weather": "stormy", "disc": "sun"},
+    ):
+        with pytest.raises(ValueError):
+            dataclasses.replace(a, **impossible)
+
+
+def test_a_short_description_tells_the_rest() -> None:
+    a = scenes.Attributes("day", "clear", "summer", "none", "lake", "pine", "meadow", "house", "rowboat")
+    assert (a.look, a.building, a.tree_count, a.boat_count) == ("painting", "house", "many", "one")
+    assert (
+        scenes.Attributes("day", "clear", "summer", "none", "none", "none", "sand", building="house").house
+        == "house"
+    )

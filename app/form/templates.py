@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-# Name -> the scene's attributes, in their order (`ldm_core.scenes.ATTRIBUTES`), and its seed.
+# Name -> the scene's first attributes, in their order (`ldm_core.scenes.ATTRIBUTES`), and its seed.
 TEMPLATES: Mapping[str, tuple[tuple[str, ...], int]] = {
     "Lake below mountains": (
         ("day", "cloudy", "summer", "snowy", "lake", "pine", "meadow", "none", "none"), 3
@@ -26,4 +26,4 @@ def template_labels(name: str, width: int, height: int) -> NDArray[np.uint8]:
     from ldm_core.scenes import ATTRIBUTES, Attributes, render
 
     values, seed = TEMPLATES[name]
-    return render(Attributes(**dict(zip(ATTRIBUTES, values, strict=True))), seed, height, width).labels
+    return render(Attributes(**dict(zip(ATTRIBUTES, values))), seed, height, width).labels

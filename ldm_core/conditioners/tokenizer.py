@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,13 +11,18 @@ import torch
 from tokenizers import BertWordPieceTokenizer
 from torch import Tensor
 
+from ldm_core.conditioners.word_forms import known_form, nearest
 from ldm_core.errors import ConfigError
 
+_POSSESSIVE = re.compile(r"['’]s\b", re.IGNORECASE)
 MAX_VOCABULARY = 16_000_000  # bytes; BERT's has 232,000
 
 
 class Tokenizer:
     """BERT's WordPiece tokenizer, lower case, as the paper's text-to-image models use it.
+
+    Where the vocabulary has no pieces of words, as those of our own training, a word that it lacks is read in
+    another form that it has ("skiffs", "snowcapped"), and punctuation that it lacks and "'s" are passed over.
 
     Args:
         vocabulary: a `vocab.txt`, one token a line, the line's number its id; or a `tokenizer.json`.
@@ -37,6 +43,7 @@ class Tokenizer:
         self._vocabulary = {token: index for index, token in enumerate(tokens)}
         self._tokenizer = BertWordPieceTokenizer(dict(self._vocabulary), lowercase=True)
         self._whole = BertWordPieceTokenizer(dict(self._vocabulary), lowercase=True)  # never cuts
+        self._whole_words = not any(token.startswith("##") for token in tokens)
         self.max_length = max_length
         self._tokenizer.enable_truncation(max_length)
         self._tokenizer.enable_padding(length=max_length, pad_id=self._vocabulary["[PAD]"])
@@ -47,15 +54,47 @@ class Tokenizer:
 
     def __call__(self, prompts: Sequence[str]) -> Tensor:
         """Prompts -> (b, max_length) int64."""
-        return torch.tensor([e.ids for e in self._tokenizer.encode_batch(list(prompts))], dtype=torch.int64)
+        encodings = self._tokenizer.encode_batch(list(prompts))
+        if self._whole_words:
+            encodings = [
+                self._tokenizer.encode(self._reread(prompt)) if "[UNK]" in encoding.tokens else encoding
+                for prompt, encoding in zip(prompts, encodings, strict=True)
+            ]
+        return torch.tensor([encoding.ids for encoding in encodings], dtype=torch.int64)
 
     def unknown_words(self, prompt: str) -> tuple[str, ...]:
         """The words of a prompt, in order and once each, that the model was not trained on."""
+        return tuple(
+            dict.fromkeys(
+                prompt[start:end] for start, end in self._unknown(prompt) if self._form(prompt[start:end]) is None
+            )
+        )
+
+    def nearest(self, word: str) -> str | None:
+        """The word that the model knows and that is spelt most like an unknown one, where there is one."""
+        return nearest(word, self._vocabulary)
+
+    def _unknown(self, prompt: str) -> list[tuple[int, int]]:
+        """Where the words stand that the vocabulary lacks."""
+        if self._whole_words:
+            prompt = _POSSESSIVE.sub("  ", prompt)
         encoding = self._whole.encode(prompt)
-        spans = [
-            span for token, span in zip(encoding.tokens, encoding.offsets, strict=True) if token == "[UNK]"
-        ]
-        return tuple(dict.fromkeys(prompt[start:end] for start, end in spans))
+        pairs = zip(encoding.tokens, encoding.offsets, strict=True)
+        return [span for token, span in pairs if token == "[UNK]"]
+
+    def _form(self, word: str) -> str | None:
+        """The word as words that are known, which are none for punctuation; None where it is not known."""
+        if not self._whole_words:
+            return None
+        return known_form(word.lower(), self._vocabulary) if any(c.isalnum() for c in word) else ""
+
+    def _reread(self, prompt: str) -> str:
+        """The prompt with forms that are known in the place of words that are not."""
+        prompt = _POSSESSIVE.sub("  ", prompt)
+        for start, end in reversed(self._unknown(prompt)):
+            if (form := self._form(prompt[start:end])) is not None:
+                prompt = f"{prompt[:start]} {form} {prompt[end:]}"
+        return prompt
 
 
 def bert_vocabulary(folder: Path) -> Path | None:

@@ -161,10 +161,10 @@ def evaluate_semantic(model: LatentDiffusion, judges: Judges, settings: Settings
     ]
     pictures = generate(model, given, settings)
     real, made = (judge_pictures(judges.scenes, p) for p in (images(rendered), pictures))
-    classes = len(scenes.COARSE_CLASSES)
+    classes = len(scenes.CLASSES)
     figures = {
-        "judge_on_scenes_miou": metrics.mean_iou(wanted, real.labels, classes),
-        "miou": metrics.mean_iou(wanted, made.labels, classes),
+        "judge_on_scenes_miou": metrics.mean_iou(wanted, scenes.coarse(real.labels), classes),
+        "miou": metrics.mean_iou(wanted, scenes.coarse(made.labels), classes),
         **_distribution(real, made),
         **_fid(judges, images(rendered), pictures),
     }
@@ -376,7 +376,7 @@ def _outlined(scene: scenes.Scene) -> Pictures:
 def _box_recall(rendered: Sequence[scenes.Scene], opinion: Opinion) -> float:
     found = [
         metrics.box_found((box.x0, box.y0, box.x1, box.y1), labels == scenes.CLASSES.index(box.label))
-        for scene, labels in zip(rendered, opinion.labels, strict=True)
+        for scene, labels in zip(rendered, scenes.coarse(opinion.labels), strict=True)
         for box in scene.boxes
     ]
     return float(np.mean(found))

@@ -18,7 +18,7 @@ BATCH = 16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Opinion:
-    """attributes: attribute -> (n,) value names; features: (n, d); labels: (n, h, w) class ids."""
+    """attributes: attribute -> (n,) value names; features: (n, d); labels: (n, h, w) ids of `scenes.CLASSES`."""
 
     attributes: dict[str, list[str]]
     features: NDArray[np.float64]
@@ -28,7 +28,7 @@ class Opinion:
 @torch.inference_mode()
 def judge_pictures(judge: SceneNetwork, pictures: Pictures) -> Opinion:
     """Of (n, h, w, 3)."""
-    seen: dict[str, list[str]] = {name: [] for name in scenes.ATTRIBUTES}
+    seen: dict[str, list[str]] = {name: [] for name in judge.heads}
     features, labels = [], []
     for i in range(0, len(pictures), BATCH):
         images = data.to_tensor(pictures[i : i + BATCH])

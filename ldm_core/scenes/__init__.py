@@ -1,24 +1,24 @@
-"""Procedural painterly landscapes: attributes, pictures with label maps and boxes, and captions."""
+"""Procedural landscapes, painterly or as a poster: attributes, pictures with label maps and boxes, and captions."""
 
 from .attributes import (
     ATTRIBUTES,
     BOX_CLASSES,
+    BUILDINGS,
     CLASSES,
-    COARSE_CLASSES,
     Attributes,
     Box,
     Scene,
-    sample_attributes,
 )
 from .captions import MAX_WORDS, caption, vocabulary
 from .description import PHRASES, describe
 from .render import Stage, coarse, render
+from .sampler import sample_attributes
 
 __all__ = [
     "ATTRIBUTES",
     "BOX_CLASSES",
+    "BUILDINGS",
     "CLASSES",
-    "COARSE_CLASSES",
     "MAX_WORDS",
     "PHRASES",
     "Attributes",

@@ -1,4 +1,4 @@
-"""What a scene can contain, the answer types of the renderer, and a balanced sampler of attributes."""
+"""What a scene can contain, and the answer types of the renderers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-COARSE_CLASSES: tuple[str, ...] = (
+CLASSES: tuple[str, ...] = (
     "sky",
     "cloud",
     "sun",
@@ -22,16 +22,36 @@ COARSE_CLASSES: tuple[str, ...] = (
     "snow",
     "house",
     "boat",
+    "pine",
+    "birch",
+    "palm",
+    "snowy mountain",
+    "lighthouse",
+    "barn",
+    "chapel",
+    "windmill",
+    "bridge",
+    "bird",
 )
-"""The label map's classes where "tree" and "mountain" stand for every kind of them."""
-
-KINDS: dict[str, str] = {"pine": "tree", "birch": "tree", "palm": "tree", "snowy mountain": "mountain"}
-"""Kind -> the coarse class that it is one of."""
-
-CLASSES: tuple[str, ...] = (*COARSE_CLASSES, *KINDS)
 """Names of the label map's classes; the index is the class id.  "tree" is a leafy one, "mountain" bare."""
 
-BOX_CLASSES: tuple[str, ...] = ("sun", "moon", "tree", "house", "boat")
+KINDS: dict[str, str] = {"pine": "tree", "birch": "tree", "palm": "tree", "snowy mountain": "mountain"}
+"""Kind -> the coarse class that it is one of: there "tree" and "mountain" stand for every kind of them."""
+
+BUILDINGS: tuple[str, ...] = ("house", "barn", "chapel", "lighthouse", "windmill")
+
+BOX_CLASSES: tuple[str, ...] = (
+    "sun",
+    "moon",
+    "tree",
+    "house",
+    "boat",
+    "lighthouse",
+    "barn",
+    "chapel",
+    "windmill",
+    "bridge",
+)
 """Names of the objects that have boxes."""
 
 CLASS_ID: dict[str, int] = {name: index for index, name in enumerate(CLASSES)}
@@ -46,13 +66,24 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "ground": ("meadow", "sand", "rocks", "snow"),
     "house": ("none", "house"),
     "boat": ("none", "rowboat", "sailboat"),
+    "look": ("painting", "poster"),
+    "building": ("none", *BUILDINGS),
+    "tree_count": ("none", "one", "few", "many"),
+    "boat_count": ("none", "one", "two", "three"),
+    "bridge": ("none", "bridge"),
+    "disc": ("none", "sun", "moon", "crescent"),
+    "birds": ("none", "birds"),
 }
 """Attribute name -> allowed values, in the order of the fields of `Attributes`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """One value per entry of `ATTRIBUTES`. Raises ValueError for unknown values and impossible scenes."""
+    """One value per entry of `ATTRIBUTES`; an empty one is told by the others.
+
+    `house` says whether the building is one; `disc` is what stands in the sky.  Raises ValueError for
+    unknown values and impossible scenes.
+    """
 
     time: str
     weather: str
@@ -61,16 +92,45 @@ class Attributes:
     water: str
     trees: str
     ground: str
-    house: str
-    boat: str
+    house: str = ""
+    boat: str = "none"
+    look: str = "painting"
+    building: str = ""
+    tree_count: str = ""
+    boat_count: str = ""
+    bridge: str = "none"
+    disc: str = "none"
+    birds: str = "none"
 
     def __post_init__(self) -> None:
+        implied = {
+            "house": "house" if self.building == "house" else "none",
+            "building": "house" if self.house == "house" else "none",
+            "tree_count": "none" if self.trees == "none" else "many",
+            "boat_count": "none" if self.boat == "none" else "one",
+        }
+        for name, value in implied.items():
+            if not getattr(self, name):
+                object.__setattr__(self, name, value)
         for name, allowed in ATTRIBUTES.items():
-            value: str = getattr(self, name)
-            if value not in allowed:
-                raise ValueError(f"{name} is {value!r}; expected one of {', '.join(allowed)}")
-        if self.boat != "none" and self.water == "none":
-            raise ValueError(f"boat is {self.boat!r} but water is 'none'; a boat needs water")
+            said: str = getattr(self, name)
+            if said not in allowed:
+                raise ValueError(f"{name} is {said!r}; expected one of {', '.join(allowed)}")
+        for wrong, reason in (
+            (self.boat != "none" and self.water == "none", "a boat needs water"),
+            ((self.boat == "none") != (self.boat_count == "none"), "boats are none in both or in neither"),
+            ((self.trees == "none") != (self.tree_count == "none"), "trees are none in both or in neither"),
+            ((self.house == "house") != (self.building == "house"), "a house is the building"),
+            (
+                self.bridge != "none" and self.water not in ("lake", "river"),
+                "a bridge needs a river or a lake",
+            ),
+            (self.disc == "sun" and self.time == "night", "the sun does not shine at night"),
+            (self.disc in ("moon", "crescent") and self.time != "night", "the moon shines at night"),
+            (self.disc != "none" and self.weather == "stormy", "storm clouds hide sun and moon"),
+        ):
+            if wrong:
+                raise ValueError(f"{self}: {reason}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,33 +153,3 @@ class Scene:
     boxes: tuple[Box, ...]
     attributes: Attributes
     seed: int
-
-
-def _pick(rng: np.random.Generator, **weights: float) -> str:
-    names = list(weights)
-    share = np.array(list(weights.values()))
-    return names[int(rng.choice(len(names), p=share / share.sum()))]
-
-
-def sample_attributes(rng: np.random.Generator) -> Attributes:
-    """Draw a plausible combination: palms want warmth, winter mostly snow, a boat needs water."""
-    time = _pick(rng, dawn=1, day=1, sunset=1, night=1)
-    weather = _pick(rng, clear=0.38, cloudy=0.32, foggy=0.17, stormy=0.04 if time == "night" else 0.13)
-    season = _pick(rng, spring=1, summer=1, autumn=1, winter=1)
-    water = _pick(rng, none=0.52, lake=0.24, river=0.11, sea=0.13)
-    mountains = _pick(rng, none=0.35, rocky=0.29, snowy=0.36)
-    if season == "winter":
-        ground = _pick(rng, snow=0.9, rocks=0.1)
-        trees = _pick(rng, none=0.24, pine=0.38, broadleaf=0.22, birch=0.16)
-    else:
-        dry = 0.55 if water == "sea" else 0.14
-        ground = _pick(rng, meadow=0.85 - dry, sand=dry, rocks=0.15)
-        palm = 0.0 if season == "autumn" else (0.5 if ground == "sand" else 0.06)
-        trees = _pick(rng, none=0.26, pine=0.22, broadleaf=0.3, birch=0.14, palm=palm)
-    house = _pick(rng, none=0.82, house=0.18)
-    boat = "none"
-    if water != "none":
-        boat = _pick(rng, none=0.81, rowboat=0.1, sailboat=0.09)
-        if boat == "sailboat" and water == "river":
-            boat = "rowboat"
-    return Attributes(time, weather, season, mountains, water, trees, ground, house, boat)

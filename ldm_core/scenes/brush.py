@@ -11,7 +11,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-from .attributes import COARSE_CLASSES
+from .attributes import CLASSES
 from .canvas import Canvas
 from .noise import F32, PERIOD, crop_tiled, field
 
@@ -72,9 +72,9 @@ def finish(c: Canvas, rng: np.random.Generator) -> None:
     h, w = c.height, c.width
     flat = crop_tiled(_strokes(0), rng, h, w)
     steep = crop_tiled(_strokes(1), rng, h, w)
-    steepness = np.array([_STEEP.get(name, 0) for name in COARSE_CLASSES], np.float32)
+    steepness = np.array([_STEEP.get(name, 0) for name in CLASSES], np.float32)
     stroke = np.where(steepness[c.labels][..., None] > 0, steep, flat)
-    freedom = np.array([_FREEDOM[name] for name in COARSE_CLASSES], np.float32)
+    freedom = np.array([_FREEDOM.get(name, 0) for name in CLASSES], np.float32)
     # Near small or sharp things the strokes of their surroundings shorten as well, and a little at contours.
     reach = max(1, round(h * 15 / 256)) | 1
     small = max(1, round(h * 9 / 256)) | 1
@@ -106,6 +106,3 @@ def _grade(c: Canvas, image: F32) -> F32:
     image = np.where(image > 0.85, 0.85 + 0.17 * np.tanh((image - 0.85) / 0.17), image)
     across = (c.x / c.aspect - 0.5) ** 2 + (c.y - 0.5) ** 2
     return np.asarray(image * (1 - np.float32(0.2) * across)[..., None], dtype=np.float32)
-
-
-assert set(_FREEDOM) == set(COARSE_CLASSES)

@@ -2,208 +2,146 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import functools
+import random
 
 import numpy as np
 
-from .attributes import ATTRIBUTES, Attributes
+from .attributes import Attributes
+from .description import description_words
+from .thesaurus import Slot, bits, thesaurus
 
 MAX_WORDS = 28
+MAX_TOKENS = 38  # words, commas and full stops
 
-
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    """Phrases that may fill `slot` when every named attribute has one of the given values."""
-
-    slot: str
-    phrases: str  # separated by "|"
-    when: dict[str, str] = field(default_factory=dict)  # attribute -> values separated by "|"
-
-    def holds(self, a: Attributes) -> bool:
-        return all(getattr(a, name) in values.split("|") for name, values in self.when.items())
-
-
-_GREEN = {"season": "spring|summer"}
-
-# Slots: an attribute's name gives a noun phrase; "at", "during" and "under" give time, season and
-# weather as adverbs; "style" says what kind of picture it is. "no ..." rules are used sparingly.
-_RULES: tuple[_Rule, ...] = (
-    _Rule("time", "dawn|sunrise|morning|early morning|daybreak|pink morning light", {"time": "dawn"}),
-    _Rule("time", "day|noon|midday|daytime|daylight|afternoon", {"time": "day"}),
-    _Rule("time", "sunny day|bright day|sunshine|sunny", {"time": "day", "weather": "clear"}),
-    _Rule(
-        "time",
-        "sunset|dusk|evening|golden hour|evening light|orange sunset|sundown|twilight",
-        {"time": "sunset"},
-    ),
-    _Rule("time", "night|midnight|nighttime|moonlight|moonlit night|dark night|moon", {"time": "night"}),
-    _Rule("time", "the sun|sunlight", {"time": "dawn|day|sunset", "weather": "clear"}),
-    _Rule("time", "warm sunset|colorful sunset", {"time": "sunset", "weather": "clear|cloudy"}),
-    _Rule("time", "starry night|stars", {"time": "night", "weather": "clear"}),
-    _Rule("at", "at dawn|at sunrise|in the morning|in the early morning|at daybreak", {"time": "dawn"}),
-    _Rule("at", "at noon|at midday|by day|during the day|in the afternoon|in daylight", {"time": "day"}),
-    _Rule("at", "in the sun|on a sunny day", {"time": "day", "weather": "clear"}),
-    _Rule(
-        "at",
-        "at sunset|at dusk|in the evening|at golden hour|in warm evening light|at twilight",
-        {"time": "sunset"},
-    ),
-    _Rule(
-        "at", "at night|by night|at midnight|in the moonlight|under the moon|by moonlight", {"time": "night"}
-    ),
-    _Rule("weather", "clear sky|clear weather|clear", {"weather": "clear"}),
-    _Rule("weather", "blue sky", {"weather": "clear", "time": "day"}),
-    _Rule("weather", "cloudy sky|clouds|many clouds|cloudy|cloudy weather", {"weather": "cloudy"}),
-    _Rule("weather", "white clouds", {"weather": "cloudy", "time": "day"}),
-    _Rule("weather", "fog|mist|foggy|misty|haze|misty air|foggy weather", {"weather": "foggy"}),
-    _Rule(
-        "weather",
-        "storm|stormy sky|dark clouds|stormy|stormy weather|grey clouds|overcast",
-        {"weather": "stormy"},
-    ),
-    _Rule("under", "under a clear sky|in clear weather", {"weather": "clear"}),
-    _Rule("under", "under a blue sky", {"weather": "clear", "time": "day"}),
-    _Rule(
-        "under",
-        "under a cloudy sky|under the clouds|with clouds in the sky|on a cloudy day",
-        {"weather": "cloudy"},
-    ),
-    _Rule("under", "in the fog|in mist|in the mist|in thick fog|in the haze", {"weather": "foggy"}),
-    _Rule("under", "in a storm|under a stormy sky|before a storm|under dark clouds", {"weather": "stormy"}),
-    _Rule("season", "spring|springtime", {"season": "spring"}),
-    _Rule("season", "summer|summertime|warm summer", {"season": "summer"}),
-    _Rule("season", "autumn|fall", {"season": "autumn"}),
-    _Rule("season", "autumn colors|orange leaves|golden leaves", {"season": "autumn", "trees": "broadleaf"}),
-    _Rule("season", "winter|wintertime|cold winter", {"season": "winter"}),
-    _Rule("season", "snowy winter", {"season": "winter", "ground": "snow"}),
-    _Rule("during", "in spring|in the spring", {"season": "spring"}),
-    _Rule("during", "in summer|in the summer", {"season": "summer"}),
-    _Rule("during", "in autumn|in fall|in the autumn", {"season": "autumn"}),
-    _Rule("during", "in winter|in the winter|in cold winter", {"season": "winter"}),
-    _Rule("mountains", "no mountains|without mountains", {"mountains": "none"}),
-    _Rule("mountains", "hills|rolling hills|low hills", {"mountains": "none", "water": "none|lake|river"}),
-    _Rule(
-        "mountains",
-        "rocky mountains|mountains|bare peaks|rocky peaks|tall mountains|a rocky mountain",
-        {"mountains": "rocky"},
-    ),
-    _Rule(
-        "mountains",
-        "a mountain|mountain peaks|distant mountains|a mountain range",
-        {"mountains": "rocky|snowy"},
-    ),
-    _Rule(
-        "mountains",
-        "snowy mountains|snow capped mountains|white peaks|snowy peaks|"
-        "the alps|mountains with snow|a snowy mountain|alpine peaks",
-        {"mountains": "snowy"},
-    ),
-    _Rule("mountains", "a mountain valley", {"mountains": "rocky|snowy", "water": "none|river"}),
-    _Rule("water", "no water|without water", {"water": "none"}),
-    _Rule(
-        "water",
-        "a lake|a calm lake|a quiet lake|still water|a lake shore|water|a lake with reflections|a pond",
-        {"water": "lake"},
-    ),
-    _Rule("water", "a mountain lake", {"water": "lake", "mountains": "rocky|snowy"}),
-    _Rule("water", "a river|a winding river|a stream|a quiet river|water|a river bank", {"water": "river"}),
-    _Rule(
-        "water",
-        "the sea|the ocean|a bay|waves|the coast|the seaside|sea water|the shore|water",
-        {"water": "sea"},
-    ),
-    _Rule("trees", "no trees|without trees", {"trees": "none"}),
-    _Rule(
-        "trees",
-        "pine trees|pines|firs|fir trees|spruces|"
-        "evergreens|a pine tree|a fir tree|a pine forest|conifers|tall pines",
-        {"trees": "pine"},
-    ),
-    _Rule(
-        "trees",
-        "leafy trees|oaks|an oak tree|oak trees|round trees",
-        {"trees": "broadleaf", "season": "spring|summer|autumn"},
-    ),
-    _Rule("trees", "autumn trees|maples|orange trees", {"trees": "broadleaf", "season": "autumn"}),
-    _Rule(
-        "trees",
-        "bare trees|leafless trees|bare branches|bare oaks",
-        {"trees": "broadleaf", "season": "winter"},
-    ),
-    _Rule("trees", "green trees", {"trees": "broadleaf", "season": "summer"}),
-    _Rule("trees", "birch trees|a birch tree|birches|white birches|a birch grove", {"trees": "birch"}),
-    _Rule(
-        "trees", "palm trees|a palm tree|palms|tropical palms|tropical trees|coconut palms", {"trees": "palm"}
-    ),
-    _Rule("trees", "trees|a tree|a forest|woods|the woods|a few trees", {"trees": "pine|broadleaf|birch"}),
-    _Rule("ground", "a meadow|grass|a field|grassland|a grassy field|a pasture", {"ground": "meadow"}),
-    _Rule(
-        "ground",
-        "a green meadow|wildflowers|flowers|a flower meadow|green grass|a meadow with flowers",
-        {"ground": "meadow", **_GREEN},
-    ),
-    _Rule("ground", "a golden field|golden grass|a yellow meadow", {"ground": "meadow", "season": "autumn"}),
-    _Rule("ground", "sand|sandy ground", {"ground": "sand"}),
-    _Rule("ground", "a beach|a sandy beach|a sandy shore", {"ground": "sand", "water": "lake|sea"}),
-    _Rule("ground", "a desert|a sandy plain", {"ground": "sand", "water": "none"}),
-    _Rule("ground", "rocks|stones|boulders|rocky ground|stony ground", {"ground": "rocks"}),
-    _Rule("ground", "a rocky shore", {"ground": "rocks", "water": "lake|sea"}),
-    _Rule(
-        "ground",
-        "snow|a snowy field|snow covered ground|white snow|a field of snow|deep snow",
-        {"ground": "snow"},
-    ),
-    _Rule("house", "no house|without a house", {"house": "none"}),
-    _Rule(
-        "house",
-        "a house|a cottage|a cabin|a small house|a farmhouse|a lonely house|a little cottage|a hut",
-        {"house": "house"},
-    ),
-    _Rule("boat", "no boat|without a boat", {"boat": "none"}),
-    _Rule("boat", "a rowboat|a boat|a small boat|a rowing boat|a wooden boat", {"boat": "rowboat"}),
-    _Rule("boat", "a sailboat|a boat|a sailing boat|a boat with sails|a yacht|a ship", {"boat": "sailboat"}),
-    _Rule(
-        "style",
-        "a painting|an oil painting|a landscape|a landscape painting|"
-        "a scene|a view|a picture|a painterly landscape",
-    ),
-    _Rule("style", "a seascape", {"water": "sea"}),
-    _Rule("style", "a nature scene|nature|countryside|art"),
-    _Rule(
-        "style",
-        "a plein air painting|a gouache painting|an oil sketch|"
-        "a study|an artwork|a peaceful scene|a beautiful landscape",
-    ),
-)
-# Words the sentence forms add around the phrases.
-_GLUE = "of and with over near"
-
-# How often an attribute is mentioned: (when there is something, when its value is "none").
+# How often a topic is mentioned: (when there is something, when there is nothing of it).
 _MENTION: dict[str, tuple[float, float]] = {
-    "time": (0.82, 0.0),
-    "weather": (0.62, 0.0),
-    "season": (0.64, 0.0),
-    "mountains": (0.88, 0.14),
-    "water": (0.92, 0.05),
+    "time": (0.75, 0.0),
+    "weather": (0.55, 0.0),
+    "season": (0.6, 0.0),
+    "mountains": (0.85, 0.12),
+    "water": (0.88, 0.06),
     "trees": (0.88, 0.14),
-    "ground": (0.55, 0.0),
-    "house": (0.95, 0.02),
-    "boat": (0.95, 0.02),
+    "ground": (0.5, 0.0),
+    "building": (0.95, 0.04),
+    "boat": (0.95, 0.04),
+    "bridge": (0.95, 0.02),
+    "disc": (0.65, 0.04),
+    "birds": (0.8, 0.02),
+    "mood": (0.22, 0.0),
 }
-_NOUNS = ("mountains", "water", "trees", "ground", "house", "boat")
+_SHORT = 0.3  # share of captions of one to three topics
+_POSTER_NAMED = 0.3  # share of the captions of posters, the look of what names none, that name it
+_NOUNS = ("mountains", "water", "trees", "ground", "building", "boat", "bridge", "birds")
+_MOTIFS = ("building", "boat", "bridge")  # likelier than others to be named first
+_QUALITIES = ("time", "weather", "season")  # their adjectives may stand before any noun
+# Before these no adjective goes.
+_NUMBERS = frozenset(
+    "1 2 3 one two three few couple handful some several many only just lots plenty more exactly dozens "
+    "numerous trio pair".split()
+)
+# What the forms add to the phrases.
+_GLUE = "a an the of and with over near in which while where very"
 
 
 def vocabulary() -> tuple[str, ...]:
-    """Every word `caption` can produce, sorted."""
+    """Every word that `caption` and `describe` can produce, sorted."""
     words = set(_GLUE.split())
-    for rule in _RULES:
-        words.update(rule.phrases.replace("|", " ").split())
-    return tuple(sorted(words))
+    for rules in thesaurus().values():
+        for rule in rules:
+            words.update(*(phrase.split() for phrase in rule.phrases))
+    return tuple(sorted(words | description_words()))
 
 
-def _say(slot: str, a: Attributes, rng: np.random.Generator) -> str:
-    phrases = [p for rule in _RULES if rule.slot == slot and rule.holds(a) for p in rule.phrases.split("|")]
-    return phrases[int(rng.integers(len(phrases)))]
+def caption(attributes: Attributes, rng: np.random.Generator) -> str:
+    """A caption of at most MAX_WORDS words: partial, in varying order, and never false.
+
+    A painting is always said to be one, so that what names no look is a poster.
+    """
+    draw = random.Random(int(rng.integers(2**63)))
+    speaker = _Speaker(attributes, draw)
+    topics = [
+        topic
+        for topic, (some, none) in _MENTION.items()
+        if draw.random() < (none if getattr(attributes, topic, "") == "none" else some)
+    ] or ["time"]
+    if draw.random() < _SHORT:
+        topics = draw.sample(topics, min(len(topics), draw.randint(1, 3)))
+    draw.shuffle(topics)
+    named = attributes.look == "painting" or draw.random() < _POSTER_NAMED
+    (form,) = draw.choices(_FORMS, _SHARES)
+    while True:
+        text = form(speaker, topics, named)
+        if text and len(text.split()) <= MAX_WORDS and _tokens(text) <= MAX_TOKENS:
+            return text
+        # Too long: leave one thing out; nothing to say in this form: say it as tags.
+        topics = topics[:-1] if text else topics
+        form = form if text and topics else _tags
+        topics = topics or ["time"]
+
+
+def _tokens(text: str) -> int:
+    return len(text.split()) + text.count(",") + text.count(".")
+
+
+class _Speaker:
+    """Draws phrases that are true of one scene."""
+
+    def __init__(self, attributes: Attributes, draw: random.Random) -> None:
+        self.bits = bits(attributes)
+        self.draw = draw
+
+    def say(self, topic: str, slot: Slot) -> str:
+        """One of the phrases, the commoner ones more often; empty where there is none."""
+        scene = self.bits
+        rules = [rule for rule in thesaurus().get((topic, slot), ()) if not scene & rule.forbidden]
+        if not rules:
+            return ""
+        rule = rules[0] if len(rules) == 1 else self.draw.choices(rules, [rule.weight for rule in rules])[0]
+        return rule.phrases[int(len(rule.phrases) * self.draw.random() ** 2)]
+
+    def chance(self, share: float) -> bool:
+        return self.draw.random() < share
+
+    def first(self, topics: list[str], slots: tuple[Slot, ...]) -> list[str]:
+        """Of each topic what the first of the slots that has something says."""
+        said = (next((p for slot in slots if (p := self.say(topic, slot))), "") for topic in topics)
+        return [phrase for phrase in said if phrase]
+
+    def qualified(self, phrase: str, topics: list[str]) -> str:
+        """Now and then with an adjective of the time, weather or season, which is then said."""
+        free = [topic for topic in topics if topic in _QUALITIES]
+        if not free or not self.chance(0.45) or not _NUMBERS.isdisjoint(phrase.split()[:2]):
+            return phrase
+        topic = self.draw.choice(free)
+        if adjective := self.say(topic, "adjectives"):
+            topics.remove(topic)
+            adjective = "very " * self.chance(0.04) + adjective
+            return _with_adjective(phrase, adjective)
+        return phrase
+
+    def look(self, named: bool, slot: Slot = "tags") -> list[str]:
+        """The look in words that go beside others, where it is to be named."""
+        return [self.say("look", slot)] if named else []
+
+    def absent(self, topics: list[str], share: float = 0.06) -> str:
+        """What is not there: of a topic of which there is nothing, or now and then of any."""
+        missing = [topic for topic in topics if topic in _NOUNS and not self.say(topic, "things")]
+        if not missing and self.chance(share):
+            missing = [self.draw.choice(("weather", "season", "trees", "mountains", "ground", "mood", "look"))]
+        return self.say(self.draw.choice(missing), "without") if missing else ""
+
+
+def _with_adjective(phrase: str, adjective: str) -> str:
+    """ "a lake", "icy" -> "an icy lake"; "the sea", "misty" -> "the misty sea"."""
+    first, _, rest = phrase.partition(" ")
+    if first in ("a", "an"):
+        return f"{_article(adjective)} {adjective} {rest}"
+    return f"the {adjective} {rest}" if first == "the" else f"{adjective} {phrase}"
+
+
+def _article(word: str) -> str:
+    return "an" if word[0] in "aeiou" else "a"
 
 
 def _bare(phrase: str) -> str:
@@ -212,88 +150,134 @@ def _bare(phrase: str) -> str:
     return rest if first in ("a", "an", "the") and rest else phrase
 
 
-def _negative(phrase: str) -> bool:
-    return phrase.startswith(("no ", "without "))
-
-
 def _join(nouns: list[str]) -> str:
     return nouns[0] if len(nouns) == 1 else ", ".join(nouns[:-1]) + " and " + nouns[-1]
 
 
-def _tags(a: Attributes, chosen: list[str], rng: np.random.Generator) -> str:
+def _tags(s: _Speaker, topics: list[str], named: bool) -> str:
     """Phrases in any order, with or without articles and commas: "sunset, pines, lake, oil painting"."""
-    parts = [_say(name, a, rng) for name in chosen]
-    if rng.random() < 0.4:
-        parts.append(_say("style", a, rng))
-    if rng.random() < 0.75:
-        parts = [_bare(p) for p in parts]
-    rng.shuffle(parts)
-    return (" " if rng.random() < 0.15 else ", ").join(parts)
+    parts = []
+    for topic in topics:
+        kind = s.draw.random()
+        slots: tuple[Slot, ...] = ("things", "adjectives", "without")
+        if kind < 0.2:
+            slots = ("adjectives", "things", "without")
+        elif kind < 0.32:
+            slots = ("where", "things", "without")
+        parts += s.first([topic], slots)
+    if absent := s.absent([], 0.08):
+        parts.append(absent)
+    if s.chance(0.75):
+        parts = [_bare(phrase) for phrase in parts]
+    look = s.look(named) or ([_bare(s.say("look", "heads"))] if s.chance(0.1) else [])
+    at = s.draw.choice((0, len(parts), s.draw.randint(0, len(parts))))
+    parts[at:at] = look
+    return (" " if s.chance(0.12) else ", ").join(parts)
 
 
-def _sentence(a: Attributes, chosen: list[str], rng: np.random.Generator) -> str:
-    """One of several sentence forms around a leading noun."""
-    said = [_say(name, a, rng) for name in chosen if name in _NOUNS]
-    nouns, absent = [p for p in said if not _negative(p)], [p for p in said if _negative(p)]
+def _sentence(s: _Speaker, topics: list[str], named: bool) -> str:
+    """Nouns with what is where and when: "a poster of a misty lake with firs at dawn, no birds"."""
+    rest = list(topics)
+    nouns = [topic for topic in topics if topic in _NOUNS]
+    nouns.sort(key=lambda topic: topic in _MOTIFS and s.chance(0.6), reverse=True)
+    aside = [topic for topic in nouns[1:] if s.chance(0.3)]
+    things = [s.qualified(p, rest) for topic in nouns if topic not in aside and (p := s.say(topic, "things"))]
+    if not things:
+        return ""
+    around = s.first(aside, ("where", "things"))
+    around += s.first([topic for topic in rest if topic not in _NOUNS], ("where",))
+    s.draw.shuffle(around)
+    head, others = things[0], things[1:]
+    link = ", " if s.chance(0.2) else f" {s.say('look', 'links')} "
+    company = link + _join(others) if others else ""
+    kind, opener, front = s.draw.random(), "", ""
+    if kind < 0.4:
+        opener = s.say("look", "kinds" if named else "heads") + " of "
+        named = False
+        if s.chance(0.2):
+            opener = s.say("look", "openers") + " " + opener
+    elif kind < 0.52:
+        opener = s.say("look", "openers") + " "
+    elif kind < 0.64 and around:
+        front = around.pop() + ", "
+    text = opener + front + head + company + "".join(
+        (", " if s.chance(0.15) else " ") + phrase for phrase in around
+    )
+    if absent := s.absent(topics):
+        text += s.draw.choice((", ", ", ", " and ", " with ")) * (not absent.startswith(_JOINED)) or " "
+        text += absent
+    return ", ".join([text, *s.look(named, s.draw.choice(("tags", "where")))])
+
+
+_JOINED = ("without", "not ", "free of", "bare of")
+
+
+def _statements(s: _Speaker, topics: list[str], named: bool) -> str:
+    """Whole sentences: "dusk falls, two boats drift on the lake and there are no trees"."""
+    rest = list(topics)
+    told = [phrase for topic in topics[:4] if (phrase := s.say(topic, "says"))]
+    if not told:
+        return ""
+    where = s.first([t for t in rest[4:] if t in _QUALITIES or s.chance(0.4)], ("where", "adjectives"))
+    lead = ""
+    if s.chance(0.25):
+        lead = s.say("look", "leads") + " "
+        if named and s.chance(0.5):
+            lead, named = s.say("look", "kinds") + " " + s.draw.choice(("in which", "where")) + " ", False
+    glue = s.draw.choice((", ", ". ", " and ", " while "))
+    text = lead + (told[0] if len(told) == 1 else ", ".join(told[:-1]) + glue + told[-1])
+    text += "".join(" " + phrase for phrase in where[:2] if " " in phrase)
+    end = "." if ". " in text or s.chance(0.15) else ""
+    return ", ".join([text, *s.look(named, s.draw.choice(("tags", "where")))]) + end
+
+
+def _described(s: _Speaker, topics: list[str], named: bool) -> str:
+    """A picture or a place with its qualities first: "a treeless winter landscape with a chapel"."""
+    rest = list(topics)
+    adjectives = []
+    for topic in topics:
+        if len(adjectives) < 3 and s.chance(0.6) and (adjective := s.say(topic, "adjectives")):
+            adjectives.append(adjective)
+            rest.remove(topic)
+    if named and s.chance(0.25) and (adjective := s.say("look", "adjectives")):
+        adjectives.append(adjective)
+        named = False
+    kind: Slot = "kinds" if named and s.chance(0.6) else "heads"
+    text = s.say("look", kind)
+    named = named and kind == "heads"
+    for adjective in adjectives:
+        text = _with_adjective(text, adjective)
+    if s.chance(0.25):
+        text = _bare(text)
+    things = s.first([topic for topic in rest if topic in _NOUNS], ("things",))
+    if things:
+        text += s.draw.choice((" with ", " of ", ", ")) + _join(things)
+    around = s.first([topic for topic in rest if topic not in _NOUNS], ("where", "things"))
+    text = " ".join([text, *(phrase for phrase in around)]) if things else ", ".join([text, *around])
+    if absent := s.absent(rest):
+        text += (" " if absent.startswith(_JOINED) else ", ") + absent
+    return ", ".join([text, *s.look(named)])
+
+
+def _search(s: _Speaker, topics: list[str], named: bool) -> str:
+    """Two or three things, as in a search box: "winter night", "misty firs", "sunset over a bay"."""
+    rest = list(topics)
+    nouns = [phrase for topic in topics if topic in _NOUNS and (phrase := s.say(topic, "things"))]
     if not nouns:
-        nouns = [_say("ground", a, rng)]
-    rng.shuffle(nouns)
-    head, others = nouns[0], nouns[1:]
-    when = _say("at", a, rng) if "time" in chosen else ""
-    during = _say("during", a, rng) if "season" in chosen else ""
-    under = _say("under", a, rng) if "weather" in chosen else ""
-    company = (("with " if rng.random() < 0.75 else "and ") + _join(others)) if others else ""
-    form = int(rng.integers(5))
-    if form == 0:
-        parts = [_say("style", a, rng) + " of " + head, company, when, during, under]
-    elif form == 1 and "time" in chosen:
-        parts = [
-            _say("time", a, rng),
-            ("over " if rng.random() < 0.7 else "near ") + head,
-            company,
-            during,
-            under,
-        ]
-    elif form == 2:
-        parts = [during + "," if during else "", head, company, under, when]
-    elif form == 3:
-        parts = [head, when, company, during, under + ("," if under else ""), _bare(_say("style", a, rng))]
+        nouns = s.first(["ground"], ("things",))
+    times = s.first([topic for topic in rest if topic in (*_QUALITIES, "disc")], ("things",))
+    kind = s.draw.random()
+    if times and kind < 0.4:
+        text = f"{times[0]} {s.draw.choice(('over', 'over', 'and', 'with', 'near'))} {nouns[0]}"
+    elif kind < 0.7:
+        text = s.qualified(nouns[0], rest)
+        text = f"{text} {' '.join(s.first([t for t in rest if t in _QUALITIES][:1], ('where',)))}".strip()
     else:
-        parts = [_join(nouns), under, when, during]
-    text = " ".join(p for p in parts if p)
-    return ", ".join([text, *absent[:1]])
+        text = f"{nouns[0]} and {nouns[1]}" if len(nouns) > 1 else nouns[0]
+    if s.chance(0.4):
+        text = _bare(text)
+    return ", ".join([text, *s.look(named, s.draw.choice(("tags", "where")))])
 
 
-def _short(a: Attributes, chosen: list[str], rng: np.random.Generator) -> str:
-    """Two or three things, as in a search box: "winter night", "a lake at sunset"."""
-    nouns = [p for name in chosen if name in _NOUNS if not _negative(p := _say(name, a, rng))]
-    rng.shuffle(nouns)
-    head = nouns[0] if nouns else _say("ground", a, rng)
-    form = int(rng.integers(5))
-    if form == 0:
-        return f"{_say('season', a, rng)} {_say('time', a, rng)}, {_bare(head)}"
-    if form == 1:
-        return f"{head} {_say('at', a, rng)}"
-    if form == 2:
-        return f"{head} {_say('during', a, rng)} {_say('under', a, rng)}"
-    if form == 3 and len(nouns) > 1:
-        return f"{_bare(nouns[0])} and {_bare(nouns[1])}, {_say('time', a, rng)}"
-    return f"{_say('time', a, rng)}, {_bare(head)}, {_say('weather', a, rng)}"
-
-
-def caption(attributes: Attributes, rng: np.random.Generator) -> str:
-    """A caption of at most 28 words: partial, in varying order, and never false."""
-    chosen = []
-    for name in ATTRIBUTES:
-        some, none = _MENTION[name]
-        if rng.random() < (none if getattr(attributes, name) == "none" else some):
-            chosen.append(name)
-    chosen = chosen or ["time"]
-    while True:
-        kind = rng.random()
-        make = _tags if kind < 0.38 else (_sentence if kind < 0.82 else _short)
-        text = make(attributes, chosen, rng)
-        if len(text.split()) <= MAX_WORDS:
-            return text
-        # Too long: leave one thing out and word it anew.
-        chosen.pop(int(rng.integers(len(chosen))))
+_FORMS = (_tags, _sentence, _statements, _described, _search)
+_SHARES = (0.27, 0.33, 0.16, 0.14, 0.1)

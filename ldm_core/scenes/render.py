@@ -103,7 +103,7 @@ def _kinds_told(c: Canvas) -> NDArray[np.uint8]:
 
 
 def coarse(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A label map of `COARSE_CLASSES`; 255 stays."""
+    """A label map without the `KINDS`; 255 stays."""
     classes = np.arange(256, dtype=np.uint8)
     for kind, whole in KINDS.items():
         classes[CLASS_ID[kind]] = CLASS_ID[whole]

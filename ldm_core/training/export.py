@@ -16,8 +16,8 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 
 
 def write_vocabulary(words: Sequence[str], path: Path) -> None:
-    """A WordPiece vocabulary of whole words; any other word becomes [UNK]."""
-    path.write_text("\n".join([*SPECIAL_TOKENS, *",.'-", *sorted(words)]) + "\n", "utf-8")
+    """A WordPiece vocabulary of whole words, comma and full stop; any other word becomes [UNK]."""
+    path.write_text("\n".join([*SPECIAL_TOKENS, *",.", *sorted(words)]) + "\n", "utf-8")
 
 
 def write_model(folder: Path, weights: Mapping[str, Tensor], config: Mapping[str, object]) -> None:

@@ -6,6 +6,8 @@ on other scenes, as the judge of generated pictures.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -15,12 +17,19 @@ from ldm_core import scenes
 WIDTHS = (32, 64, 96, 128)
 PYRAMID = 48  # channels of the maps that are added up to tell classes (arXiv:1612.03144)
 INPUT_SIZE = 128  # pixels
+ATTRIBUTES: Mapping[str, int] = {name: len(values) for name, values in scenes.ATTRIBUTES.items()}
 
 
 class SceneNetwork(nn.Module):
-    """Pictures (b, 3, H, W) in [-1, 1] -> attributes' logits and features."""
+    """Pictures (b, 3, H, W) in [-1, 1] -> attributes' logits and features.
 
-    def __init__(self) -> None:
+    attributes: name -> number of values, the first ones of `scenes.ATTRIBUTES`; classes: number of the first
+    ones of `scenes.CLASSES`.
+    """
+
+    def __init__(
+        self, attributes: Mapping[str, int] = ATTRIBUTES, classes: int = len(scenes.CLASSES)
+    ) -> None:
         super().__init__()
         self.stages = nn.ModuleList()
         channels = 3
@@ -37,14 +46,14 @@ class SceneNetwork(nn.Module):
             )
             channels = width
         self.heads = nn.ModuleDict(
-            {name: nn.Linear(2 * channels, len(values)) for name, values in scenes.ATTRIBUTES.items()}
+            {name: nn.Linear(2 * channels, count) for name, count in attributes.items()}
         )
         self.laterals = nn.ModuleList(nn.Conv2d(width, PYRAMID, 1) for width in WIDTHS)
         self.segment_out = nn.Sequential(
             nn.Conv2d(PYRAMID, PYRAMID, 3, padding=1),
             nn.BatchNorm2d(PYRAMID),
             nn.ReLU(),
-            nn.Conv2d(PYRAMID, len(scenes.COARSE_CLASSES), 3, padding=1),
+            nn.Conv2d(PYRAMID, classes, 3, padding=1),
         )
 
     def feature_maps(self, images: Tensor) -> list[Tensor]:

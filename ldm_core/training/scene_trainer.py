@@ -17,7 +17,7 @@ from ldm_core.errors import ModelFileError
 from ldm_core.formats.reading import read_state_dict
 from ldm_core.training import data
 from ldm_core.training.loop import precision, step_generator
-from ldm_core.training.scene_network import INPUT_SIZE, SceneNetwork, targets
+from ldm_core.training.scene_network import ATTRIBUTES, INPUT_SIZE, SceneNetwork, targets
 from ldm_core.training.sources import SceneSource, cached
 
 
@@ -37,7 +37,11 @@ def load_scene_network(path: Path) -> SceneNetwork:
     Raises:
         ModelFileError: the file cannot be read, or holds another network.
     """
-    network, found = SceneNetwork(), read_state_dict(path)
+    found = read_state_dict(path)
+    heads = {n.split(".")[1]: len(t) for n, t in found.items() if n.startswith("heads.") and t.ndim == 2}
+    known = all(count <= ATTRIBUTES.get(name, 0) for name, count in heads.items())
+    classes = len(found.get("segment_out.3.bias", ()))
+    network = SceneNetwork(heads, classes) if known and 0 < classes <= len(scenes.CLASSES) else SceneNetwork()
     if {name: t.shape for name, t in found.items()} != {n: t.shape for n, t in network.state_dict().items()}:
         raise ModelFileError(
             f"{path.name} holds no network that knows scenes; assets/configs/scene-network.yaml trains one."
@@ -61,8 +65,8 @@ class SceneNetworkTraining:
         rng = np.random.default_rng([self.settings.seed, step])
         chosen = np.sort(rng.integers(0, self.settings.count, self.settings.batch_size))
         # Every second pixel: the network tells classes at half of the picture's size.
-        maps = scenes.coarse(self.scenes.labels[chosen][:, ::2, ::2])
-        labels = torch.from_numpy(maps.astype(np.int64)).to(self.device)
+        maps = self.scenes.labels[chosen][:, ::2, ::2].astype(np.int64)
+        labels = torch.from_numpy(maps).to(self.device)
         images, labels = augment(
             data.to_tensor(self.scenes.images[chosen]).to(self.device), labels, step, self.settings.seed
         )
