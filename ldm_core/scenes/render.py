@@ -13,6 +13,7 @@ from .brush import finish
 from .canvas import Canvas, Layout, new_canvas
 from .light import make_light
 from .noise import field
+from .poster import render_poster
 from .objects import paint_boat, paint_objects
 from .sky import paint_sky, paint_sparks
 from .terrain import ground_line, paint_ground, paint_hills, paint_mountains
@@ -24,7 +25,7 @@ Stage = Literal["layout", "light", "sky", "mountains", "hills", "water", "ground
 def render(
     attributes: Attributes, seed: int, height: int = 256, width: int = 256, anew: Collection[Stage] = ()
 ) -> Scene:
-    """Paint one landscape; the same attributes, seed and size give the same bytes.
+    """One landscape in the look that its attributes name; the same attributes, seed and size give the same bytes.
 
     Composition does not depend on the size: sizes follow the height, places the width. The stages in
     `anew` draw from another seed: the same landscape with other clouds, say, or its trees elsewhere.
@@ -34,6 +35,8 @@ def render(
         raise ValueError(f"seed is {seed}; expected 0 or more")
     if min(height, width) < 16:
         raise ValueError(f"size is {width}x{height}; expected at least 16x16")
+    if attributes.look == "poster":
+        return render_poster(attributes, seed, height, width, anew)
     # A generator per stage: what one stage draws cannot shift the others.
     layout_rng, light_rng, sky_rng, mountain_rng, hill_rng, water_rng, ground_rng, object_rng, end_rng = (
         np.random.default_rng((seed, number, 1) if stage in anew else (seed, number))

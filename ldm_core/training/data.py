@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,20 +14,21 @@ from ldm_core import scenes
 
 # A split is the first entry of every seed, so no picture of one split stands in another.
 SPLITS = {"train": 0, "unseen": 1, "judge": 2}
+Look = Literal["painting", "poster"]
 
 
 def scene_rng(split: str, index: int) -> np.random.Generator:
     return np.random.default_rng([SPLITS[split], index])
 
 
-def attributes(split: str, index: int) -> scenes.Attributes:
+def attributes(split: str, index: int, look: Look = "painting") -> scenes.Attributes:
     """The attributes of scene `index`, without rendering it."""
-    return scenes.sample_attributes(scene_rng(split, index))
+    return scenes.sample_attributes(scene_rng(split, index), look)
 
 
-def render(split: str, index: int, size: int) -> scenes.Scene:
+def render(split: str, index: int, size: int, look: Look = "painting") -> scenes.Scene:
     rng = scene_rng(split, index)
-    return scenes.render(scenes.sample_attributes(rng), int(rng.integers(2**31)), size, size)
+    return scenes.render(scenes.sample_attributes(rng, look), int(rng.integers(2**31)), size, size)
 
 
 def to_tensor(batch: NDArray[np.uint8]) -> Tensor:

@@ -36,7 +36,7 @@ from ldm_core.training.sources import Arrays, FolderSource, SceneSource, Source,
 
 @dataclass(frozen=True, slots=True)
 class DiffusionSettings:
-    """data: (size in pixels, number of scenes, share of the batches) of each set of scenes.
+    """data: (size in pixels, number of scenes, share of the batches, look or none for paintings) of each set.
 
     varied: varied crops of the scenes, of that size, instead of whole ones; see `VariedSource`.
     folder: a person's own pictures, instead of scenes; see `FolderSource`.  size: of them, in pixels.
@@ -61,7 +61,7 @@ class DiffusionSettings:
 
     first_stage: str
     batch_size: int
-    data: tuple[tuple[int, int, float], ...] = ()
+    data: tuple[tuple[int, int, float] | tuple[int, int, float, data.Look], ...] = ()
     varied: bool = False
     folder: str = ""
     size: int = 256
@@ -279,10 +279,10 @@ def training_sets(
     processes: Processes,
 ) -> list[TrainingSet]:
     """The pictures and their latents; the first process makes the caches, the others read them."""
-    kind = VariedSource if settings.varied else SceneSource
-    sources: list[tuple[Source, float]] = [
-        (kind("train", size, count), share) for size, count, share in settings.data
-    ]
+    sources: list[tuple[Source, float]] = []
+    for size, count, share, *look in settings.data:
+        varied = VariedSource("train", size, count)
+        sources.append((varied if settings.varied else SceneSource("train", size, count, *look), share))
     if settings.folder:
         own = FolderSource.read(Path(settings.folder), settings.size, scenes.BOX_CLASSES)
         sources.append((own, 1.0))

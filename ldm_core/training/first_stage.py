@@ -32,7 +32,8 @@ from ldm_core.training.variety import vary
 
 @dataclass(frozen=True, slots=True)
 class FirstStageSettings:
-    """data: (size in pixels, number of scenes) of each set; crop: side of the training crops in pixels.
+    """data: (size in pixels, number of scenes, look or none for paintings) of each set; crop: side of the
+    training crops in pixels.
 
     codebook_weight: of the loss of a VQ-regularized first stage.  quantize_start: the step from which on it
     quantizes; before, its latent is continuous.  revive_every: steps after which entries of the codebook that
@@ -45,7 +46,7 @@ class FirstStageSettings:
     start, then about a third quicker on a CPU.
     """
 
-    data: tuple[tuple[int, int], ...]
+    data: tuple[tuple[int, int] | tuple[int, int, data.Look], ...]
     crop: int
     batch_size: int
     kl_weight: float
@@ -78,7 +79,8 @@ class FirstStageTraining:
         device: torch.device,
     ) -> None:
         self.settings, self.config, self.device = settings, config, device
-        self.sets = [cached(SceneSource("train", size, count), cache).images for size, count in settings.data]
+        self.sources = [SceneSource("train", *one) for one in settings.data]
+        self.sets = [cached(source, cache).images for source in self.sources]
         torch.manual_seed(settings.seed)
         self.model = first_stage(spec)
         for module in self.model.modules():
@@ -211,7 +213,8 @@ class FirstStageTraining:
     @torch.no_grad()
     def samples(self) -> NDArray[np.uint8]:
         """Scenes above their reconstructions."""
-        pictures = np.stack([data.render("unseen", i, 256).image for i in range(6)])
+        look = self.sources[0].look
+        pictures = np.stack([data.render("unseen", i, 256, look).image for i in range(6)])
         output = self.model.decode(self.model.latent(data.to_tensor(pictures).to(self.device)))
         return data.sheet(np.concatenate([pictures, data.to_pictures(output)]), 6)
 

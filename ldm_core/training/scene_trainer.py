@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,10 +24,10 @@ from ldm_core.training.sources import SceneSource, cached
 
 @dataclass(frozen=True, slots=True)
 class SceneNetworkSettings:
-    """count: scenes of the split to train on."""
+    """counts: number of scenes of the split to train on, by look."""
 
     split: str
-    count: int
+    counts: Mapping[data.Look, int]
     batch_size: int
     seed: int = 0
 
@@ -55,21 +56,24 @@ class SceneNetworkTraining:
 
     def __init__(self, settings: SceneNetworkSettings, cache: Path, device: torch.device) -> None:
         self.settings, self.device = settings, device
-        self.scenes = cached(SceneSource(settings.split, INPUT_SIZE, settings.count), cache)
-        self.attributes = [data.attributes(settings.split, i) for i in range(settings.count)]
+        sources = [SceneSource(settings.split, INPUT_SIZE, n, look) for look, n in settings.counts.items()]
+        self.sets = [cached(source, cache) for source in sources]
+        # Of every scene, which set it stands in, and where.
+        self.places = [(k, i) for k, source in enumerate(sources) for i in range(len(source))]
+        self.attributes = [data.attributes(settings.split, i, sources[k].look) for k, i in self.places]
         torch.manual_seed(settings.seed)
         self.network = SceneNetwork().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = torch.optim.AdamW(self.network.parameters(), weight_decay=0.01, fused=True)
 
     def update(self, step: int, learning_rate: float) -> dict[str, float]:
         rng = np.random.default_rng([self.settings.seed, step])
-        chosen = np.sort(rng.integers(0, self.settings.count, self.settings.batch_size))
+        chosen = np.sort(rng.integers(0, len(self.places), self.settings.batch_size))
+        rows = [(self.sets[k], i) for k, i in (self.places[c] for c in chosen)]
         # Every second pixel: the network tells classes at half of the picture's size.
-        maps = self.scenes.labels[chosen][:, ::2, ::2].astype(np.int64)
+        maps = np.stack([one.labels[i, ::2, ::2] for one, i in rows]).astype(np.int64)
         labels = torch.from_numpy(maps).to(self.device)
-        images, labels = augment(
-            data.to_tensor(self.scenes.images[chosen]).to(self.device), labels, step, self.settings.seed
-        )
+        pictures = data.to_tensor(np.stack([one.images[i] for one, i in rows])).to(self.device)
+        images, labels = augment(pictures, labels, step, self.settings.seed)
         wanted = targets([self.attributes[i] for i in chosen])
         self.network.train()
         with precision(self.device):
@@ -87,7 +91,7 @@ class SceneNetworkTraining:
         return {"loss": float(loss.detach()), "right": float(right), "pixels": pixels}
 
     def samples(self) -> NDArray[np.uint8]:
-        return data.sheet(self.scenes.images[:16], 8)
+        return data.sheet(self.sets[0].images[:16], 8)
 
     def state_dict(self) -> dict[str, object]:
         return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}

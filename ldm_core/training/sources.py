@@ -73,20 +73,22 @@ class SceneSource:
     split: str
     size: int
     count: int
+    look: data.Look = "painting"
 
     @property
     def name(self) -> str:
-        return f"{self.split}-{self.size}-{self.count}"
+        kind = "" if self.look == "painting" else f"{self.look}-"
+        return f"{self.split}-{kind}{self.size}-{self.count}"
 
     def __len__(self) -> int:
         return self.count
 
     def row(self, index: int) -> Row:
-        scene = data.render(self.split, index, self.size)
+        scene = data.render(self.split, index, self.size, self.look)
         return scene.image, scene.labels, box_array(scene.boxes, scenes.BOX_CLASSES)
 
     def caption(self, index: int, rng: np.random.Generator, full: bool) -> str:
-        attributes = data.attributes(self.split, index)
+        attributes = data.attributes(self.split, index, self.look)
         return scenes.describe(attributes) if full else scenes.caption(attributes, rng)
 
     def vocabulary(self) -> Sequence[str]:
@@ -94,7 +96,7 @@ class SceneSource:
 
     def class_id(self, index: int) -> int:
         """Time of day and season as one number."""
-        attributes = data.attributes(self.split, index)
+        attributes = data.attributes(self.split, index, self.look)
         times, seasons = scenes.ATTRIBUTES["time"], scenes.ATTRIBUTES["season"]
         return times.index(attributes.time) * len(seasons) + seasons.index(attributes.season)
 
