@@ -27,7 +27,7 @@ from torch import Tensor
 
 from ldm_core.conditioners import Condition, Given
 from ldm_core.diffusion.guidance import guided
-from ldm_core.diffusion.samplers import SAMPLERS
+from ldm_core.diffusion.samplers import FUNCTIONS
 from ldm_core.diffusion.schedule import timesteps
 from ldm_core.errors import AtelierError
 from ldm_core.formats import load_model
@@ -206,7 +206,7 @@ def sample(
 ) -> tuple[Tensor, list[Tensor]]:
     """Answers a sampler's questions; returns x_0 and what was predicted of it after each step."""
     steps = timesteps(model.schedule, num_steps, "uniform")
-    sampling = SAMPLERS[sampler](x, model.schedule, steps, eta, noise)
+    sampling = FUNCTIONS[sampler](x, model.schedule, steps, eta, noise)
     trace: list[Tensor] = []
     try:
         ask = next(sampling)

@@ -15,7 +15,7 @@ from app.keeping.metadata import read_settings
 from ldm_core.bundled import BUNDLED_MODELS
 from ldm_core.library.class_names import class_names, picture_classes
 from ldm_core.library.models import ModelLibrary
-from ldm_core.request import TASK_NAMES
+from ldm_core.request import TASKS
 
 SKY, WATER = (class_names("scenes").index(name) for name in ("sky", "water"))
 SIDE = 128
@@ -67,7 +67,7 @@ def pixels_of(path: Path) -> NDArray[np.uint8]:
         return np.asarray(image)
 
 
-@pytest.mark.parametrize("task", TASK_NAMES)
+@pytest.mark.parametrize("task", TASKS)
 def test_a_picture_s_png_makes_it_again(
     task: str,
     inputs: Path,

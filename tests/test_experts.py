@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ldm_core.diffusion.experts import handed_over
 from ldm_core.diffusion.parameterization import Prediction
-from ldm_core.diffusion.samplers import SAMPLERS, Ask
+from ldm_core.diffusion.samplers import FUNCTIONS, Ask
 from ldm_core.diffusion.schedule import NoiseSchedule, timesteps
 from ldm_core.engine.engine import Engine
 from ldm_core.library.models import ModelLibrary
@@ -41,7 +41,7 @@ def run(name: str, x: Tensor, below: int, num_steps: int = 10, first: int = 0) -
     asks: list[Ask] = []
     steps = timesteps(SCHEDULE, num_steps, "trailing")[first:]
     sampling = handed_over(
-        SAMPLERS[name], x, SCHEDULE, steps, 0.0, lambda: noise(7), below=below, fresh=lambda: noise(8)
+        FUNCTIONS[name], x, SCHEDULE, steps, 0.0, lambda: noise(7), below=below, fresh=lambda: noise(8)
     )
     try:
         asks.append(next(sampling))
@@ -51,7 +51,7 @@ def run(name: str, x: Tensor, below: int, num_steps: int = 10, first: int = 0) -
         return finished.value, asks
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_nothing_but_the_predicted_picture_is_handed_over(name: str) -> None:
     (one, asks), (other, _) = run(name, noise(1), 520), run(name, noise(2), 520)
     if name != "heun":  # which asks the second network at the end of the first one's last step
@@ -62,7 +62,7 @@ def test_nothing_but_the_predicted_picture_is_handed_over(name: str) -> None:
     assert not torch.equal(run(name, noise(1), 0)[0], run(name, noise(2), 0)[0])
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.parametrize("below", [0, 300, 520, 2000])
 def test_steps_are_counted_through_and_every_ask_carries_the_last_prediction(name: str, below: int) -> None:
     _, asks = run(name, noise(1), below)

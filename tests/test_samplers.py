@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -14,16 +16,29 @@ from torch import Tensor
 
 from ldm_core.diffusion.guidance import Guidance, guided
 from ldm_core.diffusion.parameterization import Prediction, prediction
-from ldm_core.diffusion.samplers import SAMPLERS, Ask, diffused
+from ldm_core.diffusion.samplers import FUNCTIONS, Ask, diffused
 from ldm_core.diffusion.schedule import NoiseSchedule, timesteps
-from ldm_core.request import ETA_SAMPLERS
+from ldm_core.request import SAMPLERS, SamplerSpec
+from ldm_core.request import SPACINGS as SPACING_SPECS
 from ldm_core.spec import Parameterization, ScheduleSpec, Spacing
 
 SCHEDULE = NoiseSchedule(ScheduleSpec(1000, 0.0015, 0.0195))
 NO_SIGNAL = NoiseSchedule(ScheduleSpec(1000, 0.00085, 0.012, zero_terminal_snr=True))
 SPACINGS: tuple[Spacing, ...] = get_args(Spacing)
-ANCESTRAL = ("ddpm", "euler_ancestral", "dpmpp_2m_sde")
-DETERMINISTIC = tuple(name for name in SAMPLERS if name not in ANCESTRAL)
+ADDS_NOISE = tuple(spec for spec in SAMPLERS.values() if spec.adds_noise)
+DETERMINISTIC = tuple(spec for spec in SAMPLERS.values() if not spec.adds_noise)
+
+
+def test_each_row_of_the_table_has_its_function() -> None:
+    assert SAMPLERS.keys() == FUNCTIONS.keys()
+    assert all(name == spec.name and spec.title and spec.a1111 for name, spec in SAMPLERS.items())
+    assert set(SPACING_SPECS) == set(SPACINGS)
+
+
+def test_the_readme_names_all_samplers() -> None:
+    text = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+    (sentence,) = re.findall(r"`sampler` is one of ([^.]*)\.", text)
+    assert re.findall(r"`(\w+)`", sentence)[: len(SAMPLERS)] == list(SAMPLERS)
 
 
 class Gaussian:
@@ -62,7 +77,7 @@ def run(
     """x_0; every ask is added to `asks`."""
     generator = torch.Generator().manual_seed(1)
     drawn = noise or (lambda: torch.randn(x.shape, generator=generator, dtype=x.dtype))
-    sampling = SAMPLERS[name](x, model.schedule, steps, eta, drawn)
+    sampling = FUNCTIONS[name](x, model.schedule, steps, eta, drawn)
     try:
         ask = next(sampling)
         while True:
@@ -77,7 +92,7 @@ def noise(count: int = 64) -> Tensor:
     return torch.randn(count, 1, 1, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.parametrize("schedule", [SCHEDULE, NO_SIGNAL], ids=["published", "zero terminal SNR"])
 @pytest.mark.parametrize("spacing", ["trailing", "karras"])
 @pytest.mark.parametrize("num_steps", [1, 2, 7, 50])
@@ -103,9 +118,7 @@ def orders(errors: list[float]) -> list[float]:
     return [math.log2(coarse / fine) for coarse, fine in pairwise(errors)]
 
 
-@pytest.mark.parametrize(
-    ("name", "order"), [("ddim", 1), ("euler", 1), ("heun", 2), ("plms", 2), ("dpmpp_2m", 2), ("unipc", 3)]
-)
+@pytest.mark.parametrize(("name", "order"), [(spec.name, spec.order) for spec in DETERMINISTIC])
 def test_order_of_convergence(name: str, order: int) -> None:
     model, errors = Gaussian(0.5, 0.8), []
     for num_steps in (40, 80, 160):
@@ -129,9 +142,7 @@ def resulting_std(name: str, model: Gaussian, steps: list[float]) -> float:
     return float(run(name, model, x_T, steps, eta=1.0, noise=noise).norm())
 
 
-@pytest.mark.parametrize(
-    ("name", "order"), [("ddim", 1), ("ddpm", 1), ("euler_ancestral", 1), ("dpmpp_2m_sde", 2)]
-)
+@pytest.mark.parametrize(("name", "order"), [("ddim", 1), *((spec.name, spec.order) for spec in ADDS_NOISE)])
 def test_order_of_convergence_of_the_distribution(name: str, order: int) -> None:
     model, errors = Gaussian(0.0, 0.8), []
     for num_steps in (40, 80, 160):
@@ -140,7 +151,7 @@ def test_order_of_convergence_of_the_distribution(name: str, order: int) -> None
     assert orders(errors) == pytest.approx([order, order], abs=0.15)
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.parametrize("spacing", ["trailing", "karras"])
 @pytest.mark.parametrize("schedule", [SCHEDULE, NO_SIGNAL], ids=["published", "zero terminal SNR"])
 def test_many_steps_give_the_data_distribution(name: str, spacing: Spacing, schedule: NoiseSchedule) -> None:
@@ -148,18 +159,18 @@ def test_many_steps_give_the_data_distribution(name: str, spacing: Spacing, sche
     assert resulting_std(name, model, timesteps(schedule, 250, spacing)) == pytest.approx(0.6, abs=0.03)
 
 
-@pytest.mark.parametrize("name", DETERMINISTIC)
-def test_higher_order_needs_fewer_steps(name: str) -> None:
+@pytest.mark.parametrize("spec", DETERMINISTIC, ids=lambda spec: spec.name)
+def test_higher_order_needs_fewer_steps(spec: SamplerSpec) -> None:
     model, steps = Gaussian(0.5, 0.8), timesteps(SCHEDULE, 20, "karras")
-    error = (run(name, model, noise(), steps) - model.transported(noise(), 999, -1)).abs().max()
-    assert float(error) < {"ddim": 0.3, "euler": 0.3}.get(name, 0.07)
+    error = (run(spec.name, model, noise(), steps) - model.transported(noise(), 999, -1)).abs().max()
+    assert float(error) < (0.3 if spec.order == 1 else 0.07)
 
 
 # Noise ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_who_draws_noise(name: str) -> None:
+@pytest.mark.parametrize("spec", SAMPLERS.values(), ids=lambda spec: spec.name)
+def test_who_draws_noise(spec: SamplerSpec) -> None:
     drawn: list[Tensor] = []
 
     def count() -> Tensor:
@@ -168,9 +179,9 @@ def test_who_draws_noise(name: str) -> None:
 
     for eta in (0.0, 1.0):
         drawn.clear()
-        run(name, Gaussian(0.0, 1.0), noise(), timesteps(SCHEDULE, 10, "trailing"), eta, count)
+        run(spec.name, Gaussian(0.0, 1.0), noise(), timesteps(SCHEDULE, 10, "trailing"), eta, count)
         # The last step arrives at the clean image: no noise is added.
-        assert len(drawn) == (9 if name in ANCESTRAL or (name in ETA_SAMPLERS and eta > 0) else 0)
+        assert len(drawn) == (9 if spec.adds_noise or (spec.uses_eta and eta > 0) else 0)
 
 
 def test_samplers_that_are_one_process_by_two_names() -> None:
@@ -184,7 +195,7 @@ def test_samplers_that_are_one_process_by_two_names() -> None:
 # What is asked --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_asks_carry_the_step_and_the_last_prediction(name: str, spacing: Spacing) -> None:
     asks: list[Ask] = []

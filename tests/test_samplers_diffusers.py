@@ -13,7 +13,7 @@ from diffusers import SchedulerMixin, schedulers
 from torch import Tensor
 
 from ldm_core.diffusion.parameterization import prediction
-from ldm_core.diffusion.samplers import SAMPLERS
+from ldm_core.diffusion.samplers import FUNCTIONS
 from ldm_core.diffusion.schedule import NoiseSchedule, timesteps
 from ldm_core.spec import Parameterization, ScheduleSpec, Spacing
 
@@ -82,7 +82,7 @@ def ours(
     eta: float,
 ) -> list[Tensor]:
     schedule, given = NoiseSchedule(spec), []
-    sampling = SAMPLERS[name](x, schedule, steps, eta, noises())
+    sampling = FUNCTIONS[name](x, schedule, steps, eta, noises())
     try:
         ask = next(sampling)
         while True:

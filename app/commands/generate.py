@@ -20,7 +20,7 @@ from ldm_core.errors import AtelierError, FileError, RequestError
 from ldm_core.library.models import ModelLibrary
 from ldm_core.request import JSON_BYTES, RULES, Request, decode_json, parse_request, to_json
 from ldm_core.request.raster import MAX_BYTES, MAX_PIXELS, MAX_SIDE, Raster, from_file
-from ldm_core.request.rules import Pixels
+from ldm_core.request.rules import RasterOf
 
 if TYPE_CHECKING:
     from ldm_core.engine.events import Event, Fetching, Step
@@ -161,7 +161,7 @@ def with_files(obj: object, folder: Path) -> object:
 
 def _with_file(name: object, value: object, folder: Path) -> object:
     rule = RULES.get(name) if isinstance(name, str) else None
-    if not isinstance(rule, Pixels) or not isinstance(value, str) or value.startswith("data:"):
+    if not isinstance(rule, RasterOf) or not isinstance(value, str) or value.startswith("data:"):
         return value
     allowed = (
         f"the path of a picture beside the request's file, of up to {MAX_SIDE} pixels a side and "
@@ -192,7 +192,7 @@ def with_changes(request: Request, changes: Sequence[str]) -> Request:
             raise RequestError("--set", change, "KEY=VALUE, for example steps=50")
         value: object = text
         rule = RULES.get(name)
-        if isinstance(rule, Pixels):
+        if isinstance(rule, RasterOf):
             value = _with_file(name, text, Path())
         elif not isinstance(fields.get(name), str):
             try:

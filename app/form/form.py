@@ -23,8 +23,7 @@ from ldm_core.library.models import ModelInfo
 from ldm_core.request import (
     BATCH,
     DEFAULT_MODEL,
-    ETA_SAMPLERS,
-    KARRAS_SAMPLERS,
+    SAMPLERS,
     SIZE,
     Request,
     TextToImage,
@@ -301,7 +300,8 @@ def relist(studio: Studio, form: Form, model: object) -> Updates:
 
 def explain_eta(form: Form, sampler: object) -> Updates:
     """Says whether a sampler uses eta."""
-    return {form.fields["eta"]: gr.update(info=parts.eta_info(sampler), interactive=sampler in ETA_SAMPLERS)}
+    name = str(sampler)
+    return {form.fields["eta"]: gr.update(info=parts.eta_info(name), interactive=parts.uses_eta(name))}
 
 
 def suited_spacing(studio: Studio, model: object, sampler: object) -> str:
@@ -311,8 +311,11 @@ def suited_spacing(studio: Studio, model: object, sampler: object) -> str:
         starts_in_noise = studio.models.info(start.model).spec.schedule.zero_terminal_snr
     except AtelierError:
         starts_in_noise = False
+    spec = SAMPLERS.get(str(sampler))
     # Karras's would spend most of the steps where nothing is left but noise.
-    return "karras" if sampler in KARRAS_SAMPLERS and not starts_in_noise else start.spacing
+    if spec is None or spec.spacing is None or (spec.spacing == "karras" and starts_in_noise):
+        return start.spacing
+    return spec.spacing
 
 
 def size_of(studio: Studio, model: object, shape: object) -> tuple[int, int]:

@@ -5,26 +5,19 @@ from __future__ import annotations
 import gradio as gr
 from gradio.components import Component
 
-from app.keeping.metadata import SAMPLER_NAMES
 from ldm_core.request import (
     ETA,
-    ETA_SAMPLERS,
     FRACTION,
     GUIDANCE,
     SAMPLERS,
     SEED,
     SIZE,
+    SPACINGS,
     STEPS,
     TextToImage,
 )
 
 NEW_SEED, KEEP_SEED = "New each time", "Keep"
-SPACINGS = {
-    "Evenly": "trailing",
-    "Evenly, as published": "uniform",
-    "Finer towards the end": "quadratic",
-    "Finest in the details (Karras)": "karras",
-}
 
 
 def prompt(name: str, example: str, *, visible: bool) -> tuple[gr.Textbox, gr.HTML]:
@@ -93,7 +86,7 @@ def method(start: TextToImage) -> dict[str, Component]:
             *STEPS, value=start.steps, step=1, label="Steps", info="More settle more detail, slower."
         ),
         "sampler": gr.Dropdown(
-            [(SAMPLER_NAMES[name], name) for name in SAMPLERS],
+            [(spec.title, spec.name) for spec in SAMPLERS.values()],
             value=start.sampler,
             label="Method",
             info="The sampler. DPM++ 2M and UniPC need the fewest steps; Euler a, DDPM and SDE wander more.",
@@ -104,10 +97,10 @@ def method(start: TextToImage) -> dict[str, Component]:
             step=0.05,
             label="Fresh noise",
             info=eta_info(start.sampler),
-            interactive=start.sampler in ETA_SAMPLERS,
+            interactive=uses_eta(start.sampler),
         ),
         "spacing": gr.Dropdown(
-            list(SPACINGS.items()),
+            [(spec.title, spec.name) for spec in SPACINGS.values()],
             value=start.spacing,
             label="Where steps fall",
             info="Timestep spacing: trailing, uniform, quadratic or Karras. Models say what suits them.",
@@ -147,10 +140,16 @@ def guidance(start: TextToImage) -> dict[str, Component]:
     }
 
 
-def eta_info(sampler: object) -> str:
-    if sampler in ETA_SAMPLERS:
+def eta_info(sampler: str) -> str:
+    if uses_eta(sampler):
         return "Eta: noise added again at each step. 0 adds none, 1 is DDPM."
-    return "Eta: only DDIM lets you choose it."
+    those = ", ".join(spec.title for spec in SAMPLERS.values() if spec.uses_eta)
+    return f"Eta: only {those} lets you choose it."
+
+
+def uses_eta(sampler: str) -> bool:
+    """False too where there is no such sampler."""
+    return sampler in SAMPLERS and SAMPLERS[sampler].uses_eta
 
 
 def pixels(label: str, value: int) -> gr.Number:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from ldm_core.errors import AtelierError, FileError
-from ldm_core.request import Request, TextToImage, parse_request, to_json
+from ldm_core.request import SAMPLERS, SPACINGS, Request, TextToImage, parse_request, to_json
 from ldm_core.request.raster import Raster, to_uri
 
 CHUNK = "latent-atelier"
@@ -33,24 +33,6 @@ MAX_FILE = 256 * 1024 * 1024  # bytes
 MAX_TEXT = 1_000_000  # characters of the text of other programs
 MAX_CHUNK = 60_000_000  # characters of our own, which holds the request's pictures
 
-# The names that other programs give to what we call otherwise.
-SAMPLER_NAMES = {
-    "ddim": "DDIM",
-    "ddpm": "DDPM",
-    "plms": "PLMS",
-    "euler": "Euler",
-    "euler_ancestral": "Euler a",
-    "heun": "Heun",
-    "dpmpp_2m": "DPM++ 2M",
-    "dpmpp_2m_sde": "DPM++ 2M SDE",
-    "unipc": "UniPC",
-}
-SPACING_NAMES = {
-    "trailing": "SGM Uniform",
-    "uniform": "Uniform",
-    "quadratic": "Quadratic",
-    "karras": "Karras",
-}
 # Fields that are written only where they differ from their defaults.
 _RARE = {
     "eta": "Eta",
@@ -184,8 +166,8 @@ def to_parameters(request: Request, model_sha256: str | None = None) -> str:
     """The settings as the text that other programs read."""
     facts: dict[str, object] = {
         "Steps": request.steps,
-        "Sampler": SAMPLER_NAMES[request.sampler],
-        "Schedule type": SPACING_NAMES[request.spacing],
+        "Sampler": SAMPLERS[request.sampler].a1111[0],
+        "Schedule type": SPACINGS[request.spacing].a1111[0],
         "CFG scale": f"{request.guidance_scale:g}",
         "Seed": request.seed,
         "Size": "x".join(map(str, request.size)),
@@ -248,13 +230,13 @@ def _method(facts: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     if sampler.endswith(" karras"):
         sampler, kind = sampler.removesuffix(" karras"), "karras"
     if sampler:
-        known = {name.lower(): key for key, name in SAMPLER_NAMES.items()}
+        known = {name.lower(): spec.name for spec in SAMPLERS.values() for name in spec.a1111}
         if sampler in known:
             fields["sampler"] = known[sampler]
         else:
             notes.append(f"Its sampler {facts['Sampler'][:40]!r} is not known here; DDIM stands in for it.")
     if kind not in ("", "automatic"):
-        spacings = {name.lower(): key for key, name in SPACING_NAMES.items()}
+        spacings = {name.lower(): spec.name for spec in SPACINGS.values() for name in spec.a1111}
         if kind in spacings:
             fields["spacing"] = spacings[kind]
         else:

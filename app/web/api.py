@@ -16,7 +16,7 @@ from app.studio.jobs import Studio
 from app.widgets.components import PngFile, cached
 from ldm_core.errors import AtelierError
 from ldm_core.request import RULES, TASKS, parse_request, to_json
-from ldm_core.request.rules import Pixels
+from ldm_core.request.rules import RasterOf
 
 Json = dict[str, object]
 
@@ -59,7 +59,7 @@ def with_uploads(request: object) -> Mapping[str, object]:
 
 def _with_upload(name: object, value: object) -> object:
     rule = RULES.get(name) if isinstance(name, str) else None
-    if isinstance(rule, Pixels) and isinstance(value, Mapping):
+    if isinstance(rule, RasterOf) and isinstance(value, Mapping):
         return uploaded(value, rule.kind)
     return value
 

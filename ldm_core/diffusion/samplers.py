@@ -13,10 +13,10 @@ where a schedule with zero terminal SNR starts.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -70,6 +70,16 @@ class Sampler(Protocol):
     ) -> Sampling: ...
 
 
+S = TypeVar("S", bound=Callable[..., Sampling])
+FUNCTIONS: dict[str, Sampler] = {}  # by the names of `ldm_core.request.SAMPLERS`
+
+
+def named(function: S) -> S:
+    """A function that requests can name."""
+    FUNCTIONS[function.__name__] = function
+    return function
+
+
 def diffused(predicted: Prediction, alpha_bar: float) -> Tensor:
     """x_t of x_0 and eps.  Eq. 4, arXiv:2006.11239; with what is predicted, DDIM's step."""
     return alpha_bar**0.5 * predicted.x0 + (1 - alpha_bar) ** 0.5 * predicted.eps
@@ -88,6 +98,7 @@ def posterior_variance(alpha_bar: float, alpha_bar_prev: float) -> float:
 # First order ----------------------------------------------------------------------------------------------
 
 
+@named
 def ddim(x: Tensor, schedule: NoiseSchedule, steps: Sequence[float], eta: float, noise: Noise) -> Sampling:
     """Denoising diffusion implicit models.  Eq. 12 and 16, arXiv:2010.02502."""
     pred_x0: Tensor | None = None
@@ -102,6 +113,7 @@ def ddim(x: Tensor, schedule: NoiseSchedule, steps: Sequence[float], eta: float,
     return x
 
 
+@named
 def ddpm(x: Tensor, schedule: NoiseSchedule, steps: Sequence[float], eta: float, noise: Noise) -> Sampling:
     """Ancestral sampling of the forward process's posterior.  Eq. 6 and 7, arXiv:2006.11239.
 
@@ -121,6 +133,7 @@ def ddpm(x: Tensor, schedule: NoiseSchedule, steps: Sequence[float], eta: float,
     return x
 
 
+@named
 def euler(x: Tensor, schedule: NoiseSchedule, steps: Sequence[float], eta: float, noise: Noise) -> Sampling:
     """Euler's method on dx/dsigma = eps.  Algorithm 1, arXiv:2206.00364.
 
@@ -134,6 +147,7 @@ def euler(x: Tensor, schedule: NoiseSchedule, steps: Sequence[float], eta: float
     return x
 
 
+@named
 def euler_ancestral(
     x: Tensor, schedule: NoiseSchedule, steps: Sequence[float], eta: float, noise: Noise
 ) -> Sampling:
@@ -158,6 +172,7 @@ def euler_ancestral(
 # Higher order, by slopes in sigma -------------------------------------------------------------------------
 
 
+@named
 def heun(x: Tensor, schedule: NoiseSchedule, steps: Sequence[float], eta: float, noise: Noise) -> Sampling:
     """Heun's method: the mean of the slopes at both ends of a step, so two evaluations each.
 
@@ -183,6 +198,7 @@ _ADAMS_BASHFORTH = {
 }
 
 
+@named
 def plms(x: Tensor, schedule: NoiseSchedule, steps: Sequence[float], eta: float, noise: Noise) -> Sampling:
     """Pseudo linear multi-step method.  Eq. 9 and 12, arXiv:2202.09778."""
     pred_x0: Tensor | None = None
@@ -207,6 +223,7 @@ def plms(x: Tensor, schedule: NoiseSchedule, steps: Sequence[float], eta: float,
 # Higher order, by x_0 over the logarithm of the signal-to-noise ratio --------------------------------------
 
 
+@named
 def dpmpp_2m(
     x: Tensor, schedule: NoiseSchedule, steps: Sequence[float], eta: float, noise: Noise
 ) -> Sampling:
@@ -221,6 +238,7 @@ def dpmpp_2m(
     return x
 
 
+@named
 def dpmpp_2m_sde(
     x: Tensor, schedule: NoiseSchedule, steps: Sequence[float], eta: float, noise: Noise
 ) -> Sampling:
@@ -241,6 +259,7 @@ def dpmpp_2m_sde(
     return x
 
 
+@named
 def unipc(x: Tensor, schedule: NoiseSchedule, steps: Sequence[float], eta: float, noise: Noise) -> Sampling:
     """UniPC of order 2, for data prediction, with B_2(h).  Algorithms 1 and 2, arXiv:2302.04867.
 
@@ -365,16 +384,3 @@ def redrawn(x: Tensor, pred_x0: Tensor, alpha_bar: float, noise: Tensor) -> Tens
     """
     eps = (x - alpha_bar**0.5 * pred_x0) / (1 - alpha_bar) ** 0.5
     return diffused(Prediction(pred_x0, (eps + noise) / 2**0.5), alpha_bar)
-
-
-SAMPLERS: Mapping[str, Sampler] = {
-    "ddim": ddim,
-    "ddpm": ddpm,
-    "plms": plms,
-    "euler": euler,
-    "euler_ancestral": euler_ancestral,
-    "heun": heun,
-    "dpmpp_2m": dpmpp_2m,
-    "dpmpp_2m_sde": dpmpp_2m_sde,
-    "unipc": unipc,
-}

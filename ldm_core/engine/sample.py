@@ -11,7 +11,7 @@ from torch import Tensor
 from ldm_core.conditioners import Given, kept_bits
 from ldm_core.diffusion.experts import handed_over
 from ldm_core.diffusion.guidance import Guidance
-from ldm_core.diffusion.samplers import SAMPLERS, Noise, Sampler, Sampling, counted, keeping
+from ldm_core.diffusion.samplers import FUNCTIONS, Noise, Sampler, Sampling, counted, keeping
 from ldm_core.diffusion.schedule import timesteps
 from ldm_core.engine.answers import answers
 from ldm_core.errors import RequestError
@@ -68,7 +68,7 @@ def sample(
         inputs: a prompt, or what the model's conditioners take; for all pictures, or for each.
         width, height: of the pictures in pixels, multiples of `model.spec.size_multiple`.
         steps: how many; `spacing` says which timesteps they visit.
-        sampler: a name of `diffusion.samplers.SAMPLERS`, or any function of that form.
+        sampler: a name of `diffusion.samplers.FUNCTIONS`, or any function of that form.
         eta: as of the sampler.
         guidance: the scale, or all of it.  1 is no guidance.
         negative_prompt: what guidance goes away from.
@@ -127,9 +127,9 @@ def _size(model: LatentDiffusion, width: int | None, height: int | None) -> tupl
 def _sampler(sampler: str | Sampler) -> Sampler:
     if not isinstance(sampler, str):
         return sampler
-    if sampler not in SAMPLERS:
-        raise RequestError("sampler", sampler, f"a function, or one of {', '.join(SAMPLERS)}")
-    return SAMPLERS[sampler]
+    if sampler not in FUNCTIONS:
+        raise RequestError("sampler", sampler, f"a function, or one of {', '.join(FUNCTIONS)}")
+    return FUNCTIONS[sampler]
 
 
 def _run(

@@ -8,11 +8,22 @@ valid one; what only a model can tell (its classes, whether it exists) is checke
     {"task": "inpaint", "image": "data:image/png;base64,...", "mask": "data:image/png;base64,..."}
     {"task": "text-to-image", "prompt": "at dawn", "branch": {"step": 12, "of": {"prompt": "at dusk"}}}
 
-The rules stand in one table, `RULES`.
+The rules stand in one table, `RULES`, the samplers in another, `SAMPLERS`.
 """
 
 from __future__ import annotations
 
+from ldm_core.request.base import (
+    RULES,
+    Branch,
+    Request,
+    Sized,
+    branched,
+    lineage,
+    rebased,
+    single,
+    varied,
+)
 from ldm_core.request.exchange import (
     JSON_BYTES,
     decode_json,
@@ -27,20 +38,14 @@ from ldm_core.request.fields import (
     BRANCHINGS,
     DEFAULT_MODEL,
     ETA,
-    ETA_SAMPLERS,
     FRACTION,
     GUIDANCE,
-    KARRAS_SAMPLERS,
     PIXEL_BUDGET,
-    RULES,
-    SAMPLERS,
     SEED,
     SIZE,
-    SPACINGS,
     STEPS,
-    TASK_NAMES,
-    Branch,
 )
+from ldm_core.request.samplers import SAMPLERS, SPACINGS, SamplerSpec, SpacingSpec
 from ldm_core.request.tasks import (
     TASKS,
     ClassToImage,
@@ -48,24 +53,16 @@ from ldm_core.request.tasks import (
     Inpaint,
     LayoutToImage,
     Outpaint,
-    Request,
     Semantic,
-    Sized,
     SuperResolution,
     TextToImage,
     Unconditional,
-    branched,
-    lineage,
-    rebased,
-    single,
-    varied,
 )
 
 __all__ = [
-    "BATCH", "BORDER", "BRANCHINGS", "Branch", "ClassToImage", "DEFAULT_MODEL", "ETA", "ETA_SAMPLERS",
-    "FRACTION", "GUIDANCE", "ImageToImage", "Inpaint", "JSON_BYTES", "KARRAS_SAMPLERS", "LayoutToImage",
-    "Outpaint", "PIXEL_BUDGET", "RULES", "Request", "SAMPLERS", "SEED", "SIZE", "SPACINGS", "STEPS",
-    "Semantic", "Sized", "SuperResolution", "TASKS", "TASK_NAMES", "TextToImage", "Unconditional", "branched",
-    "decode_json", "lasting_branch", "lineage", "parse_json", "parse_request", "rebased", "single",
-    "to_json", "varied",
+    "BATCH", "BORDER", "BRANCHINGS", "Branch", "ClassToImage", "DEFAULT_MODEL", "ETA", "FRACTION", "GUIDANCE",
+    "ImageToImage", "Inpaint", "JSON_BYTES", "LayoutToImage", "Outpaint", "PIXEL_BUDGET", "RULES", "Request",
+    "SAMPLERS", "SEED", "SIZE", "SPACINGS", "STEPS", "SamplerSpec", "Semantic", "Sized", "SpacingSpec",
+    "SuperResolution", "TASKS", "TextToImage", "Unconditional", "branched", "decode_json", "lasting_branch",
+    "lineage", "parse_json", "parse_request", "rebased", "single", "to_json", "varied",
 ]  # fmt: skip

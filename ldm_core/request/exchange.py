@@ -8,10 +8,12 @@ from dataclasses import MISSING, fields
 from typing import Any, NoReturn, cast
 
 from ldm_core.errors import RequestError
-from ldm_core.request.fields import BRANCHINGS, KARRAS_SAMPLERS, RULES, STEPS, Branch
+from ldm_core.request.base import RULES, Branch, Request
+from ldm_core.request.fields import BRANCHINGS, FIXED, STEPS
 from ldm_core.request.raster import Raster, to_uri
-from ldm_core.request.rules import NAME_CHARACTERS, LabelledBox, Pixels, Verbatim, Whole, brief, refuse
-from ldm_core.request.tasks import FIXED, TASKS, Request
+from ldm_core.request.rules import NAME_CHARACTERS, LabelledBox, RasterOf, Verbatim, Whole, brief, refuse
+from ldm_core.request.samplers import SAMPLERS
+from ldm_core.request.tasks import TASK, TASKS
 
 JSON_BYTES = 100_000_000  # pictures included
 
@@ -27,18 +29,19 @@ def parse_request(obj: object) -> Request:
     if not isinstance(obj, Mapping):
         refuse("request", obj, "a JSON object with the field task")
     if "task" not in obj:
-        _check_names(obj, tuple(RULES))
-        refuse("task", Verbatim("missing"), RULES["task"].allowed)
-    task = RULES["task"].read(obj["task"])
+        _check_names(obj, ("task", *RULES))
+        refuse("task", Verbatim("missing"), TASK.allowed)
+    task = TASK.read(obj["task"])
     if not isinstance(task, str):
-        refuse("task", obj["task"], RULES["task"].allowed)
+        refuse("task", obj["task"], TASK.allowed)
     kind = TASKS[task]
     obj = _with_branch(obj)
     _check_names(obj, tuple(field.name for field in fields(kind)))
     for field in fields(kind):
         if field.default is MISSING and field.name not in obj:
             refuse(field.name, Verbatim("missing"), RULES[field.name].allowed)
-    suited = {"spacing": "karras"} if obj.get("sampler") in KARRAS_SAMPLERS else {}
+    sampler = next((spec for name, spec in SAMPLERS.items() if name == obj.get("sampler")), None)
+    suited = {} if sampler is None or sampler.spacing is None else {"spacing": sampler.spacing}
     # The values are of any type here; the dataclass itself is the check.
     return kind(**cast("Mapping[str, Any]", {**suited, **obj}))
 
@@ -62,7 +65,7 @@ def _with_branch(obj: Mapping[object, object]) -> Mapping[object, object]:
 
 def _with_pixels(name: object, value: object) -> object:
     rule = RULES.get(name) if isinstance(name, str) else None
-    read = rule.read(value) if isinstance(rule, Pixels) else None
+    read = rule.read(value) if isinstance(rule, RasterOf) else None
     return value if read is None else read
 
 
@@ -108,8 +111,8 @@ def decode_json(text: str | bytes) -> object:
 
 def to_json(request: Request) -> dict[str, object]:
     """The request as a JSON object; `parse_request` gives the same request back."""
-    given = {field.name: getattr(request, field.name) for field in fields(request)}
-    obj = {name: _as_json(value) for name, value in given.items() if value is not None}
+    values = {field.name: getattr(request, field.name) for field in fields(request)}
+    obj = {name: _as_json(value) for name, value in values.items() if value is not None}
     if request.branch is not None:
         of, same = to_json(request.branch.of), {"branch", "batch_size"}
         differing = {
@@ -124,7 +127,7 @@ def _as_json(value: object) -> object:
     if isinstance(value, Raster):
         return to_uri(value)
     if isinstance(value, tuple):
-        return [one.to_json() if isinstance(one, LabelledBox) else one for one in value]
+        return [item.to_json() if isinstance(item, LabelledBox) else item for item in value]
     return value
 
 

@@ -1,16 +1,22 @@
-"""The fields that requests have: what each may hold, in one table."""
+"""What each field of a request may hold, in one table; `Request` itself checks its task and its branch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, get_args
 
-from ldm_core.request.rules import NAME_CHARACTERS, Boxes, Name, OneOf, Pixels, Real, Rule, Seeds, Text, Whole
-from ldm_core.spec import Spacing
-
-if TYPE_CHECKING:
-    from ldm_core.request.tasks import Request
+from ldm_core.request.rules import (
+    NAME_CHARACTERS,
+    Boxes,
+    Name,
+    OneOf,
+    RasterOf,
+    Real,
+    Rule,
+    Seeds,
+    Text,
+    Whole,
+)
+from ldm_core.request.samplers import SAMPLERS, SPACINGS
 
 DEFAULT_MODEL = "landscapes"
 
@@ -26,67 +32,28 @@ BORDER = (0, 1024)  # pixels
 HIGHEST_SIDE = 12_288  # of what super-resolution makes
 BRANCHINGS = 32  # of one picture
 
-SAMPLERS = (
-    "ddim", "ddpm", "plms", "euler", "euler_ancestral", "heun", "dpmpp_2m", "dpmpp_2m_sde", "unipc",
-)  # fmt: skip
-ETA_SAMPLERS = ("ddim",)  # the others add a fixed amount of noise, or none
-KARRAS_SAMPLERS = ("heun", "dpmpp_2m", "dpmpp_2m_sde", "unipc")  # of higher order: it halves their error
-SPACINGS: tuple[str, ...] = get_args(Spacing)
 PIXEL_BUDGET = 16 * 1024 * 1024  # width * height * batch_size: four pictures of 2048 x 2048
 PROMPT_CHARACTERS = 20_000
 
-TASK_NAMES = (
-    "text-to-image", "image-to-image", "inpaint", "outpaint", "super-resolution", "semantic", "layout",
-    "class", "unconditional",
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Branch:
-    """Where a picture leaves another: what was made before `step` (0-based) is of the request `of`.
-
-    In JSON `of` has the fields that are different there, null where it has none of them.
-    """
-
-    step: int
-    of: Request
-
-
-@dataclass(frozen=True, slots=True)
-class Branching:
-    """A branch."""
-
-    @property
-    def allowed(self) -> str:
-        return (
-            f"a branch: an object with step, from 1 to {STEPS[1]}, and of, the fields that differ before it"
-        )
-
-    def read(self, value: object) -> Branch | None:
-        fits = isinstance(value, Branch) and Whole(1, STEPS[1]).read(value.step) is not None
-        return value if fits and isinstance(value, Branch) else None
-
-
-RULES: Mapping[str, Rule] = {
-    "task": OneOf(TASK_NAMES),
+FIELDS: Mapping[str, Rule] = {
     "model": Name(0, NAME_CHARACTERS),
     "prompt": Text(PROMPT_CHARACTERS),
     "negative_prompt": Text(PROMPT_CHARACTERS),
     "steps": Whole(*STEPS),
-    "sampler": OneOf(SAMPLERS),
+    "sampler": OneOf(tuple(SAMPLERS)),
     "eta": Real(*ETA),
     "guidance_scale": Real(*GUIDANCE),
     "seed": Whole(*SEED),
     "batch_size": Whole(*BATCH),
-    "spacing": OneOf(SPACINGS),
+    "spacing": OneOf(tuple(SPACINGS)),
     "guidance_rescale": Real(*FRACTION),
     "guidance_start": Real(*FRACTION),
     "guidance_end": Real(*FRACTION),
     "width": Whole(*SIZE),
     "height": Whole(*SIZE),
-    "image": Pixels("picture"),
-    "mask": Pixels("mask"),
-    "label_map": Pixels("label map"),
+    "image": RasterOf("picture"),
+    "mask": RasterOf("mask"),
+    "label_map": RasterOf("label map"),
     "strength": Real(*FRACTION),
     "area": OneOf(("whole", "masked")),
     "margin": Whole(*BORDER),
@@ -106,5 +73,10 @@ RULES: Mapping[str, Rule] = {
     "variation_of": Seeds(SEED[1]),
     "variation_strength": Real(*FRACTION),
     "second_pass": Real(*FRACTION),
-    "branch": Branching(),
 }
+
+# What steps of one picture have in common, whatever changes at a branch.
+FIXED = (
+    "task", "model", "steps", "spacing", "width", "height", "image", "strength", "area", "margin", "feather",
+    "fill", "paste", "left", "right", "top", "bottom", "scale", "second_pass",
+)  # fmt: skip

@@ -126,8 +126,8 @@ class Name:
 
 
 @dataclass(frozen=True, slots=True)
-class Pixels:
-    """A raster, or the `data:` URI of one."""
+class RasterOf:
+    """A raster of a kind, or the `data:` URI of one."""
 
     kind: Kind
 

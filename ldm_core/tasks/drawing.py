@@ -15,7 +15,7 @@ from ldm_core.conditioners import Box, Given, kept_bits
 from ldm_core.diffusion.experts import handed_over
 from ldm_core.diffusion.guidance import Guidance
 from ldm_core.diffusion.parameterization import Prediction
-from ldm_core.diffusion.samplers import SAMPLERS, Noise, Region, counted, diffused, keeping, redrawn
+from ldm_core.diffusion.samplers import FUNCTIONS, Noise, Region, counted, diffused, keeping, redrawn
 from ldm_core.diffusion.schedule import NoiseSchedule, timesteps
 from ldm_core.library.class_names import box_classes, class_id, picture_classes
 from ldm_core.network.images import fitted, from_pixels
@@ -115,7 +115,7 @@ class Drawing:
             return again()
 
         sampling = handed_over(
-            SAMPLERS[request.sampler],
+            FUNCTIONS[request.sampler],
             x,
             schedule,
             steps[first:],

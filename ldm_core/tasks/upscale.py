@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ldm_core.conditioners import Given
-from ldm_core.diffusion.samplers import SAMPLERS, Region, counted, tiled
+from ldm_core.diffusion.samplers import FUNCTIONS, Region, counted, tiled
 from ldm_core.library.models import ModelInfo
 from ldm_core.network.images import from_pixels, resized
 from ldm_core.network.latent_diffusion import LatentDiffusion
@@ -56,7 +56,7 @@ class Upscaling:
         steps = steps_of(request, schedule)
         first = 0 if moment is None else moment.step
         x = noise() if moment is None else stood(request, moment, schedule.alpha_bar(steps[first]), noise)
-        sampling = SAMPLERS[request.sampler](x, schedule, steps[first:], request.eta, noise)
+        sampling = FUNCTIONS[request.sampler](x, schedule, steps[first:], request.eta, noise)
         regions = _regions(self.cells, self.info)
         if len(regions) > 1:
             weights = [weight.to(self.model.device) for weight in blending(self.cells, regions)]

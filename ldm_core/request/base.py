@@ -1,0 +1,226 @@
+"""What all requests share, and what follows from one: one of its pictures, variations, branches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
+
+from ldm_core.request.fields import (
+    BRANCHINGS,
+    FIELDS,
+    FIXED,
+    PIXEL_BUDGET,
+    SEED,
+    STEPS,
+)
+from ldm_core.request.raster import Raster
+from ldm_core.request.rules import Rule, Verbatim, Whole, brief, refuse
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """Where a picture leaves another: what was made before `step` (0-based) is of the request `of`.
+
+    In JSON `of` has the fields that are different there, null where it has none of them.
+    """
+
+    step: int
+    of: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Branching:
+    """A branch."""
+
+    @property
+    def allowed(self) -> str:
+        return (
+            f"a branch: an object with step, from 1 to {STEPS[1]}, and of, the fields that differ before it"
+        )
+
+    def read(self, value: object) -> Branch | None:
+        fits = isinstance(value, Branch) and Whole(1, STEPS[1]).read(value.step) is not None
+        return value if fits and isinstance(value, Branch) else None
+
+
+# Every field but the task, which the class of a request is.
+RULES: Mapping[str, Rule] = {**FIELDS, "branch": Branching()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What all tasks share.  Picture i of a batch uses seed + i (see `single`).
+
+    A model that takes a prompt makes an unconditional picture of an empty one.  `guidance_scale` 1 is no
+    guidance.  `model` "" is the best bundled one for the task.
+
+    Raises:
+        RequestError: on the first field that is not allowed; values are converted where that loses nothing.
+    """
+
+    task: str
+    model: str = ""
+    prompt: str = ""
+    negative_prompt: str = ""
+    steps: int = 30
+    sampler: str = "ddim"
+    eta: float = 0.0  # where the sampler uses it: 0 is deterministic, 1 draws as much noise as DDPM
+    guidance_scale: float = 2.5
+    seed: int = 0
+    batch_size: int = 1
+    spacing: str = "trailing"  # which timesteps the steps visit, see `schedule.timesteps`
+    guidance_rescale: float = 0.0  # against harsh contrast, see `guidance.guided`
+    guidance_start: float = 0.0  # guidance begins at this fraction of the steps
+    guidance_end: float = 1.0  # and ends before this one
+    variation_of: tuple[int, ...] | None = None  # seeds: of a picture, a variation of it, one of that ...
+    variation_strength: float = 0.2  # share of the noise's variance that each variation draws anew
+    branch: Branch | None = None  # how the first steps were made, where it was otherwise
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            got = getattr(self, field.name)
+            if field.name == "task":
+                if got != field.default:
+                    refuse("task", got, repr(field.default))
+                continue
+            if got is None and field.default is None:
+                continue  # not given
+            rule = RULES[field.name]
+            value = rule.read(got)
+            if value is None:
+                refuse(field.name, got, rule.allowed)
+            object.__setattr__(self, field.name, value)
+        self._check_together()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the picture that is made, in pixels."""
+        raise NotImplementedError
+
+    def num_steps(self, whole: int) -> int:
+        """How many steps are made.  `whole`: from pure noise to the picture."""
+        return whole
+
+    def _check_together(self) -> None:
+        """The rules that concern several fields."""
+        self._check_size()
+        highest = SEED[1] - (self.batch_size - 1)
+        if self.seed > highest:
+            refuse("seed", self.seed, f"at most {highest}, since each of {self.batch_size} pictures adds 1")
+        if self.guidance_start > self.guidance_end:
+            refuse("guidance_start", self.guidance_start, f"at most guidance_end, {self.guidance_end:g}")
+        if self.branch is not None:
+            self._check_branch(self.branch)
+
+    def _check_size(self) -> None:
+        """What is made has to fit into memory."""
+        width, height = self.size
+        if width * height * self.batch_size > PIXEL_BUDGET:
+            most = PIXEL_BUDGET // (width * height)
+            refuse("batch_size", self.batch_size, f"at most {most} at {width} x {height} pixels")
+
+    def _check_branch(self, branch: Branch) -> None:
+        for name in FIXED:
+            before, got = (getattr(request, name, None) for request in (branch.of, self))
+            if before != got:
+                refuse(name, got, f"as before the branch, {brief(before)!r}")
+        if branch.of.size != self.size:
+            size = " x ".join(map(str, branch.of.size))
+            refuse("branch", Verbatim("of another size"), f"of a picture of {size} pixels, as before it")
+        earlier = [request.branch.step for request in lineage(self) if request.branch is not None]
+        if branch.of.batch_size != 1 or earlier != sorted(earlier):
+            refuse(
+                "branch", Verbatim(f"at step {branch.step}"), "one of a single picture, at or after its own"
+            )
+        if len(earlier) > BRANCHINGS:
+            refuse("branch", Verbatim(f"the picture's {len(earlier)}th"), f"one of at most {BRANCHINGS}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sized(Request):
+    """A picture of any size.
+
+    second_pass: share of the steps that are made once more, at the full size, after a first pass at the
+        model's own: large pictures keep their composition.  0: one pass alone.
+    """
+
+    width: int = 256  # pixels
+    height: int = 256  # pixels
+    second_pass: float = 0.0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.width, self.height
+
+    def num_steps(self, whole: int) -> int:
+        return whole + with_share(whole, self.second_pass) if self.second_pass else whole
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FromImage(Request):
+    """A picture of the size of a given one."""
+
+    image: Raster
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.image.width, self.image.height
+
+
+R = TypeVar("R", bound=Request)
+
+
+def with_share(num_steps: int, share: float) -> int:
+    """How many of the steps a share of them is; at least one."""
+    return max(1, round(share * num_steps))
+
+
+def single(request: R, i: int) -> R:
+    """The request that makes picture `i` of a batch alone, with the same pixels.
+
+    Raises:
+        IndexError: the batch has no picture `i`.
+    """
+    if not 0 <= i < request.batch_size:
+        raise IndexError(f"picture {i} of a batch of {request.batch_size}")
+    return replace(request, seed=request.seed + i, batch_size=1)
+
+
+def varied(request: R, seed: int, batch_size: int) -> R:
+    """Variations of the one picture that a request makes: its noise, with a share of their own.
+
+    Raises:
+        RequestError: the picture is a variation of too many already.
+    """
+    of = (*(request.variation_of or ()), request.seed)
+    return replace(request, seed=seed, batch_size=batch_size, variation_of=of)
+
+
+def lineage(request: Request) -> tuple[Request, ...]:
+    """The requests that make a picture one after the other; each but the first begins at its branch."""
+    before = () if request.branch is None else lineage(request.branch.of)
+    return (*before, request)
+
+
+def branched(request: R, step: int, of: Request) -> R:
+    """The request that goes on at `step`, 0-based, from a picture that `of` makes.
+
+    Raises:
+        RequestError: something else changes than what may change within one picture.
+    """
+    while of.branch is not None and of.branch.step > step:
+        of = of.branch.of
+    return replace(request, branch=Branch(step, of) if step else None)
+
+
+def rebased(request: R, of: Request) -> R:
+    """The request with everything as `of` has it that cannot change within one picture, such as its steps.
+
+    Raises:
+        RequestError: it is of another task, or does not suit what `of` has.
+    """
+    if request.task != of.task:
+        refuse("task", request.task, f"as before the branch, {of.task!r}")
+    fixed = {name: getattr(of, name) for name in FIXED if hasattr(of, name)}
+    return replace(request, **fixed)
