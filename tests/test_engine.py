@@ -335,24 +335,6 @@ def test_the_context_is_computed_once_a_job(shared: Engine, monkeypatch: pytest.
     assert calls == [(SMALL.prompt, ""), (SMALL.prompt,), ("",), ("",)]
 
 
-def test_preloading(library: ModelLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
-    decoded = threading.Semaphore(0)
-    decode = LatentDiffusion.decode
-
-    def counted(self: LatentDiffusion, z: torch.Tensor) -> torch.Tensor:
-        decoded.release()
-        return decode(self, z)
-
-    monkeypatch.setattr(LatentDiffusion, "decode", counted)
-    with Engine(library, device="cpu") as engine:
-        engine.preload("no such model")
-        engine.preload("landscapes")
-        for _ in ("the preview's fit", "a first picture"):
-            assert decoded.acquire(timeout=20)
-        assert len(engine.submit(SMALL).pictures()) == 1
-        assert decoded.acquire(timeout=0) and not decoded.acquire(timeout=0)
-
-
 def test_a_finished_job_is_let_go(shared: Engine) -> None:
     job = shared.submit(SMALL)
     failed = shared.submit(replace(SMALL, model="broken"))

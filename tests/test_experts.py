@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ldm_core.diffusion.experts import handed_over
+from ldm_core.diffusion.experts import with_refiner
 from ldm_core.diffusion.parameterization import Prediction
 from ldm_core.diffusion.samplers import FUNCTIONS, Ask
 from ldm_core.diffusion.schedule import NoiseSchedule, timesteps
@@ -40,7 +40,7 @@ def answered(ask: Ask) -> Prediction:
 def run(name: str, x: Tensor, below: int, num_steps: int = 10, first: int = 0) -> tuple[Tensor, list[Ask]]:
     asks: list[Ask] = []
     steps = timesteps(SCHEDULE, num_steps, "trailing")[first:]
-    sampling = handed_over(
+    sampling = with_refiner(
         FUNCTIONS[name], x, SCHEDULE, steps, 0.0, lambda: noise(7), below=below, fresh=lambda: noise(8)
     )
     try:
@@ -52,7 +52,7 @@ def run(name: str, x: Tensor, below: int, num_steps: int = 10, first: int = 0) -
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_nothing_but_the_predicted_picture_is_handed_over(name: str) -> None:
+def test_nothing_but_the_predicted_picture_is_with_refiner(name: str) -> None:
     (one, asks), (other, _) = run(name, noise(1), 520), run(name, noise(2), 520)
     if name != "heun":  # which asks the second network at the end of the first one's last step
         turn = next(ask for ask in asks if ask.t < 520)
@@ -105,7 +105,7 @@ def trajectory(engine: Engine, request: Request) -> list[Tensor]:
     return [moment.x.float() for moment in job.trajectory(0)]
 
 
-def test_only_what_fills_a_hole_is_handed_over(engine: Engine) -> None:
+def test_only_what_fills_a_hole_is_with_refiner(engine: Engine) -> None:
     def step_over_the_turn(request: Request) -> float:
         before, after = trajectory(engine, replace(request, model="late", sampler="ddim"))[3:5]
         return float((after - before).std())

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ldm_core.evaluation import metrics
+from ldm_core.request.raster import NOTHING
 from ldm_core.training import data
 
 RNG = np.random.default_rng(0)
@@ -49,7 +50,7 @@ def test_mean_iou() -> None:
     assert metrics.mean_iou(wanted, wanted, 3) == 1.0
     seen = np.array([[[0, 1], [1, 1]]], np.uint8)
     assert metrics.mean_iou(wanted, seen, 3) == pytest.approx((1 / 2 + 2 / 3) / 2)
-    nothing = np.array([[[0, metrics.NOTHING], [1, 1]]], np.uint8)
+    nothing = np.array([[[0, NOTHING], [1, 1]]], np.uint8)
     assert metrics.mean_iou(nothing, seen, 3) == 1.0  # the wrong pixel was not asked for
 
 

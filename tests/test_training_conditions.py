@@ -24,6 +24,7 @@ from ldm_core.errors import ConfigError, FileError
 from ldm_core.formats import load_model
 from ldm_core.formats.config import read_config
 from ldm_core.network.latent_diffusion import LatentDiffusion
+from ldm_core.request.raster import NOTHING
 from ldm_core.spec import ModelSpec
 from ldm_core.training import cli, data
 from ldm_core.training.degrade import degrade
@@ -32,7 +33,7 @@ from ldm_core.training.first_stage import FirstStageSettings
 from ldm_core.training.loop import LoopSettings
 from ldm_core.training.masks import random_mask
 from ldm_core.training.scene_trainer import SceneNetworkSettings
-from ldm_core.training.sources import NOTHING, FolderSource, VariedSource, cached
+from ldm_core.training.sources import FolderSource, VariedSource, cached
 from tests.test_training import DIFFUSION, LOOP, first_stage_config, train
 
 CONFIGS = Path(__file__).resolve().parents[1] / "assets" / "configs"

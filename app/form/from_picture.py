@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from app.form.form import Updates
 from app.form.sheet import Sheet
 from app.studio.jobs import Studio
-from app.widgets.canvas_value import EMPTY, CanvasValue
+from app.widgets.canvas_value import CanvasValue
 from app.widgets.palettes import Palette, nearest, palette_of
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.library.class_names import label_names
 from ldm_core.library.index import Entry
+from ldm_core.request.raster import NOTHING
 
 if TYPE_CHECKING:
     from ldm_core.library.segmentation import Segment
@@ -108,7 +109,7 @@ def painted(found: Sequence[Segment], classes: Palette) -> tuple[NDArray[np.uint
     Raises:
         FileError: nothing has one.
     """
-    labels = np.full(found[0][1].shape, EMPTY, np.uint8)
+    labels = np.full(found[0][1].shape, NOTHING, np.uint8)
     left = []
     for name, where in found:
         index = nearest(name, classes)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.keeping.places import own_models
-from ldm_core.errors import AtelierError, FetchError, FetchStopped, FileError, ModelNotFound
+from ldm_core.errors import AtelierError, FetchError, FileError, ModelNotFound
 from ldm_core.library.collection import SOURCE, printable
 from ldm_core.library.download import require_room
 from ldm_core.library.hub import Offer, Progress, fetch
@@ -144,11 +144,6 @@ class Shelf:
             if entry.path == path or entry.path.parent == path:
                 return entry.name
         raise ModelNotFound(f"{printable(path.name)} was added, but is not found; look into the folder.")
-
-
-def was_stopped(fetching: Fetching) -> bool:
-    """Whether the person stopped it."""
-    return isinstance(fetching.error, FetchStopped)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from ldm_core.engine.events import Pixels, Step, Tiles
+from ldm_core.engine.events import Step, Tiles
 from ldm_core.errors import AtelierError
 from ldm_core.request import Request
+from ldm_core.request.raster import Pixels
 
 PREVIEW_SIDE = 384  # pixels of the longer side of a preview
 THUMB_SIDE = 176

@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 
 from app.studio.frames import jpeg_of, resized
-from ldm_core.engine.events import Pixels
 from ldm_core.errors import EngineError
+from ldm_core.request.raster import Pixels
 
 if TYPE_CHECKING:
     from ldm_core.engine.engine import Engine, Job

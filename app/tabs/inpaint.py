@@ -23,12 +23,11 @@ from app.widgets.canvas_value import MAX_FEATHER, PAINTED
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.library.models import ModelInfo
 from ldm_core.request import BORDER, RULES, Inpaint, Outpaint, Request
-from ldm_core.request.raster import Raster
+from ldm_core.request.raster import WHITE, Raster
 
 PROMPT = "What shall be there: a lake, a snowy mountain"
 FEATHER = 8  # pixels
 SIDES = {"left": "Left", "right": "Right", "top": "Top", "bottom": "Bottom"}
-WHITE = 128  # from here on a pixel of a mask is filled
 RESTS = "<p>While a side is extended, what is painted is not used.</p>"
 
 
@@ -101,7 +100,7 @@ class Inpainting(Own):
             return Outline(-left, -top, left + sheet.width + right, top + sheet.height + bottom)
         if values[self.area] != "masked" or sheet.is_empty:
             return Outline()
-        from ldm_core.tasks.inpaint import around  # brings torch, which the page must not wait for
+        from ldm_core.tasks.geometry import around  # brings torch, which the page must not wait for
 
         window = around(sheet.labels == PAINTED, _pixels(values[self.margin]) + (sheet.feather or 0))
         return Outline(window.left, window.top, window.width, window.height)

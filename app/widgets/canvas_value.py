@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from app.widgets.palettes import Palette
 from ldm_core.errors import FileError, RequestError
+from ldm_core.request.raster import NOTHING
 
 Mode = Literal["mask", "classes", "boxes"]
 Labels = NDArray[np.uint8]
@@ -31,7 +32,6 @@ MAX_CLASSES = 255  # the id 255 says that nothing is painted
 MAX_NAME = 80
 MAX_FEATHER = 256
 PAINTED = 255  # in a mask: to be filled
-EMPTY = 255  # in a label map: nothing painted
 _LONGEST_RUN = 0xFFFF
 
 
@@ -110,7 +110,7 @@ class CanvasValue:
         """Whether nothing is drawn; a picture alone is nothing drawn."""
         if self.labels is None:
             return not self.boxes
-        nothing = EMPTY if self.classes else 0
+        nothing = NOTHING if self.classes else 0
         return bool((self.labels == nothing).all())
 
 
@@ -214,7 +214,7 @@ def _check_ids(ids: NDArray[np.uint8], num_classes: int | None) -> None:
         wrong = [value for value in np.flatnonzero(used).tolist() if value not in (0, PAINTED)]
         allowed = "0 or 255"
     else:
-        wrong = [value for value in np.flatnonzero(used).tolist() if num_classes <= value != EMPTY]
+        wrong = [value for value in np.flatnonzero(used).tolist() if num_classes <= value != NOTHING]
         allowed = f"a class id from 0 to {num_classes - 1}, or 255 for nothing"
     if wrong:
         raise RequestError("a pixel of labels", wrong[0], allowed)

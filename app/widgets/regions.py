@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.keeping import metadata
-from app.widgets.canvas_value import EMPTY, CanvasBox
+from app.widgets.canvas_value import CanvasBox
 from app.widgets.palettes import Palette, class_names, palette_of, translated
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.request import LayoutToImage, Semantic
-from ldm_core.request.raster import MAX_BYTES, from_file
+from ldm_core.request.raster import MAX_BYTES, NOTHING, from_file
 
 SMALLEST = 0.002  # of the picture; what is smaller is a crumb of a rough edge
 OPAQUE = 128  # of 255
@@ -57,7 +57,7 @@ def _name(label: str | int, names: Sequence[str]) -> str:
 
 def filled(boxes: Sequence[CanvasBox], names: Sequence[str], width: int, height: int) -> Labels:
     """(height, width) indices of `names`: boxes filled with their class, the smallest on top."""
-    labels = np.full((height, width), EMPTY, np.uint8)
+    labels = np.full((height, width), NOTHING, np.uint8)
     for box in sorted(boxes, key=lambda one: -one.width * one.height):
         if box.label in names:
             left, right = (round(width * x) for x in (box.x, box.x + box.width))
@@ -83,7 +83,7 @@ def map_of(path: Path, classes: Palette, colours: Palette) -> Labels:
     ids = _ids(data, colours)
     if ids is None:
         return translated(_by_colour(data, colours), colours, classes)
-    ours = (ids[ids != EMPTY] < len(scenes)).all()
+    ours = (ids[ids != NOTHING] < len(scenes)).all()
     return translated(ids, scenes if ours else stuff, classes)
 
 
@@ -103,7 +103,7 @@ def _ids(data: bytes, colours: Palette) -> Labels | None:
         return None
     with Image.open(io.BytesIO(data)) as file:
         table, mode = file.getpalette("RGB") or [], file.mode
-    used = [3 * index for index in np.unique(labels.pixels).tolist() if index != EMPTY]
+    used = [3 * index for index in np.unique(labels.pixels).tolist() if index != NOTHING]
     painted = {f"#{bytes(table[at : at + 3]).hex()}" for at in used} <= {one.colour for one in colours}
     numbers = mode in ("1", "L", "I", "I;16") or (mode == "P" and not painted)
     return labels.pixels if numbers else None
@@ -118,7 +118,7 @@ def _by_colour(data: bytes, colours: Palette) -> Labels:
         )
     rgb = picture.pixels[..., :3].astype(np.uint32)
     shown, where = np.unique(rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2], return_inverse=True)
-    found = np.full(len(shown), EMPTY, np.uint8)
+    found = np.full(len(shown), NOTHING, np.uint8)
     least = np.full(len(shown), np.inf)
     for index, swatch in enumerate(colours):
         wanted = int(swatch.colour[1:], 16)
@@ -126,5 +126,5 @@ def _by_colour(data: bytes, colours: Palette) -> Labels:
         found[off < least], least = index, np.minimum(off, least)
     labels = found[where].reshape(rgb.shape[:2])
     if picture.pixels.shape[2] == 4:
-        labels[picture.pixels[..., 3] < OPAQUE] = EMPTY
+        labels[picture.pixels[..., 3] < OPAQUE] = NOTHING
     return labels

@@ -18,8 +18,6 @@ from ldm_core.conditioners.membrane import membrane
 from ldm_core.diffusion.schedule import NoiseSchedule
 from ldm_core.spec import LabelBitsSpec
 
-NOTHING = 255  # in a label map: nothing is said of this pixel
-
 Size = tuple[int, int]  # height and width of the latent
 
 

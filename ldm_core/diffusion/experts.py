@@ -12,7 +12,7 @@ from ldm_core.diffusion.samplers import Noise, Sampler, Sampling, counted, diffu
 from ldm_core.diffusion.schedule import NoiseSchedule
 
 
-def handed_over(
+def with_refiner(
     sampler: Sampler,
     x: Tensor,
     schedule: NoiseSchedule,

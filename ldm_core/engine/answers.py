@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -12,11 +11,9 @@ from ldm_core.conditioners import Condition
 from ldm_core.diffusion.guidance import guided
 from ldm_core.diffusion.parameterization import Prediction
 from ldm_core.diffusion.samplers import Ask
-from ldm_core.library.models import ModelInfo
 from ldm_core.network.device import is_out_of_memory
 from ldm_core.network.latent_diffusion import LatentDiffusion
-from ldm_core.network.tiling import run
-from ldm_core.tasks import Conditioning, prepare
+from ldm_core.tasks import Conditioning
 
 
 def answers(model: LatentDiffusion, asks: Sequence[tuple[Ask, Conditioning]]) -> list[Prediction]:
@@ -42,15 +39,6 @@ def answers(model: LatentDiffusion, asks: Sequence[tuple[Ask, Conditioning]]) ->
             output = guided(output, next(rows), guidance.scale, guidance.rescale)
         predictions.append(model.prediction(output, ask.x, ask.t))
     return predictions
-
-
-def try_out(model: LatentDiffusion, info: ModelInfo) -> None:
-    """Asks once for a picture of the model's own size and decodes it, so that all is there for the next."""
-    request = replace(info.defaults, prompt="a")
-    work = prepare(request, model, info)
-    ask = next(work.start(request).sampling)
-    answers(model, [(ask, work.conditioning.at(0, 1))])
-    run(work.finish(ask.x))
 
 
 def _outputs(model: LatentDiffusion, x: Tensor, t: Tensor, condition: Condition) -> Tensor:

@@ -25,8 +25,8 @@ from types import TracebackType
 import torch
 
 from ldm_core.diffusion.parameterization import Prediction
-from ldm_core.engine.answers import answers, try_out
-from ldm_core.engine.events import Cancelled, Done, Failed, Fetching, Pixels, Queued, Resumed, Started
+from ldm_core.engine.answers import answers
+from ldm_core.engine.events import Cancelled, Done, Failed, Fetching, Queued, Resumed, Started
 from ldm_core.engine.job import Job
 from ldm_core.engine.loader import Loaded, Loader
 from ldm_core.engine.run import Image, Run
@@ -36,6 +36,7 @@ from ldm_core.network.device import choose, described, release_memory
 from ldm_core.network.memory import keep_freed_blocks
 from ldm_core.network.tiling import run
 from ldm_core.request import Request, branched, lineage, single
+from ldm_core.request.raster import Pixels
 from ldm_core.tasks import Moment, check, prepare
 
 __all__ = ["MAX_RUNNING", "Engine", "Job"]
@@ -90,7 +91,6 @@ class Engine:
         self._closed = False
         self._queued: deque[Job] = deque()
         self._running: deque[Job] = deque()  # the job at the left has the next turn
-        self._preloads: deque[tuple[str, Future[Loaded]]] = deque()
         self._changes: dict[Job, Request] = {}  # what jobs are to go on with
         self._looks: deque[_Look] = deque()
         # Of the worker alone:
@@ -166,12 +166,6 @@ class Engine:
             job.tell(Queued(len(self._queued) - 1))
             self._wake.notify_all()
         return job
-
-    def preload(self, name: str) -> None:
-        """Loads a model and runs it once when nothing else is to do, so that the next job starts at once."""
-        with self._wake:
-            self._preloads.append((name, self._loader.request(name)))
-            self._wake.notify_all()
 
     def close(self, timeout: float = 10.0) -> None:
         """Cancels all jobs and ends the thread; waits for the current step up to `timeout` seconds."""
@@ -261,11 +255,9 @@ class Engine:
             return not self._closed
 
     def _has_work(self) -> bool:
-        """Whether a job can start or have a turn, or, where there is none, a model be tried out."""
+        """Whether a job can start or have a turn, or a moment be looked at."""
         if self._has_room() or any(look.loading.done() for look in self._looks):
             return True
-        if not self._running:
-            return any(loading.done() for _, loading in self._preloads)
         return any(job.cancelled or (not job.paused and self._is_loaded(job)) for job in self._running)
 
     def _has_room(self) -> bool:
@@ -281,9 +273,6 @@ class Engine:
         for job in [job for job in self._running if job.cancelled]:
             self._end(job, Cancelled())
         self._look_once()
-        if not self._running:
-            self._preload_one()
-            return
         images = self._gather()
         answered: dict[Run, list[tuple[Image, Prediction]]] = {}
         for image, answer in zip(images, self._answers(images), strict=True):
@@ -392,17 +381,3 @@ class Engine:
         told.__cause__ = told.__context__ = None
         self._end(job, Failed(told.with_traceback(None)))
         release_memory(self.device)
-
-    def _preload_one(self) -> None:
-        with self._wake:
-            done = next((one for one in self._preloads if one[1].done()), None)
-            if done is None:
-                return
-            self._preloads.remove(done)
-        name, loading = done
-        try:
-            try_out(loading.result()[0], self.library.info(name))
-        except AtelierError as error:
-            log.warning("%s was not preloaded: %s", name, error)
-        except Exception:
-            log.exception("%s was not preloaded", name)

@@ -10,13 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ldm_core.errors import AtelierError
 from ldm_core.request import Request
-
-Pixels = NDArray[np.uint8]  # (H, W, 3), RGB
+from ldm_core.request.raster import Pixels
 
 
 @dataclass(frozen=True, slots=True)

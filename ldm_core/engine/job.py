@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ldm_core.diffusion.samplers import Region
-from ldm_core.engine.events import Cancelled, Event, Failed, Paused, Picture, Pixels, is_last
+from ldm_core.engine.events import Cancelled, Event, Failed, Paused, Picture, is_last
 from ldm_core.errors import EngineError
 from ldm_core.network.preview import PreviewMap
 from ldm_core.request import Request, single
+from ldm_core.request.raster import Pixels
 from ldm_core.tasks.base import Moment
 
 TRAJECTORY_BYTES = 512 * 2**20

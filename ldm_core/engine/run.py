@@ -13,12 +13,13 @@ from torch import Tensor
 
 from ldm_core.diffusion.parameterization import Prediction
 from ldm_core.diffusion.samplers import Ask
-from ldm_core.engine.events import Picture, Pixels, Step, Tiles
+from ldm_core.engine.events import Picture, Step, Tiles
 from ldm_core.engine.job import Job, Pace
 from ldm_core.errors import NotFinite
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.network.preview import PreviewMap
 from ldm_core.request import Request, branched, lineage, single
+from ldm_core.request.raster import Pixels
 from ldm_core.tasks import Conditioning, Finishing, Moment, Work
 
 PREVIEW_SECONDS = 1 / 15  # between two previews of one picture; a screen hardly shows more

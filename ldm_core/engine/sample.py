@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ldm_core.conditioners import Given, kept_bits
-from ldm_core.diffusion.experts import handed_over
+from ldm_core.diffusion.experts import with_refiner
 from ldm_core.diffusion.guidance import Guidance
 from ldm_core.diffusion.samplers import FUNCTIONS, Noise, Sampler, Sampling, counted, keeping
 from ldm_core.diffusion.schedule import timesteps
@@ -18,12 +18,12 @@ from ldm_core.errors import RequestError
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.spec import Spacing
 from ldm_core.tasks.base import Conditioning
-from ldm_core.tasks.drawing import conditioned
+from ldm_core.tasks.guidance import conditioned
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class State:
-    """Where the pictures of a batch stand before a step; `sample` goes on from one.
+    """The pictures of a batch before a step; `sample` goes on from one.
 
     step: 0 .. num_steps - 1.
     t: its timestep.
@@ -68,7 +68,7 @@ def sample(
         inputs: a prompt, or what the model's conditioners take; for all pictures, or for each.
         width, height: of the pictures in pixels, multiples of `model.spec.size_multiple`.
         steps: how many; `spacing` says which timesteps they visit.
-        sampler: a name of `diffusion.samplers.FUNCTIONS`, or any function of that form.
+        sampler: a name of `request.SAMPLERS`, or any function of that form.
         eta: as of the sampler.
         guidance: the scale, or all of it.  1 is no guidance.
         negative_prompt: what guidance goes away from.
@@ -95,7 +95,7 @@ def sample(
         x = noise() if start is None else start.x[i : i + 1]
         first = 0 if start is None else start.step
         below = 0 if row.image is None else model.spec.refined_below
-        sampling = handed_over(make, x, model.schedule, ts[first:], eta, noise, below=below, fresh=noise)
+        sampling = with_refiner(make, x, model.schedule, ts[first:], eta, noise, below=below, fresh=noise)
         if cond.condition.bits is not None:
             kept = kept_bits(cond.condition.bits.cpu(), model.spec.latent_channels)
             sampling = keeping(sampling, *kept, model.schedule)
@@ -150,8 +150,8 @@ def _run(
             x = torch.cat([each.x for each in asks])
             callback(State(ask.step, num_steps, ask.t, x, torch.cat(pred_x0) if pred_x0 else None))
         last = ask.step
-        told = [cond.at(ask.step, num_steps) for cond in conds]
-        predictions = answers(model, list(zip(asks, told, strict=True)))
+        now = [cond.at(ask.step, num_steps) for cond in conds]
+        predictions = answers(model, list(zip(asks, now, strict=True)))
         asks = []
         for sampling, predicted in zip(samplings, predictions, strict=True):
             try:

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ldm_core.request.raster import NOTHING
+
 Pictures = NDArray[np.uint8]
 Values = NDArray[np.float64]
-
-NOTHING = 255  # in a label map: this pixel may be anything
 
 
 def psnr(reference: Pictures, pictures: Pictures) -> Values:

@@ -16,7 +16,6 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -24,6 +23,7 @@ from ldm_core.diffusion.samplers import Region
 from ldm_core.network.images import to_pixels
 from ldm_core.nn.autoencoder import AttnBlock, Downsample, FirstStage, ResnetBlock, through
 from ldm_core.nn.upsample import Upsample
+from ldm_core.request.raster import Pixels
 
 TILE = 512  # pixels of a side of a first stage's tile
 OVERLAP = 16  # cells that neighbours share where they are blended
@@ -38,7 +38,6 @@ BEFORE = 0.3  # the share of decoding that comparing with a codebook is
 # much.  A graphics card says when its memory is full, so it may be tried.
 WHOLE_BYTES = {"cpu": 2**28, "cuda": 2**31}
 
-Pixels = NDArray[np.uint8]
 Share = float  # of the work that is done
 S = TypeVar("S")
 T = TypeVar("T")

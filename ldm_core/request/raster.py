@@ -22,6 +22,10 @@ URI_START = "data:image/png;base64,"
 FILE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 
 Kind = Literal["picture", "mask", "label map"]
+Pixels = NDArray[np.uint8]  # (H, W, 3) RGB, (H, W, 4) with transparency, or (H, W) of a mask or label map
+
+NOTHING = 255  # in a label map: nothing is said of this pixel
+WHITE = 128  # from here on a pixel of a mask is filled
 
 _decoding = threading.BoundedSemaphore(2)
 
@@ -35,7 +39,7 @@ class Raster:
         sha256: of shape and content.
     """
 
-    pixels: NDArray[np.uint8]
+    pixels: Pixels
     sha256: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -120,7 +124,7 @@ def is_transparent(image: Image.Image) -> bool:
     return image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
 
 
-def _pixels(image: Image.Image, kind: Kind) -> NDArray[np.uint8]:
+def _pixels(image: Image.Image, kind: Kind) -> Pixels:
     if kind == "label map" and image.mode == "P":
         return np.asarray(image)  # the index is the class, whatever its colour
     image = upright(image)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ldm_core.conditioners import Condition
 from ldm_core.diffusion.guidance import Guidance
 from ldm_core.diffusion.samplers import Region, Sampling
+from ldm_core.library.models import ModelInfo
+from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.request import Request
+from ldm_core.request.raster import Pixels
+from ldm_core.spec import TaskName
 
-Pixels = NDArray[np.uint8]
 Finishing = Generator[float, None, Pixels]  # yields the share that is done after each tile
 
 
@@ -49,9 +50,16 @@ class Conditioning:
         )
 
 
+class StepConditioning(Protocol):
+    """What the network is given beside x_t and t, step by step."""
+
+    def at(self, step: int, num_steps: int, region: Region | None = None) -> Conditioning:
+        """In a step, for a tile if asked for one."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Moment:
-    """Where a picture stood before step `step` (0-based); `step` = num_steps is the finished latent.
+    """A picture's state before step `step` (0-based); `step` = num_steps is the finished latent.
 
     x: (1, c, h, w) float16 on the CPU.
     t: the timestep, -1 for the finished latent.
@@ -79,18 +87,11 @@ class Start:
     later_steps: int = 0  # of what follows it (`Work.then`)
 
 
-class Told(Protocol):
-    """What the network is given beside x_t and t, step by step."""
-
-    def at(self, step: int, num_steps: int, region: Region | None = None) -> Conditioning:
-        """In a step, for a tile if asked for one."""
-
-
 class Work(Protocol):
     """What a request's pictures share: the condition, and whatever was computed from its inputs."""
 
     @property
-    def conditioning(self) -> Told:
+    def conditioning(self) -> StepConditioning:
         """For all pictures."""
 
     @property
@@ -105,3 +106,29 @@ class Work(Protocol):
 
     def then(self, picture: Pixels) -> Work | None:
         """What goes on from the finished pixels; None: they are the picture."""
+
+
+R = TypeVar("R", bound=Request)
+
+
+def suits(request: Request, info: ModelInfo) -> None:
+    """The check of a task that has nothing to check."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task(Generic[R]):
+    """A kind of request, and what the engine does for it.
+
+    Attributes:
+        request: the kind.
+        capability: what a model has to be able to do (`ModelSpec.tasks`).
+        needs: the same for a person, as the end of "model has to be ...".
+        prepare: reads a request's inputs, once for all its pictures.
+        check: raises RequestError where a request does not suit a model's description.
+    """
+
+    request: type[R]
+    capability: TaskName
+    needs: str
+    prepare: Callable[[R, LatentDiffusion, ModelInfo], Work]
+    check: Callable[[R, ModelInfo], None] = suits

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ldm_core.conditioners.membrane import Colours, membrane
-from ldm_core.tasks.base import Pixels
+from ldm_core.request.raster import Pixels
 
 _BAND = 16  # pixels around the hole whose colours are matched
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
-import cv2
-import numpy as np
 from torch import Tensor
 
 from ldm_core.diffusion.samplers import Region, Sampling, counted
 from ldm_core.library.models import ModelInfo
-from ldm_core.network.images import fitted
+from ldm_core.network.images import fitted, from_pixels
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.network.tiling import run
-from ldm_core.request import SIZE, Request, Semantic, Sized
-from ldm_core.request.raster import Raster
-from ldm_core.tasks.base import Conditioning, Finishing, Moment, Pixels, Start
-from ldm_core.tasks.drawing import Drawing, draw, latent, steps_of
-from ldm_core.tasks.inpaint import Window, own_size
+from ldm_core.request import SIZE, Request, Sized
+from ldm_core.request.raster import Pixels
+from ldm_core.tasks.base import Conditioning, Finishing, Moment, Start, Work
+from ldm_core.tasks.drawing import Drawing
+from ldm_core.tasks.geometry import native_size
+from ldm_core.tasks.inputs import latent
+from ldm_core.tasks.noise import timesteps_of
+
+R = TypeVar("R", bound=Request)
+S = TypeVar("S", bound=Sized)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,9 +63,9 @@ class TwoPasses:
     def _both(self, request: Request, moment: Moment | None) -> Sampling:
         """Both passes, the first from a moment on."""
         z = yield from self.small.start(request, moment).sampling
-        canvas, model = self.large.canvas, self.large.model
-        enlarged = fitted(run(self.small.finish(z)), canvas.width, canvas.height)
-        x0, known = latent(model, canvas.pad(enlarged)), self.large.known
+        geometry, model = self.large.geometry, self.large.model
+        enlarged = fitted(run(self.small.finish(z)), geometry.width, geometry.height)
+        x0, known = latent(model, from_pixels(geometry.pad(enlarged))), self.large.known
         if known is not None and self.large.x0 is not None:  # a label map's digits
             x0 = known * self.large.x0 + (1 - known) * x0
         second = replace(self.large, x0=x0)
@@ -73,16 +78,35 @@ class TwoPasses:
         return None
 
 
-def two_passes(request: Sized | Semantic, model: LatentDiffusion, info: ModelInfo) -> TwoPasses:
-    """As in image to image, the second pass begins with part of the noise.  SDEdit, arXiv:2108.01073."""
-    width, height = (max(SIZE[0], side) for side in own_size(Window(0, 0, *request.size), info))
-    small = draw(_of_size(replace(request, second_pass=0.0, branch=None), width, height), model)
-    large = replace(draw(request, model), share=request.second_pass)
-    return TwoPasses(small, large, len(steps_of(request, model.schedule)) - 1)
+def sized(
+    request: S, model: LatentDiffusion, info: ModelInfo, draw: Callable[[S, LatentDiffusion], Drawing]
+) -> Work:
+    """A picture of any size, in one pass or two as the request asks for."""
+
+    def of_size(request: S, width: int, height: int) -> S:
+        return replace(request, width=width, height=height, second_pass=0.0, branch=None)
+
+    if not request.second_pass:
+        return draw(request, model)
+    return two_passes(request, request.second_pass, model, info, draw, of_size)
 
 
-def _of_size(request: Sized | Semantic, width: int, height: int) -> Request:
-    if isinstance(request, Sized):
-        return replace(request, width=width, height=height)
-    labels = cv2.resize(request.label_map.pixels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-    return replace(request, label_map=Raster(labels.astype(np.uint8)))
+def two_passes(
+    request: R,
+    share: float,
+    model: LatentDiffusion,
+    info: ModelInfo,
+    draw: Callable[[R, LatentDiffusion], Drawing],
+    of_size: Callable[[R, int, int], R],
+) -> TwoPasses:
+    """As in image to image, the second pass begins with part of the noise.  SDEdit, arXiv:2108.01073.
+
+    Args:
+        share: of the steps, those of the second pass.
+        draw: makes one pass.
+        of_size: the request of one pass at another width and height.
+    """
+    width, height = (max(SIZE[0], side) for side in native_size(request.size, info))
+    small = draw(of_size(request, width, height), model)
+    large = replace(draw(request, model), share=share)
+    return TwoPasses(small, large, len(timesteps_of(request, model.schedule)) - 1)

@@ -11,13 +11,17 @@ from torch import Tensor
 
 from ldm_core.conditioners import Given
 from ldm_core.diffusion.samplers import FUNCTIONS, Region, counted, tiled
+from ldm_core.errors import RequestError
 from ldm_core.library.models import ModelInfo
 from ldm_core.network.images import from_pixels, resized
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.network.tiling import blending, grid
 from ldm_core.request import Request, SuperResolution
-from ldm_core.tasks.base import Conditioning, Finishing, Moment, Pixels, Start
-from ldm_core.tasks.drawing import conditioning, noise_of, opaque, steps_of, stood
+from ldm_core.request.raster import Pixels
+from ldm_core.tasks.base import Conditioning, Finishing, Moment, Start, Task
+from ldm_core.tasks.guidance import conditioning_of
+from ldm_core.tasks.inputs import opaque, prompt_of
+from ldm_core.tasks.noise import noise_of, resumed, timesteps_of
 
 _COLOUR_SIGMA = 1.0  # pixels of the small picture
 _STRIP = 64  # rows of the small picture that are coloured at once
@@ -53,9 +57,9 @@ class Upscaling:
     def start(self, request: Request, moment: Moment | None = None) -> Start:
         schedule = self.model.schedule
         noise = noise_of(request, self.model, self.cells)
-        steps = steps_of(request, schedule)
+        steps = timesteps_of(request, schedule)
         first = 0 if moment is None else moment.step
-        x = noise() if moment is None else stood(request, moment, schedule.alpha_bar(steps[first]), noise)
+        x = noise() if moment is None else resumed(request, moment, schedule.alpha_bar(steps[first]), noise)
         sampling = FUNCTIONS[request.sampler](x, schedule, steps[first:], request.eta, noise)
         regions = _regions(self.cells, self.info)
         if len(regions) > 1:
@@ -65,7 +69,7 @@ class Upscaling:
         return Start(counted(sampling, first), num_steps, (len(self.sizes) - 1) * num_steps)
 
     def finish(self, z: Tensor) -> Finishing:
-        rows, columns = (slice(self._factor * one.start, self._factor * one.stop) for one in self.shown)
+        rows, columns = (slice(self._factor * part.start, self._factor * part.stop) for part in self.shown)
         large = (yield from self.model.decoding(z))[rows, columns]
         large = resized(with_colours_of(opaque(self.small), large), *self.sizes[0])
         if self.small.shape[2] == 3:
@@ -103,9 +107,16 @@ def with_colours_of(small: Pixels, large: Pixels) -> Pixels:
     return coloured
 
 
-def upscale(request: SuperResolution, model: LatentDiffusion, info: ModelInfo) -> Upscaling:
+def prepare(request: SuperResolution, model: LatentDiffusion, info: ModelInfo) -> Upscaling:
     """Once, or where the model does not enlarge so much, several times, the last time by all that it can."""
     return _enlarging(request, model, info, request.image.pixels, _sizes(request, info))
+
+
+def check(request: SuperResolution, info: ModelInfo) -> None:
+    most = info.spec.first_stage.downsampling
+    if request.branch is not None and request.scale > most:
+        allowed = f"left out beyond {most} times the size, which is made by enlarging several times"
+        raise RequestError("branch", request.branch.step, allowed)
 
 
 def tile_side(info: ModelInfo) -> int:
@@ -117,7 +128,7 @@ def num_cells(request: SuperResolution, info: ModelInfo) -> int:
     """Cells for which the network is asked at a step, of all tiles, each time the picture is enlarged."""
     image = request.image
     before = ((image.width, image.height), *_sizes(request, info)[:-1])
-    regions = [one for size in before for one in _regions(_cells(size[1], size[0], info), info)]
+    regions = [region for size in before for region in _regions(_cells(size[1], size[0], info), info)]
     return sum((rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in regions)
 
 
@@ -155,6 +166,9 @@ def _enlarging(
     low_res = from_pixels(np.pad(opaque(small), (*margins, (0, 0)), mode="symmetric"))
     # The same noise for all pictures: they share the condition, and each is made alike alone.
     noise = torch.randn(low_res.shape, generator=torch.Generator().manual_seed(_NOISE_SEED))
-    given = Given(request.prompt.strip(), low_res=low_res, low_res_noise=noise)
-    told = conditioning(request, model, given, (height, width))
-    return Upscaling(request, model, info, told, (height, width), small, sizes)
+    inputs = Given(prompt_of(request), low_res=low_res, low_res_noise=noise)
+    conditioning = conditioning_of(request, model, inputs, (height, width))
+    return Upscaling(request, model, info, conditioning, (height, width), small, sizes)
+
+
+TASK = Task(SuperResolution, "super-resolution", "a model for super-resolution", prepare, check)

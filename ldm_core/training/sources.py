@@ -19,11 +19,11 @@ from tqdm import tqdm
 
 from ldm_core import scenes
 from ldm_core.errors import FileError
+from ldm_core.request.raster import NOTHING
 from ldm_core.training import data
 from ldm_core.training.variety import vary
 
 MAX_BOXES = 12
-NOTHING = 255  # in a label map: this pixel's class is not known
 
 Row = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]
 
