@@ -18,12 +18,12 @@ from ldm_core.errors import RequestError
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.spec import Spacing
 from ldm_core.tasks.base import Conditioning
-from ldm_core.tasks.guidance import conditioned
+from ldm_core.tasks.guidance import conditioning
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class State:
-    """The pictures of a batch before a step; `sample` goes on from one.
+    """Where the pictures of a batch stand before a step; `sample` goes on from one.
 
     step: 0 .. num_steps - 1.
     t: its timestep.
@@ -68,7 +68,7 @@ def sample(
         inputs: a prompt, or what the model's conditioners take; for all pictures, or for each.
         width, height: of the pictures in pixels, multiples of `model.spec.size_multiple`.
         steps: how many; `spacing` says which timesteps they visit.
-        sampler: a name of `request.SAMPLERS`, or any function of that form.
+        sampler: a name of `diffusion.samplers.FUNCTIONS`, or any function of that form.
         eta: as of the sampler.
         guidance: the scale, or all of it.  1 is no guidance.
         negative_prompt: what guidance goes away from.
@@ -86,7 +86,7 @@ def sample(
         guidance = Guidance(usual.guidance_scale, end=usual.guidance_end)
     elif not isinstance(guidance, Guidance):
         guidance = Guidance(guidance)
-    conds = [conditioned(model, row, negative_prompt, guidance, size) for row in rows]
+    conds = [conditioning(model, row, negative_prompt, guidance, size) for row in rows]
     ts = timesteps(model.schedule, steps or usual.steps, spacing or usual.spacing)
     make = _sampler(sampler)
     samplings = []
@@ -150,8 +150,8 @@ def _run(
             x = torch.cat([each.x for each in asks])
             callback(State(ask.step, num_steps, ask.t, x, torch.cat(pred_x0) if pred_x0 else None))
         last = ask.step
-        now = [cond.at(ask.step, num_steps) for cond in conds]
-        predictions = answers(model, list(zip(asks, now, strict=True)))
+        told = [cond.at(ask.step, num_steps) for cond in conds]
+        predictions = answers(model, list(zip(asks, told, strict=True)))
         asks = []
         for sampling, predicted in zip(samplings, predictions, strict=True):
             try:

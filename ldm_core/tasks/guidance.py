@@ -17,14 +17,14 @@ _POOR = 2.5  # the aesthetic score that guidance goes away from, github.com/Stab
 def conditioning_of(
     request: Request, model: LatentDiffusion, inputs: Given, cells: tuple[int, int]
 ) -> Conditioning:
-    """As `conditioned`, with the request's guidance."""
+    """With the guidance that a request asks for."""
     guidance = Guidance(
         request.guidance_scale, request.guidance_rescale, request.guidance_start, request.guidance_end
     )
-    return conditioned(model, inputs, request.negative_prompt, guidance, cells)
+    return conditioning(model, inputs, request.negative_prompt, guidance, cells)
 
 
-def conditioned(
+def conditioning(
     model: LatentDiffusion, inputs: Given, negative_prompt: str, guidance: Guidance, cells: tuple[int, int]
 ) -> Conditioning:
     """Guided away from the negative prompt, no boxes, no label map, no hole's surroundings or no class.
