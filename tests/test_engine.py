@@ -17,7 +17,8 @@ from ldm_core.conditioners import Condition, Given
 from ldm_core.engine import engine as engine_module
 from ldm_core.engine.engine import Engine
 from ldm_core.engine.events import Cancelled, Done, Failed, Picture, Queued, Started, Step
-from ldm_core.engine.job import Job, Pace
+from ldm_core.engine.job import Job
+from ldm_core.engine.pace import Pace
 from ldm_core.errors import QueueFull
 from ldm_core.library.models import ModelLibrary
 from ldm_core.network.latent_diffusion import LatentDiffusion
@@ -287,7 +288,7 @@ def test_seconds_left(shared: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     assert min(left) >= 0 and left[-1] < min(left[5:40])
 
     now = 100.0
-    monkeypatch.setattr("ldm_core.engine.job.time.monotonic", lambda: now)
+    monkeypatch.setattr("ldm_core.engine.pace.time.monotonic", lambda: now)
     pace = Pace(decode_seconds=3.0)
     for seconds in (20.0, 2.0, 2.0):  # the first step is slow
         now += seconds

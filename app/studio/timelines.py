@@ -53,10 +53,10 @@ class Timelines:
         with self._lock:
             self._jobs[job.id] = job
             self._jobs.move_to_end(job.id)
-            total = sum(map(_bytes_of, self._jobs.values()))
+            total = sum(job.nbytes for job in self._jobs.values())
             while total > self._budget and len(self._jobs) > 1:
                 _, oldest = self._jobs.popitem(last=False)
-                total -= _bytes_of(oldest)
+                total -= oldest.nbytes
 
     def forget(self, owner: str) -> None:
         """Drops the jobs of a session."""
@@ -95,7 +95,7 @@ class Timelines:
         """
         job, image = self.find(key)
         kept = [moment.step for moment in job.trajectory(image)]
-        step = max((one for one in kept if one <= step), default=next(iter(kept), step))
+        step = max((before for before in kept if before <= step), default=next(iter(kept), step))
         seen = resized(self._engine().look(job, image, step), job.request_of(image), LOOK_SIDE)
         file = io.BytesIO()
         seen.save(file, "JPEG", quality=95, subsampling=0)
@@ -133,15 +133,6 @@ def _thinned(moments: list[tuple[int, Pixels]]) -> list[tuple[int, Pixels]]:
     if last < SHOWN:
         return moments
     return [moments[round(i * last / (SHOWN - 1))] for i in range(SHOWN)]
-
-
-def _bytes_of(job: Job) -> int:
-    """Of its steps and its pictures."""
-    moments = {id(moment): moment for i in range(job.request.batch_size) for moment in job.trajectory(i)}
-    steps = sum(2 * moment.x.nbytes for moment in moments.values())
-    between = sum(pixels.nbytes for i in range(job.request.batch_size) for pixels in job.between(i))
-    width, height = job.request.size
-    return steps + between + 3 * width * height * job.request.batch_size
 
 
 def _webp(frames: Sequence[Image.Image]) -> bytes:

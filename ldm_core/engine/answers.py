@@ -25,11 +25,11 @@ def answers(model: LatentDiffusion, asks: Sequence[tuple[Ask, Conditioning]]) ->
     t: list[float] = []
     conditions: list[Condition] = []
     for ask, conditioning in asks:
-        for one in (conditioning.condition, conditioning.unconditional):
-            if one is not None:
+        for condition in (conditioning.condition, conditioning.unconditional):
+            if condition is not None:
                 x.append(ask.x)
                 t.append(ask.t)
-                conditions.append(one)
+                conditions.append(condition)
     times = torch.tensor(t, dtype=torch.float32)
     rows = iter(torch.split(_outputs(model, torch.cat(x), times, Condition.cat(conditions)), 1))
     predictions = []

@@ -26,9 +26,10 @@ import torch
 
 from ldm_core.diffusion.parameterization import Prediction
 from ldm_core.engine.answers import answers
-from ldm_core.engine.events import Cancelled, Done, Failed, Fetching, Queued, Resumed, Started
+from ldm_core.engine.events import Cancelled, Done, Failed, Fetching, Paused, Queued, Resumed, Started
 from ldm_core.engine.job import Job
 from ldm_core.engine.loader import Loaded, Loader
+from ldm_core.engine.record import Record
 from ldm_core.engine.run import Image, Run
 from ldm_core.errors import AtelierError, EngineError, QueueFull
 from ldm_core.library.models import ModelLibrary
@@ -50,9 +51,9 @@ log = logging.getLogger(__name__)
 class _Look:
     """A moment that somebody wants to see."""
 
-    job: Job
+    record: Record
     request: Request  # of that picture alone
-    between: Sequence[Pixels]  # what the passes before made of which it is
+    passes: Sequence[Pixels]  # those before the one of which it is
     moment: Moment
     loading: Future[Loaded]
     seen: Future[Pixels]
@@ -89,13 +90,12 @@ class Engine:
         self._wake = threading.Condition(threading.RLock())
         # Guarded by _wake:
         self._closed = False
-        self._queued: deque[Job] = deque()
-        self._running: deque[Job] = deque()  # the job at the left has the next turn
-        self._changes: dict[Job, Request] = {}  # what jobs are to go on with
+        self._queued: deque[Record] = deque()
+        self._running: deque[Record] = deque()  # the job at the left has the next turn
         self._looks: deque[_Look] = deque()
         # Of the worker alone:
-        self._loading: dict[Job, Future[Loaded]] = {}  # of the running jobs that have not begun
-        self._runs: dict[Job, Run] = {}  # of those that have
+        self._loading: dict[Record, Future[Loaded]] = {}  # of the running jobs that have not begun
+        self._runs: dict[Record, Run] = {}  # of those that have
         self._loader = Loader(library, self.device, self._notify)
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
         self._thread.start()
@@ -114,7 +114,7 @@ class Engine:
         return self._queue(request, owner, ())
 
     def branch(self, job: Job, image: int, step: int, request: Request, owner: str = "") -> Job:
-        """Queues a request that goes on from where a picture of another job stood before a step.
+        """Queues a request that goes on from a picture of another job as it was before a step.
 
         What lies before is not made again.  The pictures' own requests say of which picture they are a
         branch, so they make the whole again.  With another seed half of the noise is drawn anew there.
@@ -142,7 +142,7 @@ class Engine:
         """
         moment, request = job.moment(image, step), job.request_of(image)
         loading = self._loader.request(request.model)
-        look = _Look(job, request, job.between(image), moment, loading, Future())
+        look = _Look(job._record, request, job.passes(image), moment, loading, Future())
         with self._wake:
             self._require_open()
             self._looks.append(look)
@@ -155,17 +155,17 @@ class Engine:
 
     def _queue(self, request: Request, owner: str, before: Sequence[Moment]) -> Job:
         check(request, self.library.info(request.model))
-        job = Job(request, owner, self, before)
+        record = Record(request, owner, before)
         with self._wake:
             self._require_open()
             if len(self._queued) + len(self._running) >= MAX_RUNNING + self.max_queue:
                 raise QueueFull(
                     f"{len(self._queued)} jobs are waiting already; try again when some are done."
                 )
-            self._queued.append(job)
-            job.tell(Queued(len(self._queued) - 1))
+            self._queued.append(record)
+            record.tell(Queued(len(self._queued) - 1))
             self._wake.notify_all()
-        return job
+        return Job(record, self)
 
     def close(self, timeout: float = 10.0) -> None:
         """Cancels all jobs and ends the thread; waits for the current step up to `timeout` seconds."""
@@ -184,39 +184,46 @@ class Engine:
     ) -> None:
         self.close()
 
-    def cancel(self, job: Job) -> None:
+    def cancel(self, record: Record) -> None:
         """As `Job.cancel`: a waiting job ends here and now, a running one before its next step in `_turn`."""
+        record.cancelled.set()
         with self._wake:
-            if job in self._queued:
-                self._end(job, Cancelled())
+            if record in self._queued:
+                self._end(record, Cancelled())
             self._wake.notify_all()
 
-    def resume(self, job: Job, request: Request | None) -> None:
+    def pause(self, record: Record) -> None:
+        """As `Job.pause`."""
+        if not record.paused.is_set():
+            record.paused.set()
+            record.tell(Paused())
+
+    def resume(self, record: Record, request: Request | None) -> None:
         """As `Job.resume`."""
         if request is not None:
-            before = job.request
+            before = record.request
             request = replace(request, batch_size=before.batch_size, branch=before.branch)
-            check(branched(request, 1, single(job.request, 0)), self.library.info(request.model))
+            check(branched(request, 1, single(before, 0)), self.library.info(request.model))
         with self._wake:
-            if job.ended:
+            if record.ended:
                 return
             if request is not None:
-                self._changes[job] = request
-            job.unpause()
-            job.tell(Resumed(request or job.request))
+                record.change = request
+            record.paused.clear()
+            record.tell(Resumed(request or record.request))
             self._wake.notify_all()
 
-    def _end(self, job: Job, event: Done | Failed | Cancelled) -> None:
+    def _end(self, record: Record, event: Done | Failed | Cancelled) -> None:
         with self._wake:
-            if job in self._queued:
-                self._queued.remove(job)
+            if record in self._queued:
+                self._queued.remove(record)
                 self._tell_places()
-            if job in self._running:
-                self._running.remove(job)
-            self._changes.pop(job, None)
-        self._runs.pop(job, None)
-        self._loading.pop(job, None)
-        job.tell(event)
+            if record in self._running:
+                self._running.remove(record)
+            record.change = None
+        self._runs.pop(record, None)
+        self._loading.pop(record, None)
+        record.tell(event)
 
     def _notify(self) -> None:
         """Wakes the worker: a model is there."""
@@ -235,10 +242,10 @@ class Engine:
                 self._turn()
             except Exception:  # a fault of the engine itself: end the jobs rather than the thread
                 log.exception("a turn failed")
-                for job in tuple(self._running):
-                    self._end(job, Failed(EngineError("The engine met an unexpected fault; see its log.")))
-        for job in (*self._running, *self._queued):
-            self._end(job, Cancelled())
+                for record in tuple(self._running):
+                    self._end(record, Failed(EngineError("The engine met an unexpected fault; see its log.")))
+        for record in (*self._running, *self._queued):
+            self._end(record, Cancelled())
         for look in self._looks:
             look.seen.set_exception(EngineError("The engine was closed."))
 
@@ -248,9 +255,9 @@ class Engine:
             while not (self._closed or self._has_work()):
                 self._wake.wait()
             while self._has_room() and not self._closed:
-                job = self._queued.popleft()
-                self._running.appendleft(job)  # its first step is the next one
-                job.tell(Started())
+                record = self._queued.popleft()
+                self._running.appendleft(record)  # its first step is the next one
+                record.tell(Started())
                 self._tell_places()
             return not self._closed
 
@@ -258,37 +265,44 @@ class Engine:
         """Whether a job can start or have a turn, or a moment be looked at."""
         if self._has_room() or any(look.loading.done() for look in self._looks):
             return True
-        return any(job.cancelled or (not job.paused and self._is_loaded(job)) for job in self._running)
+        return any(
+            record.cancelled.is_set() or (not record.paused.is_set() and self._is_loaded(record))
+            for record in self._running
+        )
 
     def _has_room(self) -> bool:
         """Whether a waiting job can start."""
-        return bool(self._queued) and sum(not job.paused for job in self._running) < MAX_RUNNING
+        return (
+            bool(self._queued) and sum(not record.paused.is_set() for record in self._running) < MAX_RUNNING
+        )
 
-    def _is_loaded(self, job: Job) -> bool:
-        loading = self._loading.get(job)
-        return job in self._runs or loading is None or loading.done()
+    def _is_loaded(self, record: Record) -> bool:
+        loading = self._loading.get(record)
+        return record in self._runs or loading is None or loading.done()
 
     def _turn(self) -> None:
         """One network call for the next job and those that can share it."""
-        for job in [job for job in self._running if job.cancelled]:
-            self._end(job, Cancelled())
+        for record in [record for record in self._running if record.cancelled.is_set()]:
+            self._end(record, Cancelled())
         self._look_once()
         images = self._gather()
         answered: dict[Run, list[tuple[Image, Prediction]]] = {}
         for image, answer in zip(images, self._answers(images), strict=True):
             if isinstance(answer, Exception):
-                self._fail(image.run.job, answer)
+                self._fail(image.run.record, answer)
             else:
                 answered.setdefault(image.run, []).append((image, answer))
-        for running in [one for one in self._runs.values() if not one.job.paused]:
+        for running in tuple(self._runs.values()):
+            if running.record.paused.is_set():
+                continue
             try:
                 running.advance(answered.get(running, ()))
                 running.decode_finished()
             except Exception as error:
-                self._fail(running.job, error)
+                self._fail(running.record, error)
             else:
-                if running.is_done and not running.job.cancelled:
-                    self._end(running.job, Done(time.monotonic() - running.began))
+                if running.is_done and not running.record.cancelled.is_set():
+                    self._end(running.record, Done(time.monotonic() - running.began))
 
     def _gather(self) -> list[Image]:
         """The pictures to answer now: the next job's, and others of the same shape while there is room.
@@ -296,69 +310,70 @@ class Engine:
         The jobs they belong to go to the end of the row.
         """
         images: list[Image] = []
-        for job in tuple(self._running):
+        for record in tuple(self._running):
             room = self.max_batch - len(images)
-            if job.paused or room == 0 or (images and job not in self._runs):
+            if record.paused.is_set() or room == 0 or (images and record not in self._runs):
                 continue  # a job without its model waits for a turn of its own
             try:
-                self._change(job)
-                running = self._runs.get(job) or self._begin(job)
-                if running is None or job.cancelled:  # its model is being loaded; it was stopped meanwhile
+                self._change(record)
+                running = self._runs.get(record) or self._begin(record)
+                if running is None or record.cancelled.is_set():  # being loaded, or stopped meanwhile
                     continue
                 images += [i for i in running.active(room) if not images or i.shape == images[0].shape]
             except Exception as error:
-                self._fail(job, error)
-        for served in {image.run.job: None for image in images}:
+                self._fail(record, error)
+        for served in {image.run.record: None for image in images}:
             self._running.remove(served)
             self._running.append(served)
         return images
 
-    def _begin(self, job: Job) -> Run | None:
+    def _begin(self, record: Record) -> Run | None:
         """Reads the inputs, once the model is loaded; None before."""
-        if job not in self._loading:
-            self._loading[job] = self._loader.request(
-                job.request.model, lambda text: job.tell(Fetching(text))
+        if record not in self._loading:
+            self._loading[record] = self._loader.request(
+                record.request.model, lambda text: record.tell(Fetching(text))
             )
-        loading = self._loading[job]
+        loading = self._loading[record]
         if not loading.done():
             return None
         model, measured = loading.result()
-        del self._loading[job]
+        del self._loading[record]
         began = time.monotonic()
-        info = self.library.info(job.request.model)
-        requests = lineage(job.request) if job.origin is None else (job.request,)
+        info = self.library.info(record.request.model)
+        requests = lineage(record.request) if record.origin is None else (record.request,)
         works = [prepare(request, model, info) for request in requests]
-        self._runs[job] = Run(job, works, model, measured, began)
-        return self._runs[job]
+        self._runs[record] = Run(record, works, model, measured, began)
+        return self._runs[record]
 
-    def _change(self, job: Job) -> None:
-        """Lets a job go on by another request where one was given."""
+    def _change(self, record: Record) -> None:
+        """Lets a job go on by another request where one was asked for."""
         with self._wake:
-            request, running = self._changes.pop(job, None), self._runs.get(job)
+            request, record.change = record.change, None
         if request is None:
             return
+        running = self._runs.get(record)
         if running is None:
-            job.begins_with(request)
+            record.replace(request)
         else:
             running.change(request, prepare(request, running.model, self.library.info(request.model)))
 
     def _look_once(self) -> None:
         """Decodes one moment that somebody wants to see."""
         with self._wake:
-            look = next((one for one in self._looks if one.loading.done()), None)
+            look = next((look for look in self._looks if look.loading.done()), None)
             if look is None:
                 return
             self._looks.remove(look)
         try:
             model, measured = look.loading.result()
             work = prepare(look.request, model, self.library.info(look.request.model))
-            for pixels in look.between:
+            for pixels in look.passes:
                 work = work.then(pixels) or work
-            look.job.shown_by(measured.preview, work.shown)
+            look.record.preview = measured.preview, work.shown
             look.seen.set_result(run(work.finish(look.moment.seen.to(model.device, torch.float32))))
         except Exception as error:
             if not isinstance(error, AtelierError):
-                log.error("a look at job %s failed", look.job.id[:6], exc_info=error)
+                log.error("a look at job %s failed", look.record.id[:6], exc_info=error)
             look.seen.set_exception(described(error, look.request.size))
 
     def _answers(self, images: Sequence[Image]) -> Sequence[Prediction | Exception]:
@@ -373,11 +388,11 @@ class Engine:
                 return [error]
         return [self._answers([image])[0] for image in images]
 
-    def _fail(self, job: Job, error: Exception) -> None:
+    def _fail(self, record: Record, error: Exception) -> None:
         if not isinstance(error, AtelierError):
-            log.error("job %s failed", job.id[:6], exc_info=error)
-        told = described(error, job.request.size)
+            log.error("job %s failed", record.id[:6], exc_info=error)
+        failure = described(error, record.request.size)
         # The frames of a failed step hold its tensors, and the error lives as long as the job.
-        told.__cause__ = told.__context__ = None
-        self._end(job, Failed(told.with_traceback(None)))
+        failure.__cause__ = failure.__context__ = None
+        self._end(record, Failed(failure.with_traceback(None)))
         release_memory(self.device)

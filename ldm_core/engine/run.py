@@ -14,7 +14,8 @@ from torch import Tensor
 from ldm_core.diffusion.parameterization import Prediction
 from ldm_core.diffusion.samplers import Ask
 from ldm_core.engine.events import Picture, Step, Tiles
-from ldm_core.engine.job import Job, Pace
+from ldm_core.engine.pace import Pace
+from ldm_core.engine.record import PictureRecord, Record
 from ldm_core.errors import NotFinite
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.network.preview import PreviewMap
@@ -35,8 +36,8 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Stage:
-    """A request that makes some of a picture's steps, from its branch on."""
+class Segment:
+    """Some of a picture's steps: from a branch on, by one request."""
 
     request: Request  # of the one picture
     work: Work
@@ -50,7 +51,8 @@ class Image:
     """One picture of a running job.
 
     Args:
-        stages: what makes it, one after the other.
+        record: what readers know of it; every change goes there too.
+        segments: what makes it, one after the other.
         moment: where the first of them begins, None: from noise.
 
     Attributes:
@@ -61,12 +63,16 @@ class Image:
 
     ask: Ask
 
-    def __init__(self, run: Run, index: int, stages: Sequence[Stage], moment: Moment | None) -> None:
+    def __init__(
+        self, run: Run, index: int, record: PictureRecord, segments: Sequence[Segment], moment: Moment | None
+    ) -> None:
         self.run = run
         self.index = index
-        self._stages = deque(stages)
-        self._previewed = 0.0
-        self._told = time.monotonic()
+        self.record = record
+        record.state = "running"
+        self._segments = deque(segments)
+        self._previewed_at = 0.0
+        self._tiles_told_at = time.monotonic()
         self._earlier_steps = 0  # of works that this one follows
         self.z: Tensor | None = None
         self.decoded = 0.0
@@ -75,26 +81,21 @@ class Image:
         self._begin(moment)
 
     def _begin(self, moment: Moment | None) -> None:
-        """Begins the first of its stages."""
-        stage = self._stages[0]
-        start = stage.work.start(stage.request, moment)
+        """Begins the first of its segments."""
+        segment = self._segments[0]
+        start = segment.work.start(segment.request, moment)
         self._sampling = start.sampling
         self._num_steps = start.num_steps
         self._later_steps = start.later_steps
-        self._done = stage.first
+        self._done = segment.first
         self.ask = next(self._sampling)
-        self._stood = self.ask  # the first ask of this step
+        self._first_ask = self.ask  # of this step
         self._pred_x0 = None if moment is None or moment.pred_x0 is None else moment.pred_x0.to(self.ask.x)
-
-    @property
-    def request(self) -> Request:
-        """What makes this picture alone."""
-        return self._stages[-1].request
 
     @property
     def work(self) -> Work:
         """What finishes it."""
-        return self._stages[-1].work
+        return self._segments[-1].work
 
     @property
     def num_steps(self) -> int:
@@ -118,7 +119,7 @@ class Image:
     @property
     def conditioning(self) -> Conditioning:
         """What the network is given for the present ask."""
-        return self._stages[0].work.conditioning.at(self.ask.step, self._num_steps, self.ask.region)
+        return self._segments[0].work.conditioning.at(self.ask.step, self._num_steps, self.ask.region)
 
     def send(self, predicted: Prediction) -> bool:
         """Gives the sampler its answer; True where that completed a step.
@@ -131,20 +132,20 @@ class Image:
                 f"The network produced NaN or infinity at step {self.ask.step + 1} of {self._num_steps}. "
                 "Set ATELIER_DTYPE=float32; if that does not help, the model's file is damaged."
             )
-        stood = self._stood
+        first = self._first_ask
         try:
             self.ask = self._sampling.send(predicted)
         except StopIteration as stop:
             z: Tensor = stop.value
             self.z = z
-        if self.z is None and self.ask.step == stood.step:
+        if self.z is None and self.ask.step == first.step:
             return False  # the sampler asks more than once for this step
         self._keep(self._moment())
-        self._stood = self.ask
+        self._first_ask = self.ask
         self._pred_x0 = self.ask.pred_x0 if self.z is None else self.z
-        self._done = stood.step + 1
+        self._done = first.step + 1
         if self.z is not None:
-            z = _kept(self.z)
+            z = _half(self.z)
             self._keep(Moment(self._num_steps, -1, z, z))
         else:
             self._follow_branches()
@@ -154,40 +155,45 @@ class Image:
         """Of a picture made by several works the last one's steps are kept, counted from the first one's."""
         if not self._later_steps:
             moment = replace(moment, step=self._earlier_steps + moment.step)
-            self.run.job.keep(self.index, self.num_steps, moment)
+            self.run.record.keep(self.index, self.num_steps, moment)
 
     def _follow_branches(self) -> None:
-        """Goes on with the next stage where the picture stands at its first step."""
-        while len(self._stages) > 1 and self._stages[1].first == self._stood.step:
+        """Goes on with the next segment where the picture is at its first step."""
+        while len(self._segments) > 1 and self._segments[1].first == self._first_ask.step:
             moment = self._moment()
-            self._stages.popleft()
+            self._segments.popleft()
             self._begin(moment)
 
     def _moment(self) -> Moment:
-        """Where it stands, or stood at the first ask of the present step."""
-        x = self._stood.x if self._stood.whole is None else self._stood.whole
-        pred_x0 = None if self._pred_x0 is None else _kept(self._pred_x0)
-        return Moment(self._stood.step, self._stood.t, _kept(x), pred_x0)
+        """Its state at the first ask of the present step."""
+        first = self._first_ask
+        x = first.x if first.whole is None else first.whole
+        pred_x0 = None if self._pred_x0 is None else _half(self._pred_x0)
+        return Moment(first.step, first.t, _half(x), pred_x0)
 
     def change(self, request: Request, work: Work) -> None:
-        """Goes on by another request, for this one picture, from where it stands."""
-        moment = self._moment() if self._stood.step else None
-        request = branched(request, self._stood.step, self._stages[0].request)
-        self._stages = deque([Stage(request, work)])
+        """Goes on by another request, for this one picture, from its present step."""
+        step = self._first_ask.step
+        moment = self._moment() if step else None
+        request = branched(request, step, self._segments[0].request)
+        self._segments = deque([Segment(request, work)])
         self._begin(moment)
-        self.run.job.goes_on(self.index, request)
+        self.record.request = request
 
     def finish(self) -> Pixels | None:
         """Goes on to turn the finished latent into pixels; None while more is to do."""
-        assert self.z is not None
         began = time.monotonic()
-        self._finishing = self._finishing or self.work.finish(self.z)
+        if self._finishing is None:
+            if self.z is None:
+                return None
+            self._finishing = self.work.finish(self.z)
         try:
             self.decoded = next(self._finishing)
         except StopIteration as done:
             pixels: Pixels = done.value
             work = self.work.then(pixels)
             if work is None:
+                self.record.state = "finished"
                 return pixels
             self._go_on(work, pixels)
         finally:
@@ -197,30 +203,30 @@ class Image:
     def _go_on(self, work: Work, pixels: Pixels) -> None:
         """Begins a work that follows the finished one, from its pixels."""
         self._earlier_steps += self._num_steps
-        self._stages = deque([Stage(self.request, work)])
+        self._segments = deque([Segment(self.record.request, work)])
         self.z, self._finishing, self.decoded = None, None, 0.0
-        self.run.job.goes_on_from(self.index, pixels)
-        self.run.job.shown_by(self.run.measured.preview, work.shown)
+        self.record.passes.append(pixels)
+        self.run.record.preview = self.run.measured.preview, work.shown
         self._begin(None)
 
     def tells_of_tiles(self) -> bool:
         """Whether it is time to, as some are done since the last step."""
         now = time.monotonic()
-        due = now - self._told >= TILES_SECONDS and (self.decoded > 0 or self.progress > self.done)
+        due = now - self._tiles_told_at >= TILES_SECONDS and (self.decoded > 0 or self.progress > self.done)
         if due:
-            self._told = now
+            self._tiles_told_at = now
         return due
 
     def preview(self) -> Pixels | None:
         """A quick look at x_0 as predicted now; None where the last one is still fresh."""
         now = time.monotonic()
-        if self._pred_x0 is None or (self.z is None and now - self._previewed < PREVIEW_SECONDS):
+        if self._pred_x0 is None or (self.z is None and now - self._previewed_at < PREVIEW_SECONDS):
             return None
-        self._previewed = now
+        self._previewed_at = now
         return self.run.measured.preview(self._pred_x0[0], self.work.shown)
 
 
-def _kept(x: Tensor) -> Tensor:
+def _half(x: Tensor) -> Tensor:
     return x.detach().to("cpu", torch.float16, copy=True)
 
 
@@ -236,19 +242,17 @@ class Run:
     """
 
     def __init__(
-        self, job: Job, works: Sequence[Work], model: LatentDiffusion, measured: Measured, began: float
+        self, record: Record, works: Sequence[Work], model: LatentDiffusion, measured: Measured, began: float
     ) -> None:
-        self.job = job
+        self.record = record
         self._works = list(works)
         self.model = model
         self.measured = measured
         self.began = began
         self.images: list[Image] = []
-        self._num_begun = 0
-        self._num_done = 0
-        self._num_pixels = math.prod(job.request.size)
+        self._num_pixels = math.prod(record.request.size)
         self._pace = Pace(measured.decode_seconds_per_pixel * self._num_pixels)
-        job.shown_by(measured.preview, self.work.shown)
+        record.preview = measured.preview, self.work.shown
 
     @property
     def work(self) -> Work:
@@ -257,24 +261,26 @@ class Run:
 
     def change(self, request: Request, work: Work) -> None:
         """Makes what is not finished yet by another request."""
-        self.job.request = request
+        self.record.replace(request)
         self._works[-1] = work
         for image in self.images:
             image.change(single(request, image.index), work)
-        for index in range(self._num_begun, request.batch_size):
-            self.job.goes_on(index, single(request, index))
 
     @property
     def is_done(self) -> bool:
-        return self._num_done == self.job.request.batch_size
+        return self._num_left == 0
+
+    @property
+    def _num_left(self) -> int:
+        return sum(picture.state != "finished" for picture in self.record.pictures)
 
     def active(self, limit: int) -> Sequence[Image]:
         """Up to `limit` pictures to work on now; begins new ones where there is room."""
-        while len(self.images) < limit and self._num_begun < self.job.request.batch_size:
-            requests = lineage(single(self.job.request, self._num_begun))[-len(self._works) :]
-            stages = [Stage(one, work) for one, work in zip(requests, self._works, strict=True)]
-            self.images.append(Image(self, self._num_begun, stages, self.job.origin))
-            self._num_begun += 1
+        for index, picture in enumerate(self.record.pictures):
+            if len(self.images) < limit and picture.state == "waiting":
+                requests = lineage(picture.request)[-len(self._works) :]
+                segments = list(map(Segment, requests, self._works))
+                self.images.append(Image(self, index, picture, segments, self.record.origin))
         return [image for image in self.images[:limit] if image.z is None]
 
     def advance(self, answered: Sequence[tuple[Image, Prediction]]) -> None:
@@ -284,10 +290,12 @@ class Run:
         made = sum(image.progress for image, _ in answered) - before
         if made > 0:
             self._pace.stepped(made)
-        num_images = self.job.request.batch_size
+        num_images = self.record.request.batch_size
         for image in stepped:
             left = self._seconds_left(image.num_steps)
-            self.job.tell(Step(image.index, num_images, image.done, image.num_steps, left, image.preview()))
+            self.record.tell(
+                Step(image.index, num_images, image.done, image.num_steps, left, image.preview())
+            )
         for image in self.images:
             if image not in stepped and image.tells_of_tiles():
                 self._tell_of_tiles(image)
@@ -295,25 +303,24 @@ class Run:
     def _tell_of_tiles(self, image: Image) -> None:
         left = self._seconds_left(image.num_steps)
         share = image.decoded or image.progress - image.done
-        num_images = self.job.request.batch_size
-        self.job.tell(Tiles(image.index, num_images, image.done, image.num_steps, share, left))
+        num_images = self.record.request.batch_size
+        self.record.tell(Tiles(image.index, num_images, image.done, image.num_steps, share, left))
 
     def decode_finished(self) -> None:
         """Turns finished latents into pictures, large ones a tile at a time, unless the job was stopped."""
         for image in [image for image in self.images if image.z is not None]:
-            if self.job.cancelled:
+            if self.record.cancelled.is_set():
                 return
             pixels = image.finish()
             if pixels is None:
                 continue
             self.images.remove(image)
-            self._num_done += 1
             self._pace.decoded(image.decoding_seconds)
             self.measured.decode_seconds_per_pixel = image.decoding_seconds / self._num_pixels
-            if not self.job.cancelled:
-                self.job.tell(Picture(image.index, pixels, image.request))
+            if not self.record.cancelled.is_set():
+                self.record.tell(Picture(image.index, pixels, image.record.request))
 
     def _seconds_left(self, num_steps: int) -> float:
-        pictures = self.job.request.batch_size - self._num_done
+        pictures = self._num_left
         steps = pictures * num_steps - sum(image.progress for image in self.images)
         return self._pace.seconds_left(steps, pictures - sum(image.decoded for image in self.images))
