@@ -2,6 +2,7 @@
 
     AtelierError
     ├── RequestError         a field of a request is wrong
+    │   └── PictureError     a picture in it cannot be used
     ├── ModelError
     │   ├── ModelNotFound    no model of that name
     │   ├── ModelFileError   a file is not a checkpoint, is incomplete or is unsafe to read
@@ -40,6 +41,19 @@ class RequestError(AtelierError):
         if len(shown) > 60:
             shown = f"{shown[:57]}..."
         super().__init__(f"{field} is {shown}; it has to be {allowed}.")
+
+
+class PictureError(RequestError):
+    """A field's picture that cannot be used.
+
+    Args:
+        field: as in `RequestError`.
+        reason: the sentence that says why.
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        self.field = field
+        AtelierError.__init__(self, f"{field}: {reason}")
 
 
 class ModelError(AtelierError):

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 from app.keeping import metadata
 from app.keeping.library import Library
 from app.keeping.places import open_models
-from ldm_core.errors import AtelierError, FileError, RequestError
+from ldm_core.errors import AtelierError, FileError, PictureError, RequestError
 from ldm_core.library.models import ModelLibrary
+from ldm_core.pictures.reading import read_bytes
 from ldm_core.request import JSON_BYTES, RULES, Request, decode_json, parse_request, to_json
-from ldm_core.request.raster import MAX_BYTES, MAX_PIXELS, MAX_SIDE, Raster, from_file
+from ldm_core.request.raster import read_raster
 from ldm_core.request.rules import RasterOf
 
 if TYPE_CHECKING:
@@ -163,20 +164,15 @@ def _with_file(name: object, value: object, folder: Path) -> object:
     rule = RULES.get(name) if isinstance(name, str) else None
     if not isinstance(rule, RasterOf) or not isinstance(value, str) or value.startswith("data:"):
         return value
-    allowed = (
-        f"the path of a picture beside the request's file, of up to {MAX_SIDE} pixels a side and "
-        f"{MAX_PIXELS:,} in all, or a data: URI"
-    )
-    raster: Raster | None = None
     try:
         path = folder / value
-        if path.is_file() and path.stat().st_size <= MAX_BYTES:
-            raster = from_file(path.read_bytes(), rule.kind)
-    except (OSError, ValueError):
-        pass
-    if raster is None:
-        raise RequestError(str(name), value, allowed)
-    return raster
+        if not path.is_file():
+            return value  # for the request to read, or to refuse
+        return read_raster(read_bytes(path, path.name), rule.kind)
+    except FileError as error:
+        raise PictureError(str(name), str(error)) from None
+    except (OSError, ValueError):  # no path at all
+        return value
 
 
 def with_changes(request: Request, changes: Sequence[str]) -> Request:

@@ -13,16 +13,8 @@ from PIL import Image
 
 from app.widgets.components import PngFile, cached
 from ldm_core.errors import FileError
-from ldm_core.request.raster import (
-    FILE_FORMATS,
-    MAX_BYTES,
-    MAX_PIXELS,
-    MAX_SIDE,
-    Kind,
-    Raster,
-    fits,
-    from_file,
-)
+from ldm_core.pictures.reading import read_bytes
+from ldm_core.request.raster import Kind, Raster, read_raster
 
 
 class GivenPicture(gr.Image):
@@ -101,20 +93,4 @@ def uploaded_file(payload: object) -> Path:
 
 @functools.lru_cache(maxsize=4)
 def _read(file: Path, _changed: int, kind: Kind) -> Raster:
-    data = file.read_bytes()
-    if len(data) > MAX_BYTES:
-        raise FileError(f"The picture's file is too large; up to {MAX_BYTES // 1_000_000} MB can be used.")
-    try:
-        with Image.open(io.BytesIO(data), formats=FILE_FORMATS) as image:
-            width, height = image.size
-    except Exception:  # on damaged files Pillow raises errors of a dozen classes
-        raise FileError(
-            f"This is no picture that can be used; take one of {', '.join(FILE_FORMATS)}."
-        ) from None
-    if not fits(width, height):
-        most = f"at most {MAX_SIDE} a side and {MAX_PIXELS:,} in all can be used"
-        raise FileError(f"The picture has {width} x {height} pixels; {most}.")
-    raster = from_file(data, kind, FILE_FORMATS)
-    if raster is None:
-        raise FileError("The picture is damaged or incomplete; save it anew and open it again.")
-    return raster
+    return read_raster(read_bytes(file, "The picture"), kind)

@@ -15,7 +15,7 @@ from app.studio.frames import Finished
 from app.studio.jobs import Studio
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.request import varied
-from ldm_core.request.raster import MAX_PIXELS, from_file
+from ldm_core.request.raster import read_raster
 
 VARIATIONS = 4
 NOTHING = "There is no picture yet that could be sent on."
@@ -66,8 +66,4 @@ def _vary(studio: Studio, stage: Stage, made: Sequence[Form], name: str) -> Iter
 
 
 def _sent(studio: Studio, form: Form, picture: Finished, model: object) -> Updates:
-    raster = from_file(picture.png, "picture")
-    if raster is None:
-        size = " x ".join(map(str, picture.request.size))
-        raise FileError(f"The picture has {size} pixels; up to {MAX_PIXELS:,} can be sent on.")
-    return translate.take(studio, form, raster, picture.request, model)
+    return translate.take(studio, form, read_raster(picture.png, "picture"), picture.request, model)

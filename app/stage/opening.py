@@ -17,6 +17,7 @@ from app.stage.stage import PRIVATE, Stage, form_for, status_line
 from app.studio.jobs import Studio
 from app.widgets.canvas_value import MAX_SIDE
 from ldm_core.errors import AtelierError, FileError
+from ldm_core.pictures.reading import over_white, read_picture
 from ldm_core.request.raster import Raster
 
 # What a picture without settings becomes in the tab that is open.
@@ -103,9 +104,9 @@ def _picture(form: Form, payload: object) -> tuple[Raster, bool]:
         picture = uploaded(payload)
         assert picture is not None
         return picture, False
-    from ldm_core.network.images import read_image, resized  # bring torch, which the page must not wait for
+    from ldm_core.network.images import resized  # brings torch, which the page must not wait for
 
-    pixels = read_image(uploaded_file(payload))
+    pixels = over_white(read_picture(uploaded_file(payload)).rgba)
     shrink = MAX_SIDE / max(pixels.shape[:2])
     if shrink >= 1:
         return Raster(pixels), False

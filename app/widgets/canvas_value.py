@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from app.widgets.palettes import Palette
 from ldm_core.errors import FileError, RequestError
+from ldm_core.pictures.reading import over_white, read_picture
 from ldm_core.request.raster import NOTHING
 
 Mode = Literal["mask", "classes", "boxes"]
@@ -270,11 +271,7 @@ def _image(got: object, uploads: Path, width: int, height: int) -> NDArray[np.ui
 @functools.lru_cache(maxsize=4)
 def _read(file: Path, _changed: int) -> NDArray[np.uint8]:
     """The picture's pixels; kept, since each stroke of a live drawing comes with the same one."""
-    from ldm_core.network.images import read_image  # brings torch, which the page must not wait for
-
-    image = read_image(file)
-    image.flags.writeable = False
-    return image
+    return over_white(read_picture(file).rgba)
 
 
 # To the browser ------------------------------------------------------------------------------------------

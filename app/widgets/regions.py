@@ -14,8 +14,9 @@ from app.keeping import metadata
 from app.widgets.canvas_value import CanvasBox
 from app.widgets.palettes import Palette, class_names, palette_of, translated
 from ldm_core.errors import AtelierError, FileError
+from ldm_core.pictures.reading import read_bytes
 from ldm_core.request import LayoutToImage, Semantic
-from ldm_core.request.raster import MAX_BYTES, NOTHING, from_file
+from ldm_core.request.raster import NOTHING, read_raster
 
 SMALLEST = 0.002  # of the picture; what is smaller is a crumb of a rough edge
 OPAQUE = 128  # of 255
@@ -79,7 +80,7 @@ def map_of(path: Path, classes: Palette, colours: Palette) -> Labels:
         FileError: it is neither.
     """
     scenes, stuff = palette_of(class_names("scenes")), palette_of(class_names("coco-stuff"))
-    data = path.read_bytes() if path.stat().st_size <= MAX_BYTES else b""
+    data = read_bytes(path, "The map")
     ids = _ids(data, colours)
     if ids is None:
         return translated(_by_colour(data, colours), colours, classes)
@@ -98,9 +99,9 @@ def _ids(data: bytes, colours: Palette) -> Labels | None:
         request = None  # another program's
     if isinstance(request, Semantic):
         return request.label_map.pixels
-    labels = from_file(data, "label map", ("PNG",))
-    if labels is None:
+    if not data.startswith(b"\x89PNG"):
         return None
+    labels = read_raster(data, "label map")
     with Image.open(io.BytesIO(data)) as file:
         table, mode = file.getpalette("RGB") or [], file.mode
     used = [3 * index for index in np.unique(labels.pixels).tolist() if index != NOTHING]
@@ -111,11 +112,10 @@ def _ids(data: bytes, colours: Palette) -> Labels | None:
 
 def _by_colour(data: bytes, colours: Palette) -> Labels:
     """(height, width) indices of the nearest colours; what is transparent is nothing."""
-    picture = from_file(data, "picture")
-    if picture is None:
-        raise FileError(
-            "This is no map: take a PNG of class ids, or a picture in the colours of the classes."
-        )
+    try:
+        picture = read_raster(data, "picture")
+    except FileError as error:
+        raise FileError(f"This is no map. {error}") from None
     rgb = picture.pixels[..., :3].astype(np.uint32)
     shown, where = np.unique(rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2], return_inverse=True)
     found = np.full(len(shown), NOTHING, np.uint8)

@@ -15,7 +15,7 @@ from ldm_core.request.fields import (
     STEPS,
 )
 from ldm_core.request.raster import Raster
-from ldm_core.request.rules import Rule, Verbatim, Whole, brief, refuse
+from ldm_core.request.rules import Rule, Verbatim, Whole, brief, read_field, refuse
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +87,7 @@ class Request:
             if got is None and field.default is None:
                 continue  # not given
             rule = RULES[field.name]
-            value = rule.read(got)
-            if value is None:
-                refuse(field.name, got, rule.allowed)
+            value = read_field(rule, field.name, got)
             object.__setattr__(self, field.name, value)
         self._check_together()
 

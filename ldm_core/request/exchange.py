@@ -11,7 +11,16 @@ from ldm_core.errors import RequestError
 from ldm_core.request.base import RULES, Branch, Request
 from ldm_core.request.fields import BRANCHINGS, FIXED, STEPS
 from ldm_core.request.raster import Raster, to_uri
-from ldm_core.request.rules import NAME_CHARACTERS, LabelledBox, RasterOf, Verbatim, Whole, brief, refuse
+from ldm_core.request.rules import (
+    NAME_CHARACTERS,
+    LabelledBox,
+    RasterOf,
+    Verbatim,
+    Whole,
+    brief,
+    read_field,
+    refuse,
+)
 from ldm_core.request.samplers import SAMPLERS
 from ldm_core.request.tasks import TASK, TASKS
 
@@ -65,8 +74,7 @@ def _with_branch(obj: Mapping[object, object]) -> Mapping[object, object]:
 
 def _with_pixels(name: object, value: object) -> object:
     rule = RULES.get(name) if isinstance(name, str) else None
-    read = rule.read(value) if isinstance(rule, RasterOf) else None
-    return value if read is None else read
+    return read_field(rule, str(name), value) if isinstance(rule, RasterOf) else value
 
 
 def _check_names(obj: Mapping[object, object], known: tuple[str, ...]) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
-from ldm_core.errors import RequestError
-from ldm_core.request.raster import MAX_PIXELS, MAX_SIDE, Kind, Raster, from_uri, suits
+from ldm_core.errors import FileError, PictureError, RequestError
+from ldm_core.pictures.reading import SIZES
+from ldm_core.request.raster import Kind, Raster, from_text, suits
 
 NAME_CHARACTERS = 200
 MAX_BOXES = 100
@@ -127,19 +128,16 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class RasterOf:
-    """A raster of a kind, or the `data:` URI of one."""
+    """A raster of a kind, or the text of one: see `from_text`, whose errors are raised."""
 
     kind: Kind
 
     @property
     def allowed(self) -> str:
-        return (
-            f"a {self.kind} as a data: URI of a PNG (data:image/png;base64,...), of up to {MAX_SIDE} pixels "
-            f"a side and {MAX_PIXELS:,} in all"
-        )
+        return f"a {self.kind} as a data: URI (data:image/png;base64,...) or in base64, of up to {SIZES}"
 
     def read(self, value: object) -> Raster | None:
-        raster = from_uri(value, self.kind) if isinstance(value, str) else value
+        raster = from_text(value, self.kind) if isinstance(value, str) else value
         return raster if isinstance(raster, Raster) and suits(raster, self.kind) else None
 
 
@@ -233,6 +231,21 @@ def brief(value: object) -> object:
     words = {"list": "a list", "tuple": "a list", "dict": "an object"}
     kind = type(value).__name__
     return Verbatim(words.get(kind, f"of type {kind}"))
+
+
+def read_field(rule: Rule, field: str, got: object) -> object:
+    """The value in its proper type.
+
+    Raises:
+        RequestError: it is not allowed.
+    """
+    try:
+        value = rule.read(got)
+    except FileError as error:
+        raise PictureError(field, str(error)) from None
+    if value is None:
+        refuse(field, got, rule.allowed)
+    return value
 
 
 def refuse(field: str, got: object, allowed: str) -> NoReturn:

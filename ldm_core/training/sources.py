@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from ldm_core import scenes
 from ldm_core.errors import FileError
+from ldm_core.pictures.reading import read_picture
 from ldm_core.request.raster import NOTHING
 from ldm_core.training import data
 from ldm_core.training.variety import vary
@@ -189,15 +190,14 @@ class FolderSource:
     def row(self, index: int) -> Row:
         item = self.items[index]
         try:
-            with Image.open(item.image) as file:
-                upright = ImageOps.exif_transpose(file).convert("RGB")
+            upright = Image.fromarray(read_picture(item.image).pixels)
             square = (self.size, self.size)
             image = np.asarray(ImageOps.fit(upright, square, Image.Resampling.LANCZOS))
             labels = np.full(square, NOTHING, np.uint8)
             if item.labels is not None:
                 with Image.open(item.labels) as file:
                     labels = np.asarray(ImageOps.fit(_class_ids(file), square, Image.Resampling.NEAREST))
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:  # of the label map
             raise FileError(f"{item.image.name} cannot be read as a picture: {error}.") from error
         boxes = [moved for box in item.boxes if (moved := _cropped(box, *upright.size)) is not None]
         return image, labels, box_array(boxes, self.box_classes)
