@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ldm_core.conditioners import (
     Box,
@@ -37,6 +39,7 @@ from ldm_core.spec import (
     LowResolutionSpec,
     MaskedImageSpec,
 )
+from ldm_core.training.export import write_vocabulary
 from tests import tiny
 
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", ",", "lake", "sunset", "over", "a", "##s"]
@@ -68,6 +71,53 @@ def test_pieces_of_words(tokenizer: Tokenizer) -> None:
 def test_unknown_words_are_named_once_in_order(tokenizer: Tokenizer) -> None:
     assert tokenizer.unknown_words("a Dragon over a lake, dragon and Dragon") == ("Dragon", "dragon", "and")
     assert tokenizer.unknown_words("sunset over a lake") == ()
+
+
+@pytest.fixture
+def of_whole_words(tmp_path: Path) -> Tokenizer:
+    """As our own training writes it."""
+    path = tmp_path / "vocab.txt"
+    words = "a capped coloured evening fir gray hut lake mountain mountains over peaks river sky snow windy"
+    write_vocabulary(words.split(), path)
+    return Tokenizer(path, max_length=12)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "read"),
+    [
+        ("Firs, LAKES and huts", "fir , lake [UNK] hut"),
+        ("Snow-capped peaks!", "snow capped peaks"),
+        ("snowcapped peaks over a lake-sky", "snow capped peaks over a lake sky"),
+        ("the lake’s grey, greyish; windier sky", "[UNK] lake gray , gray windy sky"),
+        ("colored rivers / evenings", "coloured river evening"),
+        ("a dragon over a hut...", "a [UNK] over a hut . . ."),
+        ("🙂 湖", "[UNK]"),
+    ],
+)
+def test_other_forms_of_known_words_are_read(
+    of_whole_words: Tokenizer, tmp_path: Path, prompt: str, read: str
+) -> None:
+    tokens = (tmp_path / "vocab.txt").read_text("utf-8").splitlines()
+    ids = of_whole_words([prompt, "lake"])[0]
+    assert [tokens[i] for i in ids if i] == ["[CLS]", *read.split(), "[SEP]"]
+
+
+def test_words_of_which_no_form_is_known_are_named_with_the_nearest(of_whole_words: Tokenizer) -> None:
+    assert of_whole_words.unknown_words("Mountian huts, a dragon & a lake’s Dragon!") == (
+        "Mountian",
+        "dragon",
+        "Dragon",
+    )
+    assert of_whole_words.nearest("Mountian") == "mountain"
+    assert of_whole_words.nearest("dragon") is None
+
+
+@given(text=st.text(max_size=60))
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_text_can_be_read(of_whole_words: Tokenizer, text: str) -> None:
+    ids = of_whole_words([text])[0].tolist()
+    assert len(ids) == 12 and ids[0] == 2 and 3 in ids
+    assert all(word in text for word in of_whole_words.unknown_words(text))
 
 
 @pytest.mark.parametrize("content", [None, "", "lake\nsunset\n"])

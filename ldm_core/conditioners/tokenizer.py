@@ -66,7 +66,9 @@ class Tokenizer:
         """The words of a prompt, in order and once each, that the model was not trained on."""
         return tuple(
             dict.fromkeys(
-                prompt[start:end] for start, end in self._unknown(prompt) if self._form(prompt[start:end]) is None
+                prompt[start:end]
+                for start, end in self._unknown(prompt)
+                if self._form(prompt[start:end]) is None
             )
         )
 

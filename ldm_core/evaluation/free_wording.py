@@ -1,4 +1,4 @@
-"""Sentences kept apart from training, each with what it asks for, to measure how freely one may word a wish."""
+"""Sentences kept apart from training, each with what it asks for: how freely may a wish be worded?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """`asked`: attribute -> the values (`scenes.ATTRIBUTES`) with which the sentence is true; others are open."""
+    """`asked`: attribute of a scene -> the values with which the sentence is true; others are open."""
 
     text: str
     asked: Mapping[str, tuple[str, ...]]
@@ -37,7 +37,7 @@ def accuracies(sentences: Sequence[Sentence], seen: Mapping[str, Sequence[str]])
     """Share of the asked values that are seen: by attribute, and of all together ("mean").
 
     Args:
-        seen: attribute -> its value in the picture of each sentence; attributes that it lacks are not counted.
+        seen: attribute -> its value in the picture of each sentence; an attribute not here is not counted.
     """
     right: dict[str, list[bool]] = defaultdict(list)
     for index, sentence in enumerate(sentences):

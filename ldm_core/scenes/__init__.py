@@ -9,7 +9,7 @@ from .attributes import (
     Box,
     Scene,
 )
-from .captions import MAX_WORDS, caption, vocabulary
+from .captions import MAX_TOKENS, MAX_WORDS, caption, vocabulary
 from .description import PHRASES, describe
 from .render import Stage, coarse, render
 from .sampler import sample_attributes
@@ -19,6 +19,7 @@ __all__ = [
     "BOX_CLASSES",
     "BUILDINGS",
     "CLASSES",
+    "MAX_TOKENS",
     "MAX_WORDS",
     "PHRASES",
     "Attributes",

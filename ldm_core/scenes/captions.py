@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import random
 
 import numpy as np
@@ -128,7 +127,9 @@ class _Speaker:
         """What is not there: of a topic of which there is nothing, or now and then of any."""
         missing = [topic for topic in topics if topic in _NOUNS and not self.say(topic, "things")]
         if not missing and self.chance(share):
-            missing = [self.draw.choice(("weather", "season", "trees", "mountains", "ground", "mood", "look"))]
+            missing = [
+                self.draw.choice(("weather", "season", "trees", "mountains", "ground", "mood", "look"))
+            ]
         return self.say(self.draw.choice(missing), "without") if missing else ""
 
 
@@ -200,8 +201,12 @@ def _sentence(s: _Speaker, topics: list[str], named: bool) -> str:
         opener = s.say("look", "openers") + " "
     elif kind < 0.64 and around:
         front = around.pop() + ", "
-    text = opener + front + head + company + "".join(
-        (", " if s.chance(0.15) else " ") + phrase for phrase in around
+    text = (
+        opener
+        + front
+        + head
+        + company
+        + "".join((", " if s.chance(0.15) else " ") + phrase for phrase in around)
     )
     if absent := s.absent(topics):
         text += s.draw.choice((", ", ", ", " and ", " with ")) * (not absent.startswith(_JOINED)) or " "
@@ -234,7 +239,7 @@ def _statements(s: _Speaker, topics: list[str], named: bool) -> str:
 def _described(s: _Speaker, topics: list[str], named: bool) -> str:
     """A picture or a place with its qualities first: "a treeless winter landscape with a chapel"."""
     rest = list(topics)
-    adjectives = []
+    adjectives: list[str] = []
     for topic in topics:
         if len(adjectives) < 3 and s.chance(0.6) and (adjective := s.say(topic, "adjectives")):
             adjectives.append(adjective)

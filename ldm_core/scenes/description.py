@@ -37,16 +37,17 @@ _MORE: dict[str, dict[str, str]] = {
     "weather": {"clear": "clear sky", "cloudy": "clouds", "foggy": "fog", "stormy": "a storm"},
 }
 
-# Counted things: what stands before their noun, and whether it is one of them.
-_TREES = {"one": "one", "few": "a few", "many": "many"}
+# What stands before the nouns of counted things.
+_TREES = {"few": "a few", "many": "many"}
 _BOATS = {"one": "a", "two": "two", "three": "three"}
 
 
 def describe(attributes: Attributes) -> str:
-    """Such as "snowy mountains, a lake, a few pine trees, a meadow, two sailboats, at dawn, in spring, fog"."""
-    told = {
-        name: words[getattr(attributes, name)] for name, words in (*PHRASES.items(), *_MORE.items())
-    } | {"trees": _trees(attributes), "boat": _boats(attributes)}
+    """Such as "snowy mountains, a lake, a few pine trees, a meadow, at dawn, in spring, fog"."""
+    told = {name: words[getattr(attributes, name)] for name, words in (*PHRASES.items(), *_MORE.items())} | {
+        "trees": _trees(attributes),
+        "boat": _boats(attributes),
+    }
     order = ("look", "mountains", "water", "trees", "ground", "building", "boat", "bridge", "birds", "disc")
     return ", ".join(told[name] for name in (*order, "time", "season", "weather") if told[name])
 
@@ -54,7 +55,16 @@ def describe(attributes: Attributes) -> str:
 def description_words() -> frozenset[str]:
     """Every word that a description may have."""
     phrases = [phrase for table in (PHRASES, _MORE) for words in table.values() for phrase in words.values()]
-    counts = [*_TREES.values(), *_BOATS.values(), "tree", "rowboat", "rowboats", "sailboat", "sailboats"]
+    counts = [
+        *_TREES.values(),
+        *_BOATS.values(),
+        "one",
+        "tree",
+        "rowboat",
+        "rowboats",
+        "sailboat",
+        "sailboats",
+    ]
     return frozenset(word for phrase in (*phrases, *counts) for word in phrase.split())
 
 
@@ -63,7 +73,9 @@ def _trees(attributes: Attributes) -> str:
     trees = PHRASES["trees"][attributes.trees]
     if attributes.trees == "none" or attributes.look == "painting":
         return trees
-    return f"{_TREES[attributes.tree_count]} {trees.removesuffix('s') if attributes.tree_count == 'one' else trees}"
+    if attributes.tree_count == "one":
+        return f"one {trees.removesuffix('s')}"
+    return f"{_TREES[attributes.tree_count]} {trees}"
 
 
 def _boats(attributes: Attributes) -> str:

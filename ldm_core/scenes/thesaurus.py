@@ -2,8 +2,8 @@
 
 `words/*.txt`, a file a topic, hold them to be read and added to.  A block begins with the scenes that its
 phrases are true of ("when time=dawn|sunset weather=clear", other scenes after "or"); "slot:" begins a list of
-phrases that stand in the same place of a sentence (`Slot`); "a (lone|single) fir" is two phrases, "day's end" is
-"day end", as the tokenizer reads it.
+phrases that stand in the same place of a sentence (`Slot`); "a (lone|single) fir" is two phrases, "day's end"
+is "day end", as the tokenizer reads it.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from .attributes import ATTRIBUTES, Attributes
 
-TOPICS: tuple[str, ...] = (
-    "time", "weather", "season", "mountains", "water", "trees", "ground", "building", "boat", "bridge", "disc",
-    "birds", "mood", "look",
-)  # fmt: skip
+TOPICS: tuple[str, ...] = tuple(
+    "time weather season mountains water trees ground building boat bridge disc birds mood look".split()
+)
 
 Slot = Literal[
     "things",  # noun phrases with their article: "a lake", "two boats"
@@ -97,7 +96,7 @@ def _rules(topic: str, text: str) -> Iterator[Rule]:
                 phrase for entry in listed.split(",") if entry.strip() for phrase in _spelt_out(entry)
             )
             for scenes in condition.split(" or "):
-                yield Rule(topic, slot, phrases, _forbidden(scenes))
+                yield Rule(topic, cast(Slot, slot), phrases, _forbidden(scenes))
 
 
 def _spelt_out(entry: str) -> Iterator[str]:
