@@ -87,11 +87,9 @@ def test_passages_are_flat() -> None:
 
 
 def test_other_objects_leave_the_sky_as_it_is() -> None:
-    one = next(
-        scene
-        for scene in MANY
-        if scene.attributes.trees != "none" and not scene.attributes.boat_count != "none"
-    )
+    one = next(scene for scene in MANY if scene.attributes.trees != "none" and scene.attributes.boat == "none")
     moved = scenes.render(one.attributes, one.seed, 128, 128, ("objects",))
-    sky = (one.labels <= 1) & (moved.labels <= 1)
-    assert np.array_equal(one.image[sky], moved.image[sky]) and one.boxes != moved.boxes
+    sky = ((one.labels <= 1) & (moved.labels <= 1)).astype(np.uint8)
+    sky = cv2.erode(sky, np.ones((5, 5), np.uint8)) > 0  # without the soft edges of what stands before it
+    assert sky.any() and np.array_equal(one.image[sky], moved.image[sky])
+    assert one.boxes != moved.boxes
