@@ -87,7 +87,7 @@ def test_passages_are_flat() -> None:
 
 
 def test_other_objects_leave_the_sky_as_it_is() -> None:
-    one = next(scene for scene in MANY if scene.attributes.trees != "none" and scene.attributes.boat == "none")
+    one = next(one for one in MANY if one.attributes.trees != "none" and one.attributes.boat == "none")
     moved = scenes.render(one.attributes, one.seed, 128, 128, ("objects",))
     sky = ((one.labels <= 1) & (moved.labels <= 1)).astype(np.uint8)
     sky = cv2.erode(sky, np.ones((5, 5), np.uint8)) > 0  # without the soft edges of what stands before it
