@@ -15,7 +15,8 @@ from ldm_core.bundled import BUNDLED_MODELS
 from ldm_core.conditioners import Tokenizer
 from ldm_core.engine.engine import Engine
 from ldm_core.evaluation.cli import JUDGE
-from ldm_core.evaluation.evaluate import Settings, evaluate_first_stage, images, unseen_scenes
+from ldm_core.evaluation.evaluate import evaluate_first_stage
+from ldm_core.evaluation.unseen import Settings, images, unseen_scenes
 from ldm_core.evaluation.judging import accuracies, judge_pictures
 from ldm_core.evaluation.metrics import box_found
 from ldm_core.formats import load_model

@@ -21,8 +21,9 @@ from ldm_core.diffusion.guidance import Guidance
 from ldm_core.engine.sample import sample
 from ldm_core.errors import AtelierError, ModelFileError, RequestError
 from ldm_core.evaluation import cli
-from ldm_core.evaluation.evaluate import EVALUATIONS, Judges, Settings
+from ldm_core.evaluation.evaluate import EVALUATIONS, Judges
 from ldm_core.evaluation.inception import read_inception
+from ldm_core.evaluation.unseen import Settings
 from ldm_core.formats import load_model
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.training.scene_network import SceneNetwork

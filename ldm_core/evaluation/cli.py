@@ -6,18 +6,21 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
 import torch
 from PIL import Image
 
 from ldm_core import bundled
 from ldm_core.errors import ModelNotFound, RequestError
-from ldm_core.evaluation.evaluate import EVALUATIONS, Judges, Report, Settings, as_json, evaluate_first_stage
+from ldm_core.evaluation.evaluate import EVALUATIONS, Judges, Report, as_json, evaluate_first_stage
 from ldm_core.evaluation.inception import read_inception
+from ldm_core.evaluation.unseen import Settings
 from ldm_core.formats import load_model
 from ldm_core.formats.config import config_beside, read_config, usual_defaults
 from ldm_core.nn.autoencoder import FirstStage
 from ldm_core.spec import AutoencoderSpec, ModelSpec
+from ldm_core.training import data
 from ldm_core.training.lpips import LPIPS
 from ldm_core.training.scene_trainer import load_scene_network
 from ldm_core.training.sources import read_arrays
@@ -40,6 +43,10 @@ def main(argv: Sequence[str]) -> None:
         default=128,
         help="number of pictures; a Frechet distance has 256 features, and is rough where there are fewer",
     )
+    parser.add_argument(
+        "--seeds", type=_range, metavar="A:B", help="numbers of the unseen scenes, instead of --count from 0"
+    )
+    parser.add_argument("--look", choices=get_args(data.Look), default="painting", help="of the scenes")
     parser.add_argument("--size", type=int, default=256, help="in pixels")
     parser.add_argument("--steps", type=int, help="instead of the model's own number")
     parser.add_argument("--guidance-scale", type=float, help="instead of the model's own")
@@ -83,7 +90,16 @@ def _settings(args: argparse.Namespace, path: Path, spec: ModelSpec | Autoencode
         return getattr(own, name) if said is None else said
 
     steps, scale, end = (chosen(name) for name in ("steps", "guidance_scale", "guidance_end"))
-    return Settings(args.count, args.size, int(steps), scale, end, own.spacing)
+    first, count = (args.seeds.start, len(args.seeds)) if args.seeds else (0, args.count)
+    return Settings(count, args.size, int(steps), scale, end, own.spacing, first, args.look)
+
+
+def _range(text: str) -> range:
+    """A:B, without B."""
+    first, _, end = text.partition(":")
+    if not (first.isdecimal() and end.isdecimal() and int(first) < int(end)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no range A:B of numbers, such as 1000:1128")
+    return range(int(first), int(end))
 
 
 def _tasks(spec: ModelSpec, wanted: str | None) -> list[str]:

@@ -18,13 +18,12 @@ from ldm_core import scenes
 from ldm_core.conditioners import Box, Given
 from ldm_core.diffusion.guidance import Guidance
 from ldm_core.engine.sample import sample
-from ldm_core.errors import RequestError
-from ldm_core.evaluation import metrics
+from ldm_core.evaluation import metrics, objects
 from ldm_core.evaluation.inception import Features
 from ldm_core.evaluation.judging import BATCH, Opinion, Pictures, accuracies, judge_pictures
+from ldm_core.evaluation.unseen import Settings, images, unseen_scenes
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.nn.autoencoder import FirstStage
-from ldm_core.spec import Spacing
 from ldm_core.tasks.paste import with_gradients
 from ldm_core.tasks.upscale import with_colours_of
 from ldm_core.training import data
@@ -35,18 +34,12 @@ from ldm_core.training.scene_network import SceneNetwork
 from ldm_core.training.sources import Arrays, SceneSource
 
 SHOWN = 32  # pictures on a contact sheet at most
+_VARIED = 6  # prompts, and pictures of each, that tell variety
 # What holes hide.  The scene itself with this drawn anew in the hole shows what a share of preferred pictures
 # is worth; a model that goes on with what crosses the border may do better.
 _HIDDEN: Mapping[str, tuple[scenes.Stage, ...]] = {
     "objects": ("objects",),
     "details": ("sky", "water", "ground", "objects", "finish"),
-}
-_RANGES = {
-    "count": (2, 100_000),  # of one picture there is no covariance
-    "size": (64, 2048),
-    "steps": (1, 1000),
-    "guidance_scale": (0, 30),
-    "guidance_end": (0, 1),
 }
 
 
@@ -56,25 +49,6 @@ class Report:
 
     figures: dict[str, float]
     sheet: Pictures
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How pictures are made: number, side in pixels, sampling steps and their spacing, guidance."""
-
-    count: int
-    size: int
-    steps: int
-    guidance_scale: float
-    guidance_end: float = 1.0
-    spacing: Spacing = "trailing"
-
-    def __post_init__(self) -> None:
-        """Raises RequestError where a number is out of its range."""
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise RequestError(name, value, f"a number from {low} to {high}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,19 +63,10 @@ class Judges:
     inception: Features | None = None
 
 
-def unseen_scenes(count: int, size: int) -> list[scenes.Scene]:
-    """No training uses this split."""
-    return [data.render("unseen", i, size) for i in range(count)]
-
-
-def images(rendered: Sequence[scenes.Scene]) -> Pictures:
-    return np.stack([scene.image for scene in rendered])
-
-
 @torch.inference_mode()
 def evaluate_first_stage(model: FirstStage, settings: Settings, lpips: LPIPS | None = None) -> Report:
     """Reconstructions; KL: through the posterior's mean."""
-    originals = images(unseen_scenes(settings.count, settings.size))
+    originals = images(unseen_scenes(settings))
     parameter = next(model.parameters())
     outputs = [
         data.to_pictures(model.decode(model.latent(data.to_tensor(originals[i : i + BATCH]).to(parameter))))
@@ -115,15 +80,19 @@ def evaluate_first_stage(model: FirstStage, settings: Settings, lpips: LPIPS | N
 
 def evaluate_text_to_image(model: LatentDiffusion, judges: Judges, settings: Settings) -> Report:
     """Do pictures show what their prompts name?"""
-    rendered = unseen_scenes(settings.count, settings.size)
+    rendered = unseen_scenes(settings)
     real = judge_pictures(judges.scenes, images(rendered))
     started = time.perf_counter()
     pictures = generate(model, [Given(prompt=scenes.describe(s.attributes)) for s in rendered], settings)
     seconds = time.perf_counter() - started
     made = judge_pictures(judges.scenes, pictures)
-    figures = {f"judge_on_scenes_{name}": v for name, v in accuracies(real, settings.count).items()}
-    figures |= {f"shown_{name}": v for name, v in accuracies(made, settings.count).items()}
+    wanted = [scene.attributes for scene in rendered]
+    figures = {f"judge_on_scenes_{name}": v for name, v in accuracies(real, wanted).items()}
+    figures |= {f"shown_{name}": v for name, v in accuracies(made, wanted).items()}
+    figures |= _objects(rendered, judges, objects.by_prompt, real, made)
+    figures |= {"invented": objects.invented(rendered, made.labels, judges.scenes.classes)}
     figures |= _distribution(real, made) | _fid(judges, images(rendered), pictures)
+    figures |= _sharpness(images(rendered), pictures) | {"variety": _variety(model, judges, settings)}
     figures |= {"pictures_per_second": settings.count / seconds}
     if judges.neighbours is not None:
         figures |= _copies(judges.scenes, made, judges.neighbours, real)
@@ -137,13 +106,13 @@ def evaluate_unconditional(model: LatentDiffusion, judges: Judges, settings: Set
 
 def evaluate_classes(model: LatentDiffusion, judges: Judges, settings: Settings) -> Report:
     """Are pictures of the unseen scenes' classes like these scenes?"""
-    source = SceneSource("unseen", settings.size, settings.count)
-    given = [Given(class_id=source.class_id(i)) for i in range(settings.count)]
+    source = SceneSource("unseen", settings.size, settings.first + settings.count, settings.look)
+    given = [Given(class_id=source.class_id(i)) for i in settings.numbers]
     return _plain(model, judges, settings, given)
 
 
 def _plain(model: LatentDiffusion, judges: Judges, settings: Settings, given: list[Given]) -> Report:
-    originals = images(unseen_scenes(settings.count, settings.size))
+    originals = images(unseen_scenes(settings))
     pictures = generate(model, given, settings)
     real, made = (judge_pictures(judges.scenes, p) for p in (originals, pictures))
     figures = _distribution(real, made) | _fid(judges, originals, pictures)
@@ -154,7 +123,7 @@ def _plain(model: LatentDiffusion, judges: Judges, settings: Settings, given: li
 
 def evaluate_semantic(model: LatentDiffusion, judges: Judges, settings: Settings) -> Report:
     """Do pictures show the classes of their label maps, where the maps have them?"""
-    rendered = unseen_scenes(settings.count, settings.size)
+    rendered = unseen_scenes(settings)
     wanted = scenes.coarse(np.stack([scene.labels for scene in rendered]))
     given = [
         Given(prompt=scenes.describe(s.attributes), label_map=torch.from_numpy(s.labels)) for s in rendered
@@ -165,6 +134,8 @@ def evaluate_semantic(model: LatentDiffusion, judges: Judges, settings: Settings
     figures = {
         "judge_on_scenes_miou": metrics.mean_iou(wanted, scenes.coarse(real.labels), classes),
         "miou": metrics.mean_iou(wanted, scenes.coarse(made.labels), classes),
+        **_objects(rendered, judges, objects.by_map, real, made),
+        **_sharpness(images(rendered), pictures),
         **_distribution(real, made),
         **_fid(judges, images(rendered), pictures),
     }
@@ -173,13 +144,15 @@ def evaluate_semantic(model: LatentDiffusion, judges: Judges, settings: Settings
 
 def evaluate_layout(model: LatentDiffusion, judges: Judges, settings: Settings) -> Report:
     """Do pictures hold an object of its class in every box?"""
-    rendered = unseen_scenes(settings.count, settings.size)
+    rendered = unseen_scenes(settings)
     given = [Given(prompt=scenes.describe(s.attributes), boxes=_boxes(s)) for s in rendered]
     pictures = generate(model, given, settings)
     real, made = (judge_pictures(judges.scenes, p) for p in (images(rendered), pictures))
     figures = {
         "judge_on_scenes_box_recall": _box_recall(rendered, real),
         "box_recall": _box_recall(rendered, made),
+        **_objects(rendered, judges, objects.by_box, real, made),
+        **_sharpness(images(rendered), pictures),
         **_distribution(real, made),
         **_fid(judges, images(rendered), pictures),
     }
@@ -188,8 +161,8 @@ def evaluate_layout(model: LatentDiffusion, judges: Judges, settings: Settings) 
 
 def evaluate_inpainting(model: LatentDiffusion, judges: Judges, settings: Settings) -> Report:
     """Is what fills the holes nearer to the scenes than OpenCV's Telea, and are the borders unseen?"""
-    rng = np.random.default_rng(0)
-    rendered = unseen_scenes(settings.count, settings.size)
+    rng = np.random.default_rng(settings.first)
+    rendered = unseen_scenes(settings)
     originals = images(rendered)
     masks = np.stack([random_mask(rng, settings.size, settings.size) for _ in rendered]) > 0
     given = [
@@ -257,8 +230,8 @@ def _pasted(drawn: Pictures, originals: Pictures, masks: NDArray[np.bool_]) -> P
 
 def evaluate_super_resolution(model: LatentDiffusion, judges: Judges, settings: Settings) -> Report:
     """Are enlarged pictures nearer to the scenes than bicubic ones?"""
-    rng, f = np.random.default_rng(0), model.spec.first_stage.downsampling
-    rendered = unseen_scenes(settings.count, settings.size)
+    rng, f = np.random.default_rng(settings.first), model.spec.first_stage.downsampling
+    rendered = unseen_scenes(settings)
     originals = images(rendered)
     small = np.stack([degrade(picture, f, rng) for picture in originals])
     drawn = generate(model, [Given(low_res=image) for image in data.to_tensor(small)], settings)
@@ -288,11 +261,11 @@ EVALUATIONS: dict[str, Evaluation] = {
 
 
 def generate(model: LatentDiffusion, given: Sequence[Given], settings: Settings) -> Pictures:
-    """(n, size, size, 3); picture i has seed i."""
+    """(n, size, size, 3); their seeds are the scenes' numbers, and go on where there are more pictures."""
     batches = []
     for start in range(0, len(given), BATCH):
         part = given[start : start + BATCH]
-        seeds = list(range(start, start + len(part)))
+        seeds = [settings.first + i for i in range(start, start + len(part))]
         z = sample(
             model,
             part,
@@ -335,6 +308,35 @@ def _feature_distance(judges: Judges) -> Callable[[Pictures, Pictures], NDArray[
         return np.asarray(np.linalg.norm(features[0] - features[1], axis=1), np.float64)
 
     return distance
+
+
+def _objects(
+    rendered: Sequence[scenes.Scene], judges: Judges, found: objects.Found, real: Opinion, made: Opinion
+) -> dict[str, float]:
+    """Which things the judge finds, in the scenes and in the pictures."""
+    known = judges.scenes.classes
+    limits = objects.shares_found(rendered, real.labels, found, known)
+    return {f"judge_on_scenes_{name}": share for name, share in limits.items()} | objects.shares_found(
+        rendered, made.labels, found, known
+    )
+
+
+def _sharpness(originals: Pictures, pictures: Pictures) -> dict[str, float]:
+    """Edge energy by that of the scenes, in octaves from the finest on; 1 is as sharp."""
+    ratios = metrics.edge_energy(pictures).mean(axis=0) / metrics.edge_energy(originals).mean(axis=0)
+    return {f"sharpness_{k + 1}": float(ratio) for k, ratio in enumerate(ratios)}
+
+
+def _variety(model: LatentDiffusion, judges: Judges, settings: Settings) -> float:
+    """How far pictures of one prompt lie apart, by how far scenes of the same attributes do."""
+    prompts = min(_VARIED, settings.count)
+    numbers = [i for i in settings.numbers[:prompts] for _ in range(_VARIED)]
+    attributes = [data.attributes("unseen", i, settings.look) for i in numbers]
+    side = settings.size
+    originals = images([scenes.render(a, 1000 + k, side, side) for k, a in enumerate(attributes)])
+    pictures = generate(model, [Given(prompt=scenes.describe(a)) for a in attributes], settings)
+    made, real = (judge_pictures(judges.scenes, p).features for p in (pictures, originals))
+    return metrics.spread(made, _VARIED) / metrics.spread(real, _VARIED)
 
 
 def _distribution(real: Opinion, made: Opinion) -> dict[str, float]:
@@ -393,6 +395,7 @@ def _sheet(*rows: Pictures) -> Pictures:
 def as_json(report: Report, settings: Settings) -> dict[str, float]:
     described = {
         "pictures": float(settings.count),
+        "first": float(settings.first),
         "size": float(settings.size),
         "steps": float(settings.steps),
         "guidance_scale": settings.guidance_scale,

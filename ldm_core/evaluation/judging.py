@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,7 @@ BATCH = 16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Opinion:
-    """attributes: attribute -> (n,) value names; features: (n, d); labels: (n, h, w) ids of `scenes.CLASSES`."""
+    """attributes: attribute -> (n,) value names; features: (n, d); labels: (n, h, w), `scenes.CLASSES`."""
 
     attributes: dict[str, list[str]]
     features: NDArray[np.float64]
@@ -39,13 +40,12 @@ def judge_pictures(judge: SceneNetwork, pictures: Pictures) -> Opinion:
     return Opinion(seen, np.concatenate(features), np.concatenate(labels))
 
 
-def accuracies(opinion: Opinion, count: int) -> dict[str, float]:
-    """Share of the unseen scenes' counted attributes that the judge sees, by attribute and on average."""
-    wanted = [data.attributes("unseen", i) for i in range(count)]
+def accuracies(opinion: Opinion, wanted: Sequence[scenes.Attributes]) -> dict[str, float]:
+    """Share of the pictures in which the judge sees the wanted value, by attribute; `mean` over those that
+    can be told at a glance.
+    """
     shares = {
-        name: float(
-            np.mean([s == getattr(a, name) for s, a in zip(opinion.attributes[name], wanted, strict=True)])
-        )
-        for name in scenes.PHRASES
+        name: float(np.mean([s == getattr(a, name) for s, a in zip(seen, wanted, strict=True)]))
+        for name, seen in opinion.attributes.items()
     }
-    return {**shares, "mean": float(np.mean(list(shares.values())))}
+    return {**shares, "mean": float(np.mean([shares[name] for name in scenes.PHRASES]))}

@@ -46,6 +46,29 @@ def _ssim(a: Values, b: Values) -> float:
     return float((luminance * structure).mean())
 
 
+def edge_energy(pictures: Pictures, bands: int = 4) -> Values:
+    """Mean size of the differences between a picture's grey values and the same ones blurred, by octave.
+
+    The bands of a Laplacian pyramid (Burt and Adelson 1983), the finest first: (n, bands).
+    """
+
+    def energies(grey: Values) -> list[float]:
+        found = []
+        for _ in range(bands):
+            small = cv2.pyrDown(grey)
+            found.append(float(np.abs(grey - cv2.pyrUp(small, dstsize=grey.shape[::-1])).mean()))
+            grey = np.asarray(small, np.float64)
+        return found
+
+    return np.array([energies(_grey(picture)) for picture in pictures], np.float64)
+
+
+def spread(features: Values, group: int) -> float:
+    """Mean distance between the members of a group; features (n, d), group after group."""
+    groups = features.reshape(-1, group, features.shape[1])
+    return float(np.mean([_distances(one, one).sum() / (group * (group - 1)) for one in groups]))
+
+
 def frechet_distance(a: Values, b: Values) -> float:
     """Between Gaussians fitted to two sets of features, (n, d) and (m, d).  Eq. 6, arXiv:1706.08500.
 

@@ -1,4 +1,4 @@
-"""Procedural landscapes, painterly or as a poster: attributes, pictures with label maps and boxes, and captions."""
+"""Procedural landscapes, painterly or as posters: attributes, pictures, label maps, boxes and captions."""
 
 from .attributes import (
     ATTRIBUTES,

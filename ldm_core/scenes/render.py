@@ -13,8 +13,8 @@ from .brush import finish
 from .canvas import Canvas, Layout, new_canvas
 from .light import make_light
 from .noise import field
-from .poster import render_poster
 from .objects import paint_boat, paint_objects
+from .poster import render_poster
 from .sky import paint_sky, paint_sparks
 from .terrain import ground_line, paint_ground, paint_hills, paint_mountains
 from .water import paint_water, river_mask
@@ -25,9 +25,9 @@ Stage = Literal["layout", "light", "sky", "mountains", "hills", "water", "ground
 def render(
     attributes: Attributes, seed: int, height: int = 256, width: int = 256, anew: Collection[Stage] = ()
 ) -> Scene:
-    """One landscape in the look that its attributes name; the same attributes, seed and size give the same bytes.
+    """One landscape in the look that its attributes name.
 
-    Composition does not depend on the size: sizes follow the height, places the width. The stages in
+    The same attributes, seed and size give the same bytes.  Composition does not depend on the size: sizes follow the height, places the width. The stages in
     `anew` draw from another seed: the same landscape with other clouds, say, or its trees elsewhere.
     Raises ValueError for a negative seed or a side under 16.
     """

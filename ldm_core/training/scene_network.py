@@ -31,6 +31,7 @@ class SceneNetwork(nn.Module):
         self, attributes: Mapping[str, int] = ATTRIBUTES, classes: int = len(scenes.CLASSES)
     ) -> None:
         super().__init__()
+        self.classes = classes
         self.stages = nn.ModuleList()
         channels = 3
         for width in WIDTHS:

@@ -24,11 +24,15 @@ from ldm_core.training.sources import SceneSource, cached
 
 @dataclass(frozen=True, slots=True)
 class SceneNetworkSettings:
-    """counts: number of scenes of the split to train on, by look."""
+    """counts: number of scenes of the split to train on, by look.
+
+    initial: file of a network to start from, which may know fewer attributes and classes.
+    """
 
     split: str
     counts: Mapping[data.Look, int]
     batch_size: int
+    initial: str = ""
     seed: int = 0
 
 
@@ -62,7 +66,10 @@ class SceneNetworkTraining:
         self.places = [(k, i) for k, source in enumerate(sources) for i in range(len(source))]
         self.attributes = [data.attributes(settings.split, i, sources[k].look) for k, i in self.places]
         torch.manual_seed(settings.seed)
-        self.network = SceneNetwork().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = SceneNetwork()
+        if settings.initial:
+            _start_from(network, load_scene_network(Path(settings.initial)))
+        self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = torch.optim.AdamW(self.network.parameters(), weight_decay=0.01, fused=True)
 
     def update(self, step: int, learning_rate: float) -> dict[str, float]:
@@ -103,6 +110,14 @@ class SceneNetworkTraining:
     def export(self, folder: Path) -> None:
         weights = {name: t.contiguous() for name, t in self.network.state_dict().items()}
         save_file(weights, folder / "model.safetensors")
+
+
+@torch.no_grad()
+def _start_from(network: SceneNetwork, known: SceneNetwork) -> None:
+    """Takes over what the other knows; further classes and attributes stay as they are."""
+    own = network.state_dict()
+    for name, tensor in known.state_dict().items():
+        own[name][tuple(slice(n) for n in tensor.shape)] = tensor
 
 
 def augment(images: Tensor, labels: Tensor, step: int, seed: int) -> tuple[Tensor, Tensor]:

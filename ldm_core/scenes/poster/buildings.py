@@ -11,7 +11,14 @@ from ldm_core.scenes.poster.palette import Colour, mix, rgb
 from ldm_core.scenes.poster.sheet import Points
 from ldm_core.scenes.poster.stage import Stage
 
-_WALLS: tuple[Colour, ...] = ((248, 240, 224), (240, 214, 176), (206, 96, 78), (182, 138, 104), (222, 230, 234), (120, 160, 176))
+_WALLS: tuple[Colour, ...] = (
+    (248, 240, 224),
+    (240, 214, 176),
+    (206, 96, 78),
+    (182, 138, 104),
+    (222, 230, 234),
+    (120, 160, 176),
+)
 _ROOFS: tuple[Colour, ...] = ((190, 78, 60), (150, 74, 64), (96, 90, 104), (128, 86, 66), (70, 96, 112))
 _SNOW = rgb((246, 250, 255))
 _LAMP = rgb((255, 218, 124))
@@ -47,7 +54,9 @@ def _rect(x: float, y: float, wide: float, tall: float) -> list[tuple[float, flo
     return [(x, y), (x + wide, y), (x + wide, y + tall), (x, y + tall)]
 
 
-def paint_building(s: Stage, rng: np.random.Generator, x: float, y: float, tall: float, depth: float = 0.05) -> None:
+def paint_building(
+    s: Stage, rng: np.random.Generator, x: float, y: float, tall: float, depth: float = 0.05
+) -> None:
     """The scene's building, its foot at (x, y)."""
     name = s.attributes.building
     if s.attributes.weather not in ("foggy", "stormy"):
@@ -101,7 +110,10 @@ def _barn(d: _Drawing, rng: np.random.Generator) -> None:
 
 def _chapel(d: _Drawing, rng: np.random.Generator) -> None:
     """A nave, a tower with a spire, and a cross."""
-    wall, roof = rgb(((248, 244, 236), (238, 224, 200), (214, 204, 196))[int(rng.integers(3))]), _roof_colour(d, rng)
+    wall, roof = (
+        rgb(((248, 244, 236), (238, 224, 200), (214, 204, 196))[int(rng.integers(3))]),
+        _roof_colour(d, rng),
+    )
     d.fill(_rect(-0.6, 0.0, 0.7, 0.32), wall * np.float32(0.95), 0.42)
     d.fill([(-0.66, 0.3), (0.1, 0.3), (0.1, 0.52), (-0.54, 0.52)], roof, 0.62)
     for x in (-0.5, -0.32, -0.14):
@@ -163,13 +175,38 @@ def _windmill(d: _Drawing, rng: np.random.Generator) -> None:
     for k in range(4):
         along = np.array([np.cos(turn + k * np.pi / 2), np.sin(turn + k * np.pi / 2)])
         across = np.array([-along[1], along[0]])
-        d.fill([hub + across * 0.01, hub + along * 0.44 + across * 0.008, hub + along * 0.44 - across * 0.012, hub - across * 0.014], wood, 0.5)
-        sail = [hub + along * 0.1, hub + along * 0.43, hub + along * 0.43 + across * 0.12, hub + along * 0.1 + across * 0.1]
+        d.fill(
+            [
+                hub + across * 0.01,
+                hub + along * 0.44 + across * 0.008,
+                hub + along * 0.44 - across * 0.012,
+                hub - across * 0.014,
+            ],
+            wood,
+            0.5,
+        )
+        sail = [
+            hub + along * 0.1,
+            hub + along * 0.43,
+            hub + along * 0.43 + across * 0.12,
+            hub + along * 0.1 + across * 0.1,
+        ]
         d.fill(sail, rgb((252, 246, 232)), 1.0)
         for v in (0.26,):
-            bar = [hub + along * v, hub + along * (v + 0.014), hub + along * (v + 0.014) + across * 0.11, hub + along * v + across * 0.11]
+            bar = [
+                hub + along * v,
+                hub + along * (v + 0.014),
+                hub + along * (v + 0.014) + across * 0.11,
+                hub + along * v + across * 0.11,
+            ]
             d.fill(bar, wood, 0.5)
-    d.fill(np.stack([0.04 + 0.03 * np.cos(np.linspace(0, 6, 12)), 0.62 + 0.03 * np.sin(np.linspace(0, 6, 12))], 1), wood, 0.7)
+    d.fill(
+        np.stack(
+            [0.04 + 0.03 * np.cos(np.linspace(0, 6, 12)), 0.62 + 0.03 * np.sin(np.linspace(0, 6, 12))], 1
+        ),
+        wood,
+        0.7,
+    )
 
 
 _PAINTERS: dict[str, Callable[[_Drawing, np.random.Generator], None]] = {
@@ -181,7 +218,9 @@ _PAINTERS: dict[str, Callable[[_Drawing, np.random.Generator], None]] = {
 }
 
 
-def paint_bridge(s: Stage, rng: np.random.Generator, span: tuple[float, float], y: float, tall: float, arches: int) -> None:
+def paint_bridge(
+    s: Stage, rng: np.random.Generator, span: tuple[float, float], y: float, tall: float, arches: int
+) -> None:
     """A stone bridge over the water at height `y`; a lake shows its arches upside down."""
     left, right = span
     stone = rgb(((186, 168, 150), (164, 160, 164), (200, 150, 118))[int(rng.integers(3))])
@@ -200,12 +239,17 @@ def paint_bridge(s: Stage, rng: np.random.Generator, span: tuple[float, float], 
         a, b = left + step * (k + 0.1), left + step * (k + 0.9)
         rise = min(0.78 * tall + hump * float(np.sin(np.pi * (k + 0.5) / arches)), 0.62 * (b - a))
         t = np.linspace(0, np.pi, 15)
-        lower += [((a + b) / 2 - (b - a) / 2 * float(np.cos(v)), y - rise * float(np.sin(v)) ** 0.9) for v in t]
+        lower += [
+            ((a + b) / 2 - (b - a) / 2 * float(np.cos(v)), y - rise * float(np.sin(v)) ** 0.9) for v in t
+        ]
     body = np.concatenate([np.stack([x, deck(x)], 1), [(right + 0.04, y)], lower[::-1], [(left - 0.04, y)]])
     if s.attributes.water == "lake":
         water = mix(light.middle, light.zenith, 0.3)
         s.sheet.glaze(body * (1, -0.8) + (0, 1.8 * y), mix(light.tone(stone, 0.3, 0.2), water, 0.35), 0.55)
-    s.sheet.polygon(body + (0.012 * -light.side, 0), light.tone(stone * np.float32(0.7), 0.2, 0.15), ident)
+    side = np.array([-0.012 * light.side, 0.0])
+    s.sheet.polygon(body + side, light.tone(stone * np.float32(0.7), 0.2, 0.15), ident)
     s.sheet.polygon(body, light.tone(stone, 0.72, 0.15), ident)
-    rail = np.concatenate([np.stack([x, deck(x) - 0.1 * tall], 1), np.stack([x, deck(x) + 0.07 * tall], 1)[::-1]])
+    rail = np.concatenate(
+        [np.stack([x, deck(x) - 0.1 * tall], 1), np.stack([x, deck(x) + 0.07 * tall], 1)[::-1]]
+    )
     s.sheet.polygon(rail, light.tone(mix(stone, rgb((255, 250, 236)), 0.25), 1.0, 0.15), ident)

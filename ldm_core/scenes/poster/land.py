@@ -28,7 +28,9 @@ _FLOWERS: dict[str, tuple[Colour, ...]] = {
 
 def ground_colour(s: Stage, rng: np.random.Generator) -> F32:
     a = s.attributes
-    choices = {"meadow": _GRASS[a.season], "sand": _SAND, "rocks": _STONE, "snow": ((246, 249, 255),)}[a.ground]
+    choices = {"meadow": _GRASS[a.season], "sand": _SAND, "rocks": _STONE, "snow": ((246, 249, 255),)}[
+        a.ground
+    ]
     return rgb(choices[int(rng.integers(len(choices)))])
 
 
@@ -88,8 +90,13 @@ def _peak(
     for side, tone in ((dark, mix(shade, lit, 0.3)), (bright, mix(lit, shade, 0.28))):  # a spur on each side
         k = int(rng.integers(3, 5))
         along = float(rng.uniform(0.35, 0.6))
-        spur = [(ridge[k] + (side[k] - ridge[k]) * along, y[k]), (ridge[k + 2] + (side[k + 2] - ridge[k + 2]) * (along + 0.16), y[-1])]
-        s.sheet.polygon([*spur, (ridge[k + 2] + (side[k + 2] - ridge[k + 2]) * (along - 0.2), y[-1])], tone, ident)
+        spur = [
+            (ridge[k] + (side[k] - ridge[k]) * along, y[k]),
+            (ridge[k + 2] + (side[k + 2] - ridge[k + 2]) * (along + 0.16), y[-1]),
+        ]
+        s.sheet.polygon(
+            [*spur, (ridge[k + 2] + (side[k + 2] - ridge[k + 2]) * (along - 0.2), y[-1])], tone, ident
+        )
 
 
 def _outline(a: F32, b: F32, y: F32) -> F32:
@@ -122,9 +129,9 @@ def paint_hills(s: Stage, rng: np.random.Generator, colour: F32) -> None:
             line = s.horizon + 0.012 + (line - s.horizon - 0.012) * slope
         top = light.tone(colour * np.float32(0.9), 0.62, depth)
         s.sheet.band(line, top, mix(top, light.haze, 0.45), label, s.horizon + 0.03)
-        if depth == 0.6 or (a.mountains != "none" and a.water != "sea"):
-            if a.tree_count in ("few", "many") and a.trees in ("pine", "broadleaf", "birch"):
-                _forest(s, rng, line, colour, depth)
+        wooded = a.tree_count in ("few", "many") and a.trees in ("pine", "broadleaf", "birch")
+        if wooded and (depth == 0.6 or (a.mountains != "none" and a.water != "sea")):
+            _forest(s, rng, line, colour, depth)
     s.sheet.veil(s.horizon - 0.05, s.horizon + 0.03, light.haze, 0.25)
 
 
@@ -209,7 +216,9 @@ def _ripples(s: Stage, rng: np.random.Generator, colour: F32, ground: Ground, id
         s.sheet.polygon(np.concatenate([upper, lower]), s.light.tone(colour, lit, 0.05), ident)
 
 
-def boulder(s: Stage, rng: np.random.Generator, x: float, y: float, tall: float, stone: F32, ident: int) -> None:
+def boulder(
+    s: Stage, rng: np.random.Generator, x: float, y: float, tall: float, stone: F32, ident: int
+) -> None:
     """An angular stone in three tones."""
     wide, light = tall * rng.uniform(0.9, 1.3), s.light
     top = [(-0.45, -0.78), (0.0, -1.0), (0.42, -0.72)]
@@ -246,7 +255,11 @@ def _tufts(s: Stage, rng: np.random.Generator, colour: F32, ident: int) -> None:
         x, tall = float(u) * s.width, float(rng.uniform(0.04, 0.085))
         for lean in (-0.5, -0.2, 0.1, 0.35):
             tip = (x + lean * tall, 1.0 - tall * (1 - 0.5 * abs(lean)))
-            s.sheet.polygon([(x + 0.1 * lean * tall - 0.006, 1.01), tip, (x + 0.1 * lean * tall + 0.006, 1.01)], dark, ident)
+            s.sheet.polygon(
+                [(x + 0.1 * lean * tall - 0.006, 1.01), tip, (x + 0.1 * lean * tall + 0.006, 1.01)],
+                dark,
+                ident,
+            )
 
 
 def headland(s: Stage, colour: F32) -> float:
@@ -266,8 +279,16 @@ def headland(s: Stage, colour: F32) -> float:
         x, wide = (0.5 + side * at) * s.width, 0.03
         top = s.on(line, x) + 0.012
         if at < 0.55:
-            s.sheet.polygon([(x - wide, top), (x + 0.6 * wide, top), (x + 0.2 * wide, foot), (x - 0.5 * wide, foot)], light.tone(stone, 0.75, 0.12), label)
+            s.sheet.polygon(
+                [(x - wide, top), (x + 0.6 * wide, top), (x + 0.2 * wide, foot), (x - 0.5 * wide, foot)],
+                light.tone(stone, 0.75, 0.12),
+                label,
+            )
     turf = s.sheet.new({"rocks": "rock"}.get(s.attributes.ground, s.attributes.ground))
     lower = np.minimum(line + rise * (0.016 + 0.008 * np.sin(23 * u)), foot)
-    s.sheet.polygon(np.concatenate([np.stack([s.x, line - 0.004 * rise], 1), np.stack([s.x, lower], 1)[::-1]]), light.tone(colour, 0.9, 0.12), turf)
+    s.sheet.polygon(
+        np.concatenate([np.stack([s.x, line - 0.004 * rise], 1), np.stack([s.x, lower], 1)[::-1]]),
+        light.tone(colour, 0.9, 0.12),
+        turf,
+    )
     return s.on(line, s.motif)

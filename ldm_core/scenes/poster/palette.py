@@ -110,8 +110,16 @@ def make_palette(a: Attributes, rng: np.random.Generator) -> Palette:
         zenith, middle, horizon = mix(zenith, haze, 0.5), mix(middle, haze, 0.72), mix(horizon, haze, 0.8)
         key, fill, fog = mix(key, fill, 0.35), mix(fill, haze, 0.16), 1.32
     if a.weather == "stormy":
-        slate = rgb({"dawn": (74, 80, 104), "day": (70, 86, 104), "sunset": (66, 46, 74), "night": (16, 22, 44)}[a.time])
-        zenith, middle, horizon = mix(zenith, slate, 0.85), mix(middle, slate, 0.68), mix(horizon, slate, 0.12)
+        slate = rgb(
+            {"dawn": (74, 80, 104), "day": (70, 86, 104), "sunset": (66, 46, 74), "night": (16, 22, 44)}[
+                a.time
+            ]
+        )
+        zenith, middle, horizon = (
+            mix(zenith, slate, 0.85),
+            mix(middle, slate, 0.68),
+            mix(horizon, slate, 0.12),
+        )
         haze, key = mix(horizon, slate, 0.42), mix(key, fill, 0.4)
     side = -1 if rng.random() < 0.5 else 1
     dark = a.time != "day" or a.weather in ("stormy", "foggy")

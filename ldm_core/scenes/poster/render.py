@@ -66,7 +66,8 @@ def _draw(
     attributes: Attributes, seed: tuple[int, int], height: int, width: int, anew: Collection[str]
 ) -> Sheet:
     layout_rng, sky_rng, mountain_rng, hill_rng, ground_rng, water_rng, thing_rng, tree_rng = (
-        np.random.default_rng((*seed, number, 1 if stage in anew else 0)) for number, stage in enumerate(_STAGES)
+        np.random.default_rng((*seed, number, 1 if stage in anew else 0))
+        for number, stage in enumerate(_STAGES)
     )
     s = _stage(attributes, layout_rng, height, width)
     paint_sky(s, sky_rng)
@@ -80,7 +81,9 @@ def _draw(
         paint_water(s, water_rng)
         if cape:
             top = headland(s, colour)
-            paint_building(s, thing_rng, s.motif, top + 0.012, _TALL["lighthouse"] * thing_rng.uniform(0.86, 1.0))
+            paint_building(
+                s, thing_rng, s.motif, top + 0.012, _TALL["lighthouse"] * thing_rng.uniform(0.86, 1.0)
+            )
         if attributes.bridge != "none":
             y = s.horizon + 0.35 * (s.shore - s.horizon)
             paint_bridge(s, thing_rng, (-0.02, s.width + 0.02), y, 0.13, round(4 * s.width))
@@ -104,9 +107,10 @@ def _stage(a: Attributes, rng: np.random.Generator, height: int, width: int) -> 
     horizon = float(rng.uniform(0.5, 0.57) if a.water in ("lake", "sea") else rng.uniform(0.5, 0.6))
     shore = float(rng.uniform(0.77, 0.83)) if a.water in ("lake", "sea") else horizon + 0.035
     motif = (0.5 - frame * float(rng.uniform(0.14, 0.24))) * sheet.width
-    x, radius = motif, float(rng.uniform(0.055, 0.085))
-    while abs(x - motif) < 0.15 + (radius if a.building != "none" else -0.15):
-        x = (0.5 - frame * float(rng.uniform(-0.16, 0.3))) * sheet.width
+    radius = float(rng.uniform(0.055, 0.085))
+    places = (0.5 - frame * rng.uniform(-0.16, 0.3, 12)) * sheet.width
+    clear = 0.15 + radius if a.building != "none" else 0.0  # from the building
+    x = float(next((x for x in places if abs(x - motif) >= clear), places[abs(places - motif).argmax()]))
     low = a.time in ("dawn", "sunset")
     y = horizon - (float(rng.uniform(0.0, 0.13)) if low else float(rng.uniform(0.24, 0.38)))
     if low and a.mountains != "none":
@@ -153,7 +157,9 @@ def _river(s: Stage, rng: np.random.Generator, things: np.random.Generator, bank
         s.taken.append(river.at(s.horizon + (1 - s.horizon) * v))
 
 
-def _stand(s: Stage, things: np.random.Generator, rng: np.random.Generator, ground: Ground, cape: bool) -> None:
+def _stand(
+    s: Stage, things: np.random.Generator, rng: np.random.Generator, ground: Ground, cape: bool
+) -> None:
     """Building and trees on the near ground, from far to near."""
     a = s.attributes
     spots: list[tuple[float, float, float]] = []  # y, x, height

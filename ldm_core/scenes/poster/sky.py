@@ -58,14 +58,20 @@ def _stars(s: Stage, rng: np.random.Generator) -> None:
         if np.hypot(at[0] - s.disc[0], at[1] - s.disc[1]) < 0.14:
             continue
         r = 0.0022 + 0.0035 * size**3
-        s.sheet.polygon([(at[0] - r, at[1]), (at[0], at[1] - r), (at[0] + r, at[1]), (at[0], at[1] + r)], colour, 0)
+        s.sheet.polygon(
+            [(at[0] - r, at[1]), (at[0], at[1] - r), (at[0] + r, at[1]), (at[0], at[1] + r)], colour, 0
+        )
 
 
 def _disc(s: Stage, rng: np.random.Generator) -> None:
     x, y, r = s.disc
     light, kind = s.light, s.attributes.disc
     label = s.sheet.new("sun" if kind == "sun" else "moon", boxed=True)
-    colour = mix(light.disc, light.haze, {"clear": 0.0, "cloudy": 0.06, "foggy": 0.35, "stormy": 0.0}[s.attributes.weather])
+    colour = mix(
+        light.disc,
+        light.haze,
+        {"clear": 0.0, "cloudy": 0.06, "foggy": 0.35, "stormy": 0.0}[s.attributes.weather],
+    )
     circle = np.stack([f(np.linspace(0, 2 * np.pi, 56)) for f in (np.cos, np.sin)], axis=1)
     if kind != "crescent" and rng.random() < 0.6:
         for reach, alpha in ((2.1, 0.13), (1.5, 0.2)):
@@ -88,7 +94,9 @@ def _disc(s: Stage, rng: np.random.Generator) -> None:
     s.sheet.polygon(circle * r + (x, y), colour, label)
     if kind == "moon":
         for dx, dy, size in ((-0.3, -0.2, 0.26), (0.28, 0.22, 0.2), (0.1, -0.5, 0.13), (-0.2, 0.45, 0.15)):
-            s.sheet.polygon(circle * (r * size) + (x + dx * r, y + dy * r), mix(colour, light.middle, 0.22), label)
+            s.sheet.polygon(
+                circle * (r * size) + (x + dx * r, y + dy * r), mix(colour, light.middle, 0.22), label
+            )
 
 
 def _streaks(s: Stage, rng: np.random.Generator, count: int) -> None:
@@ -123,7 +131,15 @@ def _clouds(s: Stage, rng: np.random.Generator) -> None:
         wide = rng.uniform(0.09, 0.16) if far else rng.uniform(0.16, 0.27)
         y = s.horizon * (rng.uniform(0.62, 0.86) if far else rng.uniform(0.2, 0.6))
         x = _beside_disc(s, rng, wide, y)
-        _heap(s, rng, x, y, wide, mix(bright, light.horizon, 0.35 if far else 0.0), mix(shade, light.horizon, 0.3 if far else 0.0))
+        _heap(
+            s,
+            rng,
+            x,
+            y,
+            wide,
+            mix(bright, light.horizon, 0.35 if far else 0.0),
+            mix(shade, light.horizon, 0.3 if far else 0.0),
+        )
 
 
 def _beside_disc(s: Stage, rng: np.random.Generator, wide: float, y: float) -> float:
@@ -135,18 +151,28 @@ def _beside_disc(s: Stage, rng: np.random.Generator, wide: float, y: float) -> f
     return 0.0 if s.disc[0] > s.width / 2 else s.width
 
 
-def _heap(s: Stage, rng: np.random.Generator, x: float, y: float, wide: float, bright: F32, shade: F32) -> None:
+def _heap(
+    s: Stage, rng: np.random.Generator, x: float, y: float, wide: float, bright: F32, shade: F32
+) -> None:
     """Round lobes on a flat base, the shaded ones behind, lit ones towards the light."""
     label, count = s.sheet.new("cloud"), int(rng.integers(4, 6))
     at = np.linspace(-0.68, 0.68, count) + rng.uniform(-0.06, 0.06, count)
     radii = wide * (0.17 + 0.3 * np.cos(at * 1.7) * rng.uniform(0.6, 1.0, count))
     turn = np.linspace(0, 2 * np.pi, 36)
     circle = np.stack([np.cos(turn), np.sin(turn)], 1)
-    base = [(x - 0.78 * wide, y - 0.1 * wide), (x - 0.7 * wide, y), (x + 0.7 * wide, y), (x + 0.78 * wide, y - 0.1 * wide)]
+    base = [
+        (x - 0.78 * wide, y - 0.1 * wide),
+        (x - 0.7 * wide, y),
+        (x + 0.7 * wide, y),
+        (x + 0.78 * wide, y - 0.1 * wide),
+    ]
     s.sheet.polygon(base, shade, label)
     for tone, shift, size in ((shade, 0.0, 1.0), (bright, 0.16, 0.84)):
         for u, r in zip(at, radii, strict=True):
-            shape = circle * (r * size) + (x + u * wide + s.light.side * shift * r * 0.6, y - r * (0.62 + shift))
+            shape = circle * (r * size) + (
+                x + u * wide + s.light.side * shift * r * 0.6,
+                y - r * (0.62 + shift),
+            )
             shape[:, 1] = np.minimum(shape[:, 1], y - (0.09 * wide if shift else 0.0))
             s.sheet.polygon(shape, tone, label)
 
@@ -172,7 +198,12 @@ def _lightning(s: Stage, rng: np.random.Generator) -> None:
     x, y = rng.uniform(0.25, 0.75) * s.width, s.horizon * 0.42
     spine = [(x, y)]
     for k in range(4):
-        spine.append((spine[-1][0] + (0.05 if k % 2 else -0.045) * rng.uniform(0.7, 1.4), y + (s.horizon - y) * (k + 1) / 4))
+        spine.append(
+            (
+                spine[-1][0] + (0.05 if k % 2 else -0.045) * rng.uniform(0.7, 1.4),
+                y + (s.horizon - y) * (k + 1) / 4,
+            )
+        )
     widths = (0.016, 0.013, 0.01, 0.007, 0.0)
     left = [(px - w / 2, py) for (px, py), w in zip(spine, widths, strict=True)]
     right = [(px + w / 2, py) for (px, py), w in zip(spine, widths, strict=True)]
@@ -190,7 +221,13 @@ def paint_birds(s: Stage, rng: np.random.Generator) -> None:
         span, lift = rng.uniform(0.028, 0.042), rng.uniform(0.3, 0.55)
         t = np.linspace(0, 1, 8)
         bow = np.stack([x + span * t, y - span * lift * np.sin(np.pi * t**0.8)], 1)
-        under = np.stack([x + span * t[::-1], y + span * 0.22 * (1 - t[::-1]) - span * lift * 0.62 * np.sin(np.pi * t[::-1] ** 0.8)], 1)
+        under = np.stack(
+            [
+                x + span * t[::-1],
+                y + span * 0.22 * (1 - t[::-1]) - span * lift * 0.62 * np.sin(np.pi * t[::-1] ** 0.8),
+            ],
+            1,
+        )
         wing = np.concatenate([bow, under])
         s.sheet.polygon(wing, colour, label)
         s.sheet.polygon(wing * (-1, 1) + (2 * x, 0), colour, label)

@@ -50,7 +50,9 @@ class Stage:
         u = self.x * np.float32(waves)
         phases = rng.uniform(0, 2 * np.pi, 3)
         line = (
-            np.sin(2.1 * u + phases[0]) + 0.55 * np.sin(4.3 * u + phases[1]) + 0.22 * np.sin(8.1 * u + phases[2])
+            np.sin(2.1 * u + phases[0])
+            + 0.55 * np.sin(4.3 * u + phases[1])
+            + 0.22 * np.sin(8.1 * u + phases[2])
         )
         return np.asarray(base - rise * (0.5 + 0.29 * line), np.float32)
 

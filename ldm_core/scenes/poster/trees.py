@@ -28,7 +28,9 @@ _BIRCH: dict[str, Colour] = {
 _SNOW = rgb((248, 251, 255))
 
 
-def paint_tree(s: Stage, rng: np.random.Generator, x: float, y: float, tall: float, depth: float = 0.0) -> None:
+def paint_tree(
+    s: Stage, rng: np.random.Generator, x: float, y: float, tall: float, depth: float = 0.0
+) -> None:
     """A tree of the scene's kind that stands at (x, y)."""
     kind, season = s.attributes.trees, s.attributes.season
     _shadow(s, x, y, tall)
@@ -53,11 +55,15 @@ def _shadow(s: Stage, x: float, y: float, tall: float) -> None:
     reach = tall * (0.55 if s.attributes.time == "day" else 0.8)
     t = np.linspace(0, 2 * np.pi, 24)
     away = -s.light.side
-    shape = np.stack([x + away * reach * 0.36 + 0.44 * reach * np.cos(t), y + 0.004 + 0.035 * tall * np.sin(t)], 1)
+    shape = np.stack(
+        [x + away * reach * 0.36 + 0.44 * reach * np.cos(t), y + 0.004 + 0.035 * tall * np.sin(t)], 1
+    )
     s.sheet.glaze(shape, s.light.fill * np.float32(0.45), 0.3)
 
 
-def _pine(s: Stage, rng: np.random.Generator, x: float, y: float, tall: float, depth: float, ident: int) -> None:
+def _pine(
+    s: Stage, rng: np.random.Generator, x: float, y: float, tall: float, depth: float, ident: int
+) -> None:
     choices = _PINE[s.attributes.season]
     leaf = rgb(choices[int(rng.integers(len(choices)))]) * np.float32(rng.uniform(0.92, 1.08))
     lit, shade = s.light.tone(leaf, 0.95, depth), s.light.tone(leaf * np.float32(0.8), 0.2, depth)
@@ -72,12 +78,24 @@ def _pine(s: Stage, rng: np.random.Generator, x: float, y: float, tall: float, d
         for side in (-1, 1):
             colour = lit if side == s.light.side else shade
             shape = [(x, a), (x + side * wide * 0.52, a + (b - a) * 0.6), (x + side * wide, b + 0.2 * sag)]
-            shape += [(x + side * wide * 0.62, b - 0.25 * sag), (x + side * wide * 0.3, b + 0.2 * sag), (x, b - 0.15 * sag)]
+            shape += [
+                (x + side * wide * 0.62, b - 0.25 * sag),
+                (x + side * wide * 0.3, b + 0.2 * sag),
+                (x, b - 0.15 * sag),
+            ]
             s.sheet.polygon(shape, colour, ident)
             if s.attributes.season == "winter":
                 white = s.light.tone(_SNOW, 0.95 if side == s.light.side else 0.4, depth)
-                snow = [(x, a), (x + side * wide * 0.52, a + (b - a) * 0.6), (x + side * wide * 0.94, b + 0.1 * sag)]
-                snow += [(x + side * wide * 0.5, a + (b - a) * 0.78), (x + side * wide * 0.2, a + (b - a) * 0.62), (x, a + (b - a) * 0.45)]
+                snow = [
+                    (x, a),
+                    (x + side * wide * 0.52, a + (b - a) * 0.6),
+                    (x + side * wide * 0.94, b + 0.1 * sag),
+                ]
+                snow += [
+                    (x + side * wide * 0.5, a + (b - a) * 0.78),
+                    (x + side * wide * 0.2, a + (b - a) * 0.62),
+                    (x, a + (b - a) * 0.45),
+                ]
                 s.sheet.polygon(snow, white, ident)
 
 
@@ -95,7 +113,9 @@ def _limb(s: Stage, path: F32, widths: F32, colour: F32, ident: int) -> None:
     s.sheet.polygon(np.concatenate([path + normal * half, (path - normal * half)[::-1]]), colour, ident)
 
 
-def _broadleaf(s: Stage, rng: np.random.Generator, x: float, y: float, tall: float, depth: float, ident: int) -> None:
+def _broadleaf(
+    s: Stage, rng: np.random.Generator, x: float, y: float, tall: float, depth: float, ident: int
+) -> None:
     choices = _LEAVES[s.attributes.season]
     leaf = rgb(choices[int(rng.integers(len(choices)))]) * np.float32(rng.uniform(0.95, 1.05))
     bark = s.light.tone(rgb((98, 70, 58)), 0.45, depth)
@@ -104,19 +124,44 @@ def _broadleaf(s: Stage, rng: np.random.Generator, x: float, y: float, tall: flo
     trunk = np.array([(x, y + 0.01 * tall), (x + 0.2 * lean, y - 0.2 * tall), (x + lean, crown)])
     _limb(s, trunk, np.array([0.1, 0.062, 0.045]) * tall, bark, ident)
     for side in (-1, 1):
-        fork = np.array([(x + 0.3 * lean, y - 0.26 * tall), (x + side * 0.1 * tall, y - 0.4 * tall), (x + side * 0.18 * tall, crown)])
+        fork = np.array(
+            [
+                (x + 0.3 * lean, y - 0.26 * tall),
+                (x + side * 0.1 * tall, y - 0.4 * tall),
+                (x + side * 0.18 * tall, crown),
+            ]
+        )
         _limb(s, fork, np.array([0.04, 0.03, 0.016]) * tall, bark, ident)
     style = rng.random()
     if style < 0.3:  # one round crown
         lobes = np.array([(0.0, 0.0, 0.36), (-0.16, 0.1, 0.25), (0.16, 0.1, 0.25), (0.0, -0.13, 0.25)])
     elif style < 0.75:  # several heaps
         lobes = np.array(
-            [(-0.24, 0.08, 0.2), (0.24, 0.07, 0.21), (0.0, 0.06, 0.25), (-0.13, -0.12, 0.21), (0.14, -0.14, 0.2), (0.0, -0.24, 0.16)]
+            [
+                (-0.24, 0.08, 0.2),
+                (0.24, 0.07, 0.21),
+                (0.0, 0.06, 0.25),
+                (-0.13, -0.12, 0.21),
+                (0.14, -0.14, 0.2),
+                (0.0, -0.24, 0.16),
+            ]
         )
     else:  # wide and flat
-        lobes = np.array([(-0.3, 0.05, 0.18), (0.3, 0.04, 0.18), (-0.1, -0.02, 0.24), (0.12, -0.04, 0.24), (0.0, -0.14, 0.18)])
+        lobes = np.array(
+            [
+                (-0.3, 0.05, 0.18),
+                (0.3, 0.04, 0.18),
+                (-0.1, -0.02, 0.24),
+                (0.12, -0.04, 0.24),
+                (0.0, -0.14, 0.18),
+            ]
+        )
     lobes = lobes + rng.normal(0, 0.012, lobes.shape)
-    tones = ((leaf * np.float32(0.78), 0.1, 0.0, 1.0), (leaf, 0.62, 0.035, 0.84), (mix(leaf, rgb((255, 244, 170)), 0.2), 1.0, 0.075, 0.52))
+    tones = (
+        (leaf * np.float32(0.78), 0.1, 0.0, 1.0),
+        (leaf, 0.62, 0.035, 0.84),
+        (mix(leaf, rgb((255, 244, 170)), 0.2), 1.0, 0.075, 0.52),
+    )
     for albedo, lit, shift, size in tones:
         colour = s.light.tone(albedo, lit, depth)
         for dx, dy, r in lobes:
@@ -124,7 +169,9 @@ def _broadleaf(s: Stage, rng: np.random.Generator, x: float, y: float, tall: flo
             s.sheet.ellipse(*at, r * size * tall, r * size * tall * 0.92, colour, ident)
 
 
-def _birch(s: Stage, rng: np.random.Generator, x: float, y: float, tall: float, depth: float, ident: int) -> None:
+def _birch(
+    s: Stage, rng: np.random.Generator, x: float, y: float, tall: float, depth: float, ident: int
+) -> None:
     """White stems with dark marks, and a light crown."""
     winter = s.attributes.season == "winter"
     leaf = rgb(_BIRCH[s.attributes.season]) * np.float32(rng.uniform(0.95, 1.05))
@@ -133,7 +180,15 @@ def _birch(s: Stage, rng: np.random.Generator, x: float, y: float, tall: float, 
     if rng.random() < 0.6:
         stems.append((rng.choice([-1, 1]) * 0.06, rng.choice([-1, 1]) * 0.08, rng.uniform(0.78, 0.92)))
     if not winter:
-        lobes = np.array([(-0.1, -0.5, 0.13, 0.16), (0.11, -0.55, 0.13, 0.17), (0.0, -0.68, 0.15, 0.19), (-0.06, -0.83, 0.1, 0.14), (0.06, -0.88, 0.07, 0.11)])
+        lobes = np.array(
+            [
+                (-0.1, -0.5, 0.13, 0.16),
+                (0.11, -0.55, 0.13, 0.17),
+                (0.0, -0.68, 0.15, 0.19),
+                (-0.06, -0.83, 0.1, 0.14),
+                (0.06, -0.88, 0.07, 0.11),
+            ]
+        )
         lobes[:, :2] += rng.normal(0, 0.014, (len(lobes), 2))
         for albedo, lit, shift, size in ((leaf * np.float32(0.8), 0.25, 0.0, 1.0), (leaf, 0.95, 0.03, 0.72)):
             colour = s.light.tone(albedo, lit, depth)
@@ -148,7 +203,15 @@ def _birch(s: Stage, rng: np.random.Generator, x: float, y: float, tall: float, 
             px, py = x + (at + lean * u) * tall, y - u * high * tall * 0.9
             half = (0.025 - 0.017 * u) * tall
             edge = -1 if k % 2 else 1
-            s.sheet.polygon([(px + edge * half, py - 0.009 * tall), (px - edge * 0.1 * half, py), (px + edge * half, py + 0.009 * tall)], grey, ident)
+            s.sheet.polygon(
+                [
+                    (px + edge * half, py - 0.009 * tall),
+                    (px - edge * 0.1 * half, py),
+                    (px + edge * half, py + 0.009 * tall),
+                ],
+                grey,
+                ident,
+            )
         if winter:
             _twigs(s, path, tall * high, grey, ident)
 
@@ -158,11 +221,13 @@ def _twigs(s: Stage, path: F32, tall: float, colour: F32, ident: int) -> None:
     for k, u in enumerate((0.4, 0.5, 0.6, 0.7, 0.8, 0.9)):
         at = np.array([np.interp(u, np.linspace(0, 1, len(path)), path[:, i]) for i in (0, 1)])
         side, long = (-1 if k % 2 else 1), 0.24 * (1.25 - u) * tall
-        limb = np.array([at, at + (side * 0.55 * long, -0.5 * long), at + (side * 0.8 * long, -1.05 * long)])
+        limb = at + long * np.array([(0.0, 0.0), (side * 0.55, -0.5), (side * 0.8, -1.05)])
         _limb(s, limb, np.array([0.02, 0.013, 0.005]) * tall, colour, ident)
 
 
-def _bare(s: Stage, rng: np.random.Generator, x: float, y: float, tall: float, depth: float, ident: int) -> None:
+def _bare(
+    s: Stage, rng: np.random.Generator, x: float, y: float, tall: float, depth: float, ident: int
+) -> None:
     """A leafless tree that forks four times, with snow on its limbs."""
     bark = s.light.tone(rgb((92, 72, 70)), 0.35, depth)
 
@@ -179,7 +244,9 @@ def _bare(s: Stage, rng: np.random.Generator, x: float, y: float, tall: float, d
     grow(x, y + 0.01 * tall, rng.normal(0, 0.04), 0.3 * tall, 0.085 * tall, 4)
 
 
-def _palm(s: Stage, rng: np.random.Generator, x: float, y: float, tall: float, depth: float, ident: int) -> None:
+def _palm(
+    s: Stage, rng: np.random.Generator, x: float, y: float, tall: float, depth: float, ident: int
+) -> None:
     """A bowed trunk and a crown of hanging leaves."""
     leaf = rgb((74, 150, 84)) * np.float32(rng.uniform(0.92, 1.08))
     lean = float(rng.choice([-1, 1]) * rng.uniform(0.08, 0.26)) * tall
@@ -190,14 +257,33 @@ def _palm(s: Stage, rng: np.random.Generator, x: float, y: float, tall: float, d
     for u in (0.2, 0.35, 0.5, 0.65, 0.8):  # rings
         k = round(u * 9)
         half = (0.031 - 0.015 * u) * tall
-        s.sheet.polygon(_box(path[k, 0], path[k, 1], 2 * half, 0.012 * tall), s.light.tone(rgb((118, 86, 64)), 0.4, depth), ident)
+        s.sheet.polygon(
+            _box(path[k, 0], path[k, 1], 2 * half, 0.012 * tall),
+            s.light.tone(rgb((118, 86, 64)), 0.4, depth),
+            ident,
+        )
     hx, hy = path[-1]
     angles = np.linspace(-2.5, 2.5, 9) + rng.normal(0, 0.07, 9)
     for k in sorted(range(9), key=lambda k: -abs(angles[k])):
         lit = 0.95 if np.sin(angles[k]) * s.light.side > -0.2 else 0.3
-        _frond(s, hx, hy, angles[k], tall * rng.uniform(0.36, 0.44), s.light.tone(leaf * np.float32(0.8 + 0.2 * lit), lit, depth), ident)
+        _frond(
+            s,
+            hx,
+            hy,
+            angles[k],
+            tall * rng.uniform(0.36, 0.44),
+            s.light.tone(leaf * np.float32(0.8 + 0.2 * lit), lit, depth),
+            ident,
+        )
     for dx in (-0.022, 0.018):
-        s.sheet.ellipse(hx + dx * tall, hy + 0.02 * tall, 0.022 * tall, 0.022 * tall, s.light.tone(rgb((112, 74, 48)), 0.5, depth), ident)
+        s.sheet.ellipse(
+            hx + dx * tall,
+            hy + 0.02 * tall,
+            0.022 * tall,
+            0.022 * tall,
+            s.light.tone(rgb((112, 74, 48)), 0.5, depth),
+            ident,
+        )
 
 
 def _frond(s: Stage, x: float, y: float, angle: float, long: float, colour: F32, ident: int) -> None:
@@ -207,7 +293,9 @@ def _frond(s: Stage, x: float, y: float, angle: float, long: float, colour: F32,
     rise = np.cos(angle) * 0.62
     px = x + side * long * (0.35 + 0.65 * out) * t
     py = y - long * (rise * t + 0.34 * t * (1 - t)) + long * (0.5 * t**2.2)
-    thick = long * 0.15 * np.sin(np.pi * np.clip(t * 0.92 + 0.08, 0, 1)) * np.where(np.arange(9) % 2, 0.55, 1.0)
+    thick = (
+        long * 0.15 * np.sin(np.pi * np.clip(t * 0.92 + 0.08, 0, 1)) * np.where(np.arange(9) % 2, 0.55, 1.0)
+    )
     upper = np.stack([px, py - long * 0.02], 1)
     lower = np.stack([px - side * 0.02 * long, py + thick], 1)
     s.sheet.polygon(np.concatenate([upper, lower[::-1]]), colour, ident)

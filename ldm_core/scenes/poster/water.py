@@ -36,7 +36,9 @@ def paint_water(s: Stage, rng: np.random.Generator) -> None:
 def _line_of_light(s: Stage) -> None:
     """A bright thread where water and land meet."""
     y = s.horizon
-    s.sheet.glaze([(0, y), (s.width, y), (s.width, y + 0.006), (0, y + 0.006)], mix(s.light.horizon, WHITE, 0.3), 0.5)
+    s.sheet.glaze(
+        [(0, y), (s.width, y), (s.width, y + 0.006), (0, y + 0.006)], mix(s.light.horizon, WHITE, 0.3), 0.5
+    )
 
 
 def streak(s: Stage, x: float, y: float, long: float, tall: float, colour: F32, alpha: float) -> None:
@@ -55,7 +57,15 @@ def _ripples(s: Stage, rng: np.random.Generator, count: int, calm: bool) -> None
         y = s.horizon + (s.shore + 0.04 - s.horizon) * v**1.2
         long = (0.06 + 0.16 * v) * rng.uniform(0.6, 1.3)
         dark = not calm and k % 2 == 0
-        streak(s, rng.uniform(0, s.width), y, long, 0.0025 + 0.004 * v, deep if dark else pale, 0.3 if dark else 0.36)
+        streak(
+            s,
+            rng.uniform(0, s.width),
+            y,
+            long,
+            0.0025 + 0.004 * v,
+            deep if dark else pale,
+            0.3 if dark else 0.36,
+        )
 
 
 def _glitter(s: Stage, rng: np.random.Generator) -> None:
@@ -118,4 +128,12 @@ def paint_river(s: Stage, rng: np.random.Generator, river: River, bank: F32) -> 
     for v in (0.35, 0.55, 0.72, 0.88):
         y = s.horizon + (1 - s.horizon) * v
         x, half = river.at(y)
-        streak(s, x + half * rng.uniform(-0.4, 0.4), y, half * 0.5, 0.002 + 0.004 * v, mix(light.horizon, WHITE, 0.4), 0.5)
+        streak(
+            s,
+            x + half * rng.uniform(-0.4, 0.4),
+            y,
+            half * 0.5,
+            0.002 + 0.004 * v,
+            mix(light.horizon, WHITE, 0.4),
+            0.5,
+        )
