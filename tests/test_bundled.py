@@ -16,9 +16,9 @@ from ldm_core.conditioners import Tokenizer
 from ldm_core.engine.engine import Engine
 from ldm_core.evaluation.cli import JUDGE
 from ldm_core.evaluation.evaluate import evaluate_first_stage
-from ldm_core.evaluation.unseen import Settings, images, unseen_scenes
 from ldm_core.evaluation.judging import accuracies, judge_pictures
 from ldm_core.evaluation.metrics import box_found
+from ldm_core.evaluation.unseen import Settings, images, unseen_scenes
 from ldm_core.formats import load_model
 from ldm_core.library.models import ModelLibrary
 from ldm_core.network import tiling
@@ -91,7 +91,7 @@ def test_pictures_show_what_their_prompts_name(
 
 
 def test_boxes_hold_their_class_more_often_than_not(engine: Engine) -> None:
-    rendered = unseen_scenes(6, 256)
+    rendered = unseen_scenes(Settings(6, 256, 1, 1.0))
     jobs = [
         engine.submit(
             LayoutToImage(
@@ -146,7 +146,9 @@ def test_pictures_are_not_flat(pictures: dict[tuple[str, str], NDArray[np.uint8]
 
 def test_the_judge_knows_unseen_scenes() -> None:
     judge = load_scene_network(JUDGE)
-    assert accuracies(judge_pictures(judge, images(unseen_scenes(48, 256))), 48)["mean"] > 0.95
+    rendered = unseen_scenes(Settings(48, 256, 1, 1.0))
+    wanted = [scene.attributes for scene in rendered]
+    assert accuracies(judge_pictures(judge, images(rendered)), wanted)["mean"] > 0.95
 
 
 def test_previews_look_like_the_picture(engine: Engine) -> None:

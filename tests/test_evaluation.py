@@ -16,14 +16,15 @@ import yaml
 from PIL import Image
 from safetensors.torch import save_file
 
+from ldm_core import scenes
 from ldm_core.conditioners import Given
 from ldm_core.diffusion.guidance import Guidance
 from ldm_core.engine.sample import sample
 from ldm_core.errors import AtelierError, ModelFileError, RequestError
-from ldm_core.evaluation import cli
+from ldm_core.evaluation import cli, objects
 from ldm_core.evaluation.evaluate import EVALUATIONS, Judges
 from ldm_core.evaluation.inception import read_inception
-from ldm_core.evaluation.unseen import Settings
+from ldm_core.evaluation.unseen import Settings, unseen_scenes
 from ldm_core.formats import load_model
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.training.scene_network import SceneNetwork
@@ -57,9 +58,24 @@ def loaded(path: Path) -> LatentDiffusion:
 @pytest.mark.parametrize(
     ("kind", "name", "wanted"),
     [
-        ("several", "text-to-image", {"judge_on_scenes_mean", "shown_mean", "scene_recall"}),
-        ("several", "semantic", {"judge_on_scenes_miou", "miou"}),
-        ("several", "layout", {"judge_on_scenes_box_recall", "box_recall"}),
+        (
+            "several",
+            "text-to-image",
+            {
+                "judge_on_scenes_mean",
+                "shown_mean",
+                "shown_building",
+                "scene_recall",
+                "found",
+                "judge_on_scenes_found_tree",
+                "invented",
+                "sharpness_1",
+                "sharpness_4",
+                "variety",
+            },
+        ),
+        ("several", "semantic", {"judge_on_scenes_miou", "miou", "found_tree", "sharpness_1"}),
+        ("several", "layout", {"judge_on_scenes_box_recall", "box_recall", "found_tree", "sharpness_1"}),
         (
             "several",
             "inpaint",
@@ -129,6 +145,48 @@ def test_the_command_writes_figures_and_sheets(folder: Path, tmp_path: Path) -> 
     assert Image.open(tmp_path / "out-layout.png").width == 8 * 64
     with pytest.raises(RequestError, match=r"one that this model is measured at: .*layout"):
         cli.main([str(folder / "several" / "out"), "--task", "super-resolution", *options])
+
+
+def test_things_are_found_where_they_were_asked_for() -> None:
+    rendered = unseen_scenes(replace(SETTINGS, count=24, size=128, look="poster"))
+    labels = np.stack([scene.labels for scene in rendered])
+    classes = len(scenes.CLASSES)
+    empty = np.zeros_like(labels)
+    for found in (objects.by_prompt, objects.by_map, objects.by_box):
+        shares = objects.shares_found(rendered, labels, found, classes)
+        assert {"found_tree", "found_house", "found_sun"} <= set(shares)
+        assert ("found_palm" in shares) == (found is not objects.by_box)  # a palm's box says tree
+        assert min(shares.values()) > 0.9
+        assert objects.shares_found(rendered, empty, found, classes)["found"] == 0
+        # A judge that knows fewer classes is not asked about the others.
+        assert "found_palm" not in objects.shares_found(rendered, labels, found, 14)
+    moved = np.roll(labels, 64, axis=2)  # elsewhere in the picture
+    assert objects.shares_found(rendered, moved, objects.by_prompt, classes)["found"] > 0.9
+    assert objects.shares_found(rendered, moved, objects.by_box, classes)["found_house"] < 0.2
+    assert objects.invented(rendered, labels, classes) == 0
+    assert objects.invented(rendered, labels[::-1], classes) > 0.05
+
+
+def test_seeds_choose_the_scenes(folder: Path, tmp_path: Path) -> None:
+    one, other = (unseen_scenes(replace(SETTINGS, count=2, first=first)) for first in (0, 1))
+    assert np.array_equal(one[1].image, other[0].image)
+    options = [
+        "--size",
+        "64",
+        "--steps",
+        "1",
+        "--judge",
+        str(folder / "judge.safetensors"),
+        "--look",
+        "poster",
+    ]
+    model = str(folder / "unconditional" / "out")
+    cli.main([model, "--out", str(tmp_path), "--seeds", "3:6", *options])
+    figures = json.loads((tmp_path / "out.json").read_text("utf-8"))["unconditional"]
+    assert (figures["pictures"], figures["first"]) == (3, 3)
+    for wrong in ("3", "6:3", "a:b"):
+        with pytest.raises(SystemExit):
+            cli.main([model, "--seeds", wrong, *options])
 
 
 def test_a_model_draws_as_its_description_says(folder: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -86,3 +87,17 @@ def test_errors_of_colour_count_inside_the_border_alone() -> None:
     assert 0 < metrics.border_error(scene, picture, mask) < 30
     picture[mask] = 130
     assert metrics.border_error(scene, picture, mask) == pytest.approx(30.0)
+
+
+def test_edge_energy_falls_with_blur_in_the_fine_bands_first() -> None:
+    sharp = np.stack([data.render("unseen", i, 128, "poster").image for i in range(4)])
+    soft = np.stack([cv2.GaussianBlur(picture, (0, 0), 1.5) for picture in sharp])
+    ratios = metrics.edge_energy(soft).mean(axis=0) / metrics.edge_energy(sharp).mean(axis=0)
+    assert ratios[0] < 0.45 and (np.diff(ratios) > 0).all() and ratios[3] > 0.85
+    assert metrics.edge_energy(np.full((1, 64, 64, 3), 90, np.uint8)).max() < 1e-9
+
+
+def test_spread_is_the_mean_distance_within_groups() -> None:
+    features = np.array([[0.0], [2.0], [10.0], [10.0]])  # two groups: 2 apart, and equal
+    assert metrics.spread(features, 2) == pytest.approx(1.0)
+    assert metrics.spread(features[:2], 2) == pytest.approx(2.0)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
+from ldm_core import scenes
 from ldm_core.conditioners import Given
 from ldm_core.errors import AtelierError, ConfigError, FileError
 from ldm_core.evaluation.metrics import frechet_distance, psnr
@@ -19,6 +20,8 @@ from ldm_core.nn.autoencoder import AutoencoderKL, AutoencoderVQ, FirstStage
 from ldm_core.training import cli, data
 from ldm_core.training.export import normalise_latent
 from ldm_core.training.loop import LoopSettings
+from ldm_core.training.scene_network import SceneNetwork
+from ldm_core.training.scene_trainer import load_scene_network
 
 DDCONFIG = {
     "double_z": True, "z_channels": 4, "resolution": 32, "in_channels": 3, "out_ch": 3, "ch": 32,
@@ -204,7 +207,7 @@ def test_the_adversarial_stage_keeps_the_latent_space(first_stage: Path, tmp_pat
     network = train(
         {
             "kind": "scene-network",
-            "training": {"split": "judge", "count": 8, "batch_size": 4},
+            "training": {"split": "judge", "counts": {"painting": 5, "poster": 3}, "batch_size": 4},
             "loop": LOOP | {"steps": 2},
         },
         tmp_path,
@@ -225,6 +228,30 @@ def test_the_adversarial_stage_keeps_the_latent_space(first_stage: Path, tmp_pat
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed
     assert all(name.startswith(("decoder.", "post_quant_conv.")) for name in changed)
+
+
+def test_a_judge_of_posters_goes_on_from_one_that_knew_less(tmp_path: Path, cache: Path) -> None:
+    torch.manual_seed(0)
+    before = SceneNetwork({"time": 4, "house": 2}, classes=14)
+    save_file(
+        {name: t.contiguous() for name, t in before.state_dict().items()}, tmp_path / "before.safetensors"
+    )
+    known = load_scene_network(tmp_path / "before.safetensors")
+    assert known.classes == 14 and set(known.heads) == {"time", "house"}
+    config = {
+        "kind": "scene-network",
+        "training": {
+            "split": "judge",
+            "counts": {"poster": 4},
+            "batch_size": 4,
+            "initial": str(tmp_path / "before.safetensors"),
+        },
+        "loop": LOOP | {"steps": 1, "learning_rate": 0.0},
+    }
+    after = load_scene_network(train(config, tmp_path, cache, "judge") / "model.safetensors")
+    assert set(after.heads) == set(scenes.ATTRIBUTES) and after.classes == len(scenes.CLASSES)
+    assert torch.equal(after.heads["time"].weight, before.heads["time"].weight)
+    assert torch.equal(after.segment_out[3].weight[:14], before.segment_out[3].weight)
 
 
 def test_the_diffusion_model_learns_and_its_export_draws(
@@ -251,8 +278,8 @@ def test_the_diffusion_model_learns_and_its_export_draws(
 
 def denoising_error(model: LatentDiffusion) -> float:
     """Mean squared error of the predicted noise at t = 500 on unseen scenes, by that of no network."""
-    scenes = np.stack([data.render("unseen", i, 64).image for i in range(16)])
-    z = model.encode(data.to_tensor(scenes))
+    unseen = np.stack([data.render("unseen", i, 64).image for i in range(16)])
+    z = model.encode(data.to_tensor(unseen))
     noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(0))
     t = torch.full((16,), 500)
     alpha, sigma = model.schedule.alpha_sigma(t)
