@@ -254,6 +254,29 @@ def test_a_judge_of_posters_goes_on_from_one_that_knew_less(tmp_path: Path, cach
     assert torch.equal(after.segment_out[3].weight[:14], before.segment_out[3].weight)
 
 
+def test_a_decoder_learns_from_what_the_diffusion_model_makes(
+    first_stage: Path, tmp_path: Path, cache: Path
+) -> None:
+    weights = str(first_stage / "model.safetensors")
+    training = {"data": [[64, 24, 1.0]], "first_stage": weights, "batch_size": 8}
+    diffusion = {"kind": "diffusion", "model": DIFFUSION, "training": training, "loop": LOOP | {"steps": 2}}
+    model = train(diffusion, tmp_path, cache, "diffusion")
+    config = first_stage_config(4, initial=str(first_stage), train_encoder=False, denoiser=str(model))
+    out = train(config, tmp_path, cache, "decoder")
+    before, after = (load_file(folder / "model.safetensors") for folder in (first_stage, out))
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert all(name.startswith(("decoder.", "post_quant_conv.")) for name in changed)
+    made = np.load(next(cache.glob("denoised-*.npy")))
+    true = np.load(next(cache.glob("latents-*.npy")))
+    assert made.shape == true.shape and not np.array_equal(made, true)
+    with pytest.raises(ConfigError, match="train_encoder: false"):
+        train(first_stage_config(4, denoiser=str(model)), tmp_path, cache, "both")
+    with pytest.raises(ConfigError, match="the folder of a diffusion model"):
+        wrong = first_stage_config(4, train_encoder=False, denoiser=str(first_stage))
+        train(wrong, tmp_path, cache, "neither")
+
+
 def test_the_diffusion_model_learns_and_its_export_draws(
     first_stage: Path, tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

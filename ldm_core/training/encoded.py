@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ldm_core.conditioners import known_region, without_hole
+from ldm_core.conditioners import Given, known_region, label_bits, without_hole
+from ldm_core.diffusion.parameterization import prediction
+from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.nn.autoencoder import FirstStage
 from ldm_core.training import data
 from ldm_core.training.loop import precision
 from ldm_core.training.masks import random_masks
-from ldm_core.training.sources import Source, cached
+from ldm_core.training.sources import Arrays, Source, cached
 
 
 @torch.inference_mode()
@@ -48,6 +50,39 @@ def known_regions(first_stage: FirstStage, source: Source, cache: Path, weights:
             told.append(known_region(encode(first_stage, closed), masks).half())
         _save(path, torch.stack(told))
     return torch.from_numpy(np.load(path))
+
+
+@torch.inference_mode()
+def denoised(model: LatentDiffusion, source: Source, cache: Path, weights: Path, below: int) -> Tensor:
+    """(count, c, h, w) float16: what the model says of x_0, given x_t at a t < `below` and the caption.
+
+    These are the latents that a decoder is given when the model draws.
+    """
+    path = cache / f"denoised-{below}-{source.name}-{_age(weights)}.npy"
+    if not path.exists():
+        arrays = cached(source, cache)
+        parts = [
+            _denoised(model, source, arrays, range(i, min(i + 16, len(source))), below)
+            for i in tqdm(range(0, len(source), 16), f"denoise {source.name}")
+        ]
+        _save(path, torch.cat(parts))
+    return torch.from_numpy(np.load(path))
+
+
+def _denoised(model: LatentDiffusion, source: Source, arrays: Arrays, rows: range, below: int) -> Tensor:
+    rng = np.random.default_rng([2, rows.start])
+    z = encode(model.first_stage_model, data.to_tensor(arrays.images[rows.start : rows.stop]))
+    channels, size = z.shape[1], (z.shape[2], z.shape[3])
+    if model.spec.label_bits is not None:
+        labels = torch.from_numpy(arrays.labels[rows.start : rows.stop].copy())
+        z = torch.cat([z, label_bits(labels, model.spec.label_bits, size)[0]], dim=1)
+    t = torch.full((len(rows),), int(rng.integers(1, below)))
+    alpha, sigma = model.schedule.alpha_sigma(t)
+    x = alpha * z + sigma * torch.from_numpy(rng.standard_normal(z.shape, np.float32))
+    given = [Given(prompt=source.caption(i, rng, full=True)) for i in rows]
+    output = model.output(x, t, model.condition(given, size)).cpu()
+    x0 = prediction(model.spec.parameterization, output, x, alpha, sigma).x0
+    return x0[:, :channels].half()
 
 
 def _age(weights: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +14,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ldm_core.errors import ConfigError
+from ldm_core.formats import load_model
+from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.nn.autoencoder import AutoencoderVQ, Posterior, ResnetBlock, first_stage
 from ldm_core.spec import AutoencoderSpec
 from ldm_core.training import data
+from ldm_core.training.encoded import denoised
 from ldm_core.training.export import normalise_latent, write_model
 from ldm_core.training.loop import precision, step_generator
 from ldm_core.training.losses import (
@@ -42,6 +46,8 @@ class FirstStageSettings:
     perceptual_network: file of the scene network's weights, or of VGG-16 and LPIPS; none, no perceptual loss.
     initial: folder of an exported first stage to start from.  train_encoder: False keeps the latent space,
     so that a diffusion model trained in it stays valid.
+    denoiser: folder of a diffusion model in this latent space: half of each batch is then decoded from what
+    that model says of x_0 at a random t < `denoised_below`, so that the decoder learns what it will be given.
     compile: compile encoder and decoder with torch's inductor, which needs a C++ compiler: a minute at the
     start, then about a third quicker on a CPU.
     """
@@ -63,6 +69,8 @@ class FirstStageSettings:
     perceptual_network: str = ""
     initial: str = ""
     train_encoder: bool = True
+    denoiser: str = ""
+    denoised_below: int = 400
     compile: bool = False
     seed: int = 0
 
@@ -81,6 +89,9 @@ class FirstStageTraining:
         self.settings, self.config, self.device = settings, config, device
         self.sources = [SceneSource("train", *one) for one in settings.data]
         self.sets = [cached(source, cache).images for source in self.sources]
+        self.denoised: list[Tensor] = []
+        if settings.denoiser:
+            self.denoised = _denoised(Path(settings.denoiser), self.sources, settings, cache)
         torch.manual_seed(settings.seed)
         self.model = first_stage(spec)
         for module in self.model.modules():
@@ -126,6 +137,31 @@ class FirstStageTraining:
         if self.settings.varied:
             batch = np.stack([vary(picture, rng) for picture in batch])
         return data.to_tensor(batch).to(self.device)
+
+    def _batch_with_latents(self, step: int) -> tuple[Tensor, Tensor]:
+        """Crops (b, 3, crop, crop) and the denoised latents of the first half of them."""
+        s, f = self.settings, self.model.spec.downsampling
+        rng = np.random.default_rng([s.seed, step])
+        k = int(rng.integers(len(self.sets)))
+        pictures, latents = self.sets[k], self.denoised[k]
+        cells = min(s.crop, pictures.shape[1]) // f
+        crops, given = [], []
+        for _ in range(s.batch_size):
+            i = int(rng.integers(len(pictures)))
+            y, x = (int(v) for v in rng.integers(0, pictures.shape[1] // f - cells + 1, 2))
+            crops.append(pictures[i, y * f : (y + cells) * f, x * f : (x + cells) * f])
+            given.append(latents[i, :, y : y + cells, x : x + cells])
+        half = torch.stack(given[: (s.batch_size + 1) // 2]).float()
+        return data.to_tensor(np.stack(crops)).to(self.device), half.to(self.device)
+
+    def _decoded(self, images: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:
+        """As `_reconstruct`, the first ones from the latents that are given."""
+        with precision(self.device):
+            with torch.no_grad():
+                z = self.model.latent(images[len(given) :])
+            return self.model.decode(torch.cat([given, z.float()])).float(), torch.zeros(
+                (), device=self.device
+            )
 
     def _reconstruct(self, images: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """The decoder's output, and the loss that regularises the latent (paper, section 3.1)."""
@@ -191,12 +227,17 @@ class FirstStageTraining:
         return {"loss": loss, **losses}
 
     def update(self, step: int, learning_rate: float) -> dict[str, float]:
-        images = self._batch(step)
         s, renewed = self.settings, {}
+        if self.denoised:
+            images, given = self._batch_with_latents(step)
+        else:
+            images = self._batch(step)
         due = step >= s.quantize_start and (step - s.quantize_start) % s.revive_every == 0
         if len(self.usage) and s.train_encoder and due:
             renewed = self._renew_codebook(step)
-        output, regularization = self._reconstruct(images, step)
+        output, regularization = (
+            self._decoded(images, given) if self.denoised else self._reconstruct(images, step)
+        )
         losses = self._generator_loss(images, output, regularization, step) | renewed
         _apply(self.optimizer, losses["loss"], learning_rate)
         if step >= self.settings.adversarial_start:
@@ -246,6 +287,21 @@ class FirstStageTraining:
             )
             normalise_latent(model, latents)
         write_model(folder, model.state_dict(), self.config)
+
+
+def _denoised(
+    folder: Path, sources: Sequence[SceneSource], settings: FirstStageSettings, cache: Path
+) -> list[Tensor]:
+    """Of every source.
+
+    Raises:
+        ConfigError: the folder holds no diffusion model, or the encoder is to be trained too.
+    """
+    model = load_model(folder)
+    if not isinstance(model, LatentDiffusion) or settings.train_encoder:
+        raise ConfigError("denoiser needs the folder of a diffusion model, and train_encoder: false.")
+    weights = folder / "model.safetensors"
+    return [denoised(model, source, cache, weights, settings.denoised_below) for source in sources]
 
 
 def _apply(optimizer: torch.optim.Optimizer, loss: Tensor, learning_rate: float) -> None:
