@@ -24,7 +24,7 @@ from tests.tiny import write_model
 ROOT = Path(__file__).resolve().parent.parent
 REQUEST = {
     "task": "text-to-image",
-    "prompt": "a lake at sunset",
+    "prompt": "a lake at sunset, zeppelin",
     "width": 64,
     "height": 64,
     "steps": 4,
@@ -60,7 +60,9 @@ def result(done: subprocess.CompletedProcess[str]) -> list[Path]:
 def test_the_same_request_and_the_saved_picture_give_the_same_pixels(tmp_path: Path, models: Path) -> None:
     request = tmp_path / "request.json"
     request.write_text(json.dumps(REQUEST))
-    first = result(generate(request, tmp_path / "one", models, "--set", "batch_size=2"))
+    done = generate(request, tmp_path / "one", models, "--set", "batch_size=2")
+    assert "This model never learnt “zeppelin”." in done.stderr.splitlines()
+    first = result(done)
     assert len(first) == 2
     second = result(generate(request, tmp_path / "two", models))
     assert pixels(first[0]) == pixels(second[0])

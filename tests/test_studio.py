@@ -150,8 +150,11 @@ def test_without_any_model(tmp_path: Path) -> None:
 
 
 def test_words_that_the_model_never_learnt(studio: Studio) -> None:
-    assert studio.unknown_words("landscapes", "a zeppelin over the lake") == ("zeppelin",)
-    assert studio.unknown_words("none", "a zeppelin") == ()
+    sentence = "This model never learnt “zeppelin”."
+    assert studio.told_of("landscapes", "a zeppelin over the lake") == sentence
+    assert studio.told_of("landscapes", "the lake", "zeppelin") == sentence
+    assert studio.told_of("landscapes", "the lake", "") == ""
+    assert studio.told_of("none", "a zeppelin") == ""
 
 
 def test_the_steps_of_the_newest_pictures_are_kept(studio: Studio) -> None:

@@ -52,6 +52,7 @@ def generate(
         settings = _read(source)
         request = with_changes(settings.request, changes)
         _compare(library, settings)
+        _tell(library, request)
     except AtelierError as error:
         print(error, file=sys.stderr)
         return WRONG_INPUT
@@ -206,3 +207,10 @@ def _compare(library: ModelLibrary, settings: metadata.Settings) -> None:
         print("The model has changed since this picture was made: the new one will differ.", file=sys.stderr)
     for note in settings.notes:
         print(note, file=sys.stderr)
+
+
+def _tell(library: ModelLibrary, request: Request) -> None:
+    """Says which words of the prompts the model never learnt."""
+    prompts = (getattr(request, name, "") for name in ("prompt", "negative_prompt"))
+    if told := library.told_of(request.model, *prompts):
+        print(told, file=sys.stderr)

@@ -96,7 +96,7 @@ class Form:
         tasks: of the requests that it makes and reopens; the first where its `own` names none.
         fields: the components that hold a field of the request as it is, by the field's name.
         shape: chooses width and height, where the form has them.
-        unknown: words that the model never learnt, where the form has a prompt.
+        unknown: what is told of words that the model never learnt, where the form has a prompt.
         live: a switch, and the canvas whose strokes start a sketch while it is on.
         several: the requests that one press asks for, where that is not the one.
         takes: whether a finished picture can be sent to it.

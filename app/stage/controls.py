@@ -48,13 +48,14 @@ def _connect_form(studio: Studio, form: Form) -> None:
         _connect_shape(studio, form, form.shape)
     if form.unknown is not None:
 
-        def unknown(model: object, prompt: object) -> str:
-            return _unknown(studio.unknown_words(str(model), str(prompt or "")))
+        def tell(model: object, *prompts: object) -> str:
+            told = studio.told_of(str(model), *(str(prompt or "") for prompt in prompts))
+            return f"<p>{html.escape(told)}</p>" if told else ""
 
         gr.on(
-            [fields["prompt"].change, form.model.change],
-            unknown,
-            [form.model, fields["prompt"]],
+            [*(field.change for field in words), form.model.change],
+            tell,
+            [form.model, *words],
             form.unknown,
             trigger_mode="always_last",
             **QUICK,
@@ -107,10 +108,3 @@ def _kept(form: Form) -> gr.BrowserState:
         api_visibility="private",
     )
     return kept
-
-
-def _unknown(words: tuple[str, ...]) -> str:
-    if not words:
-        return ""
-    listed = html.escape(", ".join(f"“{word[:30]}”" for word in words[:6]))
-    return f"<p>This model never learnt {listed}{' and more' if len(words) > 6 else ''}.</p>"

@@ -23,11 +23,9 @@ from ldm_core.engine.events import Picture
 from ldm_core.errors import AtelierError, EngineError, FileError
 from ldm_core.library.models import ModelLibrary
 from ldm_core.request import DEFAULT_MODEL, Request, SuperResolution, rebased
-from ldm_core.spec import TextSpec
 
 if TYPE_CHECKING:
     from app.keeping.shelf import Shelf
-    from ldm_core.conditioners import Tokenizer
     from ldm_core.engine.engine import Engine, Job
 
 __all__ = ["Session", "Studio"]
@@ -66,7 +64,6 @@ class Studio:
         self._lock = threading.Lock()
         self._ended = threading.Condition(self._lock)  # a job of a session
         self._sessions: dict[str, Session] = {}
-        self._tokenizers: dict[str, Tokenizer] = {}
 
     # Starting and ending -----------------------------------------------------------------------------
 
@@ -325,23 +322,11 @@ class Studio:
 
     # Facts about models ------------------------------------------------------------------------------
 
-    def unknown_words(self, model: str, prompt: str) -> tuple[str, ...]:
-        """Words of the prompt that the model never learnt; waits for the engine where it is starting."""
-        if not prompt.strip() or not self._ready.wait(START_SECONDS) or self._engine is None:
-            return ()
-        from ldm_core.conditioners import Tokenizer
-
-        try:
-            info = self.models.info(model)
-            text = info.spec.conditioner(TextSpec)
-            if text is None:
-                return ()
-            if model not in self._tokenizers:
-                folder = info.path if info.path.is_dir() else info.path.parent
-                self._tokenizers[model] = Tokenizer(folder / "vocab.txt", text.max_length)
-            return self._tokenizers[model].unknown_words(prompt)
-        except AtelierError:
-            return ()
+    def told_of(self, model: str, *prompts: str) -> str:
+        """What a person is told of prompts (`ModelLibrary.told_of`); waits for an engine that is starting."""
+        if not any(map(str.strip, prompts)) or not self._ready.wait(START_SECONDS) or self._engine is None:
+            return ""
+        return self.models.told_of(model, *prompts)
 
     def model_hash(self, model: str) -> str | None:
         """SHA-256 of a model's weights; None where it cannot be told."""

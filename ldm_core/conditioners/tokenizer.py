@@ -15,6 +15,7 @@ from ldm_core.conditioners.word_forms import known_form, nearest
 from ldm_core.errors import ConfigError
 
 _POSSESSIVE = re.compile(r"['’]s\b", re.IGNORECASE)
+NAMED = 6  # unknown words that are told at most
 MAX_VOCABULARY = 16_000_000  # bytes; BERT's has 232,000
 
 
@@ -72,9 +73,22 @@ class Tokenizer:
             )
         )
 
-    def nearest(self, word: str) -> str | None:
-        """The word that the model knows and that is spelt most like an unknown one, where there is one."""
-        return nearest(word, self._vocabulary)
+    def told(self, prompt: str) -> str:
+        """What a person is told of a prompt: words never learnt, and where it is cut; "" if all is read."""
+        words = [f"“{word[:30]}”{self._hint(word)}" for word in self.unknown_words(prompt)]
+        more = " and more" if len(words) > NAMED else ""
+        sentences = [f"This model never learnt {', '.join(words[:NAMED])}{more}."] if words else []
+        read = self._reread(prompt) if self._whole_words else prompt
+        encoding = self._whole.encode(read)
+        if len(encoding.ids) > self.max_length:
+            start, end = encoding.offsets[self.max_length - 2]
+            sentences.append(f"It reads the prompt no further than “{read[start:end][:30]}”.")
+        return " ".join(sentences)
+
+    def _hint(self, word: str) -> str:
+        """The known word that is spelt most like an unknown one, where there is one."""
+        known = nearest(word, self._vocabulary) if self._whole_words else None
+        return f" (it knows “{known}”)" if known else ""
 
     def _unknown(self, prompt: str) -> list[tuple[int, int]]:
         """Where the words stand that the vocabulary lacks."""

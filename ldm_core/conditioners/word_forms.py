@@ -16,7 +16,7 @@ _SHORTEST = 3  # letters of a word without its ending, or of a part of a compoun
 
 
 def known_form(word: str, known: Container[str]) -> str | None:
-    """A word in lower case as known ones: "firs" -> "fir", "lakeview" -> "lake view"; None where it is none."""
+    """A word, in lower case, as known ones: "firs" -> "fir", "lakeview" -> "lake view"; None: it is none."""
     form = _inflected(word, known)
     if form is None:
         for at in range(len(word) - _SHORTEST, _SHORTEST - 1, -1):

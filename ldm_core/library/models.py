@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ldm_core.bundled import BUNDLED_MODELS
-from ldm_core.errors import ConfigError, ModelFileError, ModelNotFound
+from ldm_core.errors import AtelierError, ConfigError, ModelFileError, ModelNotFound
 from ldm_core.library.collection import Stamp, stamp_of
 from ldm_core.library.index import Entry, Index
 from ldm_core.library.residents import Residents
@@ -24,6 +24,7 @@ from ldm_core.spec import ClipSpec, ModelSpec, TextSpec
 if TYPE_CHECKING:
     import torch
 
+    from ldm_core.conditioners import Tokenizer
     from ldm_core.library.tokens import Told
     from ldm_core.network.latent_diffusion import LatentDiffusion
 
@@ -79,6 +80,7 @@ class ModelLibrary:
         self._infos: dict[Path, tuple[Stamp, ModelInfo]] = {}
         self._residents = Residents(budget)
         self._tokenizers = tokenizers
+        self._vocabularies: dict[Path, Tokenizer] = {}
         self._loading = threading.Lock()
 
     # What there is ----------------------------------------------------------------------------------------
@@ -149,6 +151,26 @@ class ModelLibrary:
         if known is None or known[0] != stamp or known[1].name != name:
             known = self._infos[entry.path] = stamp, _read_info(entry)
         return known[1]
+
+    def told_of(self, name: str, *prompts: str) -> str:
+        """What a person is told of prompts: words that the model never learnt, and where they are cut.
+
+        Empty where all is read, and where there is no such model with a vocabulary beside it.  Imports torch.
+        """
+        from ldm_core.conditioners import Tokenizer
+
+        try:
+            info = self.info(name)
+            text = info.spec.conditioner(TextSpec)
+            if text is None:
+                return ""
+            folder = info.path if info.path.is_dir() else info.path.parent
+            if folder not in self._vocabularies:
+                self._vocabularies[folder] = Tokenizer(folder / "vocab.txt", text.max_length)
+        except AtelierError:
+            return ""
+        sentences = (self._vocabularies[folder].told(prompt) for prompt in prompts if prompt.strip())
+        return " ".join(sentence for sentence in sentences if sentence)
 
     def sha256(self, name: str) -> str:
         """Hash of a model's weights, 64 hexadecimal digits; pictures name their model by it.
