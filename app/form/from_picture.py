@@ -16,6 +16,7 @@ from app.form.form import Updates
 from app.form.sheet import Sheet
 from app.studio.jobs import Studio
 from app.widgets.canvas_value import CanvasValue
+from app.widgets.events import SLOW
 from app.widgets.palettes import Palette, nearest, palette_of
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.library.class_names import label_names
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from ldm_core.library.segmentation import Segment
 
 KIND = "segmentation model"  # as the index has it
-# One at a time, in gradio's queue: it takes seconds.
-SLOW = {"api_visibility": "private", "show_progress": "hidden", "preprocess": False, "concurrency_limit": 1}
 ADD = (
     "To get a map of a picture, put a model for semantic segmentation into models/: a folder of "
     "transformers, such as nvidia/segformer-b0-finetuned-ade-512-512, with config.json, "

@@ -15,12 +15,11 @@ from app.form.form import SHAPES, Form, Updates, Values, model_defaults
 from app.studio.jobs import Studio
 from app.widgets.canvas import Canvas, CanvasSetup, CanvasValue, Mode
 from app.widgets.canvas_value import MAX_SIDE
+from app.widgets.events import QUICK
 from app.widgets.palettes import Palette
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.library.models import ModelInfo
 from ldm_core.request import SIZE
-
-QUICK = {"api_visibility": "private", "show_progress": "hidden", "preprocess": False, "queue": False}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

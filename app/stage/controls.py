@@ -10,8 +10,8 @@ import gradio as gr
 from app.form import form as forms
 from app.form import parts, translate
 from app.form.form import Form, Updates
-from app.stage.stage import QUICK
 from app.studio.jobs import Studio
+from app.widgets.events import QUICK
 
 
 def connect(page: gr.Blocks, studio: Studio, made: Sequence[Form]) -> None:

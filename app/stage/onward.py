@@ -10,9 +10,10 @@ import gradio as gr
 from app.form import translate
 from app.form.form import Form, Updates, Values
 from app.form.translate import RANDOM_SEEDS
-from app.stage.stage import PRIVATE, QUICK, Stage, changed_by, follow, form_for, status_line
+from app.stage.stage import Stage, changed_by, follow, form_for, status_line
 from app.studio.frames import Finished
 from app.studio.jobs import Studio
+from app.widgets.events import PRIVATE, QUICK
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.request import varied
 from ldm_core.request.raster import read_raster

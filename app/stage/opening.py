@@ -11,11 +11,13 @@ import numpy as np
 from app.form import form as forms
 from app.form import translate
 from app.form.form import Form, Updates
-from app.form.given import uploaded, uploaded_file
+from app.form.given import uploaded
 from app.keeping import metadata
-from app.stage.stage import PRIVATE, Stage, form_for, status_line
+from app.stage.stage import Stage, form_for, status_line
 from app.studio.jobs import Studio
 from app.widgets.canvas_value import MAX_SIDE
+from app.widgets.events import PRIVATE
+from app.widgets.uploads import uploaded_file
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.pictures.reading import over_white, read_picture
 from ldm_core.request.raster import Raster

@@ -33,6 +33,7 @@ from app.widgets.components import (
     cached,
     strip_of,
 )
+from app.widgets.events import PRIVATE, QUICK
 from ldm_core.errors import AtelierError
 from ldm_core.request import Request, SuperResolution
 
@@ -110,10 +111,6 @@ def build(studio: Studio, rail: Filmstrip, takers: Sequence[tuple[str, str]]) ->
 
 
 # Connecting ----------------------------------------------------------------------------------------------
-
-# Values reach the handlers as the browser sent them: the request checks them, with better sentences.
-PRIVATE = {"api_visibility": "private", "show_progress": "hidden", "preprocess": False}
-QUICK = {**PRIVATE, "queue": False}
 
 
 def connect(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[Form]) -> None:

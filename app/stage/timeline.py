@@ -8,8 +8,9 @@ import gradio as gr
 
 from app.form import parts, translate
 from app.form.form import Form, Updates, Values
-from app.stage.stage import PRIVATE, QUICK, Stage, changed_by, follow, form_for, refusal, status_line
+from app.stage.stage import Stage, changed_by, follow, form_for, refusal, status_line
 from app.studio.jobs import Studio
+from app.widgets.events import PRIVATE, QUICK
 from ldm_core.errors import AtelierError
 
 

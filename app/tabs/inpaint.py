@@ -16,10 +16,10 @@ from PIL import Image
 from app.form import form
 from app.form.form import Form, Own, Updates, Values
 from app.form.sheet import backdrop
-from app.stage.stage import QUICK
 from app.studio.jobs import Session, Studio
 from app.widgets.canvas import Canvas, CanvasSetup, CanvasValue, Outline
 from app.widgets.canvas_value import MAX_FEATHER, PAINTED
+from app.widgets.events import QUICK
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.library.models import ModelInfo
 from ldm_core.request import BORDER, RULES, Inpaint, Outpaint, Request

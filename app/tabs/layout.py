@@ -16,8 +16,9 @@ from app.form import sheet as sheets
 from app.form.form import Form, Own, Updates, Values
 from app.form.sheet import Sheet
 from app.studio.jobs import Studio
-from app.widgets.canvas import Canvas, CanvasBox, CanvasSetup, CanvasValue
+from app.widgets.canvas import Canvas, CanvasSetup, CanvasValue
 from app.widgets.canvas_value import MAX_SIDE
+from app.widgets.events import QUICK, QUICK_PREPROCESSED
 from app.widgets.palettes import Palette, palette_of, translated
 from app.widgets.regions import Labels, boxes_in, boxes_of, map_of
 from ldm_core.errors import AtelierError, FileError
@@ -25,7 +26,7 @@ from ldm_core.library.class_names import box_classes, label_names
 from ldm_core.library.models import ModelInfo
 from ldm_core.request import LayoutToImage, Request, Semantic
 from ldm_core.request.raster import Raster
-from ldm_core.request.rules import MAX_BOXES
+from ldm_core.request.rules import MAX_BOXES, LabelledBox
 
 NAME, TASKS = "layout", ("layout",)
 MAPS = [".png", ".jpg", ".jpeg", ".webp"]
@@ -60,11 +61,7 @@ class Layout(Own):
         drawn = self.sheet.read(values)
         if not drawn.boxes:
             raise FileError(NOTHING)
-        boxes = [
-            {"class": box.label, "x": box.x, "y": box.y, "width": box.width, "height": box.height}
-            for box in drawn.boxes
-        ]
-        return {"boxes": boxes, "width": drawn.width, "height": drawn.height}
+        return {"boxes": drawn.boxes, "width": drawn.width, "height": drawn.height}
 
     def fill(self, request: Request) -> Updates:
         if not isinstance(request, LayoutToImage):
@@ -102,7 +99,7 @@ def _most(info: ModelInfo) -> int:
     return info.spec.max_boxes or MAX_BOXES
 
 
-def _boxes(request: Request, info: ModelInfo | None) -> tuple[CanvasBox, ...] | None:
+def _boxes(request: Request, info: ModelInfo | None) -> tuple[LabelledBox, ...] | None:
     """The boxes of a request, or around the regions of its map; None where it has neither."""
     match request:
         case LayoutToImage():
@@ -175,7 +172,5 @@ def connect(studio: Studio, made: Form, painted: Canvas) -> None:
             return {own.note: _problem(error)}
 
     outputs = [own.note, *own.sheet.components()]
-    own.from_paint.click(of_paint, [painted, made.model], outputs, **sheets.QUICK)
-    own.from_file.upload(
-        of_file, [own.from_file, made.model], outputs, **{**sheets.QUICK, "preprocess": True}
-    )
+    own.from_paint.click(of_paint, [painted, made.model], outputs, **QUICK)
+    own.from_file.upload(of_file, [own.from_file, made.model], outputs, **QUICK_PREPROCESSED)

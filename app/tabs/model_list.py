@@ -16,8 +16,6 @@ from ldm_core.wording import size_text
 
 Listing = dict[str, list[dict[str, str | bool]] | str]
 
-PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
-QUICK = {**PRIVATE, "queue": False}
 _TASKS = {
     "text-to-image": "text to image",
     "class": "classes",

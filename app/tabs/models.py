@@ -9,7 +9,8 @@ import gradio as gr
 from app.form.form import Form, Updates, model_choices, suit
 from app.studio.jobs import Studio
 from app.tabs import models_owner
-from app.tabs.model_list import HINT, QUICK, ModelList, Parts, facts_of, lists, sentence
+from app.tabs.model_list import HINT, ModelList, Parts, facts_of, lists, sentence
+from app.widgets.events import QUICK_PREPROCESSED
 from ldm_core.errors import AtelierError
 
 SEEN = 3.0  # seconds for which a scan counts as new when a list is opened
@@ -52,13 +53,13 @@ def _connect(studio: Studio, made: Sequence[Form], parts: Parts, tabs: gr.Tabs, 
         return _use(studio, made, tabs, parts, name)
 
     seen = [parts.listing, *(form.model for form in made)]
-    parts.listing.pick(pick, None, [parts.chosen, parts.facts, parts.use], **QUICK)
-    parts.refresh.click(look_again, None, seen, **QUICK)
-    tab.select(reopen, None, seen, **QUICK)
+    parts.listing.pick(pick, None, [parts.chosen, parts.facts, parts.use], **QUICK_PREPROCESSED)
+    parts.refresh.click(look_again, None, seen, **QUICK_PREPROCESSED)
+    tab.select(reopen, None, seen, **QUICK_PREPROCESSED)
     for form in made:
-        form.model.focus(reopen, None, seen, **QUICK)
+        form.model.focus(reopen, None, seen, **QUICK_PREPROCESSED)
     filled = [component for form in made for component in form.filled()]
-    parts.use.click(use, parts.chosen, [*filled, tabs, parts.facts], **QUICK)
+    parts.use.click(use, parts.chosen, [*filled, tabs, parts.facts], **QUICK_PREPROCESSED)
 
 
 def _use(studio: Studio, made: Sequence[Form], tabs: gr.Tabs, parts: Parts, name: str) -> Updates:

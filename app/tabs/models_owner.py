@@ -12,7 +12,8 @@ import gradio as gr
 from app.form.form import Form, Updates
 from app.keeping.shelf import Fetching, Shelf
 from app.studio.jobs import Studio
-from app.tabs.model_list import HINT, PRIVATE, QUICK, Parts, facts_of, lists, sentence
+from app.tabs.model_list import HINT, Parts, facts_of, lists, sentence
+from app.widgets.events import PREPROCESSED, QUICK_PREPROCESSED
 from ldm_core.errors import AtelierError
 from ldm_core.library.hub import Offer, look
 from ldm_core.library.published_models import published
@@ -114,29 +115,29 @@ def _connect(
             yield from _watch(studio, parts, made, owner, shelf.fetching)
 
     changing = [owner.news, owner.add, owner.stop, owner.look, *everywhere]
-    owner.remove.click(ask, parts.chosen, [parts.facts, owner.really], **QUICK)
+    owner.remove.click(ask, parts.chosen, [parts.facts, owner.really], **QUICK_PREPROCESSED)
     told = [parts.facts, parts.chosen, parts.use, owner.really, owner.remove]
-    owner.really.click(remove, parts.chosen, [*told, *everywhere], **QUICK)
+    owner.really.click(remove, parts.chosen, [*told, *everywhere], **QUICK_PREPROCESSED)
     parts.listing.pick(
         lambda: (gr.update(visible=False), gr.update(interactive=True)),
         None,
         [owner.really, owner.remove],
-        **QUICK,
+        **QUICK_PREPROCESSED,
     )
-    owner.curated.input(lambda name: name, owner.curated, owner.what, **QUICK)
+    owner.curated.input(lambda name: name, owner.curated, owner.what, **QUICK_PREPROCESSED)
     seen = [owner.offer, owner.news, owner.add]
     gr.on(
         [owner.look.click, owner.what.submit, owner.curated.input],
         lambda: sentence("Looking…"),
         None,
         owner.news,
-        **QUICK,
+        **QUICK_PREPROCESSED,
     )
-    gr.on([owner.look.click, owner.what.submit], _look(owner), owner.what, seen, **PRIVATE)
-    owner.curated.input(_look(owner), owner.curated, seen, **PRIVATE)
-    owner.add.click(add, [owner.offer, owner.link], changing, concurrency_limit=None, **PRIVATE)
-    owner.stop.click(shelf.close, None, None, **QUICK)
-    page.load(watch, None, changing, concurrency_limit=None, **PRIVATE)
+    gr.on([owner.look.click, owner.what.submit], _look(owner), owner.what, seen, **PREPROCESSED)
+    owner.curated.input(_look(owner), owner.curated, seen, **PREPROCESSED)
+    owner.add.click(add, [owner.offer, owner.link], changing, concurrency_limit=None, **PREPROCESSED)
+    owner.stop.click(shelf.close, None, None, **QUICK_PREPROCESSED)
+    page.load(watch, None, changing, concurrency_limit=None, **PREPROCESSED)
 
 
 def _ask(studio: Studio, shelf: Shelf, parts: Parts, owner: Owner, name: str) -> Updates:

@@ -19,6 +19,7 @@ from app.form.sheet import Sheet
 from app.form.templates import TEMPLATES, template_labels
 from app.studio.jobs import Studio
 from app.widgets.canvas import CanvasValue
+from app.widgets.events import QUICK
 from app.widgets.palettes import Palette, palette_of, translated
 from app.widgets.regions import boxes_in, filled
 from ldm_core.errors import AtelierError, FileError
@@ -157,4 +158,4 @@ def _connect_templates(studio: Studio, painting: Painting, made: Form) -> None:
 
     inputs = [painting.template, made.model, sheet.width, sheet.height]
     outputs = [painting.template, *sheet.components()]
-    painting.template.input(put, inputs, outputs, **sheets.QUICK)
+    painting.template.input(put, inputs, outputs, **QUICK)

@@ -11,8 +11,8 @@ from gradio.components import Component
 from app.form import form
 from app.form.form import Form, Own, Updates, Values
 from app.form.given import GivenPicture, given_picture, still_there, uploaded
-from app.stage.stage import QUICK
 from app.studio.jobs import Studio
+from app.widgets.events import QUICK
 from ldm_core.errors import AtelierError
 from ldm_core.request import FRACTION, ImageToImage, Request
 from ldm_core.request.raster import Raster

@@ -13,9 +13,9 @@ from gradio.components import Component
 from app.form import form, translate
 from app.form.form import Form, Own, Updates, Values
 from app.form.given import GivenPicture, given_picture, still_there, uploaded
-from app.stage.stage import QUICK
 from app.studio.frames import in_words
 from app.studio.jobs import Studio
+from app.widgets.events import QUICK
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.library.models import ModelInfo
 from ldm_core.request import Request, SuperResolution

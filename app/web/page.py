@@ -13,6 +13,7 @@ from app.studio.jobs import Studio
 from app.tabs import classes, inpaint, layout, models, paint, text_to_image, upscale
 from app.web import api
 from app.widgets.components import Filmstrip
+from app.widgets.events import QUICK
 from ldm_core.bundled import ASSETS
 
 TITLE = "Latent Atelier"
@@ -94,7 +95,7 @@ def _keep_listed(studio: Studio, tab: gr.Tab, form: Form) -> None:
     def look(model: object) -> Updates:
         return relist(studio, form, model)
 
-    tab.select(look, form.model, form.filled(), **stage.QUICK)
+    tab.select(look, form.model, form.filled(), **QUICK)
 
 
 def head() -> str:
@@ -122,7 +123,7 @@ def _watch_engine(studio: Studio, engine: gr.HTML, made: Sequence[Form]) -> None
         return updates
 
     filled = [component for form in made for component in form.filled()]
-    timer.tick(look, [form.model for form in made], [engine, timer, *filled], **stage.QUICK)
+    timer.tick(look, [form.model for form in made], [engine, timer, *filled], **QUICK)
 
 
 def _engine(studio: Studio) -> str:
