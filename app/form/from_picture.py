@@ -12,12 +12,12 @@ import numpy as np
 from gradio.components import Component
 from numpy.typing import NDArray
 
-from app.form.form import Updates
 from app.form.sheet import Sheet
 from app.studio.jobs import Studio
 from app.widgets.canvas_value import CanvasValue
 from app.widgets.events import SLOW
 from app.widgets.palettes import Palette, nearest, palette_of
+from app.widgets.updates import Updates, change
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.library.class_names import label_names
 from ldm_core.library.index import Entry
@@ -54,8 +54,8 @@ class FromPicture:
         names = _usable(self.studio)
         refused = [one for one in self.studio.models.entries() if one.kind == KIND and one.problem]
         return {
-            self.look: gr.update(visible=bool(names)),
-            self.eyes: gr.update(choices=[FIRST, *names], visible=len(names) > 1),
+            self.look: change(visible=bool(names)),
+            self.eyes: change(choices=[FIRST, *names], visible=len(names) > 1),
             self.note: "" if names else _note(" ".join([ADD, *(_refused(one) for one in refused)])),
         }
 
