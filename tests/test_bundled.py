@@ -16,9 +16,9 @@ from ldm_core.conditioners import Tokenizer
 from ldm_core.engine.engine import Engine
 from ldm_core.evaluation.cli import JUDGE
 from ldm_core.evaluation.evaluate import evaluate_first_stage
-from ldm_core.evaluation.unseen import Settings, images, unseen_scenes
 from ldm_core.evaluation.judging import accuracies, judge_pictures
 from ldm_core.evaluation.metrics import box_found
+from ldm_core.evaluation.unseen import Settings, images, unseen_scenes
 from ldm_core.formats import load_model
 from ldm_core.library.models import ModelLibrary
 from ldm_core.network import tiling

@@ -158,7 +158,7 @@ class Form(Generic[E]):
 AnyForm: TypeAlias = Form[Extra]
 
 
-def build(
+def make_form(
     studio: Studio,
     name: str,
     tasks: tuple[str, ...],

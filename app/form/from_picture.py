@@ -52,15 +52,15 @@ class FromPicture:
     def listed(self) -> Updates:
         """What follows from the models that are there now."""
         names = _usable(self.studio)
-        refused = [one for one in self.studio.models.entries() if one.kind == KIND and one.problem]
+        refused = [entry for entry in self.studio.models.entries() if entry.kind == KIND and entry.problem]
         return {
             self.look: change(visible=bool(names)),
             self.eyes: change(choices=[FIRST, *names], visible=len(names) > 1),
-            self.note: "" if names else _note(" ".join([ADD, *(_refused(one) for one in refused)])),
+            self.note: "" if names else _note(" ".join([ADD, *(_refused(entry) for entry in refused)])),
         }
 
 
-def build(studio: Studio, name: str) -> FromPicture:
+def make_parts(studio: Studio, name: str) -> FromPicture:
     """Makes the components inside the surrounding column."""
     with gr.Accordion("Map from a picture", open=False, elem_classes="more"):
         look = gr.Button("Map from picture", size="sm", min_width=0, elem_id=f"{name}-look", visible=False)
@@ -122,7 +122,7 @@ def painted(found: Sequence[Segment], classes: Palette) -> tuple[NDArray[np.uint
 
 
 def _usable(studio: Studio) -> list[str]:
-    return [one.name for one in studio.models.entries() if one.kind == KIND and not one.problem]
+    return [entry.name for entry in studio.models.entries() if entry.kind == KIND and not entry.problem]
 
 
 def _told(left: Sequence[str]) -> str:

@@ -71,7 +71,7 @@ def _settings(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[AnyFor
     notes = list(settings.notes)
     form = form_for(made, settings.request.task)
     model = settings.request.model
-    if model not in (one.name for one in forms.serving(studio, form.tasks)):
+    if model not in (entry.name for entry in forms.serving(studio, form.tasks)):
         notes.append(f"Its model {model[:60]!r} is not here, so the chosen one stays.")
     elif settings.model_sha256 and not (studio.model_hash(model) or "").startswith(settings.model_sha256):
         notes.append(f"The model {model[:60]!r} has changed since, so the picture will differ.")

@@ -70,7 +70,7 @@ class Stage:
         return [self.vary, self.send, self.download, self.reuse]
 
 
-def build(studio: Studio, rail: Filmstrip, takers: Sequence[tuple[str, str]]) -> Stage:
+def make_stage(studio: Studio, rail: Filmstrip, takers: Sequence[tuple[str, str]]) -> Stage:
     """Makes the stage inside the surrounding column.
 
     `takers` has (title, name) of each tab to which a picture can be sent.
@@ -262,8 +262,9 @@ def _frames(studio: Studio, name: str, requests: Sequence[Request], sketch: bool
 
 def changed_by(stage: Stage, made: Sequence[AnyForm], form: AnyForm | None = None) -> list[Component]:
     """What a job changes: one for a form, or for any."""
-    seeds = [part for one in (made if form is None else [form]) for part in (one.fields["seed"], one.kin)]
-    buttons = [button for one in made for button in (one.generate, one.stop)]
+    forms = made if form is None else [form]
+    seeds = [part for each in forms for part in (each.fields["seed"], each.kin)]
+    buttons = [button for each in made for button in (each.generate, each.stop)]
     return [*stage.shown(), stage.strip, stage.rail, *seeds, *buttons]
 
 

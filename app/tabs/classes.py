@@ -112,7 +112,7 @@ def _choices(info: ModelInfo) -> list[tuple[str, str]]:
 
 def build(studio: Studio) -> Form[Classes]:
     """Makes the tab's components inside the surrounding `gr.Tab`."""
-    made = forms.build(studio, NAME, TASKS, lambda: _controls(studio), sized=True)
+    made = forms.make_form(studio, NAME, TASKS, lambda: _controls(studio), sized=True)
     return dataclasses.replace(made, several=made.extra.several, takes=False)
 
 

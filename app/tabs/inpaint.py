@@ -116,7 +116,9 @@ def build(studio: Studio) -> Form[Inpainting]:
         feather=FEATHER,
         render=False,
     )
-    made = form.build(studio, "inpaint", ("inpaint", "outpaint"), lambda: _controls(canvas), prompt=PROMPT)
+    made = form.make_form(
+        studio, "inpaint", ("inpaint", "outpaint"), lambda: _controls(canvas), prompt=PROMPT
+    )
     with gr.Column(elem_classes="easel", min_width=0):
         canvas.render()
         with gr.Row(elem_classes="under-canvas"):

@@ -129,7 +129,7 @@ def build(studio: Studio) -> Form[Layout]:
             note = gr.HTML("", elem_id=f"{NAME}-note", elem_classes="note", apply_default_css=False)
         return Layout(studio, sheet, from_file, from_paint, note)
 
-    made = forms.build(studio, NAME, TASKS, extra, prompt=PROMPT)
+    made = forms.make_form(studio, NAME, TASKS, extra, prompt=PROMPT)
     with gr.Column(elem_classes="easel", min_width=0):
         canvas.render()
     sheets.connect(studio, made.extra.sheet, made)

@@ -30,10 +30,10 @@ def build(page: gr.Blocks, studio: Studio, made: Sequence[AnyForm], tabs: gr.Tab
                     "Use this model", elem_id="model-use", size="sm", interactive=False, min_width=0
                 )
                 refresh = gr.Button("Look again", elem_id="model-refresh", size="sm", min_width=0)
-                remove = models_owner.build_remove() if studio.shelf is not None else None
+                remove = models_owner.make_remove() if studio.shelf is not None else None
             parts = Parts(listing, chosen, facts, use, refresh)
             if studio.shelf is not None and remove is not None:
-                models_owner.build(page, studio, studio.shelf, parts, made, remove)
+                models_owner.make_parts(page, studio, studio.shelf, parts, made, remove)
     _connect(studio, made, parts, tabs, tab)
 
 

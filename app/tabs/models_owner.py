@@ -42,7 +42,7 @@ class Owner:
 Remove = tuple[gr.Button, gr.Button]  # asks, deletes
 
 
-def build_remove() -> Remove:
+def make_remove() -> Remove:
     """Makes the two buttons that delete a model."""
     ask = gr.Button("Remove…", elem_id="model-remove", size="sm", interactive=False, min_width=0)
     label = "Delete from the disk"
@@ -50,7 +50,7 @@ def build_remove() -> Remove:
     return ask, really
 
 
-def build(
+def make_parts(
     page: gr.Blocks, studio: Studio, shelf: Shelf, parts: Parts, made: Sequence[AnyForm], remove: Remove
 ) -> None:
     """Makes the other components of the owner in the tab's side and connects all."""

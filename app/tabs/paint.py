@@ -125,10 +125,10 @@ def build(studio: Studio) -> Form[Painting]:
             info="After each stroke a quick picture with the same seed, in few steps, which is not saved.",
             elem_id=f"{NAME}-live",
         )
-        looking = from_picture.build(studio, NAME)
+        looking = from_picture.make_parts(studio, NAME)
         return Painting(studio, sheet, template, live, looking)
 
-    made = forms.build(studio, NAME, TASKS, extra, prompt=PROMPT)
+    made = forms.make_form(studio, NAME, TASKS, extra, prompt=PROMPT)
     with gr.Column(elem_classes="easel", min_width=0):
         canvas.render()
     painting = made.extra

@@ -58,7 +58,7 @@ class Starting(Extra):
 def build(studio: Studio) -> Form[Starting]:
     """Makes the tab's components inside the surrounding `gr.Tab`."""
     tasks = ("text-to-image", "image-to-image")
-    made = form.build(studio, "text", tasks, _controls, prompt=PROMPT, sized=True)
+    made = form.make_form(studio, "text", tasks, _controls, prompt=PROMPT, sized=True)
     _connect(studio, made, made.extra.picture)
     return made
 

@@ -70,7 +70,7 @@ class Enlarging(Extra):
 
 def build(studio: Studio) -> Form[Enlarging]:
     """Makes the tab's components inside the surrounding `gr.Tab`."""
-    made = form.build(studio, "upscale", ("super-resolution",), _controls, several=False, guided=False)
+    made = form.make_form(studio, "upscale", ("super-resolution",), _controls, several=False, guided=False)
     _connect(studio, made)
     return made
 

@@ -46,7 +46,7 @@ def build_page(studio: Studio) -> gr.Blocks:
                 made, listing = _tabs(studio)
             with gr.Column(elem_id="stage", min_width=0):
                 rail = Filmstrip(label="Latest pictures", elem_id="latest", render=False)
-                parts = stage.build(studio, rail, _takers(made))
+                parts = stage.make_stage(studio, rail, _takers(made))
             with gr.Column(elem_id="rail", min_width=0):
                 gr.HTML("<h2>Latest pictures</h2>", elem_id="rail-title", apply_default_css=False)
                 rail.render()

@@ -293,7 +293,7 @@ def setup_payload(setup: CanvasSetup) -> Json:
 
 def palette_payload(palette: Palette) -> list[Json]:
     """The palette as JSON."""
-    return [{"name": one.name, "colour": one.colour, "stuff": list(one.stuff)} for one in palette]
+    return [{"name": swatch.name, "colour": swatch.colour, "stuff": list(swatch.stuff)} for swatch in palette]
 
 
 def pack(labels: Labels) -> tuple[str, str]:

@@ -41,7 +41,7 @@ def boxes_of(labels: Labels, names: Sequence[str], most: int) -> tuple[LabelledB
             if area >= SMALLEST * width * height:
                 box = LabelledBox(names[index], x / width, y / height, w / width, h / height)
                 found.append((area, box))
-    found.sort(key=lambda one: -one[0])
+    found.sort(key=lambda row: -row[0])
     return tuple(box for _, box in found[:most])
 
 
@@ -59,7 +59,7 @@ def _name(label: str | int, names: Sequence[str]) -> str:
 def filled(boxes: Sequence[LabelledBox], names: Sequence[str], width: int, height: int) -> Labels:
     """(height, width) indices of `names`: boxes filled with their class, the smallest on top."""
     labels = np.full((height, width), NOTHING, np.uint8)
-    for box in sorted(boxes, key=lambda one: -one.width * one.height):
+    for box in sorted(boxes, key=lambda box: -box.width * box.height):
         if box.label in names:
             left, right = (round(width * x) for x in (box.x, box.x + box.width))
             top, bottom = (round(height * y) for y in (box.y, box.y + box.height))
@@ -105,7 +105,7 @@ def _ids(data: bytes, colours: Palette) -> Labels | None:
     with Image.open(io.BytesIO(data)) as file:
         table, mode = file.getpalette("RGB") or [], file.mode
     used = [3 * index for index in np.unique(labels.pixels).tolist() if index != NOTHING]
-    painted = {f"#{bytes(table[at : at + 3]).hex()}" for at in used} <= {one.colour for one in colours}
+    painted = {f"#{bytes(table[at : at + 3]).hex()}" for at in used} <= {swatch.colour for swatch in colours}
     numbers = mode in ("1", "L", "I", "I;16") or (mode == "P" and not painted)
     return labels.pixels if numbers else None
 

@@ -150,8 +150,8 @@ def _run(
             x = torch.cat([each.x for each in asks])
             callback(State(ask.step, num_steps, ask.t, x, torch.cat(pred_x0) if pred_x0 else None))
         last = ask.step
-        told = [cond.at(ask.step, num_steps) for cond in conds]
-        predictions = answers(model, list(zip(asks, told, strict=True)))
+        now = [cond.at(ask.step, num_steps) for cond in conds]
+        predictions = answers(model, list(zip(asks, now, strict=True)))
         asks = []
         for sampling, predicted in zip(samplings, predictions, strict=True):
             try:
