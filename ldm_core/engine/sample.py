@@ -68,7 +68,7 @@ def sample(
         inputs: a prompt, or what the model's conditioners take; for all pictures, or for each.
         width, height: of the pictures in pixels, multiples of `model.spec.size_multiple`.
         steps: how many; `spacing` says which timesteps they visit.
-        sampler: a name of `diffusion.samplers.FUNCTIONS`, or any function of that form.
+        sampler: a name of `request.SAMPLERS`, or any function of that form.
         eta: as of the sampler.
         guidance: the scale, or all of it.  1 is no guidance.
         negative_prompt: what guidance goes away from.
