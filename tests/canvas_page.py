@@ -15,8 +15,9 @@ from starlette.middleware import Middleware
 
 from app.web.guard import LOOPBACK, Guard
 from app.web.theme import make_theme
-from app.widgets.canvas import Canvas, CanvasBox, CanvasSetup, CanvasValue, Mode, serve_files
+from app.widgets.canvas import Canvas, CanvasSetup, CanvasValue, Mode, serve_files
 from app.widgets.palettes import class_names, palette_of
+from ldm_core.request.rules import LabelledBox
 
 MODES: tuple[Mode, ...] = ("mask", "classes", "boxes")
 QUIET = {"show_progress": "hidden", "queue": False}
@@ -90,7 +91,7 @@ def demonstration() -> CanvasValue:
     labels[300:] = names.index("water")
     labels[400:] = names.index("meadow")
     labels[220:300, 200:520] = names.index("mountain")
-    boxes = (CanvasBox("Tree", 0.1, 0.3, 0.2, 0.5), CanvasBox("House", 0.6, 0.5, 0.25, 0.3))
+    boxes = (LabelledBox("Tree", 0.1, 0.3, 0.2, 0.5), LabelledBox("House", 0.6, 0.5, 0.25, 0.3))
     return CanvasValue(768, 512, labels=labels, boxes=boxes)
 
 

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, expect
 
-from app.widgets.canvas import CanvasBox, CanvasSetup, CanvasValue
+from app.widgets.canvas import CanvasSetup, CanvasValue
 from app.widgets.palettes import class_names, palette_of
 from ldm_core.network.images import read_image
+from ldm_core.request.rules import LabelledBox
 from tests.canvas_hand import (  # noqa: F401  fixtures
     Hand,
     bench_fixture,
@@ -77,7 +78,7 @@ def hand_over(hand: Hand, event: str, data: bytes, kind: str = "image/png") -> N
 # Boxes ---------------------------------------------------------------------------------------------------
 
 
-def corners(box: CanvasBox) -> list[float]:
+def corners(box: LabelledBox) -> list[float]:
     """In pixels of the empty canvas."""
     return [side * 512 for side in (box.x, box.y, box.x + box.width, box.y + box.height)]
 

@@ -24,7 +24,7 @@ from ldm_core.errors import (
     RequestError,
 )
 from ldm_core.library.models import ModelLibrary
-from ldm_core.library.tokens import Told
+from ldm_core.library.tokens import Report
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.network.preview import PreviewMap
 from ldm_core.request import parse_request
@@ -78,10 +78,10 @@ def test_cancelling_while_loading_and_decoding(
 
     load = engine.library.load
 
-    def load_and_cancel(name: str, *, device: str, dtype: torch.dtype, told: Told) -> LatentDiffusion:
+    def load_and_cancel(name: str, *, device: str, dtype: torch.dtype, report: Report) -> LatentDiffusion:
         for job in jobs:
             job.cancel()
-        return load(name, device=device, dtype=dtype, told=told)
+        return load(name, device=device, dtype=dtype, report=report)
 
     pixels(engine.submit(SMALL))  # so that the preview is fitted
     with monkeypatch.context() as patch:

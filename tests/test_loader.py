@@ -16,7 +16,7 @@ from ldm_core.engine.events import Cancelled, Event, Started, Step
 from ldm_core.engine.job import Job
 from ldm_core.errors import ModelError, ModelFileError
 from ldm_core.library.models import ModelLibrary
-from ldm_core.library.tokens import Told
+from ldm_core.library.tokens import Report
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.request import TextToImage
 from tests import tiny
@@ -31,11 +31,11 @@ class SlowLibrary(ModelLibrary):
     let = threading.Event()
 
     def load(
-        self, name: str, *, device: str, dtype: torch.dtype, told: Told = lambda _: None
+        self, name: str, *, device: str, dtype: torch.dtype, report: Report = lambda _: None
     ) -> LatentDiffusion:
         if name != "landscapes":
             assert self.let.wait(60)
-        return super().load(name, device=device, dtype=dtype, told=told)
+        return super().load(name, device=device, dtype=dtype, report=report)
 
 
 @pytest.fixture

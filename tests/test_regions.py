@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.keeping.metadata import encode_png
-from app.widgets.canvas_value import CanvasBox
 from app.widgets.palettes import class_names, palette_of
 from app.widgets.regions import boxes_of, filled, map_of
 from ldm_core.errors import FileError
 from ldm_core.request import Semantic
 from ldm_core.request.raster import Raster
+from ldm_core.request.rules import LabelledBox
 
 SCENES, STUFF = class_names("scenes"), class_names("coco-stuff")
 BOXED = ("sun", "tree", "house")
@@ -30,9 +30,9 @@ def test_each_connected_region_of_a_class_has_its_box_the_largest_first() -> Non
     labels[95:97, 100:102] = 0  # a crumb
     labels[70:100, 150:200] = 7  # no class
     sun, low, high = (
-        CanvasBox("sun", 0.5, 0.2, 0.4, 0.4),
-        CanvasBox("tree", 0.1, 0.5, 0.2, 0.4),
-        CanvasBox("tree", 0.1, 0.1, 0.2, 0.2),
+        LabelledBox("sun", 0.5, 0.2, 0.4, 0.4),
+        LabelledBox("tree", 0.1, 0.5, 0.2, 0.4),
+        LabelledBox("tree", 0.1, 0.1, 0.2, 0.2),
     )
     assert boxes_of(labels, ("sun", "tree"), 9) == (sun, low, high)
     assert boxes_of(labels, ("sun", "tree"), 2) == (sun, low)
@@ -40,8 +40,8 @@ def test_each_connected_region_of_a_class_has_its_box_the_largest_first() -> Non
 
 
 def test_filled_boxes_have_the_same_boxes_around_them() -> None:
-    boxes = (CanvasBox("tree", 0.1, 0.1, 0.8, 0.5), CanvasBox("sun", 0.25, 0.2, 0.25, 0.2))
-    labels = filled((*boxes[::-1], CanvasBox("dragon", 0, 0, 1, 1)), BOXED, 80, 40)
+    boxes = (LabelledBox("tree", 0.1, 0.1, 0.8, 0.5), LabelledBox("sun", 0.25, 0.2, 0.25, 0.2))
+    labels = filled((*boxes[::-1], LabelledBox("dragon", 0, 0, 1, 1)), BOXED, 80, 40)
     assert (labels[10, 30], labels[10, 60], labels[39, 79]) == (BOXED.index("sun"), BOXED.index("tree"), 255)
     assert boxes_of(labels, BOXED, 9) == boxes
 

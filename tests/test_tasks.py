@@ -23,6 +23,7 @@ from ldm_core.formats import load_model
 from ldm_core.library.models import ModelLibrary
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.request import (
+    TASKS,
     ClassToImage,
     Inpaint,
     LayoutToImage,
@@ -50,6 +51,7 @@ from ldm_core.spec import (
     ModelSpec,
     RefinerSpec,
 )
+from ldm_core.tasks import table
 from ldm_core.tasks.upscale import with_colours_of
 from tests import tiny
 from tests.tiny import initial_noise
@@ -118,6 +120,11 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         tiny.write_model(folder, name=name, spec=one)
     with Engine(ModelLibrary([folder]), device="cpu") as engine:
         yield engine
+
+
+def test_each_kind_of_request_has_its_row() -> None:
+    assert set(table.TASKS) == set(TASKS.values())
+    assert all(row.request is kind and row.needs.startswith("a model ") for kind, row in table.TASKS.items())
 
 
 def made(engine: Engine, request: Request) -> Pixels:

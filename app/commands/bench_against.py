@@ -132,8 +132,10 @@ def _their_unet(model: LatentDiffusion) -> UNet2DConditionModel:
         unet = UNet2DConditionModel(
             block_out_channels=tuple(mult * spec.model_channels for mult in spec.channel_mult),
             layers_per_block=spec.num_res_blocks,
-            down_block_types=tuple("CrossAttnDownBlock2D" if one else "DownBlock2D" for one in attends),
-            up_block_types=tuple("CrossAttnUpBlock2D" if one else "UpBlock2D" for one in attends[::-1]),
+            down_block_types=tuple("CrossAttnDownBlock2D" if on else "DownBlock2D" for on in attends),
+            up_block_types=tuple(
+                "CrossAttnUpBlock2D" if attention else "UpBlock2D" for attention in attends[::-1]
+            ),
             cross_attention_dim=spec.context_dim,
             attention_head_dim=spec.num_heads,
         )

@@ -1,6 +1,6 @@
 """A tab's left column: the components that describe a picture, what models there are for them, and sizes.
 
-Every tab has the same `Form`; what only one tab has (a canvas, a class, a scale) is its `Own`.
+Every tab has the same `Form`; what only one tab has (a canvas, a class, a scale) is its `Extra`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeGuard
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 import gradio as gr
 from gradio.components import Component
@@ -17,6 +17,7 @@ from app.form import parts
 from app.studio.jobs import Studio
 from app.widgets.canvas import Canvas, CanvasSetup, CanvasValue
 from app.widgets.components import BranchNote
+from app.widgets.updates import Updates, Values, change, is_change
 from ldm_core.errors import AtelierError, FileError, ModelError, RequestError
 from ldm_core.library.index import Entry
 from ldm_core.library.models import ModelInfo
@@ -30,15 +31,12 @@ from ldm_core.request import (
 )
 from ldm_core.request.raster import Raster
 
-Updates = dict[object, object]  # component -> its new value, or an update of it
-Values = Mapping[object, object]  # component -> its value, as the browser sent it
-
 SHAPES = {"Square": (1.0, 1.0), "Wide": (1.5, 1.0), "Tall": (1.0, 1.5)}  # of the model's own size
 NO_MODEL = "None yet: add one under Models"
 LOOKING = "Looking for models…"
 
 
-class Own(Protocol):
+class Extra(Protocol):
     """What a tab has beside the common controls."""
 
     def controls(self) -> Mapping[str, Component]:
@@ -56,7 +54,7 @@ class Own(Protocol):
         """Those of its components beside `controls` whose values outlive a reload, by a name of their own."""
         return {}
 
-    def restore(self, kept: Mapping[object, object]) -> Updates:
+    def restore(self, kept: Mapping[str, object]) -> Updates:
         """Fills them with what the browser kept, by the names of `kept`: input like any other."""
         return {}
 
@@ -87,13 +85,18 @@ class Own(Protocol):
         """
 
 
+E = TypeVar("E", bound=Extra, covariant=True)
+M = TypeVar("M", bound=Extra)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class Form:
+class Form(Generic[E]):
     """The left column of a tab.
 
     Attributes:
         name: of the tab, in element ids and in the browser's memory.
-        tasks: of the requests that it makes and reopens; the first where its `own` names none.
+        tasks: of the requests that it makes and reopens; the first where its `extra` names none.
+        extra: what the tab has beside the common controls.
         fields: the components that hold a field of the request as it is, by the field's name.
         shape: chooses width and height, where the form has them.
         unknown: what is told of words that the model never learnt, where the form has a prompt.
@@ -114,7 +117,7 @@ class Form:
     stop: gr.Button
     kin: gr.JSON
     branch: BranchNote
-    own: Own | None = None
+    extra: E
     live: tuple[gr.Checkbox, Canvas] | None = None
     several: Callable[[Request, Values], Sequence[Request]] | None = None
     takes: bool = True
@@ -132,58 +135,61 @@ class Form:
                 return self.fields[field].elem_id
             case RequestError(field="branch"):
                 return self.branch.elem_id
-            case RequestError() | FileError() if self.own is not None:
-                return self.own.given().elem_id
+            case RequestError() | FileError():
+                return self.extra.given().elem_id
         return None
 
     def inputs(self) -> list[Component]:
         """The components from which a request is made."""
         switch = [self.live[0]] if self.live else []
-        owned = self.own.components() if self.own else []
-        return [*self.fields.values(), self.seed_mode, self.kin, self.branch, *switch, *owned]
+        extra = self.extra.components()
+        return [*self.fields.values(), self.seed_mode, self.kin, self.branch, *switch, *extra]
 
     def kept(self) -> dict[str, Component]:
         """The components whose values outlive a reload of the page."""
-        owned = self.own.kept() if self.own else {}
-        return {**self.fields, "seed_mode": self.seed_mode, "kin": self.kin, "branch": self.branch, **owned}
+        common = {"seed_mode": self.seed_mode, "kin": self.kin, "branch": self.branch}
+        return {**self.fields, **common, **self.extra.kept()}
 
     def filled(self) -> list[Component]:
         """The components that a request or another model fills."""
         return [*self.inputs(), *([self.shape] if self.shape else [])]
 
 
-def build(
+AnyForm: TypeAlias = Form[Extra]
+
+
+def make_form(
     studio: Studio,
     name: str,
     tasks: tuple[str, ...],
+    extra: Callable[[], M],
     *,
     prompt: str = "",
     sized: bool = False,
     several: bool = True,
     guided: bool = True,
-    own: Callable[[], Own] | None = None,
-) -> Form:
+) -> Form[M]:
     """Makes the column, top to bottom.
 
     Args:
+        extra: makes what only this tab has; it stands under the prompt.
         prompt: what its empty field suggests; "" for a form without one.
         sized: whether it asks for width and height.
         several: whether it makes several pictures at once.
         guided: whether something is followed that can be followed more or less.
-        own: makes what is the tab's own; it stands under the prompt.
     """
     chosen = starting_model(studio, tasks)
     start = model_defaults(studio, chosen)
-    told = takes_prompts(studio, chosen)
+    reads = takes_prompts(studio, chosen)
     fields: dict[str, Component] = {}
     shape = unknown = None
     with gr.Column(elem_classes="controls", min_width=0):
         with gr.Column(elem_classes="settings", min_width=0):
             branch = BranchNote(label="Branch", elem_id=f"{name}-branch")
             if prompt:
-                fields["prompt"], unknown = parts.prompt(name, prompt, visible=told)
-            owned = own() if own else None
-            fields |= owned.controls() if owned else {}
+                fields["prompt"], unknown = parts.prompt(name, prompt, visible=reads)
+            made = extra()
+            fields |= made.controls()
             if sized:
                 shape = gr.Radio(list(SHAPES), value="Square", label="Format", elem_id=f"{name}-shape")
                 with gr.Row(elem_classes="pair"):
@@ -201,14 +207,14 @@ def build(
             with gr.Accordion("More", open=False, elem_classes="more"):
                 if prompt:
                     fields["negative_prompt"] = gr.Textbox(
-                        "", label="Leave out", info="The negative prompt.", lines=2, visible=told
+                        "", label="Leave out", info="The negative prompt.", lines=2, visible=reads
                     )
                 fields |= (parts.guidance(start) if guided else {}) | parts.method(start)
         for field, component in fields.items():
             component.elem_id = component.elem_id or f"{name}-{field}"
         generate, stop = parts.actions(name)
         kin = gr.JSON(visible=False)
-    return Form(name, tasks, fields, seed_mode, shape, unknown, generate, stop, kin, branch, owned)
+    return Form(name, tasks, fields, seed_mode, shape, unknown, generate, stop, kin, branch, made)
 
 
 # Models ---------------------------------------------------------------------------------------------------
@@ -218,21 +224,22 @@ def serving(studio: Studio, tasks: Sequence[str]) -> tuple[Entry, ...]:
     """The models that can do one of the tasks, sorted by name."""
     # Any model that makes whole pictures goes on from one; a form asks for more than that.
     named = [task for task in tasks if task != "image-to-image"]
-    return tuple(one for one in studio.models.entries() if any(one.serves(task) for task in named))
+    return tuple(entry for entry in studio.models.entries() if any(entry.serves(task) for task in named))
 
 
 def model_choices(studio: Studio, tasks: Sequence[str]) -> list[tuple[str, str]]:
     """(title, name) of each model for a form; one choice that says so where there is none."""
-    choices = [
-        (one.name if one.title.lower() in ("", one.name.lower()) else f"{one.title} ({one.name})", one.name)
-        for one in serving(studio, tasks)
-    ]
+    choices = [(_titled(entry), entry.name) for entry in serving(studio, tasks)]
     return choices or [(NO_MODEL if studio.is_ready else LOOKING, "")]
+
+
+def _titled(entry: Entry) -> str:
+    return entry.name if entry.title.lower() in ("", entry.name.lower()) else f"{entry.title} ({entry.name})"
 
 
 def starting_model(studio: Studio, tasks: Sequence[str]) -> str:
     """The model that a new page has chosen; "" where none can do it."""
-    names = [one.name for one in serving(studio, tasks)]
+    names = [entry.name for entry in serving(studio, tasks)]
     return DEFAULT_MODEL if DEFAULT_MODEL in names else next(iter(names), "")
 
 
@@ -252,14 +259,14 @@ def takes_prompts(studio: Studio, name: object) -> bool:
         return True
 
 
-def suit(studio: Studio, form: Form, model: object) -> Updates:
+def suit(studio: Studio, form: AnyForm, model: object) -> Updates:
     """What a newly chosen model works best with."""
     start = model_defaults(studio, model)
     names = ("width", "height", "steps", "guidance_scale", "guidance_end", "spacing")
     updates: Updates = {form.fields[name]: getattr(start, name) for name in names if name in form.fields}
     if form.shape is not None:
         updates[form.shape] = "Square"
-    return over(updates, suit_own(studio, form, model))
+    return over(updates, suit_extra(studio, form, model))
 
 
 def over(first: Updates, then: Updates) -> Updates:
@@ -269,39 +276,34 @@ def over(first: Updates, then: Updates) -> Updates:
         before = updates.get(component)
         if isinstance(before, CanvasSetup) and isinstance(update, CanvasValue) and update.setup is None:
             update = dataclasses.replace(update, setup=before)
-        if _is_update(before):
-            update = {**before, **(update if _is_update(update) else {"value": update})}
+        if is_change(before):
+            update = {**before, **(update if is_change(update) else {"value": update})}
         updates[component] = update
     return updates
 
 
-def _is_update(value: object) -> TypeGuard[dict[str, object]]:
-    return isinstance(value, dict) and value.get("__type__") == "update"
-
-
-def suit_own(studio: Studio, form: Form, model: object) -> Updates:
-    if form.own is None:
-        return {}
+def suit_extra(studio: Studio, form: AnyForm, model: object) -> Updates:
+    """What follows from a model for what only this tab has."""
     try:
-        return form.own.suit(studio.models.info(str(model)))
+        return form.extra.suit(studio.models.info(str(model)))
     except AtelierError:
         return {}
 
 
-def relist(studio: Studio, form: Form, model: object) -> Updates:
+def relist(studio: Studio, form: AnyForm, model: object) -> Updates:
     """The models for a form as they are now; another one is chosen only where the chosen one is gone."""
     choices = model_choices(studio, form.tasks)
-    listed = form.own.listed() if form.own else {}
+    listed = form.extra.listed()
     if any(model == name for _, name in choices):
-        return {**listed, form.model: gr.update(choices=choices)}
+        return {**listed, form.model: change(choices=choices)}
     chosen = starting_model(studio, form.tasks)
-    return {**listed, **suit(studio, form, chosen), form.model: gr.update(choices=choices, value=chosen)}
+    return {**listed, **suit(studio, form, chosen), form.model: change(choices=choices, value=chosen)}
 
 
-def explain_eta(form: Form, sampler: object) -> Updates:
+def explain_eta(form: AnyForm, sampler: object) -> Updates:
     """Says whether a sampler uses eta."""
     name = str(sampler)
-    return {form.fields["eta"]: gr.update(info=parts.eta_info(name), interactive=parts.uses_eta(name))}
+    return {form.fields["eta"]: change(info=parts.eta_info(name), interactive=parts.uses_eta(name))}
 
 
 def suited_spacing(studio: Studio, model: object, sampler: object) -> str:
@@ -323,7 +325,7 @@ def size_of(studio: Studio, model: object, shape: object) -> tuple[int, int]:
     return _size_like(studio, model, SHAPES.get(str(shape), (1.0, 1.0)))
 
 
-def resize(studio: Studio, form: Form, model: object, width: int, height: int) -> Updates:
+def resize(studio: Studio, form: AnyForm, model: object, width: int, height: int) -> Updates:
     """A form that is sized asks for the shape of a picture, at about the size that the model draws best."""
     shorter = min(width, height)
     wide, high = _size_like(studio, model, (width / shorter, height / shorter))

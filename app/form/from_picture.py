@@ -12,11 +12,12 @@ import numpy as np
 from gradio.components import Component
 from numpy.typing import NDArray
 
-from app.form.form import Updates
 from app.form.sheet import Sheet
 from app.studio.jobs import Studio
 from app.widgets.canvas_value import CanvasValue
+from app.widgets.events import SLOW
 from app.widgets.palettes import Palette, nearest, palette_of
+from app.widgets.updates import Updates, change
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.library.class_names import label_names
 from ldm_core.library.index import Entry
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from ldm_core.library.segmentation import Segment
 
 KIND = "segmentation model"  # as the index has it
-# One at a time, in gradio's queue: it takes seconds.
-SLOW = {"api_visibility": "private", "show_progress": "hidden", "preprocess": False, "concurrency_limit": 1}
 ADD = (
     "To get a map of a picture, put a model for semantic segmentation into models/: a folder of "
     "transformers, such as nvidia/segformer-b0-finetuned-ade-512-512, with config.json, "
@@ -53,15 +52,15 @@ class FromPicture:
     def listed(self) -> Updates:
         """What follows from the models that are there now."""
         names = _usable(self.studio)
-        refused = [one for one in self.studio.models.entries() if one.kind == KIND and one.problem]
+        refused = [entry for entry in self.studio.models.entries() if entry.kind == KIND and entry.problem]
         return {
-            self.look: gr.update(visible=bool(names)),
-            self.eyes: gr.update(choices=[FIRST, *names], visible=len(names) > 1),
-            self.note: "" if names else _note(" ".join([ADD, *(_refused(one) for one in refused)])),
+            self.look: change(visible=bool(names)),
+            self.eyes: change(choices=[FIRST, *names], visible=len(names) > 1),
+            self.note: "" if names else _note(" ".join([ADD, *(_refused(entry) for entry in refused)])),
         }
 
 
-def build(studio: Studio, name: str) -> FromPicture:
+def make_parts(studio: Studio, name: str) -> FromPicture:
     """Makes the components inside the surrounding column."""
     with gr.Accordion("Map from a picture", open=False, elem_classes="more"):
         look = gr.Button("Map from picture", size="sm", min_width=0, elem_id=f"{name}-look", visible=False)
@@ -123,7 +122,7 @@ def painted(found: Sequence[Segment], classes: Palette) -> tuple[NDArray[np.uint
 
 
 def _usable(studio: Studio) -> list[str]:
-    return [one.name for one in studio.models.entries() if one.kind == KIND and not one.problem]
+    return [entry.name for entry in studio.models.entries() if entry.kind == KIND and not entry.problem]
 
 
 def _told(left: Sequence[str]) -> str:

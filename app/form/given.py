@@ -8,10 +8,10 @@ from pathlib import Path
 
 import gradio as gr
 from gradio.data_classes import ImageData
-from gradio.utils import get_upload_folder
 from PIL import Image
 
 from app.widgets.components import PngFile, cached
+from app.widgets.uploads import uploaded_file
 from ldm_core.errors import FileError
 from ldm_core.pictures.reading import read_bytes
 from ldm_core.request.raster import Kind, Raster, read_raster
@@ -74,21 +74,6 @@ def still_there(payload: object) -> ImageData | None:
     except FileError:
         return None
     return ImageData(path=str(file), orig_name=file.name)
-
-
-def uploaded_file(payload: object) -> Path:
-    """The file that the browser uploaded.
-
-    Raises:
-        FileError: it has not arrived or is gone.
-    """
-    path = payload.get("path") if isinstance(payload, dict) else None
-    if not isinstance(path, str) or "\0" in path or len(path) > 4096:
-        raise FileError("The picture did not reach the program; open it again.")
-    file = Path(path).resolve()
-    if not file.is_relative_to(Path(get_upload_folder()).resolve()) or not file.is_file():
-        raise FileError("The picture is no longer at hand; open it again.")
-    return file
 
 
 @functools.lru_cache(maxsize=4)

@@ -89,7 +89,7 @@ def method(start: TextToImage) -> dict[str, Component]:
             [(spec.title, spec.name) for spec in SAMPLERS.values()],
             value=start.sampler,
             label="Method",
-            info="The sampler. DPM++ 2M and UniPC need the fewest steps; Euler a, DDPM and SDE wander more.",
+            info=f"The sampler. DPM++ 2M and UniPC need the fewest steps; {_wandering()} wander more.",
         ),
         "eta": gr.Slider(
             *ETA,
@@ -106,6 +106,12 @@ def method(start: TextToImage) -> dict[str, Component]:
             info="Timestep spacing: trailing, uniform, quadratic or Karras. Models say what suits them.",
         ),
     }
+
+
+def _wandering() -> str:
+    """The samplers that draw noise."""
+    *first, last = (spec.title for spec in SAMPLERS.values() if spec.adds_noise)
+    return f"{', '.join(first)} and {last}"
 
 
 def guidance(start: TextToImage) -> dict[str, Component]:

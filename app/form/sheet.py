@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 from app.form import form as forms
 from app.form import parts
-from app.form.form import SHAPES, Form, Updates, Values, model_defaults
+from app.form.form import SHAPES, AnyForm, model_defaults
 from app.studio.jobs import Studio
 from app.widgets.canvas import Canvas, CanvasSetup, CanvasValue, Mode
 from app.widgets.canvas_value import MAX_SIDE
+from app.widgets.events import QUICK
 from app.widgets.palettes import Palette
+from app.widgets.updates import Updates, Values
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.library.models import ModelInfo
 from ldm_core.request import SIZE
-
-QUICK = {"api_visibility": "private", "show_progress": "hidden", "preprocess": False, "queue": False}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,7 +83,7 @@ def make_sheet(canvas: Canvas, name: str, width: int, height: int) -> Sheet:
     return Sheet(canvas, shape, width_field, height_field, parts.second_pass())
 
 
-def connect(studio: Studio, sheet: Sheet, form: Form) -> None:
+def connect(studio: Studio, sheet: Sheet, form: AnyForm) -> None:
     """The controls follow the canvas, and the canvas the controls."""
     size = [sheet.width, sheet.height]
 

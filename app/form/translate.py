@@ -8,18 +8,17 @@ from collections.abc import Sequence
 
 from app.form import parts
 from app.form.form import (
-    Form,
-    Updates,
-    Values,
+    AnyForm,
     model_defaults,
     over,
     resize,
     serving,
     shape_of,
     starting_model,
-    suit_own,
+    suit_extra,
 )
 from app.studio.jobs import Studio
+from app.widgets.updates import Updates, Values
 from ldm_core.request import RULES, TASKS, Request, Semantic, lasting_branch, parse_request
 from ldm_core.request.raster import Raster
 
@@ -29,28 +28,28 @@ KIN = ("variation_of", "variation_strength")
 WORDS = {"prompt", "negative_prompt"}
 
 
-def request_from(form: Form, values: Values) -> Request:
+def request_from(form: AnyForm, values: Values) -> Request:
     """The request that a form describes, with a seed of its own where the person wants a new one.
 
     Raises:
         AtelierError: a value is not allowed.
     """
-    given: dict[str, object] = {name: values[component] for name, component in form.fields.items()}
+    common: dict[str, object] = {name: values[component] for name, component in form.fields.items()}
     if values[form.seed_mode] != parts.KEEP_SEED:
-        given["seed"] = secrets.randbelow(RANDOM_SEEDS)
+        common["seed"] = secrets.randbelow(RANDOM_SEEDS)
     kin = values[form.kin]
-    if isinstance(kin, dict) and kin.get("seed") == given["seed"]:
-        given |= {name: kin.get(name) for name in KIN}
+    if isinstance(kin, dict) and kin.get("seed") == common["seed"]:
+        common |= {name: kin.get(name) for name in KIN}
     if values[form.branch]:
-        given["branch"] = values[form.branch]
-    own = form.own.fields(values) if form.own else {}
-    task = str(own.get("task", form.tasks[0]))
+        common["branch"] = values[form.branch]
+    extra = form.extra.fields(values)
+    task = str(extra.get("task", form.tasks[0]))
     known = {field.name for field in dataclasses.fields(TASKS[task])}
-    common = {name: value for name, value in given.items() if name in known}
-    return parse_request({"task": task, **common, **own})
+    common = {name: value for name, value in common.items() if name in known}
+    return parse_request({"task": task, **common, **extra})
 
 
-def requests_from(form: Form, values: Values, *, sketch: bool = False) -> Sequence[Request]:
+def requests_from(form: AnyForm, values: Values, *, sketch: bool = False) -> Sequence[Request]:
     """What one press asks for.
 
     Raises:
@@ -62,7 +61,7 @@ def requests_from(form: Form, values: Values, *, sketch: bool = False) -> Sequen
     return [request] if form.several is None else form.several(request, values)
 
 
-def sketch_from(form: Form, values: Values) -> Request:
+def sketch_from(form: AnyForm, values: Values) -> Request:
     """A request for one quick picture with the seed that is shown.
 
     Raises:
@@ -73,12 +72,12 @@ def sketch_from(form: Form, values: Values) -> Request:
     return dataclasses.replace(request, second_pass=0.0) if isinstance(request, Semantic) else request
 
 
-def fill(studio: Studio, form: Form, request: Request) -> Updates:
+def fill(studio: Studio, form: AnyForm, request: Request) -> Updates:
     """Puts a request into a form; a model that is not here leaves the chosen one."""
     updates: Updates = {
         component: getattr(request, name) for name, component in form.fields.items() if hasattr(request, name)
     }
-    if request.model not in (one.name for one in serving(studio, form.tasks)):
+    if request.model not in (entry.name for entry in serving(studio, form.tasks)):
         updates.pop(form.model)
     updates[form.seed_mode] = parts.KEEP_SEED
     updates[form.branch] = lasting_branch(request)
@@ -86,18 +85,16 @@ def fill(studio: Studio, form: Form, request: Request) -> Updates:
     if form.shape is not None:
         updates[form.fields["width"]], updates[form.fields["height"]] = request.size
         updates[form.shape] = shape_of(studio, request.model, *request.size)
-    if form.own is None:
-        return updates
-    return over(over(suit_own(studio, form, request.model), updates), form.own.fill(request))
+    return over(over(suit_extra(studio, form, request.model), updates), form.extra.fill(request))
 
 
-def seeded(form: Form, request: Request) -> Updates:
+def seeded(form: AnyForm, request: Request) -> Updates:
     """The seed of a request, and of what it makes a variation."""
     kin = {name: getattr(request, name) for name in ("seed", *KIN)}
     return {form.fields["seed"]: request.seed, form.kin: kin}
 
 
-def take(studio: Studio, form: Form, picture: Raster, request: Request | None, model: object) -> Updates:
+def take(studio: Studio, form: AnyForm, picture: Raster, request: Request | None, model: object) -> Updates:
     """Puts a picture into a form, with what made it as far as the form has it too.
 
     Args:
@@ -107,15 +104,13 @@ def take(studio: Studio, form: Form, picture: Raster, request: Request | None, m
     Raises:
         AtelierError: the picture cannot be used there.
     """
-    if form.own is None:
-        return {}
     maker = "" if request is None else request.model
-    same = any(maker == one.name for one in serving(studio, form.tasks))
-    given = {name: getattr(request, name, None) for name in form.fields}
+    same = any(maker == entry.name for entry in serving(studio, form.tasks))
+    before = {name: getattr(request, name, None) for name in form.fields}
     left = {"batch_size", "width", "height"} if same else form.fields.keys() - WORDS
     updates: Updates = {
         form.fields[name]: value
-        for name, value in given.items()
+        for name, value in before.items()
         if name not in left and value is not None and value != ""
     }
     updates[form.branch] = None
@@ -123,11 +118,11 @@ def take(studio: Studio, form: Form, picture: Raster, request: Request | None, m
     model = maker if same else model
     if form.shape is not None:
         updates |= resize(studio, form, model, picture.width, picture.height)
-    suited = suit_own(studio, form, model) if changed else {}
-    return over(over(suited, updates), form.own.take(picture, request))
+    suited = suit_extra(studio, form, model) if changed else {}
+    return over(over(suited, updates), form.extra.take(picture, request))
 
 
-def restore(studio: Studio, form: Form, kept: object) -> Updates:
+def restore(studio: Studio, form: AnyForm, kept: object) -> Updates:
     """Fills a form from what the browser kept: input like any other, what does not fit is left out."""
     if not isinstance(kept, dict):
         return {}
@@ -135,7 +130,7 @@ def restore(studio: Studio, form: Form, kept: object) -> Updates:
     for name, component in form.fields.items():
         value = RULES[name].read(kept.get(name))
         if value is not None and (
-            name != "model" or any(value == one.name for one in serving(studio, form.tasks))
+            name != "model" or any(value == entry.name for entry in serving(studio, form.tasks))
         ):
             updates[component] = value
     if kept.get("seed_mode") == parts.KEEP_SEED:
@@ -148,5 +143,4 @@ def restore(studio: Studio, form: Form, kept: object) -> Updates:
         start = model_defaults(studio, model)
         size = (updates.get(form.fields[side], getattr(start, side)) for side in ("width", "height"))
         updates[form.shape] = shape_of(studio, start.model, *size)
-    owned = form.own.restore(kept) if form.own else {}
-    return over(over(suit_own(studio, form, model), updates), owned)
+    return over(over(suit_extra(studio, form, model), updates), form.extra.restore(kept))

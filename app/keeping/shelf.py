@@ -68,8 +68,8 @@ class Shelf:
         notes = [] if source.is_dir() else [n for n in (source.with_suffix(".yaml"),) if n.is_file()]
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            for one in (*notes, source):
-                _link(one, self.folder / one.name) if link else _copy(one, self.folder / one.name)
+            for file in (*notes, source):
+                _link(file, self.folder / file.name) if link else _copy(file, self.folder / file.name)
         except OSError as error:
             raise FileError(f"{printable(source.name)} cannot be added: {error.strerror}.") from None
         return self._name_of(target)

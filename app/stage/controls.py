@@ -9,19 +9,20 @@ import gradio as gr
 
 from app.form import form as forms
 from app.form import parts, translate
-from app.form.form import Form, Updates
-from app.stage.stage import QUICK
+from app.form.form import AnyForm
 from app.studio.jobs import Studio
+from app.widgets.events import QUICK
+from app.widgets.updates import Updates, change
 
 
-def connect(page: gr.Blocks, studio: Studio, made: Sequence[Form]) -> None:
+def connect(page: gr.Blocks, studio: Studio, made: Sequence[AnyForm]) -> None:
     """Connects the controls of all forms."""
     for form in made:
         _connect_form(studio, form)
     _remember(page, studio, made)
 
 
-def _connect_form(studio: Studio, form: Form) -> None:
+def _connect_form(studio: Studio, form: AnyForm) -> None:
     """Controls that change each other."""
     fields = form.fields
 
@@ -41,7 +42,7 @@ def _connect_form(studio: Studio, form: Form) -> None:
     if words := [fields[name] for name in ("prompt", "negative_prompt") if name in fields]:
 
         def ask(model: object) -> Updates:
-            return dict.fromkeys(words, gr.update(visible=forms.takes_prompts(studio, model)))
+            return dict.fromkeys(words, change(visible=forms.takes_prompts(studio, model)))
 
         form.model.change(ask, form.model, words, **QUICK)
     if form.shape is not None:
@@ -62,7 +63,7 @@ def _connect_form(studio: Studio, form: Form) -> None:
         )
 
 
-def _connect_shape(studio: Studio, form: Form, shape: gr.Radio) -> None:
+def _connect_shape(studio: Studio, form: AnyForm, shape: gr.Radio) -> None:
     size = [form.fields["width"], form.fields["height"]]
 
     def resize(model: object, shape: object) -> tuple[int, int]:
@@ -75,7 +76,7 @@ def _connect_shape(studio: Studio, form: Form, shape: gr.Radio) -> None:
     gr.on([part.input for part in size], reshape, [form.model, *size], shape, **QUICK)
 
 
-def _remember(page: gr.Blocks, studio: Studio, made: Sequence[Form]) -> None:
+def _remember(page: gr.Blocks, studio: Studio, made: Sequence[AnyForm]) -> None:
     """Keeps the settings in the browser, across reloads and restarts of the program."""
     kept = [_kept(form) for form in made]
 
@@ -92,7 +93,7 @@ def _remember(page: gr.Blocks, studio: Studio, made: Sequence[Form]) -> None:
     )
 
 
-def _kept(form: Form) -> gr.BrowserState:
+def _kept(form: AnyForm) -> gr.BrowserState:
     """The browser's memory of a form; it follows every change."""
     fields = form.kept()
     kept = gr.BrowserState({}, storage_key=f"latent-atelier.{form.name}", secret="latent-atelier")

@@ -8,11 +8,13 @@ from collections.abc import Iterator, Sequence
 import gradio as gr
 
 from app.form import translate
-from app.form.form import Form, Updates, Values
+from app.form.form import AnyForm
 from app.form.translate import RANDOM_SEEDS
-from app.stage.stage import PRIVATE, QUICK, Stage, changed_by, follow, form_for, status_line
+from app.stage.stage import Stage, changed_by, follow, form_for, status_line
 from app.studio.frames import Finished
 from app.studio.jobs import Studio
+from app.widgets.events import PRIVATE, QUICK
+from app.widgets.updates import Updates, Values, change
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.request import varied
 from ldm_core.request.raster import read_raster
@@ -21,7 +23,7 @@ VARIATIONS = 4
 NOTHING = "There is no picture yet that could be sent on."
 
 
-def connect(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[Form]) -> None:
+def connect(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[AnyForm]) -> None:
     """For all tabs; a form's name is its tab's id."""
 
     def send(values: Values, request: gr.Request) -> Updates:
@@ -37,7 +39,7 @@ def connect(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[Form]) -
             updates |= _sent(studio, form, picture, values[form.model])
         except AtelierError as error:
             return {**updates, stage.status: status_line(str(error), kind="failed")}
-        return {**updates, tabs: gr.update(selected=form.name), stage.status: status_line("Here it is.")}
+        return {**updates, tabs: change(selected=form.name), stage.status: status_line("Here it is.")}
 
     def vary(request: gr.Request) -> Iterator[Updates]:
         yield from _vary(studio, stage, made, str(request.session_hash))
@@ -49,7 +51,7 @@ def connect(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[Form]) -
     stage.send.input(send, inputs, [stage.send, *filled, tabs, stage.status], **QUICK)
 
 
-def _vary(studio: Studio, stage: Stage, made: Sequence[Form], name: str) -> Iterator[Updates]:
+def _vary(studio: Studio, stage: Stage, made: Sequence[AnyForm], name: str) -> Iterator[Updates]:
     """Makes several variations of the picture that is shown."""
     session = studio.session(name)
     picture = session.pictures.get(session.shown or "")
@@ -65,5 +67,5 @@ def _vary(studio: Studio, stage: Stage, made: Sequence[Form], name: str) -> Iter
     yield from follow(stage, form, made, session, request, studio.paint(name, request))
 
 
-def _sent(studio: Studio, form: Form, picture: Finished, model: object) -> Updates:
+def _sent(studio: Studio, form: AnyForm, picture: Finished, model: object) -> Updates:
     return translate.take(studio, form, read_raster(picture.png, "picture"), picture.request, model)

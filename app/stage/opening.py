@@ -10,12 +10,15 @@ import numpy as np
 
 from app.form import form as forms
 from app.form import translate
-from app.form.form import Form, Updates
-from app.form.given import uploaded, uploaded_file
+from app.form.form import AnyForm
+from app.form.given import uploaded
 from app.keeping import metadata
-from app.stage.stage import PRIVATE, Stage, form_for, status_line
+from app.stage.stage import Stage, form_for, status_line
 from app.studio.jobs import Studio
 from app.widgets.canvas_value import MAX_SIDE
+from app.widgets.events import PRIVATE
+from app.widgets.updates import Updates, change
+from app.widgets.uploads import uploaded_file
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.pictures.reading import over_white, read_picture
 from ldm_core.request.raster import Raster
@@ -30,7 +33,7 @@ USES = {
 }
 
 
-def connect(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[Form]) -> None:
+def connect(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[AnyForm]) -> None:
     """For all tabs; a form's name is its tab's id."""
     open_tab = gr.JSON(visible=False)
 
@@ -57,7 +60,7 @@ def connect(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[Form]) -
     )
 
 
-def _settings(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[Form], path: Path) -> Updates:
+def _settings(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[AnyForm], path: Path) -> Updates:
     """Takes the settings over from a saved picture.
 
     Raises:
@@ -68,19 +71,19 @@ def _settings(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[Form],
     notes = list(settings.notes)
     form = form_for(made, settings.request.task)
     model = settings.request.model
-    if model not in (one.name for one in forms.serving(studio, form.tasks)):
+    if model not in (entry.name for entry in forms.serving(studio, form.tasks)):
         notes.append(f"Its model {model[:60]!r} is not here, so the chosen one stays.")
     elif settings.model_sha256 and not (studio.model_hash(model) or "").startswith(settings.model_sha256):
         notes.append(f"The model {model[:60]!r} has changed since, so the picture will differ.")
     text = " ".join(["Settings taken from the picture.", *notes])
     return {
         **translate.fill(studio, form, settings.request),
-        tabs: gr.update(selected=form.name),
+        tabs: change(selected=form.name),
         stage.status: status_line(text, kind="note" if notes else "news"),
     }
 
 
-def _given(studio: Studio, stage: Stage, form: Form, payload: object, model: object) -> Updates | None:
+def _given(studio: Studio, stage: Stage, form: AnyForm, payload: object, model: object) -> Updates | None:
     """Takes over a picture without settings; None where it is of no use in that tab, or is none."""
     if form.name not in USES:
         return None
@@ -93,7 +96,7 @@ def _given(studio: Studio, stage: Stage, form: Form, payload: object, model: obj
     return {**updates, stage.status: status_line(f"No settings are in this file; {USES[form.name]}{size}.")}
 
 
-def _picture(form: Form, payload: object) -> tuple[Raster, bool]:
+def _picture(form: AnyForm, payload: object) -> tuple[Raster, bool]:
     """The pixels, and whether they were made fewer: what is to be larger stays as it is, and any camera's
     picture can be worked on.
 
@@ -102,7 +105,8 @@ def _picture(form: Form, payload: object) -> tuple[Raster, bool]:
     """
     if form.tasks == ("super-resolution",):
         picture = uploaded(payload)
-        assert picture is not None
+        if picture is None:
+            raise FileError("There is no picture; open one.")
         return picture, False
     from ldm_core.network.images import resized  # brings torch, which the page must not wait for
 

@@ -17,7 +17,7 @@ import gradio as gr
 from gradio.components import Component
 
 from app.form import parts, translate
-from app.form.form import Form, Updates, Values
+from app.form.form import AnyForm
 from app.form.given import encoded
 from app.keeping.places import shown
 from app.studio.frames import Ended, Finished, Frame, Live, Waiting, in_words
@@ -33,6 +33,8 @@ from app.widgets.components import (
     cached,
     strip_of,
 )
+from app.widgets.events import PRIVATE, QUICK
+from app.widgets.updates import Updates, Values, change
 from ldm_core.errors import AtelierError
 from ldm_core.request import Request, SuperResolution
 
@@ -68,7 +70,7 @@ class Stage:
         return [self.vary, self.send, self.download, self.reuse]
 
 
-def build(studio: Studio, rail: Filmstrip, takers: Sequence[tuple[str, str]]) -> Stage:
+def make_stage(studio: Studio, rail: Filmstrip, takers: Sequence[tuple[str, str]]) -> Stage:
     """Makes the stage inside the surrounding column.
 
     `takers` has (title, name) of each tab to which a picture can be sent.
@@ -111,12 +113,8 @@ def build(studio: Studio, rail: Filmstrip, takers: Sequence[tuple[str, str]]) ->
 
 # Connecting ----------------------------------------------------------------------------------------------
 
-# Values reach the handlers as the browser sent them: the request checks them, with better sentences.
-PRIVATE = {"api_visibility": "private", "show_progress": "hidden", "preprocess": False}
-QUICK = {**PRIVATE, "queue": False}
 
-
-def connect(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[Form]) -> None:
+def connect(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[AnyForm]) -> None:
     """Making, stopping, looking at and reusing pictures, for all tabs.
 
     `made` has the tabs' forms; a form's name is its tab's id.
@@ -126,7 +124,7 @@ def connect(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[Form]) -
     _connect_looking(studio, stage, tabs, made)
 
 
-def _connect_making(studio: Studio, stage: Stage, form: Form, made: Sequence[Form]) -> None:
+def _connect_making(studio: Studio, stage: Stage, form: AnyForm, made: Sequence[AnyForm]) -> None:
     """A job is stopped by the engine's own flag: gradio's `cancels` would free the queue's place while the
     work runs on."""
 
@@ -154,7 +152,7 @@ def _connect_making(studio: Studio, stage: Stage, form: Form, made: Sequence[For
         switch.input(lambda: parts.KEEP_SEED, None, form.seed_mode, **QUICK)
 
 
-def _connect_looking(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[Form]) -> None:
+def _connect_looking(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[AnyForm]) -> None:
     def pick(event: gr.EventData, request: gr.Request) -> Updates:
         chosen = event._data.get("id") if isinstance(event._data, dict) else None
         return _pick(stage, studio.session(str(request.session_hash)), str(chosen))
@@ -168,7 +166,7 @@ def _connect_looking(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence
         text = "These settings are in the controls now."
         return {
             **translate.fill(studio, form, picture.request),
-            tabs: gr.update(selected=form.name),
+            tabs: change(selected=form.name),
             stage.status: status_line(text),
         }
 
@@ -184,8 +182,8 @@ def _connect_looking(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence
 def generate(
     studio: Studio,
     stage: Stage,
-    form: Form,
-    made: Sequence[Form],
+    form: AnyForm,
+    made: Sequence[AnyForm],
     values: Values,
     name: str,
     *,
@@ -207,8 +205,8 @@ def generate(
 
 def follow(
     stage: Stage,
-    form: Form,
-    made: Sequence[Form],
+    form: AnyForm,
+    made: Sequence[AnyForm],
     session: Session,
     request: Request,
     frames: Iterator[Frame],
@@ -262,20 +260,21 @@ def _frames(studio: Studio, name: str, requests: Sequence[Request], sketch: bool
             return  # without an end another job has taken this one's place
 
 
-def changed_by(stage: Stage, made: Sequence[Form], form: Form | None = None) -> list[Component]:
+def changed_by(stage: Stage, made: Sequence[AnyForm], form: AnyForm | None = None) -> list[Component]:
     """What a job changes: one for a form, or for any."""
-    seeds = [part for one in (made if form is None else [form]) for part in (one.fields["seed"], one.kin)]
-    buttons = [button for one in made for button in (one.generate, one.stop)]
+    forms = made if form is None else [form]
+    seeds = [part for each in forms for part in (each.fields["seed"], each.kin)]
+    buttons = [button for each in made for button in (each.generate, each.stop)]
     return [*stage.shown(), stage.strip, stage.rail, *seeds, *buttons]
 
 
-def _buttons(made: Sequence[Form], *, running: bool, sketch: bool = False) -> Updates:
+def _buttons(made: Sequence[AnyForm], *, running: bool, sketch: bool = False) -> Updates:
     """A person has one job at a time, whichever tab it is from; a sketch gives way."""
-    start = {form.generate: gr.update(interactive=sketch or not running) for form in made}
-    return {**start, **{form.stop: gr.update(interactive=running) for form in made}}
+    start = {form.generate: change(interactive=sketch or not running) for form in made}
+    return {**start, **{form.stop: change(interactive=running) for form in made}}
 
 
-def _frame(stage: Stage, form: Form, session: Session, batch: list[Finished], frame: Frame) -> Updates:
+def _frame(stage: Stage, form: AnyForm, session: Session, batch: list[Finished], frame: Frame) -> Updates:
     """What one frame changes on the page."""
     if isinstance(frame, Waiting):
         return {stage.status: status_line(frame.text, kind="busy")}
@@ -315,10 +314,10 @@ def _show(stage: Stage, picture: Finished) -> Updates:
         stage.compare: _comparison(picture.request, file),
         stage.timeline: None if picture.steps is None else Shown(picture.steps),
         stage.details: _details(picture),
-        stage.download: gr.update(value=cached(file), interactive=True),
-        stage.reuse: gr.update(interactive=True),
-        stage.vary: gr.update(interactive=True),
-        stage.send: gr.update(interactive=True),
+        stage.download: change(value=cached(file), interactive=True),
+        stage.reuse: change(interactive=True),
+        stage.vary: change(interactive=True),
+        stage.send: change(interactive=True),
     }
 
 
@@ -329,7 +328,7 @@ def _comparison(request: Request, after: PngFile) -> Comparison | None:
     return Comparison(PngFile(encoded(request.image), "before.png"), after)
 
 
-def form_for(made: Sequence[Form], task: str) -> Form:
+def form_for(made: Sequence[AnyForm], task: str) -> AnyForm:
     """The form that makes such pictures; the first where none does."""
     return next((form for form in made if task in form.tasks), made[0])
 
@@ -358,7 +357,7 @@ def status_line(text: str, *, kind: Kind = "news", done: float | None = None, at
     return f'<div class="line {style}" role="status"{cause}>{bar}{line}</div>'
 
 
-def refusal(form: Form, error: AtelierError) -> str:
+def refusal(form: AnyForm, error: AtelierError) -> str:
     """What is wrong with what a form asks for."""
     return status_line(str(error), kind="failed", at=form.at_fault(error))
 

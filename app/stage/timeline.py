@@ -7,13 +7,15 @@ from collections.abc import Iterator, Sequence
 import gradio as gr
 
 from app.form import parts, translate
-from app.form.form import Form, Updates, Values
-from app.stage.stage import PRIVATE, QUICK, Stage, changed_by, follow, form_for, refusal, status_line
+from app.form.form import AnyForm
+from app.stage.stage import Stage, changed_by, follow, form_for, refusal, status_line
 from app.studio.jobs import Studio
+from app.widgets.events import PRIVATE, QUICK
+from app.widgets.updates import Updates, Values
 from ldm_core.errors import AtelierError
 
 
-def connect(studio: Studio, stage: Stage, made: Sequence[Form]) -> None:
+def connect(studio: Studio, stage: Stage, made: Sequence[AnyForm]) -> None:
     """The request is made of the form that made the picture, as it stands then."""
 
     def branch(values: Values, event: gr.EventData, request: gr.Request) -> Iterator[Updates]:
@@ -37,7 +39,7 @@ def connect(studio: Studio, stage: Stage, made: Sequence[Form]) -> None:
 
 
 def _branch(
-    studio: Studio, stage: Stage, made: Sequence[Form], values: Values, name: str, key: str, step: int
+    studio: Studio, stage: Stage, made: Sequence[AnyForm], values: Values, name: str, key: str, step: int
 ) -> Iterator[Updates]:
     """Goes on from a step of a picture."""
     try:
@@ -55,7 +57,7 @@ def _branch(
     yield from follow(stage, form, made, studio.session(name), request, frames)
 
 
-def _proceed(studio: Studio, stage: Stage, made: Sequence[Form], values: Values, name: str) -> Updates:
+def _proceed(studio: Studio, stage: Stage, made: Sequence[AnyForm], values: Values, name: str) -> Updates:
     """Lets a halted job go on, by what the form says now."""
     job = studio.session(name).job
     if job is None:

@@ -174,10 +174,10 @@ class Studio:
             return
         before = job.request
         fixed = [
-            replace(rebased(one, before), batch_size=before.batch_size, branch=before.branch)
-            for one in requests
+            replace(rebased(request, before), batch_size=before.batch_size, branch=before.branch)
+            for request in requests
         ]
-        nearest = max(fixed, key=lambda one: _agreement(one, before))
+        nearest = max(fixed, key=lambda request: _agreement(request, before))
         job.resume(None if nearest == before else nearest)
 
     def leave(self, name: str) -> None:

@@ -10,8 +10,9 @@ import gradio as gr
 from gradio.components import Component
 
 from app.form import form as forms
-from app.form.form import Form, Own, Updates, Values
+from app.form.form import Extra, Form
 from app.studio.jobs import Studio
+from app.widgets.updates import Updates, Values, change
 from ldm_core.errors import AtelierError, RequestError
 from ldm_core.library.class_names import picture_classes
 from ldm_core.library.models import ModelInfo
@@ -24,7 +25,7 @@ MOST = 16  # classes in one press
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Classes(Own):
+class Classes(Extra):
     """The tab's own: which classes, and between which two."""
 
     studio: Studio
@@ -45,7 +46,7 @@ class Classes(Own):
     def kept(self) -> Mapping[str, Component]:
         return {"also": self.also}
 
-    def restore(self, kept: Mapping[object, object]) -> Updates:
+    def restore(self, kept: Mapping[str, object]) -> Updates:
         also = kept.get("also")
         names = [RULES["class_name"].read(name) for name in also[:MOST]] if isinstance(also, list) else []
         return {self.also: [name for name in names if name]}
@@ -95,10 +96,10 @@ class Classes(Own):
         names = picture_classes(info.spec)
         choices = _choices(info)
         return {
-            self.name: gr.update(choices=choices, value=choices[0][1]),
-            self.also: gr.update(choices=list(names), value=[], interactive=bool(names)),
-            self.towards: gr.update(
-                choices=[NOTHING, *((one, one) for one in names)], value="", interactive=bool(names)
+            self.name: change(choices=choices, value=choices[0][1]),
+            self.also: change(choices=list(names), value=[], interactive=bool(names)),
+            self.towards: change(
+                choices=[NOTHING, *((name, name) for name in names)], value="", interactive=bool(names)
             ),
         }
 
@@ -109,11 +110,10 @@ def _choices(info: ModelInfo) -> list[tuple[str, str]]:
     return [*anything, *((name, name) for name in picture_classes(info.spec))]
 
 
-def build(studio: Studio) -> Form:
+def build(studio: Studio) -> Form[Classes]:
     """Makes the tab's components inside the surrounding `gr.Tab`."""
-    made = forms.build(studio, NAME, TASKS, sized=True, own=lambda: _controls(studio))
-    assert isinstance(made.own, Classes)
-    return dataclasses.replace(made, several=made.own.several, takes=False)
+    made = forms.make_form(studio, NAME, TASKS, lambda: _controls(studio), sized=True)
+    return dataclasses.replace(made, several=made.extra.several, takes=False)
 
 
 def _controls(studio: Studio) -> Classes:

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.form import form
-from app.form.form import Form, Own, Updates, Values
+from app.form.form import Extra, Form
 from app.form.sheet import backdrop
-from app.stage.stage import QUICK
 from app.studio.jobs import Session, Studio
 from app.widgets.canvas import Canvas, CanvasSetup, CanvasValue, Outline
 from app.widgets.canvas_value import MAX_FEATHER, PAINTED
+from app.widgets.events import QUICK
+from app.widgets.updates import Updates, Values
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.library.models import ModelInfo
 from ldm_core.request import BORDER, RULES, Inpaint, Outpaint, Request
@@ -32,7 +33,7 @@ RESTS = "<p>While a side is extended, what is painted is not used.</p>"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Inpainting(Own):
+class Inpainting(Extra):
     """The picture, its mask and how the hole is filled."""
 
     canvas: Canvas
@@ -106,7 +107,7 @@ class Inpainting(Own):
         return Outline(window.left, window.top, window.width, window.height)
 
 
-def build(studio: Studio) -> Form:
+def build(studio: Studio) -> Form[Inpainting]:
     """Makes the tab's components inside the surrounding `gr.Tab`."""
     canvas = Canvas(
         "mask",
@@ -115,17 +116,15 @@ def build(studio: Studio) -> Form:
         feather=FEATHER,
         render=False,
     )
-    made = form.build(
-        studio, "inpaint", ("inpaint", "outpaint"), prompt=PROMPT, own=lambda: _controls(canvas)
+    made = form.make_form(
+        studio, "inpaint", ("inpaint", "outpaint"), lambda: _controls(canvas), prompt=PROMPT
     )
-    own = made.own
-    assert isinstance(own, Inpainting)
     with gr.Column(elem_classes="easel", min_width=0):
         canvas.render()
         with gr.Row(elem_classes="under-canvas"):
             note = gr.HTML("", elem_id="inpaint-note", elem_classes="note", apply_default_css=False)
             use = gr.Button("Use this result", elem_id="inpaint-use", size="sm", min_width=0)
-    _connect(studio, made, own, note, use)
+    _connect(studio, made.model, made.extra, note, use)
     return made
 
 
@@ -183,36 +182,36 @@ def _side(side: str, label: str) -> gr.Number:
     )
 
 
-def _connect(studio: Studio, made: Form, own: Inpainting, note: gr.HTML, use: gr.Button) -> None:
+def _connect(studio: Studio, model: Component, inpainting: Inpainting, note: gr.HTML, use: gr.Button) -> None:
     def look(values: Values) -> Updates:
         """Shows what will be made.  That is a change of the canvas as well, so it ends where it is shown."""
-        sheet = own.sheet(values)
+        sheet = inpainting.sheet(values)
         if sheet is None:
             return {note: gr.skip()}
-        outline = own.outline(sheet, values)
-        rests = not sheet.is_empty and any(_pixels(values[side]) for side in own.sides.values())
+        outline = inpainting.outline(sheet, values)
+        rests = not sheet.is_empty and any(_pixels(values[side]) for side in inpainting.sides.values())
         updates: Updates = {note: RESTS if rests else ""}
         if outline != sheet.outline:
-            updates[own.canvas] = CanvasSetup(outline=outline)
+            updates[inpainting.canvas] = CanvasSetup(outline=outline)
         return updates
 
     def suit(model: object) -> Updates:
         try:
-            return own.suit(studio.models.info(str(model)))
+            return inpainting.suit(studio.models.info(str(model)))
         except AtelierError:
-            return {own.canvas: gr.skip()}
+            return {inpainting.canvas: gr.skip()}
 
     def take(request: gr.Request) -> Updates:
-        return _take(studio.session(str(request.session_hash)), own, note)
+        return _take(studio.session(str(request.session_hash)), inpainting, note)
 
-    seen = [own.canvas, own.area, own.margin, *own.sides.values()]
+    seen = [inpainting.canvas, inpainting.area, inpainting.margin, *inpainting.sides.values()]
     changes = [part.change for part in seen]
-    gr.on(changes, look, set(seen), [own.canvas, note], trigger_mode="always_last", **QUICK)
-    made.model.change(suit, made.model, own.canvas, **QUICK)
-    use.click(take, None, [own.canvas, *own.sides.values(), note], **QUICK)
+    gr.on(changes, look, set(seen), [inpainting.canvas, note], trigger_mode="always_last", **QUICK)
+    model.change(suit, model, inpainting.canvas, **QUICK)
+    use.click(take, None, [inpainting.canvas, *inpainting.sides.values(), note], **QUICK)
 
 
-def _take(session: Session, own: Inpainting, note: gr.HTML) -> Updates:
+def _take(session: Session, inpainting: Inpainting, note: gr.HTML) -> Updates:
     """The picture on the stage becomes the one on the canvas; the mask stays where the size does."""
     picture = session.pictures.get(session.shown or "")
     if picture is None:
@@ -223,7 +222,7 @@ def _take(session: Session, own: Inpainting, note: gr.HTML) -> Updates:
         value = _sheet(pixels)
     except AtelierError as error:
         return {note: f"<p>{html.escape(str(error))}</p>"}
-    return {own.canvas: value, note: "", **dict.fromkeys(own.sides.values(), 0)}
+    return {inpainting.canvas: value, note: "", **dict.fromkeys(inpainting.sides.values(), 0)}
 
 
 def _sheet(

@@ -13,19 +13,21 @@ from gradio.components import Component
 
 from app.form import form as forms
 from app.form import sheet as sheets
-from app.form.form import Form, Own, Updates, Values
+from app.form.form import Extra, Form
 from app.form.sheet import Sheet
 from app.studio.jobs import Studio
-from app.widgets.canvas import Canvas, CanvasBox, CanvasSetup, CanvasValue
+from app.widgets.canvas import Canvas, CanvasSetup, CanvasValue
 from app.widgets.canvas_value import MAX_SIDE
+from app.widgets.events import QUICK, QUICK_PREPROCESSED
 from app.widgets.palettes import Palette, palette_of, translated
 from app.widgets.regions import Labels, boxes_in, boxes_of, map_of
+from app.widgets.updates import Updates, Values
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.library.class_names import box_classes, label_names
 from ldm_core.library.models import ModelInfo
 from ldm_core.request import LayoutToImage, Request, Semantic
 from ldm_core.request.raster import Raster
-from ldm_core.request.rules import MAX_BOXES
+from ldm_core.request.rules import MAX_BOXES, LabelledBox
 
 NAME, TASKS = "layout", ("layout",)
 MAPS = [".png", ".jpg", ".jpeg", ".webp"]
@@ -35,7 +37,7 @@ NO_REGIONS = "That map has nothing of this model's classes."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Layout(Own):
+class Layout(Extra):
     """The tab's own: the boxes on the sheet.
 
     from_file, from_paint: make boxes of a label map's regions.
@@ -60,11 +62,7 @@ class Layout(Own):
         drawn = self.sheet.read(values)
         if not drawn.boxes:
             raise FileError(NOTHING)
-        boxes = [
-            {"class": box.label, "x": box.x, "y": box.y, "width": box.width, "height": box.height}
-            for box in drawn.boxes
-        ]
-        return {"boxes": boxes, "width": drawn.width, "height": drawn.height}
+        return {"boxes": drawn.boxes, "width": drawn.width, "height": drawn.height}
 
     def fill(self, request: Request) -> Updates:
         if not isinstance(request, LayoutToImage):
@@ -102,7 +100,7 @@ def _most(info: ModelInfo) -> int:
     return info.spec.max_boxes or MAX_BOXES
 
 
-def _boxes(request: Request, info: ModelInfo | None) -> tuple[CanvasBox, ...] | None:
+def _boxes(request: Request, info: ModelInfo | None) -> tuple[LabelledBox, ...] | None:
     """The boxes of a request, or around the regions of its map; None where it has neither."""
     match request:
         case LayoutToImage():
@@ -113,13 +111,13 @@ def _boxes(request: Request, info: ModelInfo | None) -> tuple[CanvasBox, ...] | 
     return None
 
 
-def build(studio: Studio) -> Form:
+def build(studio: Studio) -> Form[Layout]:
     """Makes the tab's components inside the surrounding `gr.Tab`."""
     chosen = forms.starting_model(studio, TASKS)
     start = forms.model_defaults(studio, chosen)
     canvas = sheets.make_canvas(studio, NAME, "boxes", "Sheet to draw boxes on", TASKS, ())
 
-    def own() -> Layout:
+    def extra() -> Layout:
         sheet = sheets.make_sheet(canvas, NAME, start.width, start.height)
         with gr.Accordion("Boxes from a map", open=False, elem_classes="more"):
             from_paint = gr.Button(
@@ -131,11 +129,10 @@ def build(studio: Studio) -> Form:
             note = gr.HTML("", elem_id=f"{NAME}-note", elem_classes="note", apply_default_css=False)
         return Layout(studio, sheet, from_file, from_paint, note)
 
-    made = forms.build(studio, NAME, TASKS, prompt=PROMPT, own=own)
+    made = forms.make_form(studio, NAME, TASKS, extra, prompt=PROMPT)
     with gr.Column(elem_classes="easel", min_width=0):
         canvas.render()
-    assert isinstance(made.own, Layout)
-    sheets.connect(studio, made.own.sheet, made)
+    sheets.connect(studio, made.extra.sheet, made)
     return made
 
 
@@ -143,10 +140,8 @@ def _problem(error: AtelierError) -> str:
     return f'<p class="problem">{html.escape(str(error))}</p>'
 
 
-def connect(studio: Studio, made: Form, painted: Canvas) -> None:
+def connect(studio: Studio, layout: Layout, model: Component, painted: Canvas) -> None:
     """Boxes around the regions of a file's label map, or of the one that is painted in another tab."""
-    own = made.own
-    assert isinstance(own, Layout)
 
     def put(labels: Labels, info: ModelInfo) -> Updates:
         boxes = boxes_of(labels, box_classes(info.spec), _most(info))
@@ -154,7 +149,7 @@ def connect(studio: Studio, made: Form, painted: Canvas) -> None:
             raise FileError(NO_REGIONS)
         scale = min(1.0, MAX_SIDE / max(labels.shape))
         height, width = (max(1, round(scale * side)) for side in labels.shape)
-        return {own.note: "", **own.sheet.show(CanvasValue(width, height, boxes=boxes, undoable=True))}
+        return {layout.note: "", **layout.sheet.show(CanvasValue(width, height, boxes=boxes, undoable=True))}
 
     def of_file(path: str, model: object) -> Updates:
         try:
@@ -162,7 +157,7 @@ def connect(studio: Studio, made: Form, painted: Canvas) -> None:
             colours = palette_of(label_names(info.spec)) or palette(info)
             return put(map_of(Path(path), palette(info), colours), info)
         except AtelierError as error:
-            return {own.note: _problem(error)}
+            return {layout.note: _problem(error)}
 
     def of_paint(payload: object, model: object) -> Updates:
         try:
@@ -172,10 +167,8 @@ def connect(studio: Studio, made: Form, painted: Canvas) -> None:
             labels = translated(value.labels, palette_of(value.classes), palette(info))
             return put(labels, info)
         except AtelierError as error:
-            return {own.note: _problem(error)}
+            return {layout.note: _problem(error)}
 
-    outputs = [own.note, *own.sheet.components()]
-    own.from_paint.click(of_paint, [painted, made.model], outputs, **sheets.QUICK)
-    own.from_file.upload(
-        of_file, [own.from_file, made.model], outputs, **{**sheets.QUICK, "preprocess": True}
-    )
+    outputs = [layout.note, *layout.sheet.components()]
+    layout.from_paint.click(of_paint, [painted, model], outputs, **QUICK)
+    layout.from_file.upload(of_file, [layout.from_file, model], outputs, **QUICK_PREPROCESSED)

@@ -8,16 +8,15 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from app.form.form import Form, Updates, model_choices
+from app.form.form import AnyForm, model_choices
 from app.studio.jobs import Studio
+from app.widgets.updates import Updates, change
 from ldm_core.bundled import ASSETS
 from ldm_core.library.index import Entry
 from ldm_core.wording import size_text
 
 Listing = dict[str, list[dict[str, str | bool]] | str]
 
-PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
-QUICK = {**PRIVATE, "queue": False}
 _TASKS = {
     "text-to-image": "text to image",
     "class": "classes",
@@ -121,7 +120,7 @@ def sentence(text: str, *, failed: bool = False) -> str:
     return f"<p class='{'failed' if failed else 'quiet'}'>{html.escape(text)}</p>" if text else ""
 
 
-def lists(studio: Studio, parts: Parts, made: Sequence[Form]) -> Updates:
+def lists(studio: Studio, parts: Parts, made: Sequence[AnyForm]) -> Updates:
     """The models in every place that offers them, as the library knows them now."""
-    choices = {form.model: gr.update(choices=model_choices(studio, form.tasks)) for form in made}
+    choices = {form.model: change(choices=model_choices(studio, form.tasks)) for form in made}
     return {parts.listing: listing_of(studio), **choices}

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import gradio as gr
 
-from app.form.form import Form, Updates
+from app.form.form import AnyForm
 from app.keeping.shelf import Fetching, Shelf
 from app.studio.jobs import Studio
-from app.tabs.model_list import HINT, PRIVATE, QUICK, Parts, facts_of, lists, sentence
+from app.tabs.model_list import HINT, Parts, facts_of, lists, sentence
+from app.widgets.events import PREPROCESSED, QUICK_PREPROCESSED
+from app.widgets.updates import Updates, change
 from ldm_core.errors import AtelierError
 from ldm_core.library.hub import Offer, look
 from ldm_core.library.published_models import published
@@ -40,7 +42,7 @@ class Owner:
 Remove = tuple[gr.Button, gr.Button]  # asks, deletes
 
 
-def build_remove() -> Remove:
+def make_remove() -> Remove:
     """Makes the two buttons that delete a model."""
     ask = gr.Button("Remove…", elem_id="model-remove", size="sm", interactive=False, min_width=0)
     label = "Delete from the disk"
@@ -48,8 +50,8 @@ def build_remove() -> Remove:
     return ask, really
 
 
-def build(
-    page: gr.Blocks, studio: Studio, shelf: Shelf, parts: Parts, made: Sequence[Form], remove: Remove
+def make_parts(
+    page: gr.Blocks, studio: Studio, shelf: Shelf, parts: Parts, made: Sequence[AnyForm], remove: Remove
 ) -> None:
     """Makes the other components of the owner in the tab's side and connects all."""
     gr.HTML("<h2>Add a model</h2>", elem_id="add-title", apply_default_css=False)
@@ -83,7 +85,7 @@ def build(
 
 
 def _connect(
-    page: gr.Blocks, studio: Studio, shelf: Shelf, parts: Parts, made: Sequence[Form], owner: Owner
+    page: gr.Blocks, studio: Studio, shelf: Shelf, parts: Parts, made: Sequence[AnyForm], owner: Owner
 ) -> None:
     everywhere = [parts.listing, *(form.model for form in made)]
 
@@ -99,9 +101,9 @@ def _connect(
         return {
             parts.facts: told,
             parts.chosen: left,
-            parts.use: gr.update(interactive=False),
-            owner.really: gr.update(visible=False),
-            owner.remove: gr.update(interactive=bool(left)),
+            parts.use: change(interactive=False),
+            owner.really: change(visible=False),
+            owner.remove: change(interactive=bool(left)),
             **lists(studio, parts, made),
         }
 
@@ -114,29 +116,29 @@ def _connect(
             yield from _watch(studio, parts, made, owner, shelf.fetching)
 
     changing = [owner.news, owner.add, owner.stop, owner.look, *everywhere]
-    owner.remove.click(ask, parts.chosen, [parts.facts, owner.really], **QUICK)
+    owner.remove.click(ask, parts.chosen, [parts.facts, owner.really], **QUICK_PREPROCESSED)
     told = [parts.facts, parts.chosen, parts.use, owner.really, owner.remove]
-    owner.really.click(remove, parts.chosen, [*told, *everywhere], **QUICK)
+    owner.really.click(remove, parts.chosen, [*told, *everywhere], **QUICK_PREPROCESSED)
     parts.listing.pick(
-        lambda: (gr.update(visible=False), gr.update(interactive=True)),
+        lambda: (change(visible=False), change(interactive=True)),
         None,
         [owner.really, owner.remove],
-        **QUICK,
+        **QUICK_PREPROCESSED,
     )
-    owner.curated.input(lambda name: name, owner.curated, owner.what, **QUICK)
+    owner.curated.input(lambda name: name, owner.curated, owner.what, **QUICK_PREPROCESSED)
     seen = [owner.offer, owner.news, owner.add]
     gr.on(
         [owner.look.click, owner.what.submit, owner.curated.input],
         lambda: sentence("Looking…"),
         None,
         owner.news,
-        **QUICK,
+        **QUICK_PREPROCESSED,
     )
-    gr.on([owner.look.click, owner.what.submit], _look(owner), owner.what, seen, **PRIVATE)
-    owner.curated.input(_look(owner), owner.curated, seen, **PRIVATE)
-    owner.add.click(add, [owner.offer, owner.link], changing, concurrency_limit=None, **PRIVATE)
-    owner.stop.click(shelf.close, None, None, **QUICK)
-    page.load(watch, None, changing, concurrency_limit=None, **PRIVATE)
+    gr.on([owner.look.click, owner.what.submit], _look(owner), owner.what, seen, **PREPROCESSED)
+    owner.curated.input(_look(owner), owner.curated, seen, **PREPROCESSED)
+    owner.add.click(add, [owner.offer, owner.link], changing, concurrency_limit=None, **PREPROCESSED)
+    owner.stop.click(shelf.close, None, None, **QUICK_PREPROCESSED)
+    page.load(watch, None, changing, concurrency_limit=None, **PREPROCESSED)
 
 
 def _ask(studio: Studio, shelf: Shelf, parts: Parts, owner: Owner, name: str) -> Updates:
@@ -144,18 +146,18 @@ def _ask(studio: Studio, shelf: Shelf, parts: Parts, owner: Owner, name: str) ->
     try:
         entry = studio.models.entry(name)
     except AtelierError:
-        return {parts.facts: sentence("Choose a model first."), owner.really: gr.update(visible=False)}
+        return {parts.facts: sentence("Choose a model first."), owner.really: change(visible=False)}
     if not shelf.owns(entry):
         text = f"It does not lie in {shelf.folder.name}/ itself; delete it where it lies."
-        return {parts.facts: facts_of(studio, entry) + sentence(text), owner.really: gr.update(visible=False)}
-    return {parts.facts: facts_of(studio, entry), owner.really: gr.update(visible=True)}
+        return {parts.facts: facts_of(studio, entry) + sentence(text), owner.really: change(visible=False)}
+    return {parts.facts: facts_of(studio, entry), owner.really: change(visible=True)}
 
 
 def _look(owner: Owner) -> Callable[[str | None], Updates]:
     def look_at(text: str | None) -> Updates:
         """Shows what would be added, with its licence, before anything is fetched."""
         text = (text or "").strip()
-        nothing = {owner.offer: None, owner.add: gr.update(interactive=False)}
+        nothing = {owner.offer: None, owner.add: change(interactive=False)}
         if not text:
             return {**nothing, owner.news: sentence("Choose a published model, or write down where one is.")}
         path = Path(text).expanduser()
@@ -163,12 +165,12 @@ def _look(owner: Owner) -> Callable[[str | None], Updates]:
             if not path.exists():
                 return {**nothing, owner.news: sentence(f"There is no file {shown(path.name)}.", failed=True)}
             news = sentence(f"{path.name} lies on this computer.")
-            return {owner.offer: path, owner.news: news, owner.add: gr.update(interactive=True)}
+            return {owner.offer: path, owner.news: news, owner.add: change(interactive=True)}
         try:
             offer = look(text)
         except AtelierError as error:
             return {**nothing, owner.news: sentence(str(error), failed=True)}
-        return {owner.offer: offer, owner.news: _offer(offer), owner.add: gr.update(interactive=True)}
+        return {owner.offer: offer, owner.news: _offer(offer), owner.add: change(interactive=True)}
 
     return look_at
 
@@ -192,13 +194,13 @@ def _add(
     studio: Studio,
     shelf: Shelf,
     parts: Parts,
-    made: Sequence[Form],
+    made: Sequence[AnyForm],
     owner: Owner,
     offer: Offer | Path | None,
     link: bool,
 ) -> Iterator[Updates]:
     """Adds what was looked at; tells how far a fetch is until it ends."""
-    busy = {owner.add: gr.update(interactive=False), owner.look: gr.update(interactive=False)}
+    busy = {owner.add: change(interactive=False), owner.look: change(interactive=False)}
     try:
         if isinstance(offer, Offer):
             yield from _watch(studio, parts, made, owner, shelf.start(offer))
@@ -210,18 +212,18 @@ def _add(
         news = sentence(f"Added as {shelf.add(offer, link=link)}.")
     except AtelierError as error:
         news = sentence(str(error), failed=True)
-    yield {owner.news: news, owner.look: gr.update(interactive=True), **lists(studio, parts, made)}
+    yield {owner.news: news, owner.look: change(interactive=True), **lists(studio, parts, made)}
 
 
 def _watch(
-    studio: Studio, parts: Parts, made: Sequence[Form], owner: Owner, fetching: Fetching
+    studio: Studio, parts: Parts, made: Sequence[AnyForm], owner: Owner, fetching: Fetching
 ) -> Iterator[Updates]:
     """Relays a fetch, which goes on where the page is closed."""
     yield {
         owner.news: _progress(fetching),
-        owner.add: gr.update(interactive=False),
-        owner.look: gr.update(interactive=False),
-        owner.stop: gr.update(interactive=True),
+        owner.add: change(interactive=False),
+        owner.look: change(interactive=False),
+        owner.stop: change(interactive=True),
     }
     while not fetching.ended.wait(TOLD_EVERY):
         yield {owner.news: _progress(fetching)}
@@ -229,9 +231,9 @@ def _watch(
     news = sentence(str(error), failed=True) if error else sentence(f"{fetching.offer.name} is here now.")
     yield {
         owner.news: news,
-        owner.add: gr.update(interactive=error is not None),  # a new try goes on where this one stopped
-        owner.look: gr.update(interactive=True),
-        owner.stop: gr.update(interactive=False),
+        owner.add: change(interactive=error is not None),  # a new try goes on where this one stopped
+        owner.look: change(interactive=True),
+        owner.stop: change(interactive=False),
         **lists(studio, parts, made),
     }
 

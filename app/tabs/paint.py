@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 from app.form import form as forms
 from app.form import from_picture
 from app.form import sheet as sheets
-from app.form.form import Form, Own, Updates, Values
+from app.form.form import AnyForm, Extra, Form
 from app.form.from_picture import FromPicture
 from app.form.sheet import Sheet
 from app.form.templates import TEMPLATES, template_labels
 from app.studio.jobs import Studio
 from app.widgets.canvas import CanvasValue
+from app.widgets.events import QUICK
 from app.widgets.palettes import Palette, palette_of, translated
 from app.widgets.regions import boxes_in, filled
+from app.widgets.updates import Updates, Values
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.library.class_names import box_classes, class_names, label_names
 from ldm_core.library.models import ModelInfo
@@ -35,7 +37,7 @@ NOTHING = "Nothing is painted yet: choose a class and paint where it is to be."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Painting(Own):
+class Painting(Extra):
     """The tab's own: the map on the sheet."""
 
     studio: Studio
@@ -50,7 +52,7 @@ class Painting(Own):
     def kept(self) -> Mapping[str, Component]:
         return {"live": self.live}
 
-    def restore(self, kept: Mapping[object, object]) -> Updates:
+    def restore(self, kept: Mapping[str, object]) -> Updates:
         return {self.live: kept.get("live") is True}
 
     def components(self) -> list[Component]:
@@ -103,14 +105,12 @@ def palette(info: ModelInfo) -> Palette:
     return palette_of(label_names(info.spec))
 
 
-def build(studio: Studio) -> Form:
+def build(studio: Studio) -> Form[Painting]:
     """Makes the tab's components inside the surrounding `gr.Tab`."""
     start = forms.model_defaults(studio, forms.starting_model(studio, TASKS))
     canvas = sheets.make_canvas(studio, NAME, "classes", "Sheet to paint on", TASKS, SCENES)
-    painting = None
 
-    def own() -> Painting:
-        nonlocal painting
+    def extra() -> Painting:
         sheet = sheets.make_sheet(canvas, NAME, start.width, start.height)
         template = gr.Dropdown(
             [(FIRST_TEMPLATE, ""), *((name, name) for name in TEMPLATES)],
@@ -125,21 +125,20 @@ def build(studio: Studio) -> Form:
             info="After each stroke a quick picture with the same seed, in few steps, which is not saved.",
             elem_id=f"{NAME}-live",
         )
-        looking = from_picture.build(studio, NAME)
-        painting = Painting(studio, sheet, template, live, looking)
-        return painting
+        looking = from_picture.make_parts(studio, NAME)
+        return Painting(studio, sheet, template, live, looking)
 
-    made = forms.build(studio, NAME, TASKS, prompt=PROMPT, own=own)
+    made = forms.make_form(studio, NAME, TASKS, extra, prompt=PROMPT)
     with gr.Column(elem_classes="easel", min_width=0):
         canvas.render()
-    assert painting is not None
+    painting = made.extra
     sheets.connect(studio, painting.sheet, made)
     _connect_templates(studio, painting, made)
     from_picture.connect(studio, painting.from_picture, painting.sheet, made.model)
     return replace(made, live=(painting.live, canvas))
 
 
-def _connect_templates(studio: Studio, painting: Painting, made: Form) -> None:
+def _connect_templates(studio: Studio, painting: Painting, made: AnyForm) -> None:
     sheet = painting.sheet
     start = forms.model_defaults(studio, "")
 
@@ -157,4 +156,4 @@ def _connect_templates(studio: Studio, painting: Painting, made: Form) -> None:
 
     inputs = [painting.template, made.model, sheet.width, sheet.height]
     outputs = [painting.template, *sheet.components()]
-    painting.template.input(put, inputs, outputs, **sheets.QUICK)
+    painting.template.input(put, inputs, outputs, **QUICK)

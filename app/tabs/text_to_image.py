@@ -9,10 +9,11 @@ import gradio as gr
 from gradio.components import Component
 
 from app.form import form
-from app.form.form import Form, Own, Updates, Values
+from app.form.form import AnyForm, Extra, Form
 from app.form.given import GivenPicture, given_picture, still_there, uploaded
-from app.stage.stage import QUICK
 from app.studio.jobs import Studio
+from app.widgets.events import QUICK
+from app.widgets.updates import Updates, Values, change
 from ldm_core.errors import AtelierError
 from ldm_core.request import FRACTION, ImageToImage, Request
 from ldm_core.request.raster import Raster
@@ -22,7 +23,7 @@ STRENGTH = 0.6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Starting(Own):
+class Starting(Extra):
     """The picture to start from, if there is one."""
 
     picture: GivenPicture
@@ -34,7 +35,7 @@ class Starting(Own):
     def kept(self) -> Mapping[str, Component]:
         return {"picture": self.picture}
 
-    def restore(self, kept: Mapping[object, object]) -> Updates:
+    def restore(self, kept: Mapping[str, object]) -> Updates:
         return {self.picture: still_there(kept.get("picture"))}
 
     def components(self) -> list[Component]:
@@ -54,13 +55,11 @@ class Starting(Own):
         return {self.picture: picture}
 
 
-def build(studio: Studio) -> Form:
+def build(studio: Studio) -> Form[Starting]:
     """Makes the tab's components inside the surrounding `gr.Tab`."""
-    made = form.build(
-        studio, "text", ("text-to-image", "image-to-image"), prompt=PROMPT, sized=True, own=_controls
-    )
-    if isinstance(made.own, Starting):
-        _connect(studio, made, made.own)
+    tasks = ("text-to-image", "image-to-image")
+    made = form.make_form(studio, "text", tasks, _controls, prompt=PROMPT, sized=True)
+    _connect(studio, made, made.extra.picture)
     return made
 
 
@@ -75,21 +74,21 @@ def _controls() -> Starting:
             info="The strength: near 0 the picture stays, at 1 nothing of it does. Shapes go at about 0.7.",
             elem_id="text-strength",
         )
-    picture.change(lambda given: gr.update(open=True) if given else gr.skip(), picture, fold, **QUICK)
+    picture.change(lambda value: change(open=True) if value else gr.skip(), picture, fold, **QUICK)
     return Starting(picture, strength)
 
 
-def _connect(studio: Studio, made: Form, own: Starting) -> None:
+def _connect(studio: Studio, made: AnyForm, picture: GivenPicture) -> None:
     """A picture that a person puts there brings its shape; another one can be chosen afterwards."""
 
     def resize(values: Values) -> Updates:
         try:
-            image = uploaded(values[own.picture])
+            image = uploaded(values[picture])
         except AtelierError:  # told when the picture is to be made
             image = None
         if image is None:
-            return {own.picture: gr.skip()}
+            return {picture: gr.skip()}
         return form.resize(studio, made, values[made.model], image.width, image.height)
 
     size = [made.fields["width"], made.fields["height"], *([made.shape] if made.shape else [])]
-    own.picture.upload(resize, {own.picture, made.model}, [own.picture, *size], **QUICK)
+    picture.upload(resize, {picture, made.model}, [picture, *size], **QUICK)

@@ -11,11 +11,12 @@ import gradio as gr
 from gradio.components import Component
 
 from app.form import form, translate
-from app.form.form import Form, Own, Updates, Values
+from app.form.form import AnyForm, Extra, Form
 from app.form.given import GivenPicture, given_picture, still_there, uploaded
-from app.stage.stage import QUICK
 from app.studio.frames import in_words
 from app.studio.jobs import Studio
+from app.widgets.events import QUICK
+from app.widgets.updates import Updates, Values, change
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.library.models import ModelInfo
 from ldm_core.request import Request, SuperResolution
@@ -25,7 +26,7 @@ SCALES = [("× 2", 2), ("× 4", 4), ("× 8", 8)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Enlarging(Own):
+class Enlarging(Extra):
     """The small picture, and how much larger it becomes."""
 
     picture: GivenPicture
@@ -38,7 +39,7 @@ class Enlarging(Own):
     def kept(self) -> Mapping[str, Component]:
         return {"picture": self.picture}
 
-    def restore(self, kept: Mapping[object, object]) -> Updates:
+    def restore(self, kept: Mapping[str, object]) -> Updates:
         return {self.picture: still_there(kept.get("picture"))}
 
     def components(self) -> list[Component]:
@@ -59,19 +60,18 @@ class Enlarging(Own):
         return {self.picture: request.image}
 
     def suit(self, info: ModelInfo) -> Updates:
-        own = info.spec.first_stage.downsampling
-        told = f"This model makes × {own}; other sizes are scaled from that."
-        return {self.scale: gr.update(value=own if own in (2, 4, 8) else 4, info=told)}
+        native = info.spec.first_stage.downsampling
+        hint = f"This model makes × {native}; other sizes are scaled from that."
+        return {self.scale: change(value=native if native in (2, 4, 8) else 4, info=hint)}
 
     def take(self, picture: Raster, request: Request | None) -> Updates:
         return {self.picture: picture}
 
 
-def build(studio: Studio) -> Form:
+def build(studio: Studio) -> Form[Enlarging]:
     """Makes the tab's components inside the surrounding `gr.Tab`."""
-    made = form.build(studio, "upscale", ("super-resolution",), own=_controls, several=False, guided=False)
-    if isinstance(made.own, Enlarging):
-        _connect(studio, made, made.own)
+    made = form.make_form(studio, "upscale", ("super-resolution",), _controls, several=False, guided=False)
+    _connect(studio, made)
     return made
 
 
@@ -82,43 +82,40 @@ def _controls() -> Enlarging:
     return Enlarging(picture, scale, outlook)
 
 
-def _connect(studio: Studio, made: Form, own: Enlarging) -> None:
+def _connect(studio: Studio, made: Form[Enlarging]) -> None:
+    picture, scale, outlook = made.extra.picture, made.extra.scale, made.extra.outlook
+
     def foresee(values: Values) -> str:
         try:
-            request = _request(made, values)
+            request = translate.request_from(made, values)
             width, height = request.size
             return f"<p>{width} × {height} pixels{_time(studio, request)}</p>"
         except AtelierError as error:
-            empty = values[own.picture] is None
-            return "" if empty else f'<p class="problem">{html.escape(str(error))}</p>'
+            return "" if values[picture] is None else f'<p class="problem">{html.escape(str(error))}</p>'
 
     def try_out(values: Values, request: gr.Request) -> None:
         """Finds out how long it takes, where nothing else is to be made."""
         if studio.session(str(request.session_hash)).running:
             return
-        with contextlib.suppress(AtelierError):  # told when the picture is to be made
-            studio.paces.try_out(_request(made, values))
+        with contextlib.suppress(AtelierError):  # said when the picture is to be made
+            enlarging = translate.request_from(made, values)
+            if isinstance(enlarging, SuperResolution):
+                studio.paces.try_out(enlarging)
 
-    watched = [one.change for one in (own.picture, own.scale, made.model, *_paced(made))]
+    watched = [part.change for part in (picture, scale, made.model, *_paced(made))]
     inputs = set(made.inputs())
-    looked = gr.on(watched, foresee, inputs, own.outlook, **QUICK)
+    looked = gr.on(watched, foresee, inputs, outlook, **QUICK)
     # By then something else may be wanted, so it is looked at anew.
-    looked.then(try_out, inputs, None, **QUICK).then(foresee, inputs, own.outlook, **QUICK)
+    looked.then(try_out, inputs, None, **QUICK).then(foresee, inputs, outlook, **QUICK)
 
 
-def _paced(made: Form) -> list[Component]:
+def _paced(made: AnyForm) -> list[Component]:
     """The controls on which the time depends."""
     return [made.fields["steps"], made.fields["sampler"]]
 
 
-def _request(made: Form, values: Values) -> SuperResolution:
-    request = translate.request_from(made, values)
-    assert isinstance(request, SuperResolution)
-    return request
-
-
-def _time(studio: Studio, request: SuperResolution) -> str:
-    known = studio.paces.expected(request)
+def _time(studio: Studio, request: Request) -> str:
+    known = studio.paces.expected(request) if isinstance(request, SuperResolution) else None
     if known is None:
         return ""
     seconds, estimated = known

@@ -134,7 +134,7 @@ class Door:
 
 def _within(times: list[float], now: float) -> list[float]:
     """Those of the last minute."""
-    return [one for one in times if now - one < 60]
+    return [at for at in times if now - at < 60]
 
 
 def _form(said: str, status: int) -> Response:

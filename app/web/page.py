@@ -7,17 +7,19 @@ from collections.abc import Callable, Sequence
 
 import gradio as gr
 
-from app.form.form import Form, Updates, relist
+from app.form.form import AnyForm, relist
 from app.stage import controls, onward, opening, stage, timeline
 from app.studio.jobs import Studio
 from app.tabs import classes, inpaint, layout, models, paint, text_to_image, upscale
 from app.web import api
 from app.widgets.components import Filmstrip
+from app.widgets.events import QUICK
+from app.widgets.updates import Updates
 from ldm_core.bundled import ASSETS
 
 TITLE = "Latent Atelier"
 # What each tab that makes pictures is called, in the program and on the page, and what makes it.
-TABS: tuple[tuple[str, str, Callable[[Studio], Form]], ...] = (
+TABS: tuple[tuple[str, str, Callable[[Studio], AnyForm]], ...] = (
     ("text", "Text to image", text_to_image.build),
     ("inpaint", "Inpaint", inpaint.build),
     ("upscale", "Upscale", upscale.build),
@@ -44,7 +46,7 @@ def build_page(studio: Studio) -> gr.Blocks:
                 made, listing = _tabs(studio)
             with gr.Column(elem_id="stage", min_width=0):
                 rail = Filmstrip(label="Latest pictures", elem_id="latest", render=False)
-                parts = stage.build(studio, rail, _takers(made))
+                parts = stage.make_stage(studio, rail, _takers(made))
             with gr.Column(elem_id="rail", min_width=0):
                 gr.HTML("<h2>Latest pictures</h2>", elem_id="rail-title", apply_default_css=False)
                 rail.render()
@@ -68,7 +70,7 @@ def build_page(studio: Studio) -> gr.Blocks:
     return page
 
 
-def _tabs(studio: Studio) -> tuple[list[Form], gr.Tab]:
+def _tabs(studio: Studio) -> tuple[list[AnyForm], gr.Tab]:
     """The forms of the tabs that make pictures, and the tab of models, which is filled later."""
     made = []
     for name, title, build in TABS:
@@ -76,25 +78,26 @@ def _tabs(studio: Studio) -> tuple[list[Form], gr.Tab]:
             form = build(studio)
         _keep_listed(studio, tab, form)
         made.append(form)
-    own = {form.name: form.own for form in made}
-    if isinstance(painting := own["paint"], paint.Painting):
-        layout.connect(studio, made[list(own).index("layout")], painting.sheet.canvas)
+    sheets = [form.extra.sheet for form in made if isinstance(form.extra, paint.Painting)]
+    for form in made:
+        if isinstance(form.extra, layout.Layout):
+            layout.connect(studio, form.extra, form.model, sheets[0].canvas)
     return made, gr.Tab("Models", id="models")
 
 
-def _takers(made: list[Form]) -> list[tuple[str, str]]:
+def _takers(made: list[AnyForm]) -> list[tuple[str, str]]:
     """(title, name) of each tab to which a picture can be sent."""
     titles = {name: title for name, title, _ in TABS}
     return [(titles[form.name], form.name) for form in made if form.takes]
 
 
-def _keep_listed(studio: Studio, tab: gr.Tab, form: Form) -> None:
+def _keep_listed(studio: Studio, tab: gr.Tab, form: AnyForm) -> None:
     """Models come and go; a tab looks when it is opened."""
 
     def look(model: object) -> Updates:
         return relist(studio, form, model)
 
-    tab.select(look, form.model, form.filled(), **stage.QUICK)
+    tab.select(look, form.model, form.filled(), **QUICK)
 
 
 def head() -> str:
@@ -109,7 +112,7 @@ def head() -> str:
     return f"<style>{style}</style><script>{script}</script>"
 
 
-def _watch_engine(studio: Studio, engine: gr.HTML, made: Sequence[Form]) -> None:
+def _watch_engine(studio: Studio, engine: gr.HTML, made: Sequence[AnyForm]) -> None:
     """Looks every second whether the engine is up, and which models there are, until it is."""
     timer = gr.Timer(1)
 
@@ -122,7 +125,7 @@ def _watch_engine(studio: Studio, engine: gr.HTML, made: Sequence[Form]) -> None
         return updates
 
     filled = [component for form in made for component in form.filled()]
-    timer.tick(look, [form.model for form in made], [engine, timer, *filled], **stage.QUICK)
+    timer.tick(look, [form.model for form in made], [engine, timer, *filled], **QUICK)
 
 
 def _engine(studio: Studio) -> str:

@@ -21,7 +21,6 @@ import hashlib
 import io
 import json
 import mimetypes
-from pathlib import Path
 from urllib.parse import quote
 
 import gradio as gr
@@ -34,7 +33,6 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from app.widgets.canvas_value import (
-    CanvasBox,
     CanvasSetup,
     CanvasValue,
     Json,
@@ -46,10 +44,11 @@ from app.widgets.canvas_value import (
     value_payload,
 )
 from app.widgets.palettes import Palette
+from app.widgets.uploads import uploads
 from ldm_core.bundled import ASSETS
 from ldm_core.errors import AtelierError
 
-__all__ = ["Canvas", "CanvasBox", "CanvasSetup", "CanvasValue", "Mode", "Outline", "serve_files"]
+__all__ = ["Canvas", "CanvasSetup", "CanvasValue", "Mode", "Outline", "serve_files"]
 
 _FOLDER = ASSETS / "canvas"
 
@@ -126,7 +125,7 @@ class Canvas(gr.HTML):
         Raises:
             RequestError, FileError: see `parse_value`.
         """
-        return parse_value(payload, Path(get_upload_folder()))
+        return parse_value(payload, uploads())
 
     def preprocess(self, payload: object) -> CanvasValue | None:
         """For gradio: `read`, with errors as the page shows them."""

@@ -19,32 +19,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.widgets.palettes import Palette
+from app.widgets.uploads import uploaded_file
 from ldm_core.errors import FileError, RequestError
 from ldm_core.pictures.reading import over_white, read_picture
 from ldm_core.request.raster import NOTHING
+from ldm_core.request.rules import Boxes, LabelledBox, refuse
 
 Mode = Literal["mask", "classes", "boxes"]
 Labels = NDArray[np.uint8]
 Json = dict[str, object]
 
 MAX_SIDE = 2048  # pixels
-MAX_BOXES = 1000
+BOXES = Boxes(1000)
 MAX_CLASSES = 255  # the id 255 says that nothing is painted
 MAX_NAME = 80
 MAX_FEATHER = 256
 PAINTED = 255  # in a mask: to be filled
 _LONGEST_RUN = 0xFFFF
-
-
-@dataclass(frozen=True, slots=True)
-class CanvasBox:
-    """A labelled box, in fractions of the picture."""
-
-    label: str
-    x: float
-    y: float
-    width: float
-    height: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +91,7 @@ class CanvasValue:
     image: NDArray[np.uint8] | None = None
     labels: Labels | None = None
     classes: tuple[str, ...] = ()
-    boxes: tuple[CanvasBox, ...] | None = None
+    boxes: tuple[LabelledBox, ...] | None = None
     feather: int | None = None
     outline: Outline = Outline()
     setup: CanvasSetup | None = None
@@ -221,28 +212,11 @@ def _check_ids(ids: NDArray[np.uint8], num_classes: int | None) -> None:
         raise RequestError("a pixel of labels", wrong[0], allowed)
 
 
-def _boxes(got: object) -> tuple[CanvasBox, ...]:
-    if not isinstance(got, list) or len(got) > MAX_BOXES:
-        raise RequestError("boxes", got, f"a list of up to {MAX_BOXES} boxes")
-    return tuple(_box(entry) for entry in got)
-
-
-def _box(entry: object) -> CanvasBox:
-    if not isinstance(entry, dict):
-        raise RequestError("a box", entry, "an object with class, x, y, width and height")
-    x, y, width, height = (
-        _fraction(f"{name} of a box", entry.get(name)) for name in ("x", "y", "width", "height")
-    )
-    if not (width > 0 and height > 0 and x + width <= 1 + 1e-6 and y + height <= 1 + 1e-6):
-        raise RequestError("a box", (x, y, width, height), "inside the picture and not empty")
-    return CanvasBox(_name("class of a box", entry.get("class")), x, y, width, height)
-
-
-def _fraction(field: str, got: object) -> float:
-    # NaN is not between 0 and 1 either.
-    if not isinstance(got, (int, float)) or isinstance(got, bool) or not 0 <= got <= 1:
-        raise RequestError(field, got, "a number from 0 to 1")
-    return float(got)
+def _boxes(got: object) -> tuple[LabelledBox, ...]:
+    boxes = BOXES.read(got)
+    if boxes is None:
+        refuse("boxes", got, BOXES.allowed)
+    return boxes
 
 
 def _image(got: object, uploads: Path, width: int, height: int) -> NDArray[np.uint8] | None:
@@ -253,12 +227,7 @@ def _image(got: object, uploads: Path, width: int, height: int) -> NDArray[np.ui
         raise RequestError("picture", got, "an uploaded picture")
     if got.get("state") == "sending":
         raise FileError("The picture is still on its way to the program; try again in a moment.")
-    path = got.get("path")
-    if not isinstance(path, str) or "\0" in path or len(path) > 4096:
-        raise FileError("The picture did not reach the program; open it on the canvas again.")
-    file = Path(path).resolve()
-    if not file.is_relative_to(uploads.resolve()) or not file.is_file():
-        raise FileError("The picture is no longer at hand; open it on the canvas again.")
+    file = uploaded_file(got, uploads)
     image = _read(file, file.stat().st_mtime_ns)
     if image.shape[:2] != (height, width):
         was = f"{image.shape[1]} x {image.shape[0]}"
@@ -294,10 +263,7 @@ def value_payload(value: CanvasValue, picture: Json | None, *, initial: bool = F
             raise RequestError(f"shape of {name}", array.shape, f"({height}, {width}), the canvas's size")
     boxes = None
     if value.boxes is not None:
-        boxes = [
-            {"class": box.label, "x": box.x, "y": box.y, "width": box.width, "height": box.height}
-            for box in value.boxes
-        ]
+        boxes = [box.to_json() for box in value.boxes]
     packing, labels = (None, None) if value.labels is None else pack(value.labels)
     return {
         "from": "python",
@@ -327,7 +293,7 @@ def setup_payload(setup: CanvasSetup) -> Json:
 
 def palette_payload(palette: Palette) -> list[Json]:
     """The palette as JSON."""
-    return [{"name": one.name, "colour": one.colour, "stuff": list(one.stuff)} for one in palette]
+    return [{"name": swatch.name, "colour": swatch.colour, "stuff": list(swatch.stuff)} for swatch in palette]
 
 
 def pack(labels: Labels) -> tuple[str, str]:

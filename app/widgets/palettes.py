@@ -95,7 +95,7 @@ def nearest(name: str, palette: Palette) -> int | None:
 def _stuff(name: str) -> tuple[int, ...]:
     ids = {stuff: index for index, stuff in enumerate(class_names("coco-stuff"))}
     kin = json.loads((ASSETS / "palettes" / "kin.json").read_text(encoding="utf-8"))["names"]
-    return tuple(ids[one] for one in kin.get(name.lower(), [name.lower()]) if one in ids)
+    return tuple(ids[stuff] for stuff in kin.get(name.lower(), [name.lower()]) if stuff in ids)
 
 
 @functools.cache

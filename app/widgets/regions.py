@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.keeping import metadata
-from app.widgets.canvas_value import CanvasBox
 from app.widgets.palettes import Palette, class_names, palette_of, translated
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.pictures.reading import read_bytes
 from ldm_core.request import LayoutToImage, Semantic
 from ldm_core.request.raster import NOTHING, read_raster
+from ldm_core.request.rules import LabelledBox
 
 SMALLEST = 0.002  # of the picture; what is smaller is a crumb of a rough edge
 OPAQUE = 128  # of 255
@@ -24,7 +24,7 @@ OPAQUE = 128  # of 255
 Labels = NDArray[np.uint8]
 
 
-def boxes_of(labels: Labels, names: Sequence[str], most: int) -> tuple[CanvasBox, ...]:
+def boxes_of(labels: Labels, names: Sequence[str], most: int) -> tuple[LabelledBox, ...]:
     """The boxes around the connected regions of each class, the largest regions first.
 
     Args:
@@ -34,21 +34,21 @@ def boxes_of(labels: Labels, names: Sequence[str], most: int) -> tuple[CanvasBox
     import cv2  # takes a while, which the page must not wait for
 
     height, width = labels.shape
-    found: list[tuple[int, CanvasBox]] = []
+    found: list[tuple[int, LabelledBox]] = []
     for index in np.intersect1d(labels, np.arange(len(names))):
         _, _, stats, _ = cv2.connectedComponentsWithStats((labels == index).astype(np.uint8))
         for x, y, w, h, area in stats[1:].tolist():  # the first is everything else
             if area >= SMALLEST * width * height:
-                box = CanvasBox(names[index], x / width, y / height, w / width, h / height)
+                box = LabelledBox(names[index], x / width, y / height, w / width, h / height)
                 found.append((area, box))
-    found.sort(key=lambda one: -one[0])
+    found.sort(key=lambda row: -row[0])
     return tuple(box for _, box in found[:most])
 
 
-def boxes_in(request: LayoutToImage, names: Sequence[str]) -> tuple[CanvasBox, ...]:
+def boxes_in(request: LayoutToImage, names: Sequence[str]) -> tuple[LabelledBox, ...]:
     """A request's boxes; `names` has the classes that it may give by their ids."""
     return tuple(
-        CanvasBox(_name(box.label, names), box.x, box.y, box.width, box.height) for box in request.boxes
+        LabelledBox(_name(box.label, names), box.x, box.y, box.width, box.height) for box in request.boxes
     )
 
 
@@ -56,10 +56,10 @@ def _name(label: str | int, names: Sequence[str]) -> str:
     return names[label] if isinstance(label, int) and label < len(names) else str(label)
 
 
-def filled(boxes: Sequence[CanvasBox], names: Sequence[str], width: int, height: int) -> Labels:
+def filled(boxes: Sequence[LabelledBox], names: Sequence[str], width: int, height: int) -> Labels:
     """(height, width) indices of `names`: boxes filled with their class, the smallest on top."""
     labels = np.full((height, width), NOTHING, np.uint8)
-    for box in sorted(boxes, key=lambda one: -one.width * one.height):
+    for box in sorted(boxes, key=lambda box: -box.width * box.height):
         if box.label in names:
             left, right = (round(width * x) for x in (box.x, box.x + box.width))
             top, bottom = (round(height * y) for y in (box.y, box.y + box.height))
@@ -105,7 +105,7 @@ def _ids(data: bytes, colours: Palette) -> Labels | None:
     with Image.open(io.BytesIO(data)) as file:
         table, mode = file.getpalette("RGB") or [], file.mode
     used = [3 * index for index in np.unique(labels.pixels).tolist() if index != NOTHING]
-    painted = {f"#{bytes(table[at : at + 3]).hex()}" for at in used} <= {one.colour for one in colours}
+    painted = {f"#{bytes(table[at : at + 3]).hex()}" for at in used} <= {swatch.colour for swatch in colours}
     numbers = mode in ("1", "L", "I", "I;16") or (mode == "P" and not painted)
     return labels.pixels if numbers else None
 

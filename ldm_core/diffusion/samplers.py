@@ -318,7 +318,7 @@ def interpolated(x0: Tensor, before: Before, x0_after: Tensor, h: float) -> Tens
 def keeping(sampling: Sampling, x0: Tensor, known: Tensor, schedule: NoiseSchedule) -> Sampling:
     """Keeps a known region, whatever the network says of it.
 
-    The sampler is told that x_0 is the given one there and eps what then remains of x_t, so that at each
+    The sampler is sent x0 there, and as eps what then remains of x_t, so that at each
     step its own x_t holds the known region at that step's noise.  Eq. 8, arXiv:2201.09865, there with fresh
     noise.
 
@@ -332,8 +332,7 @@ def keeping(sampling: Sampling, x0: Tensor, known: Tensor, schedule: NoiseSchedu
             predicted = yield ask
             alpha_bar = schedule.alpha_bar(ask.t)
             eps = (ask.x - alpha_bar**0.5 * x0) / (1 - alpha_bar) ** 0.5
-            told = Prediction(predicted.x0.lerp(x0, known), predicted.eps.lerp(eps, known))
-            ask = sampling.send(told)
+            ask = sampling.send(Prediction(predicted.x0.lerp(x0, known), predicted.eps.lerp(eps, known)))
     except StopIteration as finished:
         z: Tensor = finished.value
         return z

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 from ldm_core.engine.run import Measured
 from ldm_core.library.models import ModelLibrary
-from ldm_core.library.tokens import Told
+from ldm_core.library.tokens import Report
 from ldm_core.network.device import Device
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.network.preview import PreviewMap
@@ -32,13 +32,13 @@ class Loader:
         self._device = device
         self._on_loaded = on_loaded
         self._measured: WeakKeyDictionary[LatentDiffusion, Measured] = WeakKeyDictionary()
-        self._requests: queue.SimpleQueue[tuple[str, Future[Loaded], Told] | None] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[tuple[str, Future[Loaded], Report] | None] = queue.SimpleQueue()
         threading.Thread(target=self._work, name="loader", daemon=True).start()
 
-    def request(self, name: str, told: Told = lambda _: None) -> Future[Loaded]:
+    def request(self, name: str, report: Report = lambda _: None) -> Future[Loaded]:
         """The model, at once where it is in memory; the future raises an error where it cannot load.
 
-        `told` is told what is being fetched for it, in the loader's thread.
+        `report` takes what is being fetched for it, in the loader's thread.
         """
         future: Future[Loaded] = Future()
         model = self._library.loaded(name, device=self._device.name, dtype=self._device.dtype)
@@ -46,7 +46,7 @@ class Loader:
         if model is not None and measured is not None:
             future.set_result((model, measured))
         else:
-            self._requests.put((name, future, told))
+            self._requests.put((name, future, report))
         return future
 
     def close(self) -> None:
@@ -55,17 +55,17 @@ class Loader:
 
     def _work(self) -> None:
         while (request := self._requests.get()) is not None:
-            name, future, told = request
+            name, future, report = request
             if future.set_running_or_notify_cancel():
                 try:
-                    future.set_result(self._load(name, told))
+                    future.set_result(self._load(name, report))
                 except Exception as error:  # for the job that asked
                     future.set_exception(error)
-            del request, future, told  # the thread holds no model while it waits
+            del request, future, report  # the thread holds no model while it waits
             self._on_loaded()
 
-    def _load(self, name: str, told: Told) -> Loaded:
-        model = self._library.load(name, device=self._device.name, dtype=self._device.dtype, told=told)
+    def _load(self, name: str, report: Report) -> Loaded:
+        model = self._library.load(name, device=self._device.name, dtype=self._device.dtype, report=report)
         measured = self._measured.get(model)
         if measured is None:
             measured = Measured(PreviewMap.fit(model.decode, model.spec.latent_channels))

@@ -68,7 +68,7 @@ def sample(
         inputs: a prompt, or what the model's conditioners take; for all pictures, or for each.
         width, height: of the pictures in pixels, multiples of `model.spec.size_multiple`.
         steps: how many; `spacing` says which timesteps they visit.
-        sampler: a name of `diffusion.samplers.FUNCTIONS`, or any function of that form.
+        sampler: a name of `request.SAMPLERS`, or any function of that form.
         eta: as of the sampler.
         guidance: the scale, or all of it.  1 is no guidance.
         negative_prompt: what guidance goes away from.
@@ -150,8 +150,8 @@ def _run(
             x = torch.cat([each.x for each in asks])
             callback(State(ask.step, num_steps, ask.t, x, torch.cat(pred_x0) if pred_x0 else None))
         last = ask.step
-        told = [cond.at(ask.step, num_steps) for cond in conds]
-        predictions = answers(model, list(zip(asks, told, strict=True)))
+        now = [cond.at(ask.step, num_steps) for cond in conds]
+        predictions = answers(model, list(zip(asks, now, strict=True)))
         asks = []
         for sampling, predicted in zip(samplings, predictions, strict=True):
             try:

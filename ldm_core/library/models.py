@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
 
     from ldm_core.conditioners import Tokenizer
-    from ldm_core.library.tokens import Told
+    from ldm_core.library.tokens import Report
     from ldm_core.network.latent_diffusion import LatentDiffusion
 
 FRESH = 5.0  # seconds for which a scan counts as new when an unknown name is asked for
@@ -226,12 +226,12 @@ class ModelLibrary:
         return self._residents.get((entry.path, self._stamp(name), device, dtype))
 
     def load(
-        self, name: str, *, device: str, dtype: torch.dtype, told: Told = lambda _: None
+        self, name: str, *, device: str, dtype: torch.dtype, report: Report = lambda _: None
     ) -> LatentDiffusion:
         """A model ready for use; read from its files where it is not loaded yet or the files have changed.
 
         Args:
-            told: is told how far a tokenizer is that has to be fetched, in words.
+            report: takes how far a tokenizer is that has to be fetched, in words.
 
         Raises:
             ModelError: it does not exist or cannot be loaded.
@@ -251,7 +251,7 @@ class ModelLibrary:
                     entry.path,
                     device=device,
                     dtype=dtype,
-                    find_tokenizer=lambda text: self._tokenizer(text, told),
+                    find_tokenizer=lambda text: self._tokenizer(text, report),
                 )
                 if not isinstance(loaded, LatentDiffusion):
                     raise ModelFileError(f"{name} holds a first stage alone; choose a whole model.")
@@ -259,10 +259,10 @@ class ModelLibrary:
                 self._residents.add(key, model)
             return model
 
-    def _tokenizer(self, text: TextSpec | ClipSpec, told: Told) -> Path | None:
+    def _tokenizer(self, text: TextSpec | ClipSpec, report: Report) -> Path | None:
         from ldm_core.library.tokens import tokenizer_folder
 
-        return None if self._tokenizers is None else tokenizer_folder(text, self._tokenizers, told)
+        return None if self._tokenizers is None else tokenizer_folder(text, self._tokenizers, report)
 
 
 def _read_info(entry: Entry) -> ModelInfo:

@@ -10,7 +10,7 @@ from ldm_core.errors import FetchError
 from ldm_core.library.hub import fetch, look_for
 from ldm_core.spec import ClipSpec, TextSpec
 
-Told = Callable[[str], None]  # is told how far a fetch is, in words
+Report = Callable[[str], None]  # takes how far a fetch is, in words
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ _CLIP = _Published("CLIP", "openai/clip-vit-large-patch14", ("vocab.json", "merg
 _BERT = _Published("BERT", "google-bert/bert-base-uncased", ("vocab.txt",))
 
 
-def tokenizer_folder(text: TextSpec | ClipSpec, kept: Path, told: Told) -> Path | None:
+def tokenizer_folder(text: TextSpec | ClipSpec, kept: Path, report: Report) -> Path | None:
     """The folder with a published text encoder's tokenizer; None where it was trained with one of its own.
 
     Args:
@@ -40,9 +40,9 @@ def tokenizer_folder(text: TextSpec | ClipSpec, kept: Path, told: Told) -> Path 
     if all((folder / name).is_file() for name in wanted.files):
         return folder
     try:
-        told(f"Fetching {wanted.name}'s tokenizer…")
+        report(f"Fetching {wanted.name}'s tokenizer…")
         offer = look_for(wanted.repository, wanted.files, wanted.name)
-        return fetch(offer, kept, lambda progress: told(f"Fetching {wanted.name}'s tokenizer, {progress}"))
+        return fetch(offer, kept, lambda progress: report(f"Fetching {wanted.name}'s tokenizer, {progress}"))
     except FetchError as error:
         raise FetchError(
             f"This model came without its tokenizer, and {wanted.name}'s could not be fetched. {error} "

@@ -162,15 +162,17 @@ class Seeds:
 class Boxes:
     """Labelled boxes, as objects or ready."""
 
+    most: int = MAX_BOXES
+
     @property
     def allowed(self) -> str:
         return (
-            f"a list of up to {MAX_BOXES} boxes, each an object with class (a name or an id) and x, y, width "
+            f"a list of up to {self.most} boxes, each an object with class (a name or an id) and x, y, width "
             "and height in fractions of the picture, inside of it"
         )
 
     def read(self, value: object) -> tuple[LabelledBox, ...] | None:
-        if not isinstance(value, list | tuple) or len(value) > MAX_BOXES:
+        if not isinstance(value, list | tuple) or len(value) > self.most:
             return None
         boxes = tuple(_box(entry) for entry in value)
         return None if None in boxes else tuple(box for box in boxes if box is not None)

@@ -9,14 +9,14 @@ import io
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-Picture = NDArray[np.uint8]
+from ldm_core.request.raster import Pixels
+
 _RESIZINGS = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA)
 
 
-def degrade(picture: Picture, factor: int, rng: np.random.Generator) -> Picture:
+def degrade(picture: Pixels, factor: int, rng: np.random.Generator) -> Pixels:
     """(H, W, 3) -> (H / factor, W / factor, 3), as a camera, a scaler and a file format leave a picture."""
     height, width = picture.shape[0] // factor, picture.shape[1] // factor
     steps = [_blur, _resize, _noise, _jpeg]
@@ -31,7 +31,7 @@ def _pick_resizing(rng: np.random.Generator) -> int:
     return _RESIZINGS[rng.integers(len(_RESIZINGS))]
 
 
-def _blur(picture: Picture, rng: np.random.Generator) -> Picture:
+def _blur(picture: Pixels, rng: np.random.Generator) -> Pixels:
     """Gaussian, isotropic or not; sometimes none."""
     if rng.random() < 0.3:
         return picture
@@ -40,7 +40,7 @@ def _blur(picture: Picture, rng: np.random.Generator) -> Picture:
     return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma, sigmaY=other), np.uint8)
 
 
-def _resize(picture: Picture, rng: np.random.Generator) -> Picture:
+def _resize(picture: Pixels, rng: np.random.Generator) -> Pixels:
     """Smaller by up to a half and back to its size: what resizing loses, without changing the size."""
     if rng.random() < 0.4:
         return picture
@@ -51,7 +51,7 @@ def _resize(picture: Picture, rng: np.random.Generator) -> Picture:
     return np.asarray(cv2.resize(small, (width, height), interpolation=_pick_resizing(rng)), np.uint8)
 
 
-def _noise(picture: Picture, rng: np.random.Generator) -> Picture:
+def _noise(picture: Pixels, rng: np.random.Generator) -> Pixels:
     """Gaussian; coloured, or equal in the three channels."""
     if rng.random() < 0.5:
         return picture
@@ -60,7 +60,7 @@ def _noise(picture: Picture, rng: np.random.Generator) -> Picture:
     return np.asarray((picture + noise).round().clip(0, 255), np.uint8)
 
 
-def _jpeg(picture: Picture, rng: np.random.Generator) -> Picture:
+def _jpeg(picture: Pixels, rng: np.random.Generator) -> Pixels:
     if rng.random() < 0.3:
         return picture
     quality = int(rng.integers(50, 96))

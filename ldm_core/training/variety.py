@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Picture = NDArray[np.uint8]
+from ldm_core.request.raster import Pixels
 
 
-def vary(picture: Picture, rng: np.random.Generator) -> Picture:
+def vary(picture: Pixels, rng: np.random.Generator) -> Pixels:
     """(s, s, 3) -> (s, s, 3): half of them stay as they are, the others are changed at random."""
     if rng.random() < 0.5:
         return picture
@@ -29,7 +29,7 @@ def vary(picture: Picture, rng: np.random.Generator) -> Picture:
     return np.asarray((y.clip(0, 1) * 255 + 0.5), np.uint8)
 
 
-def _denser(x: Picture) -> Picture:
+def _denser(x: Pixels) -> Pixels:
     """Half the size, with mirrored neighbours: twice as much detail in as many pixels."""
     half = np.asarray(cv2.resize(np.ascontiguousarray(x), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
     row = np.concatenate([half, half[:, ::-1]], axis=1)
