@@ -59,14 +59,17 @@ export const decodePng = async (buffer) => {
     const length = view.getUint32(at);
     const name = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
     const content = bytes.subarray(at + 8, at + 8 + length);
-    if (name === "PLTE") palette = colours(content);
-    if (name === "IDAT") data.push(content);
+    if (name === "PLTE" || name === "IDAT") {
+      const whole = at + 12 + length <= bytes.length;
+      if (!whole || view.getUint32(at + 8 + length) !== crc(bytes.subarray(at + 4, at + 8 + length))) return null;
+      if (name === "PLTE") palette = colours(content);
+      else data.push(content);
+    }
     at += 12 + length;
   }
   const stride = Math.ceil((width * depth) / 8);
   const rows = await inflate(data, (stride + 1) * height);
-  if (!rows || (kind === INDEXED && !palette)) return null;
-  unfilter(rows, stride, height);
+  if (!rows || (kind === INDEXED && !palette) || !unfilter(rows, stride, height)) return null;
   const scale = kind === GREY ? 255 / (2 ** depth - 1) : 1;
   const values = new Uint8Array(width * height);
   for (let y = 0; y < height; y++)
@@ -108,12 +111,14 @@ const inflate = async (data, length) => {
 
 /**
  * Undoes the five row filters (PNG specification, section 9), in place; a pixel is at most one byte here.
- * @type {(rows: Bytes, stride: number, height: number) => void}
+ * False where a row names another filter.
+ * @type {(rows: Bytes, stride: number, height: number) => boolean}
  */
 const unfilter = (rows, stride, height) => {
   for (let y = 0; y < height; y++) {
     const start = y * (stride + 1) + 1;
     const filter = rows[start - 1];
+    if (filter > 4) return false;
     for (let i = start; i < start + stride; i++) {
       const left = i > start ? rows[i - 1] : 0;
       const up = y > 0 ? rows[i - stride - 1] : 0;
@@ -121,6 +126,7 @@ const unfilter = (rows, stride, height) => {
       rows[i] += [0, left, up, (left + up) >> 1, paeth(left, up, corner)][filter];
     }
   }
+  return true;
 };
 
 /** @type {(left: number, up: number, corner: number) => number} */
@@ -145,9 +151,13 @@ const chunk = (name, content) => {
 /** @type {(bytes: Bytes) => number} */
 const crc = (bytes) => {
   let value = ~0;
-  for (const byte of bytes) {
-    value ^= byte;
-    for (let bit = 0; bit < 8; bit++) value = (value >>> 1) ^ (value & 1 ? 0xedb88320 : 0);
-  }
+  for (let i = 0; i < bytes.length; i++) value = (value >>> 8) ^ CRCS[(value ^ bytes[i]) & 0xff];
   return ~value >>> 0;
 };
+
+// The CRC of each single byte.
+const CRCS = Uint32Array.from({ length: 256 }, (_, byte) => {
+  let value = byte;
+  for (let bit = 0; bit < 8; bit++) value = (value >>> 1) ^ (value & 1 ? 0xedb88320 : 0);
+  return value;
+});

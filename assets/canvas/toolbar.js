@@ -236,7 +236,7 @@ const regionRows = (board, files, rows) => {
 const fileMenu = (board, files, does) => {
   const words = NAMES[board.mode];
   const remove = action("Remove picture", () => board.setPicture(null));
-  const file = menu(
+  const folded = menu(
     "File",
     "Open and save",
     action(
@@ -252,8 +252,8 @@ const fileMenu = (board, files, does) => {
     ),
     action(words.save, () => files.save())
   );
-  file.panel.addEventListener("click", (event) => {
-    if (event.target instanceof Element && event.target.closest("button")) file.close();
+  folded.panel.addEventListener("click", (event) => {
+    if (event.target instanceof Element && event.target.closest("button")) folded.close();
   });
-  return { ...file, show: () => void (remove.hidden = !board.picture) };
+  return { ...folded, show: () => void (remove.hidden = !board.picture) };
 };
