@@ -105,8 +105,12 @@ export class Exchange {
       const { path } = await this.upload(new File([picture.blob], `picture.${suffix}`, { type: picture.blob.type }));
       picture.upload = { path, time: Date.now() };
     } catch {
-      if ("state" in picture.upload) picture.upload = { state: "lost" };
       this.note("The picture did not reach the program. Open it again, or reload the page.");
+      if ("path" in picture.upload) {
+        picture.sending = false; // the old upload may still be there; the next stroke tries again
+        return;
+      }
+      picture.upload = { state: "lost" };
     }
     picture.sending = false;
     if (this.board.picture === picture) this.send();

@@ -49,7 +49,7 @@ export const decodePng = async (buffer) => {
   const view = new DataView(buffer);
   const [width, height] = [view.getUint32(16), view.getUint32(20)];
   const [depth, kind, , , interlace] = bytes.subarray(24, 29);
-  const readable = [GREY, INDEXED].includes(kind) && depth <= 8 && interlace === 0;
+  const readable = [GREY, INDEXED].includes(kind) && [1, 2, 4, 8].includes(depth) && interlace === 0;
   if (!readable || !width || !height || width * height > 2 ** 26) return null;
   /** @type {Rgb[] | null} */
   let palette = null;

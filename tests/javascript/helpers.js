@@ -28,3 +28,22 @@ export const drawn = ({ labels, width, height, empty }) =>
   Array.from({ length: height }, (_, y) =>
     [...labels.subarray(y * width, (y + 1) * width)].map((id) => (id === empty ? "." : id)).join("")
   );
+
+// A 2D context that notes what is called and set on it.
+export const noting = () => {
+  const calls = [];
+  const context = new Proxy(
+    {},
+    {
+      get: (_, name) => (...values) => {
+        calls.push([name, ...values]);
+        return name === "measureText" ? { width: 10 } : undefined;
+      },
+      set: (_, name, value) => {
+        calls.push([name, value]);
+        return true;
+      },
+    }
+  );
+  return { context, calls, called: (name) => calls.filter(([one]) => one === name).map(([, ...values]) => values) };
+};

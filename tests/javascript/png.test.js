@@ -126,6 +126,8 @@ test("other kinds of PNG, and what is none, are left to the browser", async () =
   assert.equal(await decodePng(black(4, 4, 8, 2)), null, "colours");
   assert.equal(await decodePng(black(4, 4, 8, 4)), null, "grey with transparency");
   assert.equal(await decodePng(black(4, 4, 16, 0)), null, "16 bits");
+  assert.equal(await decodePng(black(4, 4, 0, 0)), null, "no bits");
+  assert.equal(await decodePng(black(4, 4, 5, 0)), null, "5 bits");
   assert.equal(await decodePng(black(4, 4, 8, 0, 1)), null, "interlaced");
   assert.equal(await decodePng(black(4, 4, 8, 3)), null, "indices without a palette");
   assert.equal(await decodePng(new ArrayBuffer(0)), null);
