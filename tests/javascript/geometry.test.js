@@ -49,6 +49,15 @@ test("each handle moves its own edges only", () => {
   for (const [part, moved] of Object.entries(expected)) assert.deepEqual(moveBox(box, 2, 3, sheet, part), moved, part);
 });
 
+test("an edge goes to the sheet's own and no further, or next to the opposite one", () => {
+  const box = rect(10, 10, 30, 20);
+  const far = 1000;
+  assert.deepEqual(moveBox(box, -far, -far, sheet, "nw"), rect(0, 0, 30, 20));
+  assert.deepEqual(moveBox(box, far, far, sheet, "nw"), rect(29, 19, 30, 20));
+  assert.deepEqual(moveBox(box, far, far, sheet, "se"), rect(10, 10, 100, 50));
+  assert.deepEqual(moveBox(box, -far, -far, sheet, "se"), rect(10, 10, 11, 11));
+});
+
 test("no move makes a box empty or takes it off the sheet", () => {
   const draw = random(2);
   const parts = ["move", "n", "s", "e", "w", "ne", "nw", "se", "sw"];

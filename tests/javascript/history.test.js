@@ -19,7 +19,7 @@ const numbered = () => {
     get now() {
       return now;
     },
-    write(value, size = 1) {
+    put(value, size = 1) {
       history.push({ was: now, size });
       now = value;
     },
@@ -31,7 +31,7 @@ const numbered = () => {
 test("undo goes back step by step, redo ahead again", () => {
   const text = numbered();
   assert.deepEqual([text.history.canUndo, text.history.canRedo], [false, false]);
-  for (const value of [1, 2, 3]) text.write(value);
+  for (const value of [1, 2, 3]) text.put(value);
   text.undo();
   text.undo();
   assert.equal(text.now, 1);
@@ -47,10 +47,10 @@ test("undo goes back step by step, redo ahead again", () => {
 
 test("after a new step there is nothing to redo", () => {
   const text = numbered();
-  text.write(1, 10);
-  text.write(2, 20);
+  text.put(1, 10);
+  text.put(2, 20);
   text.undo();
-  text.write(5, 3);
+  text.put(5, 3);
   assert.equal(text.history.canRedo, false);
   assert.equal(text.history.size, 13, "and what could be redone costs no memory");
   text.undo();
@@ -59,7 +59,7 @@ test("after a new step there is nothing to redo", () => {
 
 test("a hundred steps are kept", () => {
   const text = numbered();
-  for (let value = 1; value <= 105; value++) text.write(value);
+  for (let value = 1; value <= 105; value++) text.put(value);
   while (text.history.canUndo) text.undo();
   assert.equal(text.now, 5);
 });
@@ -67,12 +67,12 @@ test("a hundred steps are kept", () => {
 test("64 MB of steps are kept, and the newest whatever it costs", () => {
   const text = numbered();
   const half = 32 * 2 ** 20;
-  for (const value of [1, 2]) text.write(value, half);
+  for (const value of [1, 2]) text.put(value, half);
   assert.equal(text.history.past.length, 2);
-  text.write(3, 1);
+  text.put(3, 1);
   assert.equal(text.history.past.length, 2);
   assert.equal(text.history.size, half + 1);
-  text.write(4, 9 * half);
+  text.put(4, 9 * half);
   assert.equal(text.history.past.length, 1);
   text.undo();
   assert.equal(text.now, 3);
@@ -80,8 +80,8 @@ test("64 MB of steps are kept, and the newest whatever it costs", () => {
 
 test("what is forgotten is gone", () => {
   const text = numbered();
-  text.write(1, 7);
-  text.write(2, 7);
+  text.put(1, 7);
+  text.put(2, 7);
   text.undo();
   text.history.forget();
   assert.deepEqual([text.history.canUndo, text.history.canRedo, text.history.size], [false, false, 0]);

@@ -61,6 +61,13 @@ test("the grid lies between the cells, inside the page only", () => {
   assert.deepEqual(called("lineTo"), [...columns.map((x) => [x, 46]), ...rows.map((y) => [90, y])]);
 });
 
+test("of a page larger than the viewport only the lines in sight are drawn", () => {
+  const { called } = setting({ cells: true, zoom: 4 });
+  // Columns at 8 and 16 pixels of the page, rows at 8: (100 - 10) / 4 and (60 - 6) / 4 are in sight.
+  assert.deepEqual(called("moveTo"), [[42.5, 6], [74.5, 6], [10, 38.5]]);
+  assert.deepEqual(called("lineTo"), [[42.5, 60], [74.5, 60], [100, 38.5]]);
+});
+
 test("a grid that would only be grey is not drawn, nor one that nobody wants", () => {
   assert.deepEqual(setting({ cells: true, cell: 4, zoom: 1.2 }).called("moveTo"), []);
   assert.notDeepEqual(setting({ cells: true, cell: 4, zoom: 1.25 }).called("moveTo"), []);
