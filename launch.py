@@ -22,7 +22,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-import urllib.request
 import venv
 from pathlib import Path
 
@@ -124,18 +123,20 @@ def is_installed(requirements: Path) -> bool:
 def install(requirements: Path) -> None:
     """Installs the pinned packages into this environment; pip shows its progress.
 
+    Where they come from is said by pip's own configuration (a mirror, a proxy, constraints), which stays.
+
     Raises:
         LaunchError: pip failed.
     """
     stamp = stamp_of(requirements)
     stamp.unlink(missing_ok=True)
     say(f"Installing the packages of {requirements.name}. The first time this takes some minutes.")
-    pip = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--retries", "2"]
-    if wants_cpu_torch() and reachable(CPU_WHEELS):
-        # A tenth of the size of the default build.  Where it fails, the next line installs the default.
-        subprocess.call(
-            [*pip, "--index-url", CPU_WHEELS, "--extra-index-url", "https://pypi.org/simple", torch_pin()]
-        )
+    pip = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
+    if wants_cpu_torch():
+        # A tenth of the size of the default build; pip prefers 2.13.0+cpu to 2.13.0.
+        # torch alone: all else comes from where this person's packages come from.
+        say(f"There is no NVIDIA driver here: looking for the smaller build of torch, also at {CPU_WHEELS}.")
+        subprocess.call([*pip, "--no-deps", "--extra-index-url", CPU_WHEELS, torch_pin()])
     if subprocess.call([*pip, "-r", str(requirements)]) != 0:
         raise LaunchError(
             "The packages could not be installed; pip's lines above say why. Without a network connection, "
@@ -158,15 +159,6 @@ def wants_cpu_torch() -> bool:
 
     nvidia = Path("/proc/driver/nvidia").exists() or shutil.which("nvidia-smi") is not None
     return sys.platform == "linux" and not nvidia and find_spec("torch") is None
-
-
-def reachable(url: str) -> bool:
-    """Whether a web server answers within a few seconds."""
-    try:
-        with urllib.request.urlopen(f"{url}/", timeout=4):
-            return True
-    except OSError:
-        return False
 
 
 def start_inside(arguments: list[str]) -> int:

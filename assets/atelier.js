@@ -2,13 +2,16 @@
 (() => {
   "use strict";
 
-  const remembered = (name) => {
+  /** @typedef {"theme" | "rail"} Choice  that a browser remembers */
+
+  const remembered = (/** @type {Choice} */ name) => {
     try {
       return localStorage.getItem(`latent-atelier.${name}`);
     } catch {
       return null;
     }
   };
+  /** @type {(name: Choice, value: string) => void} */
   const remember = (name, value) => {
     try {
       localStorage.setItem(`latent-atelier.${name}`, value);
@@ -16,30 +19,38 @@
       // a browser that keeps nothing: the choice lasts until the page is closed
     }
   };
-  const visible = (selector) => [...document.querySelectorAll(selector)].find((e) => e.offsetParent && !e.disabled);
+  const inSight = (/** @type {string} */ selector) => {
+    /** @type {NodeListOf<HTMLElement>} */
+    const all = document.querySelectorAll(selector);
+    return [...all].filter((one) => one.offsetParent !== null);
+  };
+  // The button in sight that can be pressed.
+  const visible = (/** @type {string} */ selector) => inSight(selector).find((one) => !one.matches(":disabled"));
+  const within = (/** @type {Event} */ event, /** @type {string} */ selector) =>
+    event.target instanceof Element && event.target.closest(selector) !== null;
 
   // Theme and rail ------------------------------------------------------------------------------------
 
-  const setTheme = (dark) => {
+  const setTheme = (/** @type {boolean} */ dark) => {
     document.body.classList.toggle("dark", dark);
     document.documentElement.style.colorScheme = dark ? "dark" : "light";
     const button = document.querySelector("#theme");
     if (button) button.textContent = dark ? "Light" : "Dark";
   };
-  const setRail = (open) => {
+  const setRail = (/** @type {boolean} */ open) => {
     document.body.classList.toggle("rail-folded", !open);
-    document.querySelector("#fold")?.setAttribute("aria-pressed", open);
+    document.querySelector("#fold")?.setAttribute("aria-pressed", `${open}`);
   };
-  const setGrid = (on) => {
+  const setGrid = (/** @type {boolean} */ on) => {
     document.querySelector("#stage")?.classList.toggle("as-grid", on);
-    document.querySelector("#grid")?.setAttribute("aria-pressed", on);
+    document.querySelector("#grid")?.setAttribute("aria-pressed", `${on}`);
   };
   window.latentAtelier = {
     restored() {
       document.body.classList.add("restored");
     },
     openTab() {
-      const button = [...document.querySelectorAll(".generate")].find((e) => e.offsetParent);
+      const button = inSight(".generate").at(0);
       return button ? button.id.replace("-generate", "") : null;
     },
     toggleTheme() {
@@ -53,16 +64,17 @@
       remember("rail", open ? "open" : "folded");
     },
     toggleGrid() {
-      setGrid(!document.querySelector("#stage").classList.contains("as-grid"));
+      setGrid(!document.querySelector("#stage")?.classList.contains("as-grid"));
     },
   };
 
-  document.addEventListener("click", ({ target }) => {
-    if (target.closest?.("#strip button")) setGrid(false);
+  document.addEventListener("click", (event) => {
+    if (within(event, "#strip button")) setGrid(false);
   });
 
   // An open panel of a canvas takes Escape for itself.
-  const inPanel = (event) => event.composedPath().some((part) => part.classList?.contains("open-panel"));
+  const inPanel = (/** @type {Event} */ event) =>
+    event.composedPath().some((part) => part instanceof Element && part.classList.contains("open-panel"));
   const inSheet = () => document.querySelector("dialog[open]") !== null;
 
   // Keys ----------------------------------------------------------------------------------------------
@@ -85,17 +97,17 @@
 
   // On a phone the stage may be out of sight: show it when a picture begins.
   document.addEventListener("click", (event) => {
-    if (event.target.closest?.(".generate") && innerWidth < 760)
+    if (within(event, ".generate") && innerWidth < 760)
       document.querySelector("#stage")?.scrollIntoView({ behavior: "smooth", block: "nearest" });
   });
 
   // Dropping a saved picture anywhere -----------------------------------------------------------------
 
   // A canvas, or a place for a picture, takes what is dropped on it itself.
-  const carriesFiles = (event) =>
-    [...(event.dataTransfer?.types || [])].includes("Files") && !event.target.closest?.(".latent-canvas, .given");
+  const carriesFiles = (/** @type {DragEvent} */ event) =>
+    [...(event.dataTransfer?.types ?? [])].includes("Files") && !within(event, ".latent-canvas, .given");
   let leaving = 0;
-  const over = (on) => {
+  const over = (/** @type {boolean} */ on) => {
     clearTimeout(leaving);
     document.body.classList.toggle("dropping", on);
   };
@@ -114,10 +126,11 @@
       event.preventDefault();
       event.stopPropagation();
       over(false);
-      give(openInput(), event.dataTransfer.files[0]);
+      give(openInput(), event.dataTransfer?.files[0]);
     },
     true
   );
+  /** @type {(input: HTMLInputElement | null | undefined, file: File | undefined) => void} */
   const give = (input, file) => {
     if (!input || !file) return;
     const one = new DataTransfer();
@@ -127,17 +140,21 @@
   };
   const openInput = () => {
     const button = document.querySelector("#open");
-    return button?.querySelector("input[type=file]") || button?.parentElement?.querySelector("input[type=file]");
+    return (button && fileInput(button)) ?? (button?.parentElement && fileInput(button.parentElement));
   };
+  /** @type {(place: Element) => HTMLInputElement | null} */
+  const fileInput = (place) => place.querySelector("input[type=file]");
 
   // Pasting a picture into the place for one; a canvas takes what is meant for it before this.
   document.addEventListener("paste", (event) => {
     const file = [...(event.clipboardData?.files || [])].find((one) => one.type.startsWith("image/"));
-    const place = [...document.querySelectorAll(".given")].find((one) => one.offsetParent);
+    const place = inSight(".given").at(0);
     if (!file || !place || event.defaultPrevented) return;
-    place.querySelector("[aria-label='Clear'], [aria-label='Remove Image']")?.click();
+    /** @type {HTMLElement | null} */
+    const clear = place.querySelector("[aria-label='Clear'], [aria-label='Remove Image']");
+    clear?.click();
     event.preventDefault();
-    requestAnimationFrame(() => give(place.querySelector("input[type=file]"), file));
+    requestAnimationFrame(() => give(fileInput(place), file));
   });
 
   // A page whose settings never arrive can be used without them.
@@ -163,11 +180,12 @@
     keys?.setAttribute("aria-label", "Keys");
     keys?.setAttribute("title", "Keys (?)");
     const picture = document.querySelector("#picture");
+    if (!picture) return;
     namePicture(picture);
     new MutationObserver(() => namePicture(picture)).observe(picture, { childList: true, subtree: true });
   };
   // Gradio lays it into a button without a name, which does nothing here.
-  const namePicture = (picture) => {
+  const namePicture = (/** @type {Element} */ picture) => {
     const frame = picture.querySelector(".image-container > button");
     frame?.setAttribute("role", "img");
     frame?.setAttribute("aria-label", "The picture");

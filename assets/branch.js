@@ -1,8 +1,9 @@
 // Runs inside gr.HTML: `element`, `props` and `watch` are given.
 // Says of which picture the next one is a branch, { step, of }, and drops that; shows nothing of null.
 
-const make = (name, more) => Object.assign(document.createElement(name), more);
-const drop = make("button", {
+/** @typedef {{ step: number, of: { prompt?: string, seed: number } }} Branch */
+
+const drop = Object.assign(document.createElement("button"), {
   type: "button",
   className: "sm secondary",
   textContent: "Drop",
@@ -11,13 +12,14 @@ const drop = make("button", {
 drop.addEventListener("click", () => (props.value = null));
 
 const draw = () => {
-  const { step, of } = props.value ?? {};
+  const branch = /** @type {Branch | null} */ (props.value);
   element.replaceChildren();
-  if (!of) return;
+  if (!branch?.of) return;
+  const { step, of } = branch;
   const first = step === 1 ? "step is that" : `${step} steps are those`;
   const words = of.prompt ? `“${of.prompt.slice(0, 60)}”` : "another picture";
-  const said = make("p", { textContent: `A branch: its first ${first} of ${words}, variation ${of.seed}.` });
-  said.append(drop);
+  const said = document.createElement("p");
+  said.append(`A branch: its first ${first} of ${words}, variation ${of.seed}.`, drop);
   element.append(said);
 };
 watch("value", draw);

@@ -2,19 +2,24 @@
 // Two pictures on top of each other, the first seen left of a line that is dragged.  They are zoomed together
 // by the wheel (or + - 0) and dragged together; a double click fits them again.
 
-const make = (name, className, more = {}) =>
-  Object.assign(document.createElement(name), { className, ...more });
+/** @typedef {{ before: { url: string }, after: { url: string } }} Comparison */
 
-const before = make("img", "", { alt: "Before" });
-const after = make("img", "", { alt: "After" });
-const halves = [make("div", "half"), make("div", "half")];
-halves[0].append(before);
-halves[1].append(after);
-const line = make("div", "line", { tabIndex: 0, title: "Drag to compare; wheel to zoom" });
+const before = Object.assign(document.createElement("img"), { alt: "Before" });
+const after = Object.assign(document.createElement("img"), { alt: "After" });
+const halves = [before, after].map((picture) => {
+  const half = Object.assign(document.createElement("div"), { className: "half" });
+  half.append(picture);
+  return half;
+});
+const line = Object.assign(document.createElement("div"), {
+  className: "line",
+  tabIndex: 0,
+  title: "Drag to compare; wheel to zoom",
+});
 line.setAttribute("role", "slider");
 line.setAttribute("aria-label", "Before and after");
-line.setAttribute("aria-valuemin", 0);
-line.setAttribute("aria-valuemax", 100);
+line.setAttribute("aria-valuemin", "0");
+line.setAttribute("aria-valuemax", "100");
 
 let split = 0.5;
 let zoom = 1;
@@ -28,9 +33,14 @@ const place = () => {
   halves[0].style.clipPath = `inset(0 ${100 * (1 - split)}% 0 0)`;
   halves[1].style.clipPath = `inset(0 0 0 ${100 * split}%)`;
   line.style.left = `${100 * split}%`;
-  line.setAttribute("aria-valuenow", Math.round(100 * split));
+  line.setAttribute("aria-valuenow", `${Math.round(100 * split)}`);
 };
 
+/**
+ * @param {number} factor
+ * @param {number} [clientX]  of what stays where it is; else the middle
+ * @param {number} [clientY]
+ */
 const zoomBy = (factor, clientX, clientY) => {
   const box = element.getBoundingClientRect();
   const [px, py] = [(clientX ?? box.x + box.width / 2) - box.x, (clientY ?? box.y + box.height / 2) - box.y];
@@ -43,7 +53,7 @@ const fit = () => {
   [zoom, x, y] = [1, 0, 0];
   place();
 };
-const divide = (at) => {
+const divide = (/** @type {number} */ at) => {
   split = Math.min(1, Math.max(0, at));
   place();
 };
@@ -57,9 +67,12 @@ element.addEventListener("pointerdown", (event) => {
   if (event.button > 0) return;
   const onLine = event.target === line;
   element.setPointerCapture(event.pointerId);
-  const move = (moved) => {
+  const move = (/** @type {PointerEvent} */ moved) => {
     const box = element.getBoundingClientRect();
-    if (onLine) return divide((moved.clientX - box.x) / box.width);
+    if (onLine) {
+      divide((moved.clientX - box.x) / box.width);
+      return;
+    }
     x += moved.movementX;
     y += moved.movementY;
     place();
@@ -73,25 +86,30 @@ element.addEventListener("pointerdown", (event) => {
   addEventListener("pointerup", end);
   addEventListener("pointercancel", end);
 });
+/** @type {Record<string, () => void>} */
+const acts = {
+  ArrowLeft: () => divide(split - 0.02),
+  ArrowRight: () => divide(split + 0.02),
+  Home: () => divide(0),
+  End: () => divide(1),
+  "+": () => zoomBy(1.25),
+  "=": () => zoomBy(1.25),
+  "-": () => zoomBy(0.8),
+  0: fit,
+};
 line.addEventListener("keydown", (event) => {
-  const acts = {
-    ArrowLeft: () => divide(split - 0.02),
-    ArrowRight: () => divide(split + 0.02),
-    Home: () => divide(0),
-    End: () => divide(1),
-    "+": () => zoomBy(1.25),
-    "=": () => zoomBy(1.25),
-    "-": () => zoomBy(0.8),
-    0: fit,
-  };
-  if (!acts[event.key]) return;
+  const act = acts[event.key];
+  if (!act) return;
   event.preventDefault();
-  acts[event.key]();
+  act();
 });
 
 const draw = () => {
-  const shown = props.value || null;
-  if (!shown) return element.replaceChildren();
+  const shown = /** @type {Comparison | null} */ (props.value || null);
+  if (!shown) {
+    element.replaceChildren();
+    return;
+  }
   if (before.src !== shown.before.url) before.src = shown.before.url;
   if (after.src !== shown.after.url) {
     after.src = shown.after.url;

@@ -4,12 +4,13 @@
 
   let clear = () => {};
 
-  const tell = (line) => {
+  const tell = (/** @type {HTMLElement | null} */ line) => {
     clear();
     const control = document.getElementById(line?.dataset.at ?? "");
-    if (!control) return;
+    if (!line || !control) return;
     const fold = control.closest(".more, .start");
-    if (fold?.offsetParent && !control.offsetParent) fold.querySelector("button")?.click();
+    const folded = fold instanceof HTMLElement && fold.offsetParent && !control.offsetParent;
+    if (folded) fold.querySelector("button")?.click();
     const said = Object.assign(document.createElement("p"), {
       className: "fault",
       id: `${control.id}-fault`,
@@ -17,7 +18,8 @@
     });
     // A place for a picture has its own height and shows nothing beyond that; a canvas has no field of the page's.
     const given = control.matches(".given");
-    const field = (!given && control.querySelector("input, textarea")) || control;
+    const input = given ? null : fieldOf(control);
+    const field = input ?? control;
     if (given) control.after(said);
     else control.append(said);
     field.setAttribute("aria-invalid", "true");
@@ -35,27 +37,38 @@
       clear = () => {};
     };
     const { signal } = ended;
-    const { value } = field;
+    const value = input?.value;
     control.addEventListener("input", () => clear(), { signal });
     // A list tells nothing when something is chosen in it; it shows that a moment after the field is left.
-    const left = () => requestAnimationFrame(() => !signal.aborted && field.value !== value && clear());
+    const left = () =>
+      requestAnimationFrame(() => {
+        if (!signal.aborted && input?.value !== value) clear();
+      });
     control.addEventListener("focusout", left, { signal });
     const place = given && control.querySelector(".image-container");
     if (place) picture.observe(place, { childList: true, subtree: true });
   };
 
-  const watch = () => {
+  /** @type {(control: HTMLElement) => HTMLInputElement | HTMLTextAreaElement | null} */
+  const fieldOf = (control) => control.querySelector("input, textarea");
+
+  const watchStatus = () => {
     const status = document.querySelector("#status");
-    if (!status) return void requestAnimationFrame(watch);
+    if (!status) {
+      requestAnimationFrame(watchStatus);
+      return;
+    }
     // Gradio changes what differs in the line it has.
     const all = { attributes: true, characterData: true, childList: true, subtree: true };
-    let last = null;
+    /** @type {string | undefined} */
+    let last;
     new MutationObserver(() => {
+      /** @type {HTMLElement | null} */
       const line = status.querySelector("[data-at]");
-      const { said } = line?.dataset ?? {};
+      const said = line?.dataset.said;
       if (said !== last) tell(line);
       last = said;
     }).observe(status, all);
   };
-  watch();
+  watchStatus();
 })();

@@ -1,13 +1,16 @@
 // Runs inside gr.HTML: `element`, `props`, `trigger` and `watch` are given.
 // Buttons are made here, not by a template, so that text from a prompt is only ever text.
 
+/** @typedef {{ id: string, src: string | null, alt: string }} Item */
+/** @typedef {{ items?: Item[], selected?: string }} Strip */
+
 const draw = () => {
-  const { items = [], selected = "" } = props.value || {};
-  const old = new Map([...element.children].map((button) => [button.dataset.id, button]));
+  const { items = [], selected = "" } = /** @type {Strip} */ (props.value || {});
+  const old = new Map([...element.querySelectorAll("button")].map((button) => [button.dataset.id, button]));
   element.replaceChildren(
     ...items.map((item, i) => {
       const button = old.get(item.id) || make(item);
-      button.setAttribute("aria-pressed", item.id === selected);
+      button.setAttribute("aria-pressed", `${item.id === selected}`);
       button.setAttribute("aria-label", `Picture ${i + 1}: ${item.alt}`);
       return button;
     })
@@ -16,22 +19,22 @@ const draw = () => {
   element.setAttribute("aria-label", props.label || "Pictures");
 };
 
-const make = (item) => {
+const make = (/** @type {Item} */ item) => {
   const button = document.createElement("button");
   button.type = "button";
   button.dataset.id = item.id;
   button.title = item.alt;
   const picture = document.createElement("img");
   picture.alt = "";
-  if (String(item.src).startsWith("data:image/")) picture.src = item.src;
+  if (item.src?.startsWith("data:image/")) picture.src = item.src;
   button.append(picture);
   return button;
 };
 
 element.addEventListener("click", (event) => {
-  const button = event.target.closest("button[data-id]");
+  const button = event.target instanceof Element ? event.target.closest("button") : null;
   if (!button) return;
-  for (const other of element.children) other.setAttribute("aria-pressed", other === button);
+  for (const other of element.children) other.setAttribute("aria-pressed", `${other === button}`);
   trigger("pick", { id: button.dataset.id });
 });
 

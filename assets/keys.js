@@ -2,6 +2,7 @@
 (() => {
   "use strict";
 
+  /** @type {Record<string, [keys: string, words: string][]>} */
   const KEYS = {
     Everywhere: [
       ["Ctrl+Enter", "Generate"],
@@ -32,6 +33,11 @@
     "On a slider": [["← →", "A step back and ahead; between before and after: the line"]],
   };
 
+  /**
+   * @template {keyof HTMLElementTagNameMap} Tag
+   * @param {Tag} name
+   * @returns {HTMLElementTagNameMap[Tag]}
+   */
   const make = (name, text = "") => Object.assign(document.createElement(name), { textContent: text });
   const dialog = make("dialog");
   dialog.id = "key-sheet";
@@ -68,7 +74,8 @@
   const TYPING = "input:not([type=range], [type=checkbox], [type=radio]), textarea, select, [contenteditable=true]";
   document.addEventListener("keydown", (event) => {
     const from = event.composedPath()[0];
-    if (event.key !== "?" || event.ctrlKey || event.metaKey || event.altKey || from.matches?.(TYPING)) return;
+    const typing = from instanceof Element && from.matches(TYPING);
+    if (event.key !== "?" || event.ctrlKey || event.metaKey || event.altKey || typing) return;
     event.preventDefault();
     show();
   });

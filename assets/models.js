@@ -1,6 +1,22 @@
 // Runs inside gr.HTML: `element`, `props`, `trigger` and `watch` are given.
 // A list of models with a filter.  Everything is set as text, so names from files are only ever text.
 
+/**
+ * A model as app/tabs/model_list.py tells of it.
+ * @typedef {object} Model
+ * @property {string} name
+ * @property {string} title
+ * @property {boolean} usable
+ * @property {string} what
+ * @property {string} tasks
+ * @property {string} size
+ * @property {string} precision
+ * @property {string} hash
+ * @property {string} licence
+ * @property {string} problem
+ */
+/** @typedef {{ items?: Model[], selected?: string, note?: string }} List */
+
 const SHOWN = 200; // rows; more would make typing slow
 
 const bar = document.createElement("div");
@@ -17,6 +33,7 @@ rows.setAttribute("aria-label", "Models");
 bar.append(filter, count);
 element.replaceChildren(bar, rows);
 
+/** @type {(tag: "b" | "i" | "p" | "span", className: string, content: string) => HTMLElement} */
 const text = (tag, className, content) => {
   const part = document.createElement(tag);
   part.className = className;
@@ -24,11 +41,12 @@ const text = (tag, className, content) => {
   return part;
 };
 
+/** @type {(item: Model, selected: string) => HTMLButtonElement} */
 const make = (item, selected) => {
   const row = document.createElement("button");
   row.type = "button";
   row.dataset.id = item.name;
-  row.setAttribute("aria-pressed", item.name === selected);
+  row.setAttribute("aria-pressed", `${item.name === selected}`);
   if (!item.usable) row.classList.add("unusable");
   const head = document.createElement("span");
   head.className = "head";
@@ -40,7 +58,7 @@ const make = (item, selected) => {
 };
 
 const draw = () => {
-  const { items = [], selected = "", note = "" } = props.value || {};
+  const { items = [], selected = "", note = "" } = /** @type {List} */ (props.value || {});
   const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
   const fits = items.filter((item) => {
     const all = Object.values(item).join(" ").toLowerCase();
@@ -55,9 +73,9 @@ const draw = () => {
 
 filter.addEventListener("input", draw);
 rows.addEventListener("click", (event) => {
-  const row = event.target.closest("button[data-id]");
+  const row = event.target instanceof Element ? event.target.closest("button") : null;
   if (!row) return;
-  for (const other of rows.querySelectorAll("button")) other.setAttribute("aria-pressed", other === row);
+  for (const other of rows.querySelectorAll("button")) other.setAttribute("aria-pressed", `${other === row}`);
   trigger("pick", { id: row.dataset.id });
 });
 

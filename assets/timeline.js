@@ -2,16 +2,25 @@
 // A slider over a picture's steps.  While it moves previews are seen over the picture, when it rests the step
 // itself, decoded; at its right end the picture as it is.  Tells "branch", "pause" and "proceed".
 
-const make = (name, className, more = {}) =>
-  Object.assign(document.createElement(name), { className, ...more });
-const button = (className, textContent, title) =>
-  make("button", `sm secondary ${className}`, { type: "button", textContent, title });
+/** @typedef {{ key: string, done: number, total: number, state: "running" | "paused" | "finished" }} Shown */
 
-const past = make("img", "past", { alt: "", hidden: true });
-const bar = make("div", "steps");
-const slider = make("input", "", { type: "range", min: 0, title: "Drag to look back at the picture's steps" });
+/** @type {(className: string, textContent: string, title: string) => HTMLButtonElement} */
+const button = (className, textContent, title) =>
+  Object.assign(document.createElement("button"), {
+    type: /** @type {const} */ ("button"),
+    className: `sm secondary ${className}`,
+    textContent,
+    title,
+  });
+const past = Object.assign(document.createElement("img"), { className: "past", alt: "", hidden: true });
+const bar = Object.assign(document.createElement("div"), { className: "steps" });
+const slider = Object.assign(document.createElement("input"), {
+  type: "range",
+  min: "0",
+  title: "Drag to look back at the picture's steps",
+});
 slider.setAttribute("aria-label", "Steps");
-const said = make("span", "said");
+const said = Object.assign(document.createElement("span"), { className: "said" });
 said.setAttribute("aria-live", "polite");
 const halt = button("halt", "Pause", "Halts after this step; then change the words or the map, and continue");
 const branch = button(
@@ -21,20 +30,23 @@ const branch = button(
 );
 const save = button("save", "Save the steps", "Downloads the steps as a small film (animated WebP)");
 const film = button("film", "MP4", "Downloads the steps as a film for programs that show no WebP (MP4, VP9)");
-const uses = make("div", "uses");
+const uses = Object.assign(document.createElement("div"), { className: "uses" });
 uses.append(branch, save, film);
 bar.append(halt, slider, said, uses);
 element.append(past, bar);
 
-let shown = null; // what Python shows: { key, done, total, state }
+/** @type {Shown | null} */
+let shown = null; // what Python shows
 let at = 0; // the step in sight
 let back = false; // whether that is an earlier one than the newest
-let previews = []; // [step, address], in order
+/** @type {[step: number, address: string][]} */
+let previews = []; // in order
 let loading = false;
 
 const place = () => {
-  slider.max = shown.total;
-  slider.value = at;
+  if (!shown) return;
+  slider.max = `${shown.total}`;
+  slider.value = `${at}`;
   slider.setAttribute("aria-valuetext", `Step ${at} of ${shown.total}`);
   said.textContent = `${at} / ${shown.total}`;
   said.classList.remove("problem");
@@ -43,24 +55,30 @@ const place = () => {
   branch.disabled = at >= shown.total;
   past.hidden = !back;
 };
-const complain = (problem) => {
+const complain = (/** @type {string} */ problem) => {
   said.textContent = problem;
   said.classList.add("problem");
 };
-// What the server answers, or undefined where it says why not, or where another picture is shown by now.
-const ask = async (question) => {
-  const { key } = shown;
+/**
+ * What the server answers about a picture; undefined where it says why not, or where another one is shown by now.
+ * @template {object} Answer
+ * @param {string} key
+ * @param {Promise<Answer | Problem>} question
+ * @returns {Promise<Answer | undefined>}
+ */
+const ask = async (key, question) => {
   const got = await question.catch(() => ({ problem: "The program does not answer." }));
   if (shown?.key !== key) return undefined;
-  if (got.problem) complain(got.problem);
-  return got.problem ? undefined : got;
+  if (!("problem" in got)) return got;
+  complain(got.problem);
+  return undefined;
 };
 
 const load = async () => {
   const reach = previews.at(-1)?.[0] ?? -1;
   if (loading || !shown || reach >= shown.done) return;
   loading = true;
-  const got = await ask(server.previews(shown.key));
+  const got = await ask(shown.key, server.previews(shown.key));
   loading = false;
   if (!got) return;
   ({ previews } = got);
@@ -72,18 +90,20 @@ const showPreview = () => {
   if (seen) past.src = seen[1];
 };
 const decode = async () => {
+  if (!shown || !back) return;
   const wanted = at;
-  const got = back && (await ask(server.look({ key: shown.key, step: wanted })));
+  const got = await ask(shown.key, server.look({ key: shown.key, step: wanted }));
   if (!got || !back || at !== wanted) return;
   at = got.step;
   place();
   past.src = got.src;
-  past.dataset.decoded = at;
+  past.dataset.decoded = `${at}`;
 };
 
 slider.addEventListener("pointerenter", load);
 slider.addEventListener("focus", load);
 slider.addEventListener("input", () => {
+  if (!shown) return;
   at = Math.min(slider.valueAsNumber, shown.done);
   back = at < shown.done;
   if (back) showPreview();
@@ -91,24 +111,30 @@ slider.addEventListener("input", () => {
   load();
 });
 slider.addEventListener("change", decode);
-halt.addEventListener("click", () => trigger(shown.state === "paused" ? "proceed" : "pause"));
-// A step is kept when it is done, so from the one under way a branch begins at the one before.
-const kept = () => (shown.state === "finished" ? at : Math.min(at, shown.done - 1));
-branch.addEventListener("click", () => trigger("branch", { key: shown.key, step: kept() }));
-for (const [control, kind] of [[save, "webp"], [film, "mp4"]])
-  control.addEventListener("click", async () => {
-    control.disabled = true;
-    const got = await ask(server.animation({ key: shown.key, kind }));
-    control.disabled = false;
-    if (!got) return;
-    const file = URL.createObjectURL(await (await fetch(got.src)).blob());
-    make("a", "", { href: file, download: got.name }).click();
-    setTimeout(() => URL.revokeObjectURL(file), 10_000);
-  });
+halt.addEventListener("click", () => trigger(shown?.state === "paused" ? "proceed" : "pause"));
+branch.addEventListener("click", () => {
+  if (!shown) return;
+  // A step is kept when it is done, so from the one under way a branch begins at the one before.
+  const step = shown.state === "finished" ? at : Math.min(at, shown.done - 1);
+  trigger("branch", { key: shown.key, step });
+});
+/** @type {(control: HTMLButtonElement, kind: "webp" | "mp4") => Promise<void>} */
+const download = async (control, kind) => {
+  if (!shown) return;
+  control.disabled = true;
+  const got = await ask(shown.key, server.animation({ key: shown.key, kind }));
+  control.disabled = false;
+  if (!got) return;
+  const file = URL.createObjectURL(await (await fetch(got.src)).blob());
+  Object.assign(document.createElement("a"), { href: file, download: got.name }).click();
+  setTimeout(() => URL.revokeObjectURL(file), 10_000);
+};
+save.addEventListener("click", () => download(save, "webp"));
+film.addEventListener("click", () => download(film, "mp4"));
 
 const draw = () => {
-  const { key } = shown || {};
-  shown = props.value || null;
+  const key = shown?.key;
+  shown = /** @type {Shown | null} */ (props.value || null);
   bar.hidden = !shown;
   if (shown?.key !== key) {
     previews = [];

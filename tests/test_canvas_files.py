@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, expect
 
 from app.widgets.canvas import CanvasSetup, CanvasValue
 from app.widgets.palettes import class_names, palette_of
-from ldm_core.network.images import read_image
+from ldm_core.pictures.reading import read_picture
 from ldm_core.request.rules import LabelledBox
 from tests.canvas_hand import (  # noqa: F401  fixtures
     Hand,
@@ -233,8 +233,10 @@ def test_published_masks_open_on_their_photographs(hand: Hand, shared: Path) -> 
     open_file(hand, "Open mask…", (images / "inpaint_bench2_mask.png").read_bytes())
     value = hand.value()
     assert value.image is not None
-    assert np.array_equal(value.image, read_image(images / "inpaint_bench2.png"))
-    assert np.array_equal(value.labels == 255, read_image(images / "inpaint_bench2_mask.png")[..., 0] >= 128)
+    assert np.array_equal(value.image, read_picture(images / "inpaint_bench2.png").pixels)
+    assert np.array_equal(
+        value.labels == 255, read_picture(images / "inpaint_bench2_mask.png").pixels[..., 0] >= 128
+    )
     hand.reload()
     again = hand.value()
     assert np.array_equal(again.labels, value.labels)

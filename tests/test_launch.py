@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import ast
+import http.server
 import importlib.util
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import threading
+import venv
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -129,6 +135,123 @@ def test_a_folder_that_cannot_be_written(launch: ModuleType, tmp_path: Path) -> 
 
 def test_the_pin_of_torch(launch: ModuleType) -> None:
     assert launch.torch_pin() == "torch==2.13.0"
+
+
+class Index:
+    """A package index on this computer; `asked` holds the names of the packages that were looked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.asked: set[str] = set()
+        index = self
+
+        class Handler(http.server.SimpleHTTPRequestHandler):
+            def __init__(self, *arguments: Any) -> None:
+                super().__init__(*arguments, directory=str(folder))
+
+            def do_GET(self) -> None:
+                index.asked.add(self.path.strip("/").split("/")[0])
+                super().do_GET()
+
+            def log_message(self, *_: object) -> None: ...
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def add(self, name: str, *versions: str) -> None:
+        (self.folder / name).mkdir(parents=True)
+        for version in versions:
+            facts = f"{name}-{version}.dist-info"
+            with zipfile.ZipFile(self.folder / name / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+                wheel.writestr(
+                    f"{facts}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+                )
+                wheel.writestr(f"{facts}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+                wheel.writestr(f"{facts}/RECORD", "")
+
+
+@pytest.fixture
+def indexes(tmp_path: Path) -> Iterator[tuple[Index, Index]]:
+    """Somebody's mirror, and the index of the smaller builds, which has other packages too."""
+    mirror, wheels = Index(tmp_path / "mirror"), Index(tmp_path / "wheels")
+    mirror.add("torch", "2.13.0")
+    mirror.add("plain", "1.0", "2.0")
+    wheels.add("torch", "2.13.0+cpu", "2.14.0+cpu")
+    wheels.add("plain", "1.5", "9.9")
+    yield mirror, wheels
+    for index in (mirror, wheels):
+        index.server.shutdown()
+        index.server.server_close()
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The Python of an environment with pip and nothing else."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder, with_pip=True)
+    return str(folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
+
+
+def installed_with(
+    launch: ModuleType,
+    python: str,
+    mirror: Index,
+    cpu_wheels: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> list[str]:
+    """What launch.py installs, as `name==version`, where pip is configured to use the mirror."""
+    subprocess.run([python, "-m", "pip", "uninstall", "--quiet", "--yes", "torch", "plain"], check=True)
+    (tmp_path / "constraints.txt").write_text("plain<2\n")
+    (tmp_path / "pip.conf").write_text(
+        f"[global]\nindex-url = {mirror.url}\nconstraint = {tmp_path / 'constraints.txt'}\nretries = 0\n"
+    )
+    launch.REQUIREMENTS.write_text("torch==2.13.0\nplain\n")
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    # What this computer's own configuration names is not looked at.
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "")
+    monkeypatch.setenv("XDG_CONFIG_DIRS", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(launch, "CPU_WHEELS", cpu_wheels)
+    monkeypatch.setattr(launch, "wants_cpu_torch", lambda: True)
+    monkeypatch.setattr(sys, "executable", python)
+    launch.install(launch.REQUIREMENTS)
+    listed = subprocess.run([python, "-m", "pip", "freeze"], capture_output=True, text=True, check=True)
+    return sorted(listed.stdout.split())
+
+
+def test_pips_own_configuration_stays_as_it_is(
+    launch: ModuleType,
+    python: str,
+    indexes: tuple[Index, Index],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """torch comes from the index of smaller builds, all else from the person's mirror, under constraints."""
+    mirror, wheels = indexes
+    found = installed_with(launch, python, mirror, wheels.url, tmp_path, monkeypatch)
+    assert found == ["plain==1.0", "torch==2.13.0+cpu"]
+    assert wheels.asked == {"torch"}
+    assert mirror.asked == {"torch", "plain"}
+
+
+def test_without_the_index_of_the_smaller_builds_the_mirror_gives_torch(
+    launch: ModuleType,
+    python: str,
+    indexes: tuple[Index, Index],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mirror, _ = indexes
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        found = installed_with(launch, python, mirror, nobody, tmp_path, monkeypatch)
+    assert found == ["plain==1.0", "torch==2.13.0"]
 
 
 def test_a_port_in_use() -> None:

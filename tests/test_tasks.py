@@ -420,7 +420,10 @@ def test_memory_that_runs_out_while_decoding_is_answered_by_tiles(
 WRONG: list[tuple[dict[str, object], str]] = [
     ({"task": "inpaint", "mask": to_uri(hole())}, "image is missing; it has to be a picture as a data: URI"),
     ({"task": "inpaint", "image": "picture.png", "mask": hole()}, "image is 'picture.png'; it has to be"),
-    ({"task": "inpaint", "image": "data:image/png;base64,AAAA", "mask": hole()}, "image is 'data:image"),
+    (
+        {"task": "inpaint", "image": "data:image/png;base64,AAAA", "mask": hole()},
+        "image: The picture is no picture",
+    ),
     ({"task": "inpaint", "image": PICTURE, "mask": hole(60, 60)}, "mask is of 60 x 60 pixels; it has to be"),
     ({"task": "inpaint", "image": PICTURE, "mask": PICTURE}, "mask is a raster"),
     ({"task": "super-resolution", "image": PICTURE, "scale": 3}, "scale is 3; it has to be 2, 4 or 8"),

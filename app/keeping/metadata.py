@@ -23,7 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
+from app.keeping.outgoing import outgoing
 from ldm_core.errors import AtelierError, FileError
+from ldm_core.pictures.writing import encode
 from ldm_core.request import SAMPLERS, SPACINGS, Request, TextToImage, parse_request, to_json
 from ldm_core.request.raster import Raster, to_uri
 
@@ -31,7 +33,7 @@ CHUNK = "latent-atelier"
 VERSION = 1
 MAX_FILE = 256 * 1024 * 1024  # bytes
 MAX_TEXT = 1_000_000  # characters of the text of other programs
-MAX_CHUNK = 60_000_000  # characters of our own, which holds the request's pictures
+MAX_CHUNK = 65_000_000  # characters of our own, which holds the request's pictures
 
 # Fields that are written only where they differ from their defaults.
 _RARE = {
@@ -54,19 +56,21 @@ class Settings:
     notes: tuple[str, ...] = ()
 
 
-def encode_png(pixels: NDArray[np.uint8], request: Request, model_sha256: str | None = None) -> bytes:
+def encode_png(
+    pixels: NDArray[np.uint8], request: Request, model_sha256: str | None = None, *, facts: bool = True
+) -> bytes:
     """A PNG file of the picture with its settings inside.
 
     Args:
         pixels: (h, w, 3) RGB, or (h, w, 4) with transparency.
         request: what makes this one picture alone.
+        facts: whether the picture keeps what a photograph that it is made of says of itself.
     """
     chunks = PngImagePlugin.PngInfo()
     chunks.add_text("parameters", to_parameters(request, model_sha256))
     chunks.add_text(CHUNK, json.dumps(_to_chunk(request, model_sha256)))
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", pnginfo=chunks, compress_level=6)
-    return file.getvalue()
+    made = outgoing(pixels, request, facts=facts)
+    return encode(made.content, "PNG", exif=made.exif, xmp=made.xmp, chunks=chunks)
 
 
 def read_settings(source: Path | bytes) -> Settings:

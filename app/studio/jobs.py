@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from app.keeping import metadata
 from app.keeping.library import Library
+from app.keeping.outgoing import without_facts
 from app.studio.frames import Ended, Finished, Frame, Steps, Waiting, thumb_of
 from app.studio.paces import Paces
 from app.studio.relay import Relay
@@ -50,8 +51,11 @@ class Studio:
         library: Library | None,
         device: str | None = None,
         shelf: Shelf | None = None,
+        *,
+        has_guests: bool = False,
     ) -> None:
         self.models = models
+        self.has_guests = has_guests  # then nothing is kept of what their photographs say of themselves
         self.shelf = shelf
         self.timelines = Timelines(self.engine)
         self.paces = Paces(self.engine, models)
@@ -195,6 +199,8 @@ class Studio:
         A sketch is not saved, and stops when the next job comes; then nothing more is said of it.
         Yields nothing where the session's last job still runs and is no sketch.
         """
+        if self.has_guests:
+            request = without_facts(request)
         return self._run(name, request, lambda: self.engine().submit(request, owner=name), sketch=sketch)
 
     def branch(self, name: str, key: str, step: int, request: Request) -> Iterator[Frame]:
@@ -283,7 +289,10 @@ class Studio:
 
     def _finish(self, session: Session, job: Job, event: Picture) -> Finished:
         """Saves a picture and remembers it for the session."""
-        png = metadata.encode_png(event.pixels, event.request, self.model_hash(event.request.model))
+        request = event.request
+        png = metadata.encode_png(
+            event.pixels, request, self.model_hash(request.model), facts=not self.has_guests
+        )
         path, problem = None, ""
         if self._library is not None and not session.sketch:
             try:

@@ -117,7 +117,7 @@ def start(options: Options, port: int) -> Running:
     library = Library(outputs_folder(options.outputs))
     models = open_models(options.models, wait=False)
     shelf = Shelf(models) if options.is_private else None
-    studio = Studio(models, library, options.device, shelf)
+    studio = Studio(models, library, options.device, shelf, has_guests=not options.is_private)
     blocks = page.build_page(studio)
     blocks.queue(max_size=64, default_concurrency_limit=8)
     password = options.password or (None if options.is_private else made_password())

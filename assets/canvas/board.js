@@ -8,56 +8,109 @@ import { moveBox, unite } from "./geometry.js";
 import { Sheet } from "./sheet.js";
 import { pack, unpack } from "./value.js";
 
+/** @import { Rect, Size } from "./geometry.js" */
+/** @import { Change, Step, Stroke } from "./history.js" */
+/** @import { Layers } from "./layers.js" */
+/** @import { Box, Bytes, Packed } from "./value.js" */
+/** @typedef {"mask" | "classes" | "boxes"} Mode */
+/** @typedef {"content" | "page" | "settings" | "outline" | "lines"} What */
+/** @typedef {{ name: string, colour: string, stuff: readonly number[] }} Class  `stuff`: what it is of COCO-Stuff */
+/** @typedef {{ left: number, top: number, width: number, height: number }} Outline */
+/** @typedef {{ state: "sending" | "lost" } | { path: string, time: number }} Upload  `time` in milliseconds */
+/** @typedef {{ bitmap: ImageBitmap, blob: Blob, upload: Upload | null, sending?: boolean }} Picture */
+/** @typedef {"brush" | "eraser" | "bucket" | "rectangle" | "lasso" | "box"} ToolName */
+/**
+ * What follows from the model.
+ * @typedef {{ palette: readonly Class[], cells: number, maxBoxes: number, outline: Outline }} Setup
+ */
+/** @typedef {Size & { mode: Mode, palette: readonly Class[], cells: number, maxBoxes: number, feather: number }} Beginning */
+/** @typedef {Size & { packed: Packed, boxes: readonly Box[], picture: Picture | null }} Page */
+/** @typedef {Size & Partial<Page>} Content  of a page to open; what is missing is empty */
+/**
+ * @typedef {object} Settings
+ * @property {ToolName} tool
+ * @property {number} size  the brush's diameter in pixels of the picture
+ * @property {number} current  index of the class to paint with
+ * @property {boolean} erasing  bucket, rectangle and lasso take paint away
+ * @property {boolean} pressure  of a pen sets the brush's size
+ * @property {number} opacity  percent
+ * @property {number} feather  pixels
+ * @property {number} distance  pixels of one Grow or Shrink
+ * @property {boolean} cells  whether the latent's cells are shown
+ */
+
 export const LARGEST_SIDE = 2048;
 export const LARGEST_BRUSH = 400;
 
 // Ids of a pixel with nothing painted, and of a painted one where there is only one kind of paint.
+/** @type {Record<Mode, { empty: number, paint?: number }>} */
 const IDS = { mask: { empty: 0, paint: 255 }, classes: { empty: 255 }, boxes: { empty: 255 } };
 
+/** @type {(given: Beginning) => Settings} */
 const firstSettings = ({ mode, feather }) => ({
   tool: mode === "boxes" ? "box" : "brush",
-  size: 40, // brush's diameter in pixels of the picture
-  current: 0, // index of the class to paint with
-  erasing: false, // bucket, rectangle and lasso take paint away
+  size: 40,
+  current: 0,
+  erasing: false,
   pressure: false,
-  opacity: mode === "mask" ? 55 : 80, // percent
+  opacity: mode === "mask" ? 55 : 80,
   feather,
-  distance: 4, // pixels of one Grow or Shrink
+  distance: 4,
   cells: false,
 });
 
 export class Board {
+  /**
+   * @param {Beginning} given
+   * @param {Layers} layers
+   * @param {(what: What) => void} tell
+   */
   constructor(given, layers, tell) {
-    const { mode, palette, cells, maxBoxes } = given;
-    this.mode = mode;
-    this.ids = IDS[mode];
+    this.mode = given.mode;
+    this.ids = IDS[given.mode];
     this.layers = layers;
     this.tell = tell;
     this.history = new History();
-    this.boxes = [];
-    this.outline = { left: 0, top: 0, width: 0, height: 0 };
     this.settings = firstSettings(given);
-    this.setUp({ palette, cells, maxBoxes });
+    this.palette = given.palette;
+    this.cellSize = given.cells; // side of a latent's cell in pixels
+    this.maxBoxes = given.maxBoxes;
+    this.outline = { left: 0, top: 0, width: 0, height: 0 }; // of what will be made
+    this.sheet = new Sheet(given.width, given.height, this.ids.empty);
+    /** @type {readonly Box[]} */
+    this.boxes = [];
+    /** @type {Picture | null} */
+    this.picture = null;
+    this.selected = -1; // index of a box
+    this.drawn = false; // whether the selected box was just drawn
+    /** @type {Rect | null} */
+    this.stroked = null; // what the stroke under way may have changed
+    this.before = { labels: this.sheet.labels.slice(), boxes: this.boxes }; // at the last commit
   }
 
-  // What follows from the model: its classes, its latent's cells, how many boxes it takes; and the outline,
-  // { left, top, width, height }, of what will be made.
+  /**
+   * Takes up what follows from the model; what is missing stays.
+   * @param {Partial<Setup>} setup
+   */
   setUp({ palette, cells, maxBoxes, outline }) {
     if (palette) this.#setPalette(palette);
     this.cellSize = cells ?? this.cellSize;
     this.maxBoxes = maxBoxes ?? this.maxBoxes;
     this.outline = outline ?? this.outline;
-    if (this.sheet) this.set({});
+    this.set({});
     if (outline) this.tell("outline");
   }
 
-  // Keeps what is painted in classes that the new palette has too, by name or by what they stand for; the
-  // rest is cleared.
+  /**
+   * Keeps what is painted in classes that the new palette has too, by name or by what they stand for; the rest
+   * is cleared.
+   * @param {readonly Class[]} palette
+   */
   #setPalette(palette) {
     const old = this.palette;
     this.palette = palette;
     this.settings.current = Math.min(this.settings.current, Math.max(0, palette.length - 1));
-    if (this.mode !== "classes" || !old || !this.sheet) return;
+    if (this.mode !== "classes") return;
     const ids = new Uint8Array(256).fill(this.ids.empty);
     if (JSON.stringify(old) === JSON.stringify(palette)) return;
     old.forEach(({ name, stuff }, id) => {
@@ -71,6 +124,7 @@ export class Board {
 
   // Settings -------------------------------------------------------------------------------------------
 
+  /** @param {Partial<Settings>} changes */
   set(changes) {
     Object.assign(this.settings, changes);
     const { settings, layers } = this;
@@ -81,11 +135,13 @@ export class Board {
     this.tell("lines");
   }
 
+  /** @returns {[id: number, colour: string][]} */
   colours() {
-    if (this.mode === "mask") return [[this.ids.paint, "#e5484d"]];
+    if (this.mode === "mask") return [[this.paint(false), "#e5484d"]];
     return this.mode === "classes" ? this.palette.map(({ colour }, id) => [id, colour]) : [];
   }
 
+  /** @param {string} name */
   colourOf(name) {
     return this.palette.find((entry) => entry.name === name)?.colour ?? "#9a9a9a";
   }
@@ -94,12 +150,18 @@ export class Board {
     return this.palette[this.settings.current]?.name ?? "";
   }
 
-  // The id to paint with, or to take away with.
+  /**
+   * The id to paint with, or to take away with.
+   * @param {boolean} erase
+   */
   paint(erase) {
     return erase ? this.ids.empty : (this.ids.paint ?? this.settings.current);
   }
 
-  // Chooses a class; a selected box becomes one of that class, unless it was just drawn: then the next is meant.
+  /**
+   * Chooses a class; a selected box becomes one of that class, unless it was just drawn: then the next is meant.
+   * @param {number} index
+   */
   choose(index) {
     this.set({ current: index, erasing: false, tool: this.settings.tool === "eraser" ? "brush" : this.settings.tool });
     const box = this.boxes[this.selected];
@@ -110,7 +172,10 @@ export class Board {
 
   // Strokes --------------------------------------------------------------------------------------------
 
-  // Notes that a stroke changed pixels of `rect`.
+  /**
+   * Notes that a stroke changed pixels of `rect`.
+   * @param {Rect | null} rect
+   */
   touch(rect) {
     if (!rect) return;
     this.stroked = unite(this.stroked, rect);
@@ -143,15 +208,19 @@ export class Board {
     this.tell("lines");
   }
 
-  // What the content is at the last commit, to see what the next stroke changes.
+  /**
+   * What the content is at the last commit, to see what the next stroke changes.
+   * @param {Rect | null} rect
+   */
   #remember(rect) {
     const { labels, width } = this.sheet;
     this.before.boxes = this.boxes;
     if (rect) this.before.labels.set(labels.subarray(rect.y0 * width, rect.y1 * width), rect.y0 * width);
   }
 
-  #record(step) {
-    this.history.push({ ...step, size: sizeOf(step) });
+  /** @param {Change} change */
+  #record(change) {
+    this.history.push({ ...change, size: sizeOf(change) });
   }
 
   undo() {
@@ -162,21 +231,26 @@ export class Board {
     this.#step("redo");
   }
 
+  /** @param {"undo" | "redo"} direction */
   #step(direction) {
     this.revert();
     let paged = false;
-    this.history[direction]((step) => {
-      paged = Boolean(step.page);
-      const back = paged ? this.#exchangePage(step.page) : this.#exchangeTiles(step);
+    /** @type {(step: Step) => Step} */
+    const exchange = (step) => {
+      paged = step.page !== undefined;
+      const back = step.page ? this.#exchangePage(step.page) : this.#exchangeTiles(step);
       return { ...back, size: sizeOf(back) };
-    });
+    };
+    this.history[direction](exchange);
     this.tell(paged ? "page" : "content");
     this.tell("lines");
   }
 
+  /** @type {(stroke: Stroke) => Stroke} */
   #exchangeTiles({ tiles, boxes }) {
     const { labels, width } = this.sheet;
     const back = { tiles: tiles.map((tile) => readTile(labels, tile, width)), boxes: this.boxes };
+    /** @type {Rect | null} */
     let rect = null;
     for (const tile of tiles) {
       writeTile(labels, tile, width);
@@ -189,6 +263,7 @@ export class Board {
     return back;
   }
 
+  /** @type {(page: Page) => Change} */
   #exchangePage(page) {
     const back = { page: this.page() };
     this.#show(page);
@@ -197,22 +272,30 @@ export class Board {
 
   // Pages ----------------------------------------------------------------------------------------------
 
-  // Everything on the page; `picture` is null or { bitmap, blob, upload }.
+  /**
+   * Everything on the page.
+   * @returns {Page}
+   */
   page() {
     const { width, height, labels } = this.sheet;
     return { width, height, packed: pack(labels), boxes: this.boxes, picture: this.picture };
   }
 
-  // Shows a page.  Unless `undoable`, what was before is gone, undo included.
+  /**
+   * Shows a page.  Unless `undoable`, what was before is gone, undo included.
+   * @param {Content} page
+   * @param {{ undoable?: boolean }} options
+   */
   open(page, { undoable = false } = {}) {
-    if (undoable && this.sheet) this.#record({ page: this.page() });
+    if (undoable) this.#record({ page: this.page() });
     else this.history.forget();
     this.#show(page);
     this.tell("page");
     this.tell("lines");
   }
 
-  #show({ width, height, packed = null, boxes = [], picture = null }) {
+  /** @param {Content} page */
+  #show({ width, height, packed, boxes = [], picture = null }) {
     const sheet = new Sheet(width, height, this.ids.empty);
     if (packed) sheet.labels = unpack(packed, width * height);
     this.sheet = sheet;
@@ -221,17 +304,23 @@ export class Board {
     this.picture = picture;
     this.stroked = null;
     this.before = { labels: sheet.labels.slice(), boxes };
-    this.layers.show(sheet, picture?.bitmap);
+    this.layers.show(sheet, picture?.bitmap ?? null);
   }
 
-  // An empty page and the settings of the beginning.
+  /**
+   * An empty page and the settings of the beginning.
+   * @param {Beginning} given
+   */
   reset(given) {
     Object.assign(this.settings, firstSettings(given));
     this.open({ width: given.width, height: given.height });
     this.set({});
   }
 
-  // Puts a picture under the drawing.  At another size the drawing begins anew.
+  /**
+   * Puts a picture under the drawing.  At another size the drawing begins anew.
+   * @param {Picture | null} picture
+   */
   setPicture(picture) {
     const { width, height } = picture?.bitmap ?? this.sheet;
     const same = width === this.sheet.width && height === this.sheet.height;
@@ -239,14 +328,22 @@ export class Board {
     this.open({ ...drawing, picture }, { undoable: true });
   }
 
-  // Another picture of the same size under the drawing, which stays, its undo included.
+  /**
+   * Another picture of the same size under the drawing, which stays, its undo included.
+   * @param {Picture | null} picture
+   */
   replacePicture(picture) {
     this.picture = picture;
-    this.layers.show(this.sheet, picture?.bitmap);
+    this.layers.show(this.sheet, picture?.bitmap ?? null);
     this.tell("content");
   }
 
-  // Replaces the drawing with a loaded map of any size; the picture stays where the size is the same.
+  /**
+   * Replaces the drawing with a loaded map of any size; the picture stays where the size is the same.
+   * @param {Bytes} labels
+   * @param {number} width
+   * @param {number} height
+   */
   setLabels(labels, width, height) {
     const same = width === this.sheet.width && height === this.sheet.height;
     if (same) {
@@ -266,7 +363,7 @@ export class Board {
   }
 
   invert() {
-    this.touch(this.sheet.swap(this.ids.empty, this.ids.paint));
+    this.touch(this.sheet.swap(this.ids.empty, this.paint(false)));
     this.commit();
   }
 
@@ -283,6 +380,7 @@ export class Board {
   // Boxes ----------------------------------------------------------------------------------------------
   // Arrays of boxes are never changed in place, so that undo can hold them as they are.
 
+  /** @param {number} index */
   select(index) {
     this.selected = index;
     this.drawn = false;
@@ -300,12 +398,14 @@ export class Board {
     return this.boxes.length >= this.maxBoxes;
   }
 
+  /** @param {Rect} rect */
   addBox(rect) {
     this.boxes = [...this.boxes, { label: this.className, ...rect }];
     this.select(this.boxes.length - 1);
     this.drawn = true;
   }
 
+  /** @type {(index: number, box: Box) => void} */
   replaceBox(index, box) {
     this.boxes = this.boxes.with(index, box);
     this.drawn = false;
@@ -319,7 +419,12 @@ export class Board {
     this.commit();
   }
 
-  // Moves the selected box, or only its right and lower edge, inside the picture.
+  /**
+   * Moves the selected box, or only its right and lower edge, inside the picture.
+   * @param {number} dx
+   * @param {number} dy
+   * @param {boolean} resize
+   */
   nudge(dx, dy, resize) {
     const box = this.boxes[this.selected];
     if (!box) return;

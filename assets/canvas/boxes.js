@@ -4,30 +4,44 @@
 
 import { moveBox, rounded } from "./geometry.js";
 
+/** @import { Board } from "./board.js" */
+/** @import { Point } from "./geometry.js" */
+/** @import { Tool } from "./tools.js" */
+/** @import { Box } from "./value.js" */
+/** @import { View } from "./view.js" */
+/** @typedef {{ part: string, from: Point, box: Box }} Moving  an old box, or its edges */
+/** @typedef {{ part: null, from: Point, to: Point, zoom: number, far: boolean }} Drawing  a new box */
+
 const HANDLES = ["nw", "n", "ne", "e", "se", "s", "sw", "w"];
 const REACH = { mouse: 9, pen: 9, touch: 18 }; // CSS pixels around a handle in which it is taken
 const STILL = 3; // CSS pixels within which a press stays a click
 
 export class BoxTool {
-  // `note(text)` tells the person something.
+  /**
+   * @param {Board} board
+   * @param {(text: string) => void} note  tells the person something
+   */
   constructor(board, note) {
     this.board = board;
     this.note = note;
+    /** @type {Moving | Drawing | null} */
     this.drag = null;
   }
 
+  /** @type {Tool["start"]} */
   start(point, { pointer }, zoom) {
     const { board } = this;
     const part = this.partAt(point, zoom, REACH[pointer]);
     const box = board.boxes[board.selected];
-    this.drag = part ? { part, from: point, box } : { part: null, from: point, to: point, zoom };
+    this.drag = part ? { part, from: point, box } : { part: null, from: point, to: point, zoom, far: false };
   }
 
+  /** @type {Tool["move"]} */
   move(points, { shift }) {
     const { board, drag } = this;
     const to = points.at(-1);
-    if (!drag) return;
-    if (drag.part) {
+    if (!drag || !to) return;
+    if (drag.part !== null) {
       const [dx, dy] = [to.x - drag.from.x, to.y - drag.from.y];
       const along = shift && drag.part === "move"; // along one axis only
       const wide = Math.abs(dx) > Math.abs(dy);
@@ -46,8 +60,8 @@ export class BoxTool {
     const { board, drag } = this;
     this.drag = null;
     if (!drag) return;
-    if (!drag.part && drag.far) this.#add(drag);
-    else if (!drag.part) board.select(this.boxAt(drag.from));
+    if (drag.part === null && drag.far) this.#add(drag);
+    else if (drag.part === null) board.select(this.boxAt(drag.from));
     board.commit();
     board.tell("lines");
   }
@@ -57,6 +71,7 @@ export class BoxTool {
     this.board.revert();
   }
 
+  /** @param {Drawing} drag */
   #add({ from, to }) {
     const { board } = this;
     const { x0, y0, x1, y1 } = rounded(from, to);
@@ -67,9 +82,12 @@ export class BoxTool {
     else board.addBox(rect);
   }
 
-  // The smallest box around the point, as one would click it; -1 where there is none.
+  /**
+   * The smallest box around the point, as one would click it; -1 where there is none.
+   * @param {Point} point
+   */
   boxAt({ x, y }) {
-    const area = (box) => (box.x1 - box.x0) * (box.y1 - box.y0);
+    const area = (/** @type {Box} */ box) => (box.x1 - box.x0) * (box.y1 - box.y0);
     const { boxes } = this.board;
     return boxes.reduce((found, box, index) => {
       if (x < box.x0 || x >= box.x1 || y < box.y0 || y >= box.y1) return found;
@@ -77,7 +95,12 @@ export class BoxTool {
     }, -1);
   }
 
-  // The part of the selected box under the point: a handle, "move" or null.
+  /**
+   * The part of the selected box under the point: a handle, "move" or null.
+   * @param {Point} point
+   * @param {number} zoom
+   * @param {number} taken  CSS pixels around a handle
+   */
   partAt(point, zoom, taken = REACH.mouse) {
     const box = this.board.boxes[this.board.selected];
     if (!box) return null;
@@ -91,6 +114,7 @@ export class BoxTool {
     return inside ? "move" : null;
   }
 
+  /** @type {(point: Point, zoom: number) => string} */
   cursorAt(point, zoom) {
     const part = this.partAt(point, zoom);
     return part && part !== "move" ? `${part}-resize` : (part ?? "crosshair");
@@ -98,16 +122,18 @@ export class BoxTool {
 
   get news() {
     const { board, drag } = this;
-    const box = drag && !drag.part ? rounded(drag.from, drag.to) : board.boxes[board.selected];
-    return box && (drag?.far || drag?.part) ? `${box.x1 - box.x0} × ${box.y1 - box.y0}` : "";
+    if (!drag || (drag.part === null && !drag.far)) return "";
+    const box = drag.part === null ? rounded(drag.from, drag.to) : board.boxes[board.selected];
+    return box ? `${box.x1 - box.x0} × ${box.y1 - box.y0}` : "";
   }
 
+  /** @type {(context: CanvasRenderingContext2D, view: View) => void} */
   draw(context, view) {
     const { board, drag } = this;
     context.font = "600 12px system-ui, sans-serif";
     context.textBaseline = "middle";
     board.boxes.forEach((box, index) => drawBox(context, view, box, board, index === board.selected));
-    if (drag?.far && !drag.part)
+    if (drag?.part === null && drag.far)
       drawBox(context, view, { label: board.className, ...rounded(drag.from, drag.to) }, board, true);
     const box = board.boxes[board.selected];
     if (!box || drag) return;
@@ -124,11 +150,13 @@ export class BoxTool {
   }
 }
 
+/** @type {(box: Box, name: string) => Point} */
 const handleOf = (box, name) => ({
   x: name.includes("w") ? box.x0 : name.includes("e") ? box.x1 : (box.x0 + box.x1) / 2,
   y: name.includes("n") ? box.y0 : name.includes("s") ? box.y1 : (box.y0 + box.y1) / 2,
 });
 
+/** @type {(context: CanvasRenderingContext2D, view: View, box: Box, board: Board, selected: boolean) => void} */
 const drawBox = (context, view, box, board, selected) => {
   const a = view.outside({ x: box.x0, y: box.y0 });
   const b = view.outside({ x: box.x1, y: box.y1 });
@@ -137,9 +165,10 @@ const drawBox = (context, view, box, board, selected) => {
   context.fillStyle = colour;
   context.fillRect(a.x, a.y, b.x - a.x, b.y - a.y);
   context.globalAlpha = 1;
-  for (const [width, style] of [[selected ? 5 : 4, "rgb(0 0 0 / 55%)"], [selected ? 3 : 2, colour]]) {
-    context.lineWidth = width;
-    context.strokeStyle = style;
+  const narrow = selected ? 3 : 2;
+  for (const edge of [{ width: narrow + 2, style: "rgb(0 0 0 / 55%)" }, { width: narrow, style: colour }]) {
+    context.lineWidth = edge.width;
+    context.strokeStyle = edge.style;
     context.strokeRect(a.x, a.y, b.x - a.x, b.y - a.y);
   }
   const words = context.measureText(box.label).width + 12;

@@ -1,15 +1,43 @@
 // Making elements.  Text is only ever set as text.
 
+/** @typedef {string | number | boolean | null | undefined | (() => void)} Attribute */
+/** @typedef {Record<string, Attribute>} Attributes  `onclick` and its like are listeners */
+
+/**
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Attributes} attributes
+ * @param {...(Node | string)} children
+ * @returns {HTMLElementTagNameMap[Tag]}
+ */
 export const make = (tag, attributes = {}, ...children) => {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    if (typeof value === "function") element.addEventListener(name.slice(2), value);
     else if (value === true) element.setAttribute(name, "");
-    else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
+    else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, `${value}`);
   }
   element.append(...children);
   return element;
 };
+
+/**
+ * What draws on a canvas.
+ * @overload
+ * @param {HTMLCanvasElement} canvas
+ * @returns {CanvasRenderingContext2D}
+ */
+/**
+ * @overload
+ * @param {OffscreenCanvas} canvas
+ * @returns {OffscreenCanvasRenderingContext2D}
+ */
+/** @param {HTMLCanvasElement | OffscreenCanvas} canvas */
+export function contextOf(canvas) {
+  const context = canvas.getContext("2d");
+  if (!context) throw new Error("This browser cannot draw on a canvas.");
+  return context;
+}
 
 // One line of 1.5 on a field of 20 x 20, in the colour of the text.
 const ICONS = {
@@ -29,6 +57,7 @@ const ICONS = {
   cells: "M3.5 3.5h13v13h-13zM3.5 8h13M3.5 12h13M8 3.5v13M12 3.5v13",
 };
 
+/** @param {keyof typeof ICONS} name */
 export const icon = (name) => {
   const space = "http://www.w3.org/2000/svg";
   const svg = document.createElementNS(space, "svg");
@@ -40,8 +69,14 @@ export const icon = (name) => {
   return svg;
 };
 
-// A button with an icon.  `keys` are shown in the tooltip and told to screen readers ("Control+Z").
-export const iconButton = (name, label, onclick, { keys = "", ...more } = {}) =>
+/**
+ * A button with an icon.  `keys` are shown in the tooltip and told to screen readers ("Control+Z").
+ * @param {keyof typeof ICONS} name
+ * @param {string} label
+ * @param {() => void} onclick
+ * @param {{ keys?: string }} options
+ */
+export const iconButton = (name, label, onclick, { keys = "" } = {}) =>
   make(
     "button",
     {
@@ -51,53 +86,75 @@ export const iconButton = (name, label, onclick, { keys = "", ...more } = {}) =>
       "aria-keyshortcuts": keys || null,
       title: keys ? `${label} (${keys.replace("Control", "Ctrl")})` : label,
       onclick,
-      ...more,
     },
     icon(name)
   );
 
-// A labelled slider; `unit` stands behind the number.  Call `.show(value)` to follow a change from elsewhere.
+/**
+ * @typedef {object} SliderOptions
+ * @property {string} label
+ * @property {number} min
+ * @property {number} max
+ * @property {string} [unit]  stands behind the number
+ * @property {string | null} [title]
+ * @property {number} value
+ * @property {(value: number) => void} onchange
+ * @property {number} [bend]  above 1 small values get more of the way
+ */
+
+/**
+ * A labelled slider.  Call `show(value)` to follow a change from elsewhere.
+ * @param {SliderOptions} options
+ */
 export const slider = ({ label, min, max, unit = "", title = null, value, onchange, bend = 1 }) => {
-  // With bend > 1 small values get more of the way.
-  const toPlace = (number) => ((number - min) / (max - min)) ** (1 / bend) * 1000;
-  const toValue = (place) => Math.round(min + (place / 1000) ** bend * (max - min));
+  const toPlace = (/** @type {number} */ number) => ((number - min) / (max - min)) ** (1 / bend) * 1000;
+  const toValue = (/** @type {number} */ place) => Math.round(min + (place / 1000) ** bend * (max - min));
   const output = make("span", { class: "number" });
   const input = make("input", { type: "range", min: 0, max: 1000, step: 1, "aria-label": label, title });
   const element = make("label", { class: "slider" }, make("span", {}, label), input, output);
-  element.show = (number) => {
-    if (toValue(input.valueAsNumber) !== number || !output.textContent) input.value = toPlace(number);
+  const show = (/** @type {number} */ number) => {
+    if (toValue(input.valueAsNumber) !== number || !output.textContent) input.value = `${toPlace(number)}`;
     output.textContent = `${number}${unit}`;
     input.setAttribute("aria-valuetext", `${number}${unit}`);
   };
   input.addEventListener("input", () => onchange(toValue(input.valueAsNumber)));
   input.addEventListener("keydown", (event) => {
     // One step of the number, however fine the slider's own steps are.
-    const step = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -10, PageUp: 10 }[event.key];
+    const step = STEPS[event.key];
     if (!step) return;
     event.preventDefault();
     onchange(Math.min(max, Math.max(min, toValue(input.valueAsNumber) + step)));
   });
-  element.show(value);
-  return element;
+  show(value);
+  return { element, show };
 };
 
-// A button that opens a small panel under itself; it closes with Escape, or when the focus goes elsewhere.
+/** @type {Record<string, number>} */
+const STEPS = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -10, PageUp: 10 };
+
+/**
+ * A button that opens a small panel under itself; it closes with Escape, or when the focus goes elsewhere.
+ * @param {string} label
+ * @param {string} title
+ * @param {...Node} children
+ */
 export const menu = (label, title, ...children) => {
   const panel = make("div", { class: "panel", role: "group", "aria-label": label, hidden: true });
   panel.append(...children);
-  const open = (state) => {
+  const open = (/** @type {boolean} */ state) => {
     panel.hidden = !state;
     element.classList.toggle("open-panel", state);
-    button.setAttribute("aria-expanded", state);
-    if (!state) return;
+    button.setAttribute("aria-expanded", `${state}`);
+    const canvas = panel.closest(".canvas");
+    if (!state || !canvas) return;
     // Never beyond the canvas's right edge.
     panel.style.translate = "none";
-    const over = panel.getBoundingClientRect().right - panel.closest(".canvas").getBoundingClientRect().right + 8;
+    const over = panel.getBoundingClientRect().right - canvas.getBoundingClientRect().right + 8;
     panel.style.translate = over > 0 ? `${-over}px` : "none";
   };
   const button = make(
     "button",
-    { type: "button", class: "menu", title, "aria-expanded": "false", onclick: () => open(panel.hidden) },
+    { type: "button", class: "menu", title, "aria-expanded": "false", onclick: () => open(panel.hidden !== false) },
     label
   );
   const element = make("div", { class: "holder" }, button, panel);
@@ -107,6 +164,5 @@ export const menu = (label, title, ...children) => {
     open(false);
     button.focus();
   });
-  element.close = () => open(false);
-  return element;
+  return { element, panel, close: () => open(false) };
 };

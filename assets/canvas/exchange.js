@@ -1,48 +1,101 @@
 // The canvas's value on its way to Python and back.  Python's side is app/widgets/canvas.py.
 //
-// To Python goes the whole content, at the end of every stroke and before anything else can be pressed:
-//   { mode, width, height, classes, packing, labels, boxes, picture, feather, outline }
-// `picture` is null, { path } of the uploaded file, or { state: "sending" | "lost" } until there is one.
-// From Python come the same fields, each null for "stays as it is", and `setup`, marked by `from: "python"`.
+// To Python goes the whole content, at the end of every stroke and before anything else can be pressed.
 
 import { fromBase64, fromBoxes, toBase64, toBoxes, unpack } from "./value.js";
+
+/** @import { Board, Content, Mode, Outline, Picture, Setup } from "./board.js" */
+
+/** @import { Kept } from "./keep.js" */
+/** @import { BoxEntry, Packed } from "./value.js" */
+/**
+ * To Python.  `picture` is the uploaded file, or says why there is none yet.
+ * @typedef {object} Told
+ * @property {Mode} mode
+ * @property {number} width
+ * @property {number} height
+ * @property {string[]} classes
+ * @property {Packed["packing"] | null} packing
+ * @property {string | null} labels  in base64
+ * @property {BoxEntry[]} boxes
+ * @property {{ path: string } | { state: "sending" | "lost" } | null} picture
+ * @property {number} feather
+ * @property {Outline} outline
+ */
+/**
+ * From Python; what is null stays as it is.
+ * @typedef {object} Heard
+ * @property {"python"} from
+ * @property {Partial<Setup> | null} [setup]
+ * @property {boolean} [initial]  what the browser kept goes first
+ * @property {number | null} [width]
+ * @property {number | null} [height]
+ * @property {Packed["packing"] | null} [packing]
+ * @property {string | null} [labels]  in base64
+ * @property {unknown[] | null} [boxes]
+ * @property {{ path: string, url: string } | null} [picture]
+ * @property {number | null} [feather]
+ * @property {boolean} [undoable]
+ */
+/** @typedef {(file: File) => Promise<{ path: string }>} SendFile  gradio's */
+/**
+ * @typedef {object} Parts
+ * @property {Board} board
+ * @property {SendFile} upload
+ * @property {(value: Told) => void} put  hands a value to gradio
+ * @property {(text: string) => void} note  tells the person
+ */
 
 const FRESH = 30 * 60 * 1000; // milliseconds after which the server may have dropped an upload
 
 export class Exchange {
-  // `upload(file)` is gradio's; `put(value)` hands a value to gradio; `note(text)` tells the person.
+  /** @param {Parts} parts */
   constructor({ board, upload, put, note }) {
-    Object.assign(this, { board, upload, put, note });
+    this.board = board;
+    this.upload = upload;
+    this.put = put;
+    this.note = note;
   }
 
   // `page` is the board's page, where the caller has it already.
   send({ width, height, packed, boxes } = this.board.page()) {
     const { board } = this;
-    const value = { mode: board.mode, width, height, classes: [], packing: null, labels: null, boxes: [] };
-    if (board.mode === "boxes") value.boxes = toBoxes(boxes, board.sheet);
-    else Object.assign(value, { packing: packed.packing, labels: toBase64(packed.bytes) });
-    if (board.mode === "classes") value.classes = board.palette.map(({ name }) => name);
-    value.picture = this.#picture();
-    value.feather = board.settings.feather;
-    value.outline = board.outline;
-    this.put(value);
+    const { mode, outline } = board;
+    const drawn = mode !== "boxes";
+    this.put({
+      mode,
+      width,
+      height,
+      classes: mode === "classes" ? board.palette.map(({ name }) => name) : [],
+      packing: drawn ? packed.packing : null,
+      labels: drawn ? toBase64(packed.bytes) : null,
+      boxes: drawn ? [] : toBoxes(boxes, board.sheet),
+      picture: this.#picture(),
+      feather: board.settings.feather,
+      outline,
+    });
   }
 
   // Whether the picture is still on its way, so that Python could not use the value.
   get sending() {
-    return this.board.picture?.upload?.state === "sending";
+    const upload = this.board.picture?.upload;
+    return Boolean(upload && "state" in upload && upload.state === "sending");
   }
 
+  /** @returns {Told["picture"]} */
   #picture() {
     const { picture } = this.board;
     if (!picture) return null;
     const { upload } = picture;
-    if (upload?.path && Date.now() - upload.time < FRESH) return { path: upload.path };
-    if (upload?.state !== "lost") this.#sendPicture(picture);
-    return picture.upload?.path ? { path: picture.upload.path } : { state: picture.upload.state };
+    if (upload && "state" in upload) return { state: upload.state };
+    if (!upload || Date.now() - upload.time >= FRESH) this.#sendPicture(picture);
+    return upload ? { path: upload.path } : { state: "sending" };
   }
 
-  // Uploads the picture once; when it has arrived the value is sent again, with its path.
+  /**
+   * Uploads the picture once; when it has arrived the value is sent again, with its path.
+   * @param {Picture} picture
+   */
   async #sendPicture(picture) {
     if (picture.sending) return;
     picture.sending = true;
@@ -52,14 +105,21 @@ export class Exchange {
       const { path } = await this.upload(new File([picture.blob], `picture.${suffix}`, { type: picture.blob.type }));
       picture.upload = { path, time: Date.now() };
     } catch {
-      if (!picture.upload.path) picture.upload = { state: "lost" };
       this.note("The picture did not reach the program. Open it again, or reload the page.");
+      if ("path" in picture.upload) {
+        picture.sending = false; // the old upload may still be there; the next stroke tries again
+        return;
+      }
+      picture.upload = { state: "lost" };
     }
     picture.sending = false;
     if (this.board.picture === picture) this.send();
   }
 
-  // Takes up what Python says.
+  /**
+   * Takes up what Python says.
+   * @param {Heard | null} value
+   */
   async receive(value) {
     const { board } = this;
     if (!value) {
@@ -67,7 +127,7 @@ export class Exchange {
       return;
     }
     if (value.setup) board.setUp(value.setup);
-    if (Number.isInteger(value.feather)) board.set({ feather: value.feather });
+    if (typeof value.feather === "number") board.set({ feather: value.feather });
     const width = value.width ?? board.sheet.width;
     const height = value.height ?? board.sheet.height;
     const stays = width === board.sheet.width && height === board.sheet.height;
@@ -76,12 +136,14 @@ export class Exchange {
       if (picture !== board.picture) board.replacePicture(picture);
       return;
     }
+    /** @type {Content} */
     const page = stays ? board.page() : { width, height };
-    if (value.labels) page.packed = { packing: value.packing, bytes: fromBase64(value.labels) };
+    if (value.labels && value.packing) page.packed = { packing: value.packing, bytes: fromBase64(value.labels) };
     if (value.boxes) page.boxes = fromBoxes(value.boxes, { width, height });
     board.open({ ...page, picture }, { undoable: value.undoable === true });
   }
 
+  /** @type {(file: { path: string, url: string }) => Promise<Picture | null>} */
   async #fetchPicture({ path, url }) {
     try {
       const answer = await fetch(url);
@@ -95,7 +157,11 @@ export class Exchange {
   }
 }
 
-// What the browser keeps of a board across reloads.
+/**
+ * What the browser keeps of a board across reloads.
+ * @param {Board} board
+ * @returns {Kept}
+ */
 export const toRecord = (board, page = board.page()) => ({
   ...page,
   mode: board.mode,
@@ -103,14 +169,20 @@ export const toRecord = (board, page = board.page()) => ({
   settings: { ...board.settings },
 });
 
-// Opens a kept record on the board; false where it does not fit.
+/**
+ * Opens a kept record on the board; false where it does not fit.
+ * @param {Board} board
+ * @param {Kept | null} record
+ */
 export const openRecord = async (board, record) => {
-  const { width, height, packed, boxes, picture, settings, mode } = record ?? {};
+  if (!record) return false;
+  const { width, height, packed, boxes, picture, settings, mode } = record;
   if (mode !== board.mode || !width || !height) return false;
   if (unpack(packed, width * height).length !== width * height) return false;
   const bitmap = picture && (await createImageBitmap(picture).catch(() => null));
   const current = Math.min(settings.current, Math.max(0, board.palette.length - 1));
   board.set({ ...settings, current });
-  board.open({ width, height, packed, boxes, picture: bitmap ? { bitmap, blob: picture, upload: null } : null });
+  const shown = bitmap && picture ? { bitmap, blob: picture, upload: null } : null;
+  board.open({ width, height, packed, boxes, picture: shown });
   return true;
 };

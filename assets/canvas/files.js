@@ -1,8 +1,15 @@
 // Opening and saving pictures, masks, label maps and boxes; dropping and pasting.
 
 import { LARGEST_SIDE } from "./board.js";
+import { contextOf } from "./dom.js";
 import { decodePng, encodePng } from "./png.js";
 import { fromBoxes, toBoxes } from "./value.js";
+
+/** @import { Board, Class, Picture } from "./board.js" */
+/** @import { Size } from "./geometry.js" */
+/** @import { Png, Rgb } from "./png.js" */
+/** @import { Bytes } from "./value.js" */
+/** @typedef {Size & { values: Bytes }} LabelMap */
 
 // What app/widgets/canvas.py reads; anything else that the browser can show is sent as PNG.
 const SENT_AS_THEY_ARE = ["image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif"];
@@ -10,12 +17,19 @@ const LARGEST_FILE = 48 * 2 ** 20; // bytes; below what the server takes
 const STUFF = 182; // classes of COCO-Stuff
 
 export class Files {
+  /**
+   * @param {Board} board
+   * @param {(text: string) => void} note  tells the person
+   */
   constructor(board, note) {
     this.board = board;
     this.note = note;
   }
 
-  // A picture to work on -> true when it was opened.
+  /**
+   * A picture to work on -> true when it was opened.
+   * @param {Blob} blob
+   */
   async openPicture(blob) {
     const picture = await this.#read(() => readPicture(blob));
     if (!picture) return false;
@@ -25,7 +39,10 @@ export class Files {
     return true;
   }
 
-  // A mask, label map or boxes, as the mode has it.
+  /**
+   * A mask, label map or boxes, as the mode has it.
+   * @param {Blob} blob
+   */
   async openDrawing(blob) {
     if (this.board.mode === "boxes") return this.#openBoxes(blob);
     const map = await this.#read(() => this.#readMap(blob));
@@ -39,10 +56,12 @@ export class Files {
     return true;
   }
 
+  /** @param {Blob} blob */
   async #openBoxes(blob) {
     const entries = await this.#read(async () => {
+      /** @type {unknown} */
       const content = JSON.parse(await blob.text());
-      const list = Array.isArray(content) ? content : content.boxes;
+      const list = Array.isArray(content) ? content : /** @type {{ boxes?: unknown } | null} */ (content)?.boxes;
       if (!Array.isArray(list)) throw new Error("no boxes");
       return fromBoxes(list.slice(0, 1000), this.board.sheet);
     });
@@ -55,7 +74,10 @@ export class Files {
     return true;
   }
 
-  // A file whose purpose is not said: boxes are JSON; a picture goes under the drawing.
+  /**
+   * A file whose purpose is not said: boxes are JSON; a picture goes under the drawing.
+   * @param {File} file
+   */
   openAny(file) {
     const boxes = this.board.mode === "boxes" && (file.type === "application/json" || /\.json$/i.test(file.name));
     return boxes ? this.openDrawing(file) : this.openPicture(file);
@@ -63,10 +85,11 @@ export class Files {
 
   // The picture's transparent parts as the mask.
   maskFromTransparency() {
-    const { bitmap } = this.board.picture;
-    const { data, width, height } = pixelsOf(bitmap);
+    const { picture } = this.board;
+    if (!picture) return;
+    const { data, width, height } = pixelsOf(picture.bitmap);
     const values = new Uint8Array(width * height);
-    for (let i = 0; i < values.length; i++) values[i] = data[4 * i + 3] < 128 ? this.board.ids.paint : 0;
+    for (let i = 0; i < values.length; i++) values[i] = this.board.paint(data[4 * i + 3] >= 128);
     if (values.some(Boolean)) this.board.setLabels(values, width, height);
     else this.note("No part of this picture is transparent.");
   }
@@ -84,6 +107,7 @@ export class Files {
     }
   }
 
+  /** @type {(blob: Blob) => Promise<LabelMap>} */
   async #readMap(blob) {
     const png = await decodePng(await blob.arrayBuffer());
     if (png && Math.max(png.width, png.height) <= LARGEST_SIDE) {
@@ -97,9 +121,12 @@ export class Files {
     return { values, width, height };
   }
 
-  // A file's values as class ids, or null where they are not meant so.  A file painted in the palette's own
-  // colours, most of them at least, is read by colour, whatever order its writer gave them; else the indices are
-  // the ids.
+  /**
+   * A file's values as class ids, or null where they are not meant so.  A file painted in the palette's own
+   * colours, most of them at least, is read by colour, whatever order its writer gave them; else the indices are
+   * the ids.
+   * @type {(png: Png) => Bytes | null}
+   */
   #classIds({ values, palette }) {
     const used = [...new Set(values)];
     const ours = new Map(this.board.palette.map(({ colour }, id) => [colour, id]));
@@ -123,6 +150,12 @@ export class Files {
     return values.map((value) => ids[value]);
   }
 
+  /**
+   * What `work` reads; null, and the person is told, where the file cannot be read.
+   * @template T
+   * @param {() => Promise<T>} work
+   * @returns {Promise<T | null>}
+   */
   async #read(work) {
     try {
       return await work();
@@ -136,7 +169,11 @@ export class Files {
 
 class TooLarge extends Error {}
 
-// A file's picture -> { bitmap, blob, upload, shrunk }; one that is too large for the sheet is made smaller.
+/**
+ * A file's picture; one that is too large for the sheet is made smaller.
+ * @param {Blob} blob
+ * @returns {Promise<Picture & { shrunk: boolean }>}
+ */
 export const readPicture = async (blob, smooth = true) => {
   if (blob.size > LARGEST_FILE) throw new TooLarge(`it is larger than ${LARGEST_FILE / 2 ** 20} MB`);
   const bitmap = await createImageBitmap(blob);
@@ -144,16 +181,22 @@ export const readPicture = async (blob, smooth = true) => {
   if (scale === 1 && SENT_AS_THEY_ARE.includes(blob.type)) return { bitmap, blob, upload: null, shrunk: false };
   const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * scale)));
   const canvas = new OffscreenCanvas(width, height);
-  const context = canvas.getContext("2d");
-  Object.assign(context, { imageSmoothingEnabled: smooth, imageSmoothingQuality: "high" });
+  const context = contextOf(canvas);
+  context.imageSmoothingEnabled = smooth;
+  context.imageSmoothingQuality = "high";
   context.drawImage(bitmap, 0, 0, width, height);
   const png = await canvas.convertToBlob({ type: "image/png" });
   return { bitmap: await createImageBitmap(canvas), blob: png, upload: null, shrunk: scale < 1 };
 };
 
-// Takes files that are dropped on the element, and pictures whose paste is meant for it (`mine(event)`).
+/**
+ * Takes files that are dropped on the element, and pictures whose paste is meant for it.
+ * @param {HTMLElement} element
+ * @param {(event: ClipboardEvent) => boolean} mine
+ * @param {(file: File) => void} open
+ */
 export const receiveFiles = (element, mine, open) => {
-  const carries = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+  const carries = (/** @type {DragEvent} */ event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
   element.addEventListener("dragover", (event) => {
     if (!carries(event)) return;
     event.preventDefault();
@@ -176,6 +219,7 @@ export const receiveFiles = (element, mine, open) => {
   });
 };
 
+/** @type {(blob: Blob, name: string) => void} */
 export const download = (blob, name) => {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
@@ -184,15 +228,21 @@ export const download = (blob, name) => {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 };
 
+
+/** @param {ImageBitmap} bitmap */
 const pixelsOf = (bitmap) => {
-  const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d");
+  const context = contextOf(new OffscreenCanvas(bitmap.width, bitmap.height));
   context.drawImage(bitmap, 0, 0);
   return context.getImageData(0, 0, bitmap.width, bitmap.height);
 };
 
+/** @type {(value: number) => number} */
 const threshold = (value) => (value >= 128 ? 255 : 0);
 
-// White is to be filled; what is transparent counts as black.
+/**
+ * White is to be filled; what is transparent counts as black.
+ * @type {(data: Uint8ClampedArray) => Bytes}
+ */
 const maskOf = (data) => {
   const mask = new Uint8Array(data.length / 4);
   for (let i = 0; i < mask.length; i++) {
@@ -202,7 +252,10 @@ const maskOf = (data) => {
   return mask;
 };
 
-// Each pixel's class by the nearest colour of the palette; transparent pixels are empty.
+/**
+ * Each pixel's class by the nearest colour of the palette; transparent pixels are empty.
+ * @type {(data: Uint8ClampedArray, palette: readonly Class[]) => Bytes}
+ */
 const nearest = (data, palette) => {
   const colours = palette.map(({ colour }) => rgbOf(colour));
   const known = new Map(); // most pixels of a map share a few colours
@@ -222,7 +275,10 @@ const nearest = (data, palette) => {
   return ids;
 };
 
-// The map at another size, each pixel from the one at its centre: ids cannot be mixed.
+/**
+ * The map at another size, each pixel from the one at its centre: ids cannot be mixed.
+ * @type {(map: LabelMap, width: number, height: number) => Bytes}
+ */
 const resample = (map, width, height) => {
   const values = new Uint8Array(width * height);
   for (let y = 0; y < height; y++) {
@@ -233,5 +289,7 @@ const resample = (map, width, height) => {
   return values;
 };
 
+/** @type {(colour: string) => Rgb} */
 const rgbOf = (colour) => [1, 3, 5].map((start) => parseInt(colour.slice(start, start + 2), 16));
+/** @type {(rgb: Rgb) => string} */
 const hex = (rgb) => `#${rgb.map((value) => value.toString(16).padStart(2, "0")).join("")}`;

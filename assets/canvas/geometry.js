@@ -1,8 +1,15 @@
-// Rectangles: half open, { x0, y0, x1, y1 } in pixels of the picture.
+// Points and rectangles; rectangles are half open, in pixels of the picture.
 
-// The smallest rectangle around two; null stands for nothing.
-export const unite = (a, b) => {
-  if (!a || !b) return a || b;
+/** @typedef {{ x: number, y: number }} Point */
+/** @typedef {{ width: number, height: number }} Size */
+/** @typedef {{ x0: number, y0: number, x1: number, y1: number }} Rect */
+
+/**
+ * The smallest rectangle around two; null stands for nothing.
+ * @type {{ (a: Rect, b: Rect | null): Rect, (a: Rect | null, b: Rect): Rect, (a: Rect | null, b: Rect | null): Rect | null }}
+ */
+export const unite = (/** @type {Rect | null} */ a, /** @type {Rect | null} */ b) => {
+  if (!a || !b) return /** @type {Rect} */ (a ?? b);
   return {
     x0: Math.min(a.x0, b.x0),
     y0: Math.min(a.y0, b.y0),
@@ -11,7 +18,12 @@ export const unite = (a, b) => {
   };
 };
 
-// The rectangle between two points with its edges between pixels.
+/**
+ * The rectangle between two points with its edges between pixels.
+ * @param {Point} a
+ * @param {Point} b
+ * @returns {Rect}
+ */
 export const rounded = (a, b) => ({
   x0: Math.round(Math.min(a.x, b.x)),
   y0: Math.round(Math.min(a.y, b.y)),
@@ -19,9 +31,20 @@ export const rounded = (a, b) => ({
   y1: Math.round(Math.max(a.y, b.y)),
 });
 
-// A box moved, or with the edges named by `part` ("n", "se", ...) moved, inside the sheet and never empty.
+/** @type {(low: number, value: number, high: number) => number} */
+const between = (low, value, high) => Math.min(high, Math.max(low, Math.round(value)));
+
+/**
+ * A box moved, or with the edges named by `part` ("n", "se", ...) moved, inside the sheet and never empty.
+ * @template {Rect} T
+ * @param {T} box
+ * @param {number} dx
+ * @param {number} dy
+ * @param {Size} sheet
+ * @param {string} part  "move", or the edges
+ * @returns {T}
+ */
 export const moveBox = (box, dx, dy, { width, height }, part) => {
-  const between = (low, value, high) => Math.min(high, Math.max(low, Math.round(value)));
   if (part === "move") {
     const x = between(-box.x0, dx, width - box.x1);
     const y = between(-box.y0, dy, height - box.y1);

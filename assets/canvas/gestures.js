@@ -1,12 +1,36 @@
 // Mouse, pen and touch on the viewport.  One finger paints, two fingers zoom and move; the middle button or
 // the space bar moves; the right button and a pen's other end take paint away.
 
+/** @import { Board, ToolName } from "./board.js" */
+/** @import { Point } from "./geometry.js" */
+/** @import { Input, Pointer, Tool } from "./tools.js" */
+/** @import { View } from "./view.js" */
+/** @typedef {{ space: boolean, control: boolean }} Held  which keys are down */
+/** @typedef {{ kind: "tool" | "pan", id: number, tool: Tool, at: Point }} Action  what the pointer `id` does */
+/**
+ * @typedef {object} Parts
+ * @property {HTMLElement} viewport
+ * @property {View} view
+ * @property {Board} board
+ * @property {Record<ToolName, Tool>} tools
+ * @property {Held} held
+ * @property {() => void} told  called when the pointer moved
+ */
+
 export class Gestures {
-  // `held` says which keys are down ({ space, control }); `told` is called when the pointer moved.
+  /** @param {Parts} parts */
   constructor({ viewport, view, board, tools, held, told }) {
-    Object.assign(this, { viewport, view, board, tools, held, told });
+    this.viewport = viewport;
+    this.view = view;
+    this.board = board;
+    this.tools = tools;
+    this.held = held;
+    this.told = told;
+    /** @type {Map<number, Point>} */
     this.touches = new Map(); // pointer id -> place in the viewport
-    this.action = null; // { kind: "tool" | "pan", id, tool, at }
+    /** @type {Action | null} */
+    this.action = null;
+    /** @type {Point | null} */
     this.hover = null; // the pointer's place, for the brush's outline
     this.penSeen = false; // from then on fingers only move the sheet
     viewport.addEventListener("pointerdown", (event) => this.#down(event));
@@ -40,6 +64,7 @@ export class Gestures {
     this.#hoverAt(this.hover);
   }
 
+  /** @param {PointerEvent} event */
   #down(event) {
     const at = this.view.place(event);
     this.viewport.focus({ preventScroll: true });
@@ -63,6 +88,7 @@ export class Gestures {
     this.#hoverAt(event.pointerType === "touch" ? null : at);
   }
 
+  /** @param {PointerEvent} event */
   #move(event) {
     const at = this.view.place(event);
     if (this.touches.has(event.pointerId) && this.touches.size > 1) {
@@ -72,18 +98,20 @@ export class Gestures {
     const { action } = this;
     if (action?.id === event.pointerId) {
       if (action.kind === "pan") this.view.pan(at.x - action.at.x, at.y - action.at.y);
-      else this.#draw(event);
+      else this.#draw(event, action.tool);
       action.at = at;
     }
     if (event.pointerType !== "touch") this.#hoverAt(at);
   }
 
-  #draw(event) {
+  /** @type {(event: PointerEvent, tool: Tool) => void} */
+  #draw(event, tool) {
     const events = event.getCoalescedEvents?.() ?? [];
     const points = (events.length ? events : [event]).map((one) => this.view.inside(this.view.place(one)));
-    this.action.tool.move(points, this.#input(event));
+    tool.move(points, this.#input(event));
   }
 
+  /** @param {PointerEvent} event */
   #up(event) {
     this.touches.delete(event.pointerId);
     const { action } = this;
@@ -96,34 +124,41 @@ export class Gestures {
     this.#hoverAt(event.pointerType === "touch" ? null : this.view.place(event));
   }
 
-  // The points between the two fingers, and the distance between them, stay on the same pixels.
+  /**
+   * The point between the two fingers, and the distance between them, stay on the same pixels.
+   * @type {(id: number, at: Point) => void}
+   */
   #pinch(id, at) {
-    const other = [...this.touches].find(([key]) => key !== id)[1];
+    const other = [...this.touches].find(([key]) => key !== id)?.[1];
     const old = this.touches.get(id);
-    const middle = (a, b) => ({ x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 });
-    const distance = (a, b) => Math.hypot(a.x - b.x, a.y - b.y);
+    if (!other || !old) return;
     const [from, to] = [middle(old, other), middle(at, other)];
     this.touches.set(id, at);
     this.view.pan(to.x - from.x, to.y - from.y);
     if (distance(old, other) > 10) this.view.zoomAt(distance(at, other) / distance(old, other), to);
   }
 
+  /** @type {(event: PointerEvent) => Input} */
   #input(event) {
     return {
-      pointer: event.pointerType,
+      pointer: /** @type {Pointer} */ (event.pointerType),
       erase: (event.buttons & 2) !== 0 || (event.buttons & 32) !== 0,
       shift: event.shiftKey,
       pressure: event.pointerType === "pen" ? event.pressure : null,
     };
   }
 
-  // Takes up the class under the pointer.
+  /**
+   * Takes up the class under the pointer.
+   * @param {Point} at
+   */
   #pick(at) {
     const id = this.board.sheet.at(this.view.inside(at));
     if (this.board.mode === "classes" && id !== null && id < this.board.palette.length) this.board.choose(id);
     this.action = null;
   }
 
+  /** @param {WheelEvent} event */
   #wheel(event) {
     event.preventDefault();
     const lines = event.deltaMode === 1 ? 16 : 1;
@@ -139,6 +174,7 @@ export class Gestures {
     }
   }
 
+  /** @param {Point | null} at */
   #hoverAt(at) {
     this.hover = at;
     if (this.action?.kind !== "pan") {
@@ -151,3 +187,8 @@ export class Gestures {
     this.told();
   }
 }
+
+/** @type {(a: Point, b: Point) => Point} */
+const middle = (a, b) => ({ x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 });
+/** @type {(a: Point, b: Point) => number} */
+const distance = (a, b) => Math.hypot(a.x - b.x, a.y - b.y);

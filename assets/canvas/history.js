@@ -4,13 +4,27 @@
 
 import { pack, unpack } from "./value.js";
 
+/** @import { Rect } from "./geometry.js" */
+/** @import { Box, Bytes, Packed } from "./value.js" */
+/** @import { Page } from "./board.js" */
+/** @typedef {Rect & { packed: Packed }} Tile */
+/** @typedef {{ tiles: Tile[], boxes: readonly Box[], page?: undefined }} Stroke */
+/** @typedef {{ page: Page, tiles?: undefined }} Turn  another page was opened */
+/** @typedef {Stroke | Turn} Change */
+/** @typedef {Change & { size: number }} Step  `size` in bytes */
+/** @typedef {(step: Step) => Step} Swap  puts a step's content in place and returns the step that leads back */
+
 const TILE = 64;
 const STEPS = 100;
 const BYTES = 64 * 2 ** 20;
 
 export class History {
   constructor() {
-    this.forget();
+    /** @type {Step[]} */
+    this.past = [];
+    /** @type {Step[]} */
+    this.future = [];
+    this.size = 0;
   }
 
   forget() {
@@ -27,24 +41,27 @@ export class History {
     return this.future.length > 0;
   }
 
+  /** @param {Step} step */
   push(step) {
     for (const undone of this.future) this.size -= undone.size;
     this.future = [];
     this.past.push(step);
     this.size += step.size;
     while (this.past.length > STEPS || (this.size > BYTES && this.past.length > 1))
-      this.size -= this.past.shift().size;
+      this.size -= this.past.shift()?.size ?? 0;
   }
 
-  // `exchange(step)` puts the step's content in place and returns the step that leads back.
+  /** @param {Swap} exchange */
   undo(exchange) {
     this.#move(this.past, this.future, exchange);
   }
 
+  /** @param {Swap} exchange */
   redo(exchange) {
     this.#move(this.future, this.past, exchange);
   }
 
+  /** @type {(from: Step[], to: Step[], exchange: Swap) => void} */
   #move(from, to, exchange) {
     const step = from.pop();
     if (!step) return;
@@ -54,8 +71,15 @@ export class History {
   }
 }
 
-// The tiles inside `rect` in which `labels` differs from `before`, as they were before.
+/**
+ * The tiles inside `rect` in which `labels` differs from `before`, as they were before.
+ * @param {Bytes} before
+ * @param {Bytes} labels
+ * @param {Rect} rect
+ * @param {number} width
+ */
 export const changedTiles = (before, labels, rect, width) => {
+  /** @type {Tile[]} */
   const tiles = [];
   for (let y0 = rect.y0 - (rect.y0 % TILE); y0 < rect.y1; y0 += TILE)
     for (let x0 = rect.x0 - (rect.x0 % TILE); x0 < rect.x1; x0 += TILE) {
@@ -70,20 +94,24 @@ export const changedTiles = (before, labels, rect, width) => {
   return tiles;
 };
 
+/** @type {(a: Bytes, b: Bytes, tile: Rect, width: number) => boolean} */
 const differs = (a, b, tile, width) => {
   for (let y = tile.y0; y < tile.y1; y++)
     for (let i = y * width + tile.x0; i < y * width + tile.x1; i++) if (a[i] !== b[i]) return true;
   return false;
 };
 
+/** @type {(labels: Bytes, tile: Rect, width: number) => Tile} */
 export const readTile = (labels, tile, width) => {
   const columns = tile.x1 - tile.x0;
   const bytes = new Uint8Array(columns * (tile.y1 - tile.y0));
   for (let y = tile.y0; y < tile.y1; y++)
     bytes.set(labels.subarray(y * width + tile.x0, y * width + tile.x1), (y - tile.y0) * columns);
-  return { ...tile, packed: pack(bytes) };
+  const { x0, y0, x1, y1 } = tile;
+  return { x0, y0, x1, y1, packed: pack(bytes) };
 };
 
+/** @type {(labels: Bytes, tile: Tile, width: number) => void} */
 export const writeTile = (labels, tile, width) => {
   const columns = tile.x1 - tile.x0;
   const bytes = unpack(tile.packed, columns * (tile.y1 - tile.y0));
@@ -91,10 +119,12 @@ export const writeTile = (labels, tile, width) => {
     labels.set(bytes.subarray((y - tile.y0) * columns, (y - tile.y0 + 1) * columns), y * width + tile.x0);
 };
 
-// What a step costs in memory; the pictures of old pages are counted as the browser holds them.
-export const sizeOf = ({ tiles = [], page = null }) => {
-  let size = 256;
-  for (const tile of tiles) size += 64 + tile.packed.bytes.length;
-  if (page) size += page.packed.bytes.length + (page.picture ? page.width * page.height * 4 : 0);
-  return size;
+/**
+ * What a step costs in memory, in bytes; the pictures of old pages are counted as the browser holds them.
+ * @param {Change} change
+ */
+export const sizeOf = (change) => {
+  if (change.tiles) return change.tiles.reduce((size, tile) => size + 64 + tile.packed.bytes.length, 256);
+  const { packed, picture, width, height } = change.page;
+  return 256 + packed.bytes.length + (picture ? width * height * 4 : 0);
 };

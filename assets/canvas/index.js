@@ -22,10 +22,23 @@ import { makeToolbar } from "./toolbar.js";
 import { makeTools } from "./tools.js";
 import { View } from "./view.js";
 
+/** @import { Beginning, What } from "./board.js" */
+/** @import { Heard, SendFile, Told } from "./exchange.js" */
+/**
+ * What gr.HTML gives to a component's script, and the settings that app/widgets/canvas.py says.
+ * @typedef {object} Mounting
+ * @property {HTMLElement & { reset?: () => void }} element
+ * @property {{ value: Heard | Told | null }} props
+ * @property {(event: string, detail: object) => void} trigger
+ * @property {SendFile} upload
+ * @property {(name: string, changed: () => void) => void} watch
+ * @property {Beginning & { label: string, name: string }} settings
+ */
+
 const LIVE_DELAY = 120; // milliseconds of rest after a stroke before "stroke" is told
 const NOTE_TIME = 6000;
 
-// { element, props, trigger, upload, watch } as gr.HTML gives them to its script, and what app/widgets/canvas.py says.
+/** @param {Mounting} mounting */
 export const mount = async ({ element, props, trigger, upload, watch, settings }) => {
   const root = element.shadowRoot ?? element.attachShadow({ mode: "open" });
   const frame = makeFrame(settings.label);
@@ -36,7 +49,7 @@ export const mount = async ({ element, props, trigger, upload, watch, settings }
   const held = { space: false, control: false };
   const layers = new Layers(frame.picture, frame.overlay);
   const board = new Board(settings, layers, (what) => told(what));
-  const note = (text) => frame.say(text);
+  const note = frame.say;
   const view = new View(frame.viewport, frame.paper, () => showView());
   const tools = makeTools(board, note);
   const gestures = new Gestures({ viewport: frame.viewport, view, board, tools, held, told: () => showPointer() });
@@ -53,7 +66,8 @@ export const mount = async ({ element, props, trigger, upload, watch, settings }
   // kept or sent.  `quiet`: Python's own value is taken up, which is no stroke.
   let loading = true;
   let quiet = true;
-  let resting;
+  let resting = 0;
+  /** @param {What} what */
   function told(what) {
     if (what === "page") view.show(board.sheet.width, board.sheet.height);
     if (what === "outline") view.surround(board.outline);
@@ -74,10 +88,10 @@ export const mount = async ({ element, props, trigger, upload, watch, settings }
     const early = () => gestures.busy || exchange.sending;
     resting = setTimeout(() => (early() ? rest() : trigger("stroke", {})), LIVE_DELAY);
   };
-  let keeping;
+  let keeping = 0;
   const showSettings = () => {
     const { opacity, feather } = board.settings;
-    frame.overlay.style.opacity = opacity / 100;
+    frame.overlay.style.opacity = `${opacity / 100}`;
     frame.overlay.style.filter = feather ? `blur(${feather / 2}px)` : "none";
     palette.reveal();
     if (quiet) return;
@@ -91,7 +105,6 @@ export const mount = async ({ element, props, trigger, upload, watch, settings }
     sentFeather = board.settings.feather;
   };
   const showControls = () => {
-    if (!board.sheet) return;
     toolbar.show();
     palette.show();
     // A mask needs something under it.
@@ -109,23 +122,26 @@ export const mount = async ({ element, props, trigger, upload, watch, settings }
   const keys = listenToKeys({ host: element, viewport: frame.viewport, board, view, gestures, palette, held });
   receiveFiles(frame.element, keys.mine, (file) => files.openAny(file));
   root.addEventListener("pointerdown", (event) => {
-    if (!event.target.closest(".holder")) toolbar.close();
+    if (!(event.target instanceof Element && event.target.closest(".holder"))) toolbar.close();
   });
 
   // Python's values are taken up one after the other, since a picture takes its time to arrive; the first of
   // them when what was kept is shown.
-  let shown;
-  let receiving = new Promise((resolve) => (shown = resolve));
-  const receive = async (value) => {
+  let show = () => {};
+  /** @type {Promise<void>} */
+  let receiving = new Promise((resolve) => {
+    show = resolve;
+  });
+  const receive = async (/** @type {Heard | null} */ value) => {
     quiet = true;
     await exchange.receive(value);
     quiet = false;
     if (value?.setup) exchange.send(); // Python gets the content again, not its own words
   };
   // Python may have spoken before this tab of the page was opened.
-  const first = props.value?.from === "python" ? props.value : null;
+  const first = props.value && "from" in props.value ? props.value : null;
   watch("value", () => {
-    const { value } = props;
+    const value = /** @type {Heard | null} */ (props.value); // what `put` sets is not told
     receiving = receiving.then(() => receive(value));
   });
   if (first?.setup) board.setUp(first.setup);
@@ -137,26 +153,37 @@ export const mount = async ({ element, props, trigger, upload, watch, settings }
   loading = quiet = false;
   told("content");
   clearTimeout(resting);
-  shown();
+  show();
   element.reset = () => board.reset(settings); // for scripts of the page, and for tests
   element.dataset.ready = "";
 };
 
-// Waited for, so that nothing is seen unstyled and nothing is measured too early.
+
+/**
+ * Waited for, so that nothing is seen unstyled and nothing is measured too early.
+ * @type {(root: ShadowRoot) => Promise<void>}
+ */
 const applyStyle = (root) =>
   new Promise((resolve) => {
-    const link = make("link", { rel: "stylesheet", href: new URL("canvas.css", import.meta.url) });
-    link.onload = link.onerror = resolve;
+    const link = make("link", { rel: "stylesheet", href: `${new URL("canvas.css", import.meta.url)}` });
+    link.onload = link.onerror = () => resolve();
     root.append(link);
   });
 
+/** @type {(accept: string, open: (file: File) => void) => void} */
 const chooseFile = (accept, open) => {
   const input = make("input", { type: "file", accept });
-  input.addEventListener("change", () => input.files[0] && open(input.files[0]));
+  input.addEventListener("change", () => {
+    const file = input.files?.[0];
+    if (file) open(file);
+  });
   input.click();
 };
 
-// The elements that do not depend on what is painted.
+/**
+ * The elements that do not depend on what is painted.
+ * @param {string} label
+ */
 const makeFrame = (label) => {
   const picture = make("canvas", { class: "picture" });
   const overlay = make("canvas", { class: "overlay" });
@@ -175,22 +202,22 @@ const makeFrame = (label) => {
   const size = make("span", { class: "size", id: "facts" });
   const middle = make("div", { class: "middle" }, viewport);
   const foot = make("div", { class: "foot" }, notes, pointer, size);
-  let fading;
+  let fading = 0;
   return {
     element: make("div", { class: "canvas" }, middle, foot),
     middle, viewport, paper, picture, overlay, lines, hint,
-    say(text) {
+    say(/** @type {string} */ text) {
       notes.textContent = text;
       clearTimeout(fading);
       fading = setTimeout(() => (notes.textContent = ""), NOTE_TIME);
     },
+    /** @type {(board: Board, gestures: Gestures, view: View) => void} */
     facts(board, gestures, view) {
-      if (!board.sheet) return;
       const { width, height } = board.sheet;
       size.textContent = `${width} × ${height}`;
       const at = gestures.hover && view.inside(gestures.hover);
       const id = at ? board.sheet.at(at) : null;
-      const place = id === null ? "" : `${Math.floor(at.x)}, ${Math.floor(at.y)}`;
+      const place = at && id !== null ? `${Math.floor(at.x)}, ${Math.floor(at.y)}` : "";
       const name = board.mode === "classes" && id !== null ? board.palette[id]?.name : "";
       pointer.textContent = [gestures.tool.news, name, place].filter(Boolean).join("  ·  ");
     },

@@ -1,6 +1,14 @@
 // What is on the canvas, kept by the browser across reloads.  Each browser tab keeps its own, for as long as
 // it is open and a week longer.
 
+/** @import { Mode, Settings } from "./board.js" */
+/** @import { Size } from "./geometry.js" */
+/** @import { Box, Packed } from "./value.js" */
+/**
+ * What is kept of a canvas.
+ * @typedef {Size & { mode: Mode, packed: Packed, boxes: readonly Box[], picture: Blob | null, settings: Settings }} Kept
+ */
+
 const DATABASE = "latent-atelier";
 const STORE = "canvases";
 const RECORDS = 16;
@@ -8,14 +16,19 @@ const LARGEST_PICTURE = 24 * 2 ** 20; // bytes
 const OLDEST = 7 * 24 * 3600 * 1000; // milliseconds
 
 export class Keeper {
-  // `name` says which canvas of the page this is.
+  /** @param {string} name  which canvas of the page this is */
   constructor(name) {
     this.key = `${tabId()}/${name}`;
+    /** @type {Promise<void> | null} */
     this.saving = null;
+    /** @type {Kept | null} */
     this.next = null;
   }
 
-  // Saves a record; of several that wait, the last.  Where the browser keeps nothing, nothing is kept.
+  /**
+   * Saves a record; of several that wait, the last.  Where the browser keeps nothing, nothing is kept.
+   * @param {Kept} record
+   */
   save(record) {
     this.next = record;
     this.saving ??= this.#saveAll();
@@ -37,11 +50,14 @@ export class Keeper {
     this.saving = null;
   }
 
-  // The record saved last in this browser tab, or null.
+  /**
+   * The record saved last in this browser tab, or null.
+   * @returns {Promise<Kept | null>}
+   */
   async load() {
     try {
       const record = (await request("readonly", (store) => store.get(this.key))) ?? null;
-      prune();
+      prune().catch(() => {}); // the next page tries again
       return record;
     } catch {
       return null;
@@ -59,12 +75,18 @@ const tabId = () => {
   }
 };
 
+/**
+ * @template T
+ * @param {IDBRequest<T>} wanted
+ * @returns {Promise<T>}
+ */
 const settled = (wanted) =>
   new Promise((resolve, reject) => {
     wanted.onsuccess = () => resolve(wanted.result);
     wanted.onerror = () => reject(wanted.error);
   });
 
+/** @type {Promise<IDBDatabase> | null} */
 let opening = null;
 const database = () => {
   opening ??= new Promise((resolve, reject) => {
@@ -76,6 +98,12 @@ const database = () => {
   return opening;
 };
 
+/**
+ * @template T
+ * @param {IDBTransactionMode} mode
+ * @param {(store: IDBObjectStore) => IDBRequest<T>} work
+ * @returns {Promise<T>}
+ */
 const request = async (mode, work) => {
   const transaction = (await database()).transaction(STORE, mode);
   return settled(work(transaction.objectStore(STORE)));

@@ -1,12 +1,32 @@
 // The keyboard.  Keys act on the canvas that was last touched, as long as it is in sight and the person is
 // not typing somewhere.  Returns `mine(event)`: whether a key or a paste is meant for this canvas.
 
+/** @import { Board, ToolName } from "./board.js" */
+/** @import { Gestures, Held } from "./gestures.js" */
+/** @import { Palette } from "./palette.js" */
+/** @import { View } from "./view.js" */
+/** @typedef {() => unknown} Act  what a key does */
+/**
+ * @typedef {object} Parts
+ * @property {HTMLElement} host
+ * @property {HTMLElement} viewport
+ * @property {Board} board
+ * @property {View} view
+ * @property {Gestures} gestures
+ * @property {Palette} palette
+ * @property {Held} held
+ */
+
 const TYPING = "input:not([type=range], [type=checkbox], [type=radio]), textarea, select, [contenteditable=true]";
+/** @type {Record<string, ToolName>} */
 const TOOL_KEYS = { b: "brush", e: "eraser", g: "bucket", r: "rectangle", l: "lasso" };
+/** @type {Record<string, [number, number]>} */
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
+/** @type {HTMLElement | null} */
 let latest = null; // the host of the canvas last touched
 
+/** @param {Parts} parts */
 export const listenToKeys = ({ host, viewport, board, view, gestures, palette, held }) => {
   const claim = () => {
     latest = host;
@@ -16,24 +36,27 @@ export const listenToKeys = ({ host, viewport, board, view, gestures, palette, h
   host.addEventListener("focusin", claim);
 
   const inSight = () => host.isConnected && host.offsetParent !== null;
-  const mine = (event) => {
+  const mine = (/** @type {Event} */ event) => {
     const from = event.composedPath()[0];
     if (from instanceof Element && from.matches(TYPING)) return false;
     if (!latest?.isConnected || latest.offsetParent === null) claim();
     return inSight() && latest === host;
   };
 
+  /** @type {(key: string, event: KeyboardEvent) => Act | null} */
   const withControl = (key, event) => {
     if (key === "z" && !event.shiftKey) return () => gestures.cancel() || board.undo();
     if (key === "y" || key === "z") return () => board.redo();
     return null;
   };
 
+  /** @type {(key: string, event: KeyboardEvent, onCanvas: boolean) => Act | null} */
   const plain = (key, event, onCanvas) => {
     const { settings } = board;
     const paints = board.mode !== "boxes";
     if (paints && TOOL_KEYS[key]) return () => board.set({ tool: TOOL_KEYS[key] });
     const step = Math.max(1, Math.round(settings.size * 0.15));
+    /** @type {Record<string, Act | false>} */
     const actions = {
       "[": paints && (() => board.set({ size: settings.size - step })),
       "]": paints && (() => board.set({ size: settings.size + step })),
@@ -48,11 +71,13 @@ export const listenToKeys = ({ host, viewport, board, view, gestures, palette, h
       "/": !palette.search.hidden && palette.element.isConnected && (() => palette.search.focus()),
       escape: () => gestures.cancel() || (board.selected >= 0 && board.select(-1)),
     };
-    if (actions[key]) return actions[key];
-    return onCanvas ? boxKey(event) : null;
+    return actions[key] || (onCanvas ? boxKey(event) : null);
   };
 
-  // Keys that other controls have a use for: only while the canvas itself has the focus.
+  /**
+   * Keys that other controls have a use for: only while the canvas itself has the focus.
+   * @type {(event: KeyboardEvent) => Act | null}
+   */
   const boxKey = (event) => {
     const arrow = ARROWS[event.key];
     if (arrow && board.selected >= 0) {
@@ -74,7 +99,7 @@ export const listenToKeys = ({ host, viewport, board, view, gestures, palette, h
   };
 
   const stop = new AbortController();
-  const onDown = (event) => {
+  const onDown = (/** @type {KeyboardEvent} */ event) => {
     if (!host.isConnected) stop.abort(); // gradio has taken this canvas away
     held.control = event.ctrlKey || event.metaKey;
     if (!mine(event)) return;
@@ -94,8 +119,8 @@ export const listenToKeys = ({ host, viewport, board, view, gestures, palette, h
     if (event.key !== "Escape") event.preventDefault();
     act();
   };
-  const inList = (from) => from instanceof Element && from.closest(".boxes") !== null;
-  const onUp = (event) => {
+  const inList = (/** @type {EventTarget} */ from) => from instanceof Element && from.closest(".boxes") !== null;
+  const onUp = (/** @type {KeyboardEvent} */ event) => {
     held.control = event.ctrlKey || event.metaKey;
     if (event.key === " ") held.space = false;
     gestures.refresh();

@@ -1,32 +1,54 @@
 // The bitmaps on the screen, in the picture's own pixels: the picture, and the label map in colour over it.
 // Only the rectangle that changed is coloured anew, once a frame.
 
+import { contextOf } from "./dom.js";
 import { unite } from "./geometry.js";
+import { Sheet } from "./sheet.js";
+
+/** @import { Rect } from "./geometry.js" */
 
 export class Layers {
+  /**
+   * @param {HTMLCanvasElement} picture
+   * @param {HTMLCanvasElement} overlay
+   */
   constructor(picture, overlay) {
     this.picture = picture;
     this.overlay = overlay;
+    this.context = contextOf(overlay);
+    this.sheet = new Sheet(1, 1, 0); // until `show` gives the first page
+    this.image = this.context.createImageData(1, 1);
+    this.pixels = new Uint32Array(this.image.data.buffer);
     this.colours = new Uint32Array(256); // id -> RGBA as four bytes
     this.cell = 0; // side of a latent's cell in pixels; 0 shows single pixels
+    /** @type {Rect | null} */
     this.dirty = null;
+    /** @type {number | undefined} */
+    this.frame = undefined;
   }
 
-  // Another page: its label map and picture (a bitmap or null).
+  /**
+   * Another page: its label map and picture.
+   * @param {Sheet} sheet
+   * @param {ImageBitmap | null} bitmap
+   */
   show(sheet, bitmap) {
     this.sheet = sheet;
     for (const canvas of [this.picture, this.overlay]) {
       canvas.width = sheet.width;
       canvas.height = sheet.height;
     }
-    this.context = this.overlay.getContext("2d");
+    this.dirty = null;
     this.image = this.context.createImageData(sheet.width, sheet.height);
     this.pixels = new Uint32Array(this.image.data.buffer);
-    if (bitmap) this.picture.getContext("2d").drawImage(bitmap, 0, 0, sheet.width, sheet.height);
+    if (bitmap) contextOf(this.picture).drawImage(bitmap, 0, 0, sheet.width, sheet.height);
     this.touch(sheet.bounds);
   }
 
-  // `entries`: [[id, "#rrggbb"], ...]; all other ids are transparent.
+  /**
+   * Sets the colours of ids; all other ids are transparent.
+   * @param {readonly (readonly [id: number, colour: string])[]} entries  colours as "#rrggbb"
+   */
   paintWith(entries) {
     this.colours.fill(0);
     const bytes = new Uint8Array(this.colours.buffer);
@@ -34,14 +56,16 @@ export class Layers {
       for (let i = 0; i < 3; i++) bytes[id * 4 + i] = parseInt(colour.slice(1 + 2 * i, 3 + 2 * i), 16);
       bytes[id * 4 + 3] = 255;
     }
-    if (this.sheet) this.touch(this.sheet.bounds);
+    this.touch(this.sheet.bounds);
   }
 
+  /** @param {number} cell */
   setCell(cell) {
     this.cell = cell;
-    if (this.sheet) this.touch(this.sheet.bounds);
+    this.touch(this.sheet.bounds);
   }
 
+  /** @param {Rect | null} rect */
   touch(rect) {
     if (!rect) return;
     this.dirty = unite(this.dirty, rect);
@@ -60,6 +84,7 @@ export class Layers {
     );
   }
 
+  /** @param {Rect} rect */
   #colourPixels({ x0, y0, x1, y1 }) {
     const { pixels, colours } = this;
     const { labels, width } = this.sheet;
@@ -67,6 +92,7 @@ export class Layers {
       for (let i = y * width + x0; i < y * width + x1; i++) pixels[i] = colours[labels[i]];
   }
 
+  /** @type {(rect: Rect | null) => Rect | null} */
   #wholeCells(rect) {
     const { cell, sheet } = this;
     if (!rect) return null;
@@ -78,8 +104,11 @@ export class Layers {
     };
   }
 
-  // What the model can resolve: each cell in the mean colour of what is painted in it, as opaque as the
-  // share of the cell that is painted.
+  /**
+   * What the model can resolve: each cell in the mean colour of what is painted in it, as opaque as the share of
+   * the cell that is painted.
+   * @param {Rect} rect
+   */
   #colourCells({ x0, y0, x1, y1 }) {
     const { cell, pixels, colours } = this;
     const { labels, width, height } = this.sheet;

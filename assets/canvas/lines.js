@@ -1,12 +1,31 @@
 // Everything drawn over the sheet at the screen's own resolution: the latent's cells, boxes, what a tool is
 // about to do, and the brush's outline.
 
+import { contextOf } from "./dom.js";
+
+/** @import { Board } from "./board.js" */
+/** @import { Point } from "./geometry.js" */
+/** @import { Tool } from "./tools.js" */
+/** @import { View } from "./view.js" */
+
 const NARROWEST_CELL = 5; // CSS pixels; below this a grid would only be grey
 
 export class Lines {
-  // `tool()` gives the tool in hand; `pointer()` its place in the viewport, or null.
+  /**
+   * @param {HTMLCanvasElement} canvas
+   * @param {View} view
+   * @param {Board} board
+   * @param {() => Tool} tool  the tool in hand
+   * @param {() => Point | null} pointer  its place in the viewport
+   */
   constructor(canvas, view, board, tool, pointer) {
-    Object.assign(this, { canvas, view, board, tool, pointer });
+    this.canvas = canvas;
+    this.view = view;
+    this.board = board;
+    this.tool = tool;
+    this.pointer = pointer;
+    /** @type {number | undefined} */
+    this.frame = undefined;
   }
 
   // Draws at the next frame.
@@ -20,11 +39,11 @@ export class Lines {
   #draw() {
     const { canvas, view, board } = this;
     const { clientWidth, clientHeight } = view.viewport;
-    if (!clientWidth || !board.sheet) return;
+    if (!clientWidth) return;
     const scale = devicePixelRatio || 1;
     const [width, height] = [Math.round(clientWidth * scale), Math.round(clientHeight * scale)];
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-    const context = canvas.getContext("2d");
+    const context = contextOf(canvas);
     context.setTransform(scale, 0, 0, scale, 0, 0);
     context.clearRect(0, 0, clientWidth, clientHeight);
     if (board.settings.cells) this.#cells(context);
@@ -34,6 +53,7 @@ export class Lines {
     if (at && this.tool().round) this.#brush(context, at);
   }
 
+  /** @param {CanvasRenderingContext2D} context */
   #cells(context) {
     const { view, board } = this;
     const cell = board.cellSize;
@@ -44,7 +64,7 @@ export class Lines {
     const to = view.inside({ x: clientWidth, y: clientHeight });
     const start = view.outside({ x: 0, y: 0 });
     const end = view.outside({ x: width, y: height });
-    const first = (value) => Math.max(cell, Math.ceil(value / cell) * cell);
+    const first = (/** @type {number} */ value) => Math.max(cell, Math.ceil(value / cell) * cell);
     context.beginPath();
     for (let x = first(from.x); x < Math.min(width, to.x); x += cell) {
       const at = Math.round(view.outside({ x, y: 0 }).x) + 0.5;
@@ -61,12 +81,17 @@ export class Lines {
     context.stroke();
   }
 
-  // Dashed; what of the page lies outside is dimmed, what lies beyond the page is light.
+  /**
+   * Dashed; what of the page lies outside is dimmed, what lies beyond the page is light.
+   * @param {CanvasRenderingContext2D} context
+   */
   #outline(context) {
     const { view, board } = this;
     const { left, top, width, height } = board.outline;
     if (!width || !height) return;
+    /** @type {(x: number, y: number) => Point} */
     const corner = (x, y) => view.outside({ x, y });
+    /** @type {(from: Point, to: Point) => void} */
     const rect = (from, to) => context.rect(from.x, from.y, to.x - from.x, to.y - from.y);
     const [from, to] = [corner(left, top), corner(left + width, top + height)];
     context.beginPath();
@@ -78,7 +103,7 @@ export class Lines {
     context.beginPath();
     rect(from, to);
     context.lineWidth = 1;
-    for (const [colour, shift] of [["#111", 0], ["#fff", 5]]) {
+    for (const { colour, shift } of [{ colour: "#111", shift: 0 }, { colour: "#fff", shift: 5 }]) {
       context.setLineDash([5, 5]);
       context.lineDashOffset = shift;
       context.strokeStyle = colour;
@@ -87,6 +112,7 @@ export class Lines {
     context.setLineDash([]);
   }
 
+  /** @type {(context: CanvasRenderingContext2D, at: Point) => void} */
   #brush(context, at) {
     const radius = Math.max(2, (this.board.settings.size / 2) * this.view.zoom);
     context.beginPath();
@@ -95,7 +121,10 @@ export class Lines {
   }
 }
 
-// Strokes the path so that it is seen on dark and on light.
+/**
+ * Strokes the path so that it is seen on dark and on light.
+ * @param {CanvasRenderingContext2D} context
+ */
 export const twoTone = (context) => {
   context.lineWidth = 3;
   context.strokeStyle = "rgb(0 0 0 / 55%)";

@@ -3,8 +3,14 @@
 
 import { make } from "./dom.js";
 
-const SEARCH_FROM = 24; // fewer classes are seen at a glance
+/** @import { Board, Class } from "./board.js" */
+/** @typedef {ReturnType<typeof makePalette>} Palette */
 
+const SEARCH_FROM = 24; // fewer classes are seen at a glance
+/** @type {Record<string, number>} */
+const STEPS = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 };
+
+/** @param {Board} board */
 export const makePalette = (board) => {
   const list = make("div", { class: "swatches", role: "group", "aria-label": "Classes" });
   const none = make("p", { class: "none", hidden: true }, "No class of that name");
@@ -19,8 +25,10 @@ export const makePalette = (board) => {
   const element = make("div", { class: "palette" }, search, list, none);
   if (board.mode === "boxes") element.append(boxes);
 
+  /** @type {HTMLButtonElement[]} */
   let buttons = [];
-  let shown = null; // the palette that the buttons stand for
+  /** @type {readonly Class[]} */
+  let shown = []; // the palette that the buttons stand for
 
   const fill = () => {
     shown = board.palette;
@@ -40,7 +48,7 @@ export const makePalette = (board) => {
   };
 
   // All words have to occur, in any order: "tree palm" finds "palm tree".
-  const matches = (name) => {
+  const matches = (/** @type {string} */ name) => {
     const words = search.value.toLowerCase().split(/\s+/);
     return words.every((word) => name.toLowerCase().includes(word));
   };
@@ -49,8 +57,10 @@ export const makePalette = (board) => {
     none.hidden = buttons.some((button) => !button.hidden);
   };
   search.addEventListener("input", filter);
+  // The buttons in sight, in the list's order.
+  const inSight = () => [...list.querySelectorAll("button")].filter((button) => !button.hidden);
   search.addEventListener("keydown", (event) => {
-    const first = [...list.children].find((button) => !button.hidden);
+    const [first] = inSight();
     if (event.key === "Enter" && first) board.choose(buttons.indexOf(first));
     if (event.key === "ArrowDown") first?.focus();
     if (event.key === "Escape") {
@@ -59,17 +69,19 @@ export const makePalette = (board) => {
     }
   });
   list.addEventListener("keydown", (event) => {
-    const step = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];
+    const step = STEPS[event.key];
     if (!step) return;
     event.preventDefault();
     event.stopPropagation();
-    const visible = [...list.children].filter((button) => !button.hidden);
-    const at = visible.indexOf(event.target.closest("button"));
+    const visible = inSight();
+    const at = visible.findIndex((button) => button === event.target);
     visible[Math.max(0, Math.min(visible.length - 1, at + step))].focus();
   });
 
   const listBoxes = () => {
-    const focused = [...boxes.children].indexOf(boxes.getRootNode().activeElement);
+    const root = boxes.getRootNode();
+    const active = root instanceof ShadowRoot ? root.activeElement : null;
+    const focused = [...boxes.children].findIndex((button) => button === active);
     boxes.replaceChildren(
       ...board.boxes.map((box, index) =>
         make(
@@ -84,7 +96,7 @@ export const makePalette = (board) => {
         )
       )
     );
-    if (focused >= 0) boxes.children[Math.min(focused, boxes.children.length - 1)]?.focus();
+    if (focused >= 0) boxes.querySelectorAll("button")[Math.min(focused, boxes.children.length - 1)]?.focus();
   };
 
   return {
@@ -92,7 +104,9 @@ export const makePalette = (board) => {
     search,
     show() {
       if (shown !== board.palette) fill();
-      buttons.forEach((button, index) => button.setAttribute("aria-pressed", index === board.settings.current));
+      buttons.forEach((button, index) => {
+        button.setAttribute("aria-pressed", `${index === board.settings.current}`);
+      });
       if (board.mode === "boxes") listBoxes();
     },
     // Brings the chosen class into sight, after it was taken up from the canvas.

@@ -2,10 +2,20 @@
 // and when it reads, the indices are lost (and some browsers blur what is read back against fingerprinting).
 
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
+/** @import { Bytes } from "./value.js" */
+/** @typedef {number[]} Rgb  three values, 0 to 255 */
+/** @typedef {{ width: number, height: number, values: Bytes, palette: Rgb[] | null }} Png  `palette` null for grey */
+
 const GREY = 0;
 const INDEXED = 3;
 
-// Writes grey values, or with a palette of [r, g, b] indices into it; index 255 is then transparent.
+/**
+ * Writes grey values, or with a palette indices into it; index 255 is then transparent.
+ * @param {Bytes} values
+ * @param {number} width
+ * @param {number} height
+ * @param {Rgb[] | null} palette
+ */
 export const encodePng = async (values, width, height, palette = null) => {
   const rows = new Uint8Array((width + 1) * height); // each row begins with its filter: 0, none
   for (let y = 0; y < height; y++)
@@ -27,30 +37,39 @@ export const encodePng = async (values, width, height, palette = null) => {
   return new Blob(parts, { type: "image/png" });
 };
 
-// Reads grey or indexed files of up to 8 bits -> { width, height, values, palette }, `palette` null for grey.
-// Null for any other file, damaged ones included: the browser's own reader has the last word on those.
+/**
+ * Reads grey or indexed files of up to 8 bits.  Null for any other file, damaged ones included: the browser's
+ * own reader has the last word on those.
+ * @param {ArrayBuffer} buffer
+ * @returns {Promise<Png | null>}
+ */
 export const decodePng = async (buffer) => {
   const bytes = new Uint8Array(buffer);
   if (SIGNATURE.some((byte, i) => bytes[i] !== byte) || bytes.length < 33) return null;
   const view = new DataView(buffer);
   const [width, height] = [view.getUint32(16), view.getUint32(20)];
   const [depth, kind, , , interlace] = bytes.subarray(24, 29);
-  const readable = [GREY, INDEXED].includes(kind) && depth <= 8 && interlace === 0;
+  const readable = [GREY, INDEXED].includes(kind) && [1, 2, 4, 8].includes(depth) && interlace === 0;
   if (!readable || !width || !height || width * height > 2 ** 26) return null;
+  /** @type {Rgb[] | null} */
   let palette = null;
+  /** @type {Bytes[]} */
   const data = [];
   for (let at = 8; at + 12 <= bytes.length; ) {
     const length = view.getUint32(at);
     const name = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
     const content = bytes.subarray(at + 8, at + 8 + length);
-    if (name === "PLTE") palette = colours(content);
-    if (name === "IDAT") data.push(content);
+    if (name === "PLTE" || name === "IDAT") {
+      const whole = at + 12 + length <= bytes.length;
+      if (!whole || view.getUint32(at + 8 + length) !== crc(bytes.subarray(at + 4, at + 8 + length))) return null;
+      if (name === "PLTE") palette = colours(content);
+      else data.push(content);
+    }
     at += 12 + length;
   }
   const stride = Math.ceil((width * depth) / 8);
   const rows = await inflate(data, (stride + 1) * height);
-  if (!rows || (kind === INDEXED && !palette)) return null;
-  unfilter(rows, stride, height);
+  if (!rows || (kind === INDEXED && !palette) || !unfilter(rows, stride, height)) return null;
   const scale = kind === GREY ? 255 / (2 ** depth - 1) : 1;
   const values = new Uint8Array(width * height);
   for (let y = 0; y < height; y++)
@@ -62,10 +81,14 @@ export const decodePng = async (buffer) => {
   return { width, height, values, palette: kind === INDEXED ? palette : null };
 };
 
+/** @type {(content: Bytes) => Rgb[]} */
 const colours = (content) =>
   Array.from({ length: Math.floor(content.length / 3) }, (_, i) => [...content.subarray(3 * i, 3 * i + 3)]);
 
-// Exactly `length` bytes, or null; reading stops as soon as there would be more.
+/**
+ * Exactly `length` bytes, or null; reading stops as soon as there would be more.
+ * @type {(data: Bytes[], length: number) => Promise<Bytes | null>}
+ */
 const inflate = async (data, length) => {
   const rows = new Uint8Array(length);
   const reader = new Blob(data).stream().pipeThrough(new DecompressionStream("deflate")).getReader();
@@ -86,11 +109,16 @@ const inflate = async (data, length) => {
   }
 };
 
-// Undoes the five row filters (PNG specification, section 9), in place; a pixel is at most one byte here.
+/**
+ * Undoes the five row filters (PNG specification, section 9), in place; a pixel is at most one byte here.
+ * False where a row names another filter.
+ * @type {(rows: Bytes, stride: number, height: number) => boolean}
+ */
 const unfilter = (rows, stride, height) => {
   for (let y = 0; y < height; y++) {
     const start = y * (stride + 1) + 1;
     const filter = rows[start - 1];
+    if (filter > 4) return false;
     for (let i = start; i < start + stride; i++) {
       const left = i > start ? rows[i - 1] : 0;
       const up = y > 0 ? rows[i - stride - 1] : 0;
@@ -98,8 +126,10 @@ const unfilter = (rows, stride, height) => {
       rows[i] += [0, left, up, (left + up) >> 1, paeth(left, up, corner)][filter];
     }
   }
+  return true;
 };
 
+/** @type {(left: number, up: number, corner: number) => number} */
 const paeth = (left, up, corner) => {
   const guess = left + up - corner;
   const [a, b, c] = [left, up, corner].map((value) => Math.abs(guess - value));
@@ -107,6 +137,7 @@ const paeth = (left, up, corner) => {
   return b <= c ? up : corner;
 };
 
+/** @type {(name: string, content: Bytes) => Bytes} */
 const chunk = (name, content) => {
   const bytes = new Uint8Array(content.length + 12);
   const view = new DataView(bytes.buffer);
@@ -117,11 +148,16 @@ const chunk = (name, content) => {
   return bytes;
 };
 
+/** @type {(bytes: Bytes) => number} */
 const crc = (bytes) => {
   let value = ~0;
-  for (const byte of bytes) {
-    value ^= byte;
-    for (let bit = 0; bit < 8; bit++) value = (value >>> 1) ^ (value & 1 ? 0xedb88320 : 0);
-  }
+  for (let i = 0; i < bytes.length; i++) value = (value >>> 8) ^ CRCS[(value ^ bytes[i]) & 0xff];
   return ~value >>> 0;
 };
+
+// The CRC of each single byte.
+const CRCS = Uint32Array.from({ length: 256 }, (_, byte) => {
+  let value = byte;
+  for (let bit = 0; bit < 8; bit++) value = (value >>> 1) ^ (value & 1 ? 0xedb88320 : 0);
+  return value;
+});

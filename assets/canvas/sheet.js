@@ -1,11 +1,16 @@
 // The label map: one class id for each pixel, and the operations that change it.
-// Knows nothing of colours, screens or undo.  Every operation returns the rectangle it may have changed,
-// half open ({x0, y0, x1, y1}), or null.
+// Knows nothing of colours, screens or undo.  Every operation returns the rectangle it may have changed, or null.
 
 import { unite } from "./geometry.js";
 
+/** @import { Point, Rect } from "./geometry.js" */
+
 export class Sheet {
-  // `empty` is the id of a pixel where nothing is painted.
+  /**
+   * @param {number} width
+   * @param {number} height
+   * @param {number} empty  the id of a pixel where nothing is painted
+   */
   constructor(width, height, empty) {
     this.width = width;
     this.height = height;
@@ -17,7 +22,10 @@ export class Sheet {
     return { x0: 0, y0: 0, x1: this.width, y1: this.height };
   }
 
-  // The id at a point, or null outside.
+  /**
+   * The id at a point, or null outside.
+   * @param {Point} point
+   */
   at({ x, y }) {
     const column = Math.floor(x);
     const row = Math.floor(y);
@@ -25,6 +33,7 @@ export class Sheet {
     return this.labels[row * this.width + column];
   }
 
+  /** @type {(x0: number, y0: number, x1: number, y1: number) => Rect | null} */
   clip(x0, y0, x1, y1) {
     const rect = {
       x0: Math.max(0, Math.floor(x0)),
@@ -35,15 +44,27 @@ export class Sheet {
     return rect.x0 < rect.x1 && rect.y0 < rect.y1 ? rect : null;
   }
 
-  // One row's pixels whose centres lie between two x.
+  /**
+   * One row's pixels whose centres lie between two x.
+   * @param {number} row
+   * @param {number} from
+   * @param {number} to
+   * @param {number} id
+   */
   span(row, from, to, id) {
     const start = Math.max(0, Math.ceil(from - 0.5));
     const end = Math.min(this.width, Math.floor(to - 0.5) + 1);
     if (start < end) this.labels.fill(id, row * this.width + start, row * this.width + end);
   }
 
-  // A round brush drawn from p to q: all pixels whose centres are within `radius` of that line.
-  // The shape is convex, so each row is one span: no stamping, nothing is visited twice.
+  /**
+   * A round brush drawn from p to q: all pixels whose centres are within `radius` of that line.
+   * The shape is convex, so each row is one span: no stamping, nothing is visited twice.
+   * @param {Point} p
+   * @param {Point} q
+   * @param {number} radius
+   * @param {number} id
+   */
   stroke(p, q, radius, id) {
     const length = Math.hypot(q.x - p.x, q.y - p.y) || 1;
     const nx = (-(q.y - p.y) / length) * radius;
@@ -81,6 +102,10 @@ export class Sheet {
     );
   }
 
+  /**
+   * @param {Rect} rect
+   * @param {number} id
+   */
   rectangle(rect, id) {
     const clipped = this.clip(rect.x0, rect.y0, rect.x1, rect.y1);
     if (!clipped) return null;
@@ -89,21 +114,29 @@ export class Sheet {
     return clipped;
   }
 
-  // A closed outline; where it crosses itself the inside stays inside (non-zero winding).
+  /**
+   * A closed outline; where it crosses itself the inside stays inside (non-zero winding).
+   * @param {readonly Point[]} points
+   * @param {number} id
+   */
   polygon(points, id) {
+    /** @type {Map<number, { x: number, turn: number }[]>} */
     const crossings = new Map();
+    /** @type {Rect | null} */
     let bounds = null;
-    points.forEach((a, i) => {
+    for (const [i, a] of points.entries()) {
       const b = points[(i + 1) % points.length];
       bounds = unite(bounds, { x0: a.x, y0: a.y, x1: a.x, y1: a.y });
       const first = Math.max(0, Math.ceil(Math.min(a.y, b.y) - 0.5));
       const last = Math.min(this.height - 1, Math.ceil(Math.max(a.y, b.y) - 0.5) - 1);
       for (let row = first; row <= last; row++) {
-        if (!crossings.has(row)) crossings.set(row, []);
         const x = a.x + ((row + 0.5 - a.y) / (b.y - a.y)) * (b.x - a.x);
-        crossings.get(row).push({ x, turn: a.y < b.y ? 1 : -1 });
+        const crossing = { x, turn: a.y < b.y ? 1 : -1 };
+        const found = crossings.get(row);
+        if (found) found.push(crossing);
+        else crossings.set(row, [crossing]);
       }
-    });
+    }
     for (const [row, found] of crossings) {
       found.sort((a, b) => a.x - b.x);
       let winding = 0;
@@ -115,15 +148,19 @@ export class Sheet {
     return bounds && this.clip(bounds.x0, bounds.y0, bounds.x1, bounds.y1);
   }
 
-  // The bucket: everything of one id that hangs together with the pixel at the point.
+  /**
+   * The bucket: everything of one id that hangs together with the pixel at the point.
+   * @param {Point} point
+   * @param {number} id
+   */
   flood(point, id) {
     const { labels, width, height } = this;
     const old = this.at(point);
     if (old === null || old === id) return null;
+    /** @type {Rect | null} */
     let bounds = null;
     const seeds = [Math.floor(point.y) * width + Math.floor(point.x)];
-    while (seeds.length) {
-      const seed = seeds.pop();
+    for (let seed = seeds.pop(); seed !== undefined; seed = seeds.pop()) {
       if (labels[seed] !== old) continue;
       const row = Math.floor(seed / width);
       let start = seed;
@@ -142,6 +179,11 @@ export class Sheet {
     return bounds;
   }
 
+  /**
+   * Exchanges two ids.
+   * @param {number} a
+   * @param {number} b
+   */
   swap(a, b) {
     const { labels } = this;
     for (let i = 0; i < labels.length; i++) {
@@ -151,22 +193,34 @@ export class Sheet {
     return this.bounds;
   }
 
-  // Widens the region of `id` by `distance` pixels in all directions.
+  /**
+   * Widens the region of `id` by `distance` pixels in all directions.
+   * @param {number} id
+   * @param {number} distance
+   */
   grow(id, distance) {
     const near = this.within(distance, (label) => label === id);
     for (let i = 0; i < near.length; i++) if (near[i]) this.labels[i] = id;
     return this.bounds;
   }
 
-  // Takes `distance` pixels off the region of `id`; the edge of the picture takes nothing off.
+  /**
+   * Takes `distance` pixels off the region of `id`; the edge of the picture takes nothing off.
+   * @param {number} id
+   * @param {number} distance
+   */
   shrink(id, distance) {
     const near = this.within(distance, (label) => label !== id);
     for (let i = 0; i < near.length; i++) if (near[i] && this.labels[i] === id) this.labels[i] = this.empty;
     return this.bounds;
   }
 
-  // 1 for each pixel that has a chosen pixel within `distance`.  A disc is a stack of rows: a pixel whose
-  // column has a chosen one g rows away reaches sqrt(distance^2 - g^2) to both sides.
+  /**
+   * 1 for each pixel that has a chosen pixel within `distance`.  A disc is a stack of rows: a pixel whose
+   * column has a chosen one g rows away reaches sqrt(distance^2 - g^2) to both sides.
+   * @param {number} distance
+   * @param {(label: number) => boolean} chosen
+   */
   within(distance, chosen) {
     const { labels, width, height } = this;
     const far = distance + 1;

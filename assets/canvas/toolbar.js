@@ -3,6 +3,14 @@
 import { LARGEST_BRUSH } from "./board.js";
 import { iconButton, make, menu, slider } from "./dom.js";
 
+/** @import { Board, Mode } from "./board.js" */
+/** @import { SliderOptions } from "./dom.js" */
+/** @import { Files } from "./files.js" */
+/** @import { View } from "./view.js" */
+/** @typedef {{ show: () => void }} Part  of the bar; `show` brings it up to date */
+/** @typedef {{ choose: (accept: string, open: (file: File) => void) => void }} Does  what buttons do */
+
+/** @type {["brush" | "eraser" | "bucket" | "rectangle" | "lasso", string, string][]} */
 const TOOLS = [
   ["brush", "Brush", "B"],
   ["eraser", "Eraser", "E"],
@@ -11,6 +19,7 @@ const TOOLS = [
   ["lasso", "Lasso: fills what you go round", "L"],
 ];
 
+/** @type {Record<Mode, { open: string, save: string, about: string }>} */
 const NAMES = {
   mask: { open: "Open mask…", save: "Save mask", about: "A picture of the same size: white will be filled" },
   classes: {
@@ -21,16 +30,22 @@ const NAMES = {
   boxes: { open: "Open boxes…", save: "Save boxes", about: "Boxes as JSON" },
 };
 
-// `does` holds what the buttons do.  Returns the element and `show()`, which brings it up to date.
+/**
+ * @param {Board} board
+ * @param {View} view
+ * @param {Files} files
+ * @param {Does} does
+ */
 export const makeToolbar = (board, view, files, does) => {
   const paints = board.mode !== "boxes";
+  /** @type {Part[]} */
   const parts = [];
   const bar = make("div", { class: "bar", role: "group", "aria-label": "Canvas tools" });
   if (paints) {
     const [tools, size] = [toolButtons(board), sizeSlider(board)];
     bar.append(tools.element);
     parts.push(tools, { show: () => size.show(board.settings.size) });
-    bar.append(size);
+    bar.append(size.element);
   }
   const steps = historyButtons(board);
   const zoom = zoomButtons(view);
@@ -41,30 +56,33 @@ export const makeToolbar = (board, view, files, does) => {
   return {
     element: bar,
     show: () => parts.forEach((part) => part.show()),
-    close: () => [adjust, file].forEach((part) => part.element.close()),
+    close: () => [adjust, file].forEach((part) => part.close()),
   };
 };
 
-const pressed = (button, state) => button.setAttribute("aria-pressed", Boolean(state));
+/** @type {(button: HTMLElement, state: boolean) => void} */
+const pressed = (button, state) => button.setAttribute("aria-pressed", `${state}`);
 
+/** @param {Board} board */
 const toolButtons = (board) => {
-  const buttons = TOOLS.map(([name, label, keys]) => [
+  const buttons = TOOLS.map(([name, label, keys]) => ({
     name,
-    iconButton(name, label, () => board.set({ tool: name }), { keys }),
-  ]);
+    button: iconButton(name, label, () => board.set({ tool: name }), { keys }),
+  }));
   const exchange = () => board.set({ erasing: !board.settings.erasing });
   const swap = iconButton("swap", "Take away with bucket, rectangle and lasso", exchange, { keys: "X" });
   const element = make("div", { class: "group", role: "group", "aria-label": "Tools" });
-  element.append(...buttons.map(([, button]) => button), swap);
+  element.append(...buttons.map(({ button }) => button), swap);
   return {
     element,
     show() {
-      for (const [name, button] of buttons) pressed(button, board.settings.tool === name);
+      for (const { name, button } of buttons) pressed(button, board.settings.tool === name);
       pressed(swap, board.settings.erasing);
     },
   };
 };
 
+/** @param {Board} board */
 const sizeSlider = (board) =>
   slider({
     label: "Size",
@@ -76,6 +94,7 @@ const sizeSlider = (board) =>
     onchange: (size) => board.set({ size }),
   });
 
+/** @param {Board} board */
 const historyButtons = (board) => {
   const undo = iconButton("undo", "Undo", () => board.undo(), { keys: "Control+Z" });
   const redo = iconButton("redo", "Redo", () => board.redo(), { keys: "Control+Shift+Z" });
@@ -86,14 +105,15 @@ const historyButtons = (board) => {
   return {
     element,
     show() {
-      remove.setAttribute("aria-disabled", board.selected < 0);
+      remove.setAttribute("aria-disabled", `${board.selected < 0}`);
       // Not `disabled`, which would throw the keyboard's focus away with the last step.
-      undo.setAttribute("aria-disabled", !board.history.canUndo);
-      redo.setAttribute("aria-disabled", !board.history.canRedo);
+      undo.setAttribute("aria-disabled", `${!board.history.canUndo}`);
+      redo.setAttribute("aria-disabled", `${!board.history.canRedo}`);
     },
   };
 };
 
+/** @param {View} view */
 const zoomButtons = (view) => {
   const full = make(
     "button",
@@ -117,45 +137,62 @@ const zoomButtons = (view) => {
   };
 };
 
+/** @type {(label: string, title: string, onchange: (on: boolean) => void) => { element: HTMLElement, input: HTMLInputElement }} */
 const checkbox = (label, title, onchange) => {
   const input = make("input", { type: "checkbox", onchange: () => onchange(input.checked) });
   const element = make("label", { class: "check", title }, input, make("span", {}, label));
-  element.input = input;
-  return element;
+  return { element, input };
 };
 
-const action = (label, onclick, title = null) =>
+/** @type {(label: string, onclick: () => void, title?: string) => HTMLButtonElement} */
+const action = (label, onclick, title) =>
   make("button", { type: "button", class: "action", title, onclick }, label);
 
+/** @type {(board: Board, files: Files) => Part & ReturnType<typeof menu>} */
 const adjustMenu = (board, files) => {
   const { settings } = board;
-  const follow = (name, label, options) => {
-    const onchange = (value) => board.set({ [name]: value });
-    const element = slider({ label, value: settings[name], onchange, ...options });
-    return { element, show: () => element.show(settings[name]) };
+  /** @type {(name: "opacity" | "feather", options: Omit<SliderOptions, "value" | "onchange">) => Part & { element: HTMLElement }} */
+  const follow = (name, options) => {
+    const { element, show } = slider({
+      ...options,
+      value: settings[name],
+      onchange: (value) => board.set({ [name]: value }),
+    });
+    return { element, show: () => show(settings[name]) };
   };
-  const rows = [
-    follow("opacity", "Opacity", { min: 10, max: 100, unit: "%", title: "Of the drawing over the picture" }),
-  ];
-  const elements = [rows[0].element];
+  const opacity = follow("opacity", {
+    label: "Opacity",
+    min: 10,
+    max: 100,
+    unit: "%",
+    title: "Of the drawing over the picture",
+  });
+  /** @type {Part[]} */
+  const rows = [opacity];
+  /** @type {HTMLElement[]} */
+  const elements = [opacity.element];
   if (board.mode === "mask") {
     const title = "Softens the mask's edge; shown on the canvas, the mask itself stays sharp";
-    rows.push(follow("feather", "Feather", { min: 0, max: 64, unit: " px", title }));
-    elements.push(rows[1].element);
+    const feather = follow("feather", { label: "Feather", min: 0, max: 64, unit: " px", title });
+    rows.push(feather);
+    elements.push(feather.element);
   }
   if (board.mode !== "boxes") elements.push(...regionRows(board, files, rows));
   const cells = checkbox("Show the model's cells", "What the model can resolve: one cell of its latent each (C)", (on) =>
     board.set({ cells: on })
   );
   rows.push({ show: () => (cells.input.checked = settings.cells) });
-  elements.push(cells);
+  elements.push(cells.element);
   return {
-    element: menu("Adjust", "Opacity, edges, cells", ...elements),
+    ...menu("Adjust", "Opacity, edges, cells", ...elements),
     show: () => rows.forEach((row) => row.show()),
   };
 };
 
-// Grow, shrink, invert, and whether a pen's pressure counts.
+/**
+ * Grow, shrink, invert, and whether a pen's pressure counts.
+ * @type {(board: Board, files: Files, rows: Part[]) => HTMLElement[]}
+ */
 const regionRows = (board, files, rows) => {
   const { settings } = board;
   const distance = slider({
@@ -184,7 +221,7 @@ const regionRows = (board, files, rows) => {
     action("Grow", () => board.grow(), `Widens ${what} by so much`),
     action("Shrink", () => board.shrink(), `Takes so much off the edge of ${what}`)
   );
-  if (board.mode !== "mask") return [distance, buttons, pressure];
+  if (board.mode !== "mask") return [distance.element, buttons, pressure.element];
   buttons.append(action("Invert", () => board.invert(), "Exchanges what is filled and what is kept (I)"));
   const clear = action(
     "From transparency",
@@ -192,13 +229,14 @@ const regionRows = (board, files, rows) => {
     "The picture's transparent parts become the mask"
   );
   rows.push({ show: () => (clear.disabled = !board.picture) });
-  return [distance, buttons, make("div", { class: "row" }, clear), pressure];
+  return [distance.element, buttons, make("div", { class: "row" }, clear), pressure.element];
 };
 
+/** @type {(board: Board, files: Files, does: Does) => Part & ReturnType<typeof menu>} */
 const fileMenu = (board, files, does) => {
   const words = NAMES[board.mode];
   const remove = action("Remove picture", () => board.setPicture(null));
-  const element = menu(
+  const folded = menu(
     "File",
     "Open and save",
     action(
@@ -214,8 +252,8 @@ const fileMenu = (board, files, does) => {
     ),
     action(words.save, () => files.save())
   );
-  element.querySelector(".panel").addEventListener("click", (event) => {
-    if (event.target.closest("button")) element.close();
+  folded.panel.addEventListener("click", (event) => {
+    if (event.target instanceof Element && event.target.closest("button")) folded.close();
   });
-  return { element, show: () => (remove.hidden = !board.picture) };
+  return { ...folded, show: () => void (remove.hidden = !board.picture) };
 };

@@ -1,10 +1,23 @@
 // The form in which label maps travel to Python, are kept in the browser and wait for undo: runs of equal
 // ids, exact and quick enough to be made at the end of every stroke.  app/widgets/canvas.py reads and writes the same.
 
+/** @import { Rect, Size } from "./geometry.js" */
+/** @typedef {Uint8Array<ArrayBuffer>} Bytes */
+/** @typedef {{ packing: "runs" | "raw", bytes: Bytes }} Packed */
+/** @typedef {Rect & { label: string }} Box  in whole pixels of the picture */
+/**
+ * A box in fractions of the picture, as requests hold it.
+ * @typedef {{ class: string, x: number, y: number, width: number, height: number }} BoxEntry
+ */
+
 const LONGEST = 0xffff;
 
-// Bytes -> { packing, bytes }.  "runs": three bytes each, the id and its length (little endian); "raw" where
-// that is shorter, so that noise costs no more than itself.
+/**
+ * "runs": three bytes each, the id and its length (little endian); "raw" where that is shorter, so that noise
+ * costs no more than itself.
+ * @param {Bytes} labels
+ * @returns {Packed}
+ */
 export const pack = (labels) => {
   const runs = new Uint8Array(labels.length);
   let used = 0;
@@ -22,6 +35,7 @@ export const pack = (labels) => {
   return { packing: "runs", bytes: runs.slice(0, used) };
 };
 
+/** @type {(packed: Packed, length: number) => Bytes} */
 export const unpack = ({ packing, bytes }, length) => {
   if (packing === "raw") return bytes.slice();
   const labels = new Uint8Array(length);
@@ -34,20 +48,28 @@ export const unpack = ({ packing, bytes }, length) => {
   return labels;
 };
 
+// Newer browsers do base64 themselves.  TypeScript's library for ES2023 does not know that yet.
+/** @typedef {{ toBase64?: () => string }} ToBase64 */
+/** @typedef {{ fromBase64?: (text: string) => Bytes }} FromBase64 */
+
+/** @type {(bytes: Bytes) => string} */
 export const toBase64 = (bytes) => {
-  if (bytes.toBase64) return bytes.toBase64();
+  const own = /** @type {Bytes & ToBase64} */ (bytes);
+  if (own.toBase64) return own.toBase64();
   const parts = [];
   for (let i = 0; i < bytes.length; i += 0x8000)
-    parts.push(String.fromCharCode.apply(null, bytes.subarray(i, i + 0x8000)));
+    parts.push(String.fromCharCode(...bytes.subarray(i, i + 0x8000)));
   return btoa(parts.join(""));
 };
 
+/** @type {(text: string) => Bytes} */
 export const fromBase64 = (text) => {
-  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
+  const own = /** @type {typeof Uint8Array & FromBase64} */ (Uint8Array);
+  if (own.fromBase64) return own.fromBase64(text);
   return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 };
 
-// A box in pixels as fractions of the picture, as requests hold it.
+/** @type {(box: Box, size: Size) => BoxEntry} */
 const fractions = ({ label, x0, y0, x1, y1 }, { width, height }) => ({
   class: label,
   x: x0 / width,
@@ -56,17 +78,33 @@ const fractions = ({ label, x0, y0, x1, y1 }, { width, height }) => ({
   height: (y1 - y0) / height,
 });
 
+/** @type {(boxes: readonly Box[], size: Size) => BoxEntry[]} */
 export const toBoxes = (boxes, size) => boxes.map((box) => fractions(box, size));
 
-// Fractions -> boxes in whole pixels, inside the picture; entries that are no boxes are left out.
+/** @type {(value: number, limit: number) => number} */
+const inside = (value, limit) => Math.min(limit, Math.max(0, Math.round(value * limit)));
+
+/**
+ * @param {unknown} entry
+ * @returns {entry is BoxEntry}
+ */
+const isEntry = (entry) => {
+  const { class: label, x, y, width, height } = /** @type {Partial<BoxEntry>} */ (entry ?? {});
+  return typeof label === "string" && [x, y, width, height].every(Number.isFinite);
+};
+
+/**
+ * Fractions -> boxes in whole pixels, inside the picture; entries that are no boxes are left out.
+ * @param {readonly unknown[]} entries
+ * @param {Size} size
+ * @returns {Box[]}
+ */
 export const fromBoxes = (entries, { width, height }) =>
   entries.flatMap((entry) => {
-    const numbers = [entry?.x, entry?.y, entry?.width, entry?.height];
-    if (typeof entry?.class !== "string" || !numbers.every(Number.isFinite)) return [];
-    const [x, y, w, h] = numbers;
-    const inside = (value, limit) => Math.min(limit, Math.max(0, Math.round(value * limit)));
+    if (!isEntry(entry)) return [];
+    const { class: label, x, y, width: w, height: h } = entry;
     const box = {
-      label: entry.class.slice(0, 80),
+      label: label.slice(0, 80),
       x0: inside(x, width),
       y0: inside(y, height),
       x1: inside(x + w, width),

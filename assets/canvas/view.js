@@ -3,15 +3,24 @@
 
 import { unite } from "./geometry.js";
 
+/** @import { Outline } from "./board.js" */
+/** @import { Point } from "./geometry.js" */
+
 const MARGIN = 12;
 const LARGEST = 64;
 
 export class View {
-  // `moved` is called after every change.
+  /**
+   * @param {HTMLElement} viewport
+   * @param {HTMLElement} paper
+   * @param {() => void} moved  called after every change
+   */
   constructor(viewport, paper, moved) {
     this.viewport = viewport;
     this.paper = paper;
     this.moved = moved;
+    this.width = 0; // of the page, in its pixels; 0 until there is one
+    this.height = 0;
     this.zoom = 1;
     this.left = 0;
     this.top = 0;
@@ -20,6 +29,7 @@ export class View {
     new ResizeObserver(() => this.#resized()).observe(viewport);
   }
 
+  /** @type {(width: number, height: number) => void} */
   show(width, height) {
     this.width = width;
     this.height = height;
@@ -28,7 +38,10 @@ export class View {
     this.fit();
   }
 
-  // Keeps a rectangle { left, top, width, height } in sight as well, as long as the whole is seen.
+  /**
+   * Keeps a rectangle in sight as well, as long as the whole is seen.
+   * @param {Outline} outline
+   */
   surround({ left, top, width, height }) {
     this.around = { x0: left, y0: top, x1: left + width, y1: top + height };
     if (this.fitted) this.fit();
@@ -59,7 +72,11 @@ export class View {
     return Math.max(0.01, Math.min(zoom, LARGEST));
   }
 
-  // Zooms by a factor; what is under the point stays there.
+  /**
+   * Zooms by a factor; what is under the point stays there.
+   * @param {number} factor
+   * @param {Point} point
+   */
   zoomAt(factor, point = this.centre()) {
     const smallest = Math.min(1, this.#whole()) / 2;
     const zoom = Math.max(smallest, Math.min(LARGEST, this.zoom * factor));
@@ -71,10 +88,12 @@ export class View {
     this.#apply();
   }
 
+  /** @param {number} zoom */
   zoomTo(zoom) {
     this.zoomAt(zoom / this.zoom);
   }
 
+  /** @type {(dx: number, dy: number) => void} */
   pan(dx, dy) {
     this.left += dx;
     this.top += dy;
@@ -86,17 +105,26 @@ export class View {
     return { x: this.viewport.clientWidth / 2, y: this.viewport.clientHeight / 2 };
   }
 
-  // A point of the viewport in the picture.
+  /**
+   * A point of the viewport in the picture.
+   * @type {(point: Point) => Point}
+   */
   inside({ x, y }) {
     return { x: (x - this.left) / this.zoom, y: (y - this.top) / this.zoom };
   }
 
-  // A point of the picture in the viewport.
+  /**
+   * A point of the picture in the viewport.
+   * @type {(point: Point) => Point}
+   */
   outside({ x, y }) {
     return { x: x * this.zoom + this.left, y: y * this.zoom + this.top };
   }
 
-  // An event's place in the viewport.
+  /**
+   * An event's place in the viewport.
+   * @type {(event: MouseEvent) => Point}
+   */
   place(event) {
     const box = this.viewport.getBoundingClientRect();
     return { x: event.clientX - box.left, y: event.clientY - box.top };

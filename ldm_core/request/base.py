@@ -12,10 +12,17 @@ from ldm_core.request.fields import (
     FIXED,
     PIXEL_BUDGET,
     SEED,
+    SIZE,
     STEPS,
 )
 from ldm_core.request.raster import Raster
 from ldm_core.request.rules import Rule, Verbatim, Whole, brief, read_field, refuse
+
+
+def reduced(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """Width and height in the same shape, of at most `side` a side."""
+    scale = side / max(*size, side)
+    return max(1, round(scale * size[0])), max(1, round(scale * size[1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +103,15 @@ class Request:
         """Width and height of the picture that is made, in pixels."""
         raise NotImplementedError
 
+    @property
+    def worked_size(self) -> tuple[int, int]:
+        """Width and height at which a model draws the whole picture; a larger one is enlarged from it."""
+        return reduced(self.size, SIZE[1])
+
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about what a person may not expect of the picture."""
+        return ()
+
     def num_steps(self, whole: int) -> int:
         """How many steps are made.  `whole`: from pure noise to the picture."""
         return whole
@@ -113,7 +129,7 @@ class Request:
 
     def _check_size(self) -> None:
         """What is made has to fit into memory."""
-        width, height = self.size
+        width, height = self.worked_size
         if width * height * self.batch_size > PIXEL_BUDGET:
             most = PIXEL_BUDGET // (width * height)
             refuse("batch_size", self.batch_size, f"at most {most} at {width} x {height} pixels")
@@ -164,6 +180,9 @@ class FromImage(Request):
     @property
     def size(self) -> tuple[int, int]:
         return self.image.width, self.image.height
+
+    def notes(self) -> tuple[str, ...]:
+        return self.image.notes
 
 
 R = TypeVar("R", bound=Request)

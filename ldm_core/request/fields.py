@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ldm_core.pictures.reading import MAX_SIDE
 from ldm_core.request.rules import (
     NAME_CHARACTERS,
     Boxes,
@@ -29,7 +30,7 @@ SEED = (0, 2**53 - 1)  # every integer that JavaScript and SQLite keep exactly
 BATCH = (1, 16)
 FRACTION = (0.0, 1.0)
 BORDER = (0, 1024)  # pixels
-HIGHEST_SIDE = 12_288  # of what super-resolution makes
+HIGHEST_SIDE = MAX_SIDE  # of what super-resolution makes
 BRANCHINGS = 32  # of one picture
 
 PIXEL_BUDGET = 16 * 1024 * 1024  # width * height * batch_size: four pictures of 2048 x 2048

@@ -38,11 +38,13 @@ class Raster:
     Attributes:
         pixels: (H, W, 3) or (H, W, 4) of a picture, (H, W) of a mask or label map; not to be written to.
         file: the picture file that they were read from, where it holds more than they do.
+        notes: sentences about that file.
         sha256: of shape and content, or of that file.
     """
 
     pixels: Pixels
     file: bytes | None = None
+    notes: tuple[str, ...] = ()
     sha256: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -73,7 +75,7 @@ class Raster:
 
 def raster_of(picture: Picture) -> Raster:
     """The picture as a value of a request; its file goes along where it holds more than its pixels."""
-    return Raster(picture.rgba, None if picture.is_plain else picture.file)
+    return Raster(picture.rgba, None if picture.is_plain else picture.file, picture.notes)
 
 
 def read_raster(data: bytes, kind: Kind) -> Raster:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from ldm_core.request.base import Branch, FromImage, Request, Sized, with_share
-from ldm_core.request.fields import DEFAULT_MODEL, HIGHEST_SIDE
-from ldm_core.request.raster import Raster
+from ldm_core.pictures.reading import SIZES, fits
+from ldm_core.request.base import Branch, FromImage, Request, Sized, reduced, with_share
+from ldm_core.request.fields import DEFAULT_MODEL, HIGHEST_SIDE, SIZE
+from ldm_core.request.raster import WHITE, Raster
 from ldm_core.request.rules import LabelledBox, OneOf, Verbatim, refuse
 
 
@@ -89,7 +90,12 @@ class ImageToImage(FromImage):
 
     @property
     def size(self) -> tuple[int, int]:
-        return self.width or self.image.width, self.height or self.image.height
+        width, height = reduced((self.image.width, self.image.height), SIZE[1])
+        return self.width or width, self.height or height
+
+    def notes(self) -> tuple[str, ...]:
+        made_smaller = max(self.image.width, self.image.height) > SIZE[1] and not (self.width and self.height)
+        return (*FromImage.notes(self), *([_smaller(self.size)] if made_smaller else []))
 
     def num_steps(self, whole: int) -> int:
         return with_share(whole, self.strength)
@@ -121,6 +127,17 @@ class Inpaint(FromImage):
         if (self.mask.width, self.mask.height) != self.size:
             got = Verbatim(f"of {self.mask.width} x {self.mask.height} pixels")
             refuse("mask", got, f"as large as the image, {self.image.width} x {self.image.height}")
+        if not (self.mask.pixels >= WHITE).any():
+            refuse("mask", Verbatim("empty"), f"white, {WHITE} or more, where the picture is to be filled")
+
+    def notes(self) -> tuple[str, ...]:
+        full = bool((self.mask.pixels >= WHITE).all())
+        said = ["The mask covers the whole picture, so nothing of it is kept."] if full else []
+        if self.area == "whole" and self.worked_size != self.size:
+            said.append(
+                f"{_smaller(self.worked_size)} Looked at alone, the masked part keeps all its pixels."
+            )
+        return (*FromImage.notes(self), *said)
 
     def _check_branch(self, branch: Branch) -> None:
         FromImage._check_branch(self, branch)
@@ -148,10 +165,20 @@ class Outpaint(FromImage):
     def size(self) -> tuple[int, int]:
         return self.image.width + self.left + self.right, self.image.height + self.top + self.bottom
 
+    def notes(self) -> tuple[str, ...]:
+        smaller = [_smaller(self.worked_size)] if self.worked_size != self.size else []
+        return (*FromImage.notes(self), *smaller)
+
+    def _check_size(self) -> None:
+        FromImage._check_size(self)
+        if not fits(*self.size):
+            width, height = self.size
+            refuse("image", Verbatim(f"{width:,} x {height:,} pixels large when extended"), f"up to {SIZES}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuperResolution(FromImage):
-    """A picture made larger (paper, section 4.4)."""
+    """A picture made larger (paper, section 4.4), in tiles."""
 
     task: str = "super-resolution"
     guidance_scale: float = 1.0
@@ -166,6 +193,10 @@ class SuperResolution(FromImage):
         if max(self.size) > HIGHEST_SIDE:
             most = f"so small that the result has at most {HIGHEST_SIDE} pixels a side"
             refuse("image", Verbatim(f"{self.image.width} x {self.image.height} pixels large"), most)
+
+
+def _smaller(size: tuple[int, int]) -> str:
+    return f"The whole picture is worked on at {size[0]:,} x {size[1]:,} pixels."
 
 
 def _name(kind: type[Request]) -> str:

@@ -16,12 +16,13 @@ from ldm_core.diffusion.samplers import Region
 from ldm_core.library.models import ModelInfo
 from ldm_core.network.images import from_pixels, resized
 from ldm_core.network.latent_diffusion import LatentDiffusion
+from ldm_core.pictures.reading import over_white
 from ldm_core.request import Inpaint, Outpaint, Request
 from ldm_core.request.raster import WHITE, Pixels
 from ldm_core.spec import ModelSpec
 from ldm_core.tasks.base import Conditioning, Finishing, Moment, Start
 from ldm_core.tasks.drawing import Drawing
-from ldm_core.tasks.geometry import Geometry, Window, native_size
+from ldm_core.tasks.geometry import Geometry, Window, grown, native_size
 from ldm_core.tasks.guidance import conditioning_of
 from ldm_core.tasks.inputs import latent, prompt_of
 from ldm_core.tasks.paste import PASTES, Paste
@@ -34,18 +35,18 @@ class Filling:
     """A drawing that is pasted back into the picture.
 
     Attributes:
-        original: (H, W, 3).
-        opacity: (H, W), of what is drawn; where it is 0 the original stays, bit for bit.
-        hole: (H, W), what was to be filled.
-        window: where the drawing lies.
+        original: (H, W, 3) or (H, W, 4).
+        window: where the drawing lies, (h, w).
+        opacity: (h, w), of what is drawn; where it is 0 the original stays, bit for bit.
+        hole: (h, w), what was to be filled.
         paste: what brings the drawing's colours to the original's.
     """
 
     drawing: Drawing
     original: Pixels
+    window: Window
     opacity: NDArray[np.float32]
     hole: NDArray[np.bool_]
-    window: Window
     paste: Paste
 
     @property
@@ -62,14 +63,28 @@ class Filling:
     def finish(self, z: Tensor) -> Finishing:
         drawn = resized((yield from self.drawing.finish(z)), self.window.width, self.window.height)
         picture = self.original.copy()
-        part, hole = self.window.of(picture), self.window.of(self.hole)
-        alpha = self.window.of(self.opacity)[..., None]
-        fitting = self.paste(drawn.astype(np.float32), part, hole)
-        part[:] = np.rint(part + alpha * (fitting - part)).clip(0, 255).astype(np.uint8)
+        part = self.window.of(picture)
+        fitting = self.paste(drawn.astype(np.float32), over_white(part), self.hole)
+        part[:] = laid_over(part, fitting, self.opacity)
         return picture
 
     def then(self, picture: Pixels) -> None:
         return None
+
+
+def laid_over(picture: Pixels, drawn: NDArray[np.float32], opacity: NDArray[np.float32]) -> Pixels:
+    """(h, w, 3) laid over (h, w, 3) or, which stays transparent where nothing is laid, (h, w, 4).
+
+    Compositing Digital Images, Porter and Duff 1984: "over".
+    """
+    share = opacity[..., None]
+    if picture.shape[2] == 3:
+        return np.rint(picture + share * (drawn - picture)).clip(0, 255).astype(np.uint8)
+    colour, alpha = picture[..., :3], picture[..., 3:].astype(np.float32) / 255
+    covered = share + alpha * (1 - share)
+    share = np.divide(share, covered, out=np.zeros_like(share), where=covered > 0)
+    mixed = np.dstack([colour + share * (drawn - colour), 255 * covered])
+    return np.rint(mixed).clip(0, 255).astype(np.uint8)
 
 
 def fill(
@@ -83,17 +98,15 @@ def fill(
     """Fills the hole in a picture.
 
     Args:
-        picture: (H, W, 3).
+        picture: (H, W, 3) or (H, W, 4), which the model sees over white.
         mask: (H, W), white in the hole.
         window: the part of the picture that the model looks at.
     """
     size = (window.width, window.height)
-    if request.size != size:
-        size = native_size(size, info)
-    geometry, whole_hole = Geometry.of(size, model.spec), mask >= WHITE
-    content = _started(picture, whole_hole, request.fill)
-    image = from_pixels(geometry.pad(resized(window.of(content), *size)))
-    hole = geometry.pad(resized(window.of(mask), *size)) >= WHITE
+    size = request.worked_size if request.size == size else native_size(size, info)
+    geometry, masked = Geometry.of(size, model.spec), window.of(mask)
+    image = from_pixels(geometry.pad(resized(_started(picture, mask, window, request.fill), *size)))
+    hole = geometry.pad(resized(masked, *size)) >= WHITE
     where = torch.from_numpy(hole)[None].float()
     inputs = Given(prompt_of(request), image=image, mask=where)
     native = model.spec.fills_holes
@@ -102,8 +115,8 @@ def fill(
     if not native or request.fill != "noise":
         known = None if native else known_cells(where[None], model.spec, geometry.cells).to(model.device)
         drawing = replace(drawing, x0=latent(model, image), known=known)
-    soft = opacity(mask, request.feather)
-    return Filling(drawing, picture, soft, whole_hole, window, PASTES[request.paste])
+    soft = opacity(masked, request.feather)
+    return Filling(drawing, picture, window, soft, masked >= WHITE, PASTES[request.paste])
 
 
 def known_cells(hole: Tensor, spec: ModelSpec, cells: tuple[int, int]) -> Tensor:
@@ -114,15 +127,17 @@ def known_cells(hole: Tensor, spec: ModelSpec, cells: tuple[int, int]) -> Tensor
     return known * channels[:, None, None]
 
 
-def _started(picture: Pixels, hole: NDArray[np.bool_], fill: str) -> Pixels:
-    """The picture with the hole's content at the start."""
+def _started(picture: Pixels, mask: Pixels, window: Window, fill: str) -> Pixels:
+    """What the model sees in the window, with the hole's content at the start."""
     if fill != "telea":
-        return picture
-    # An Image Inpainting Technique Based on the Fast Marching Method, Telea 2004.
-    filled = cv2.inpaint(
-        np.ascontiguousarray(picture), hole.astype(np.uint8), _TELEA_RADIUS, cv2.INPAINT_TELEA
-    )
-    return filled.astype(np.uint8)
+        return over_white(window.of(picture))
+    # An Image Inpainting Technique Based on the Fast Marching Method, Telea 2004; of all that it looks at.
+    seen = grown(window, _TELEA_RADIUS + 1, (picture.shape[1], picture.shape[0]))
+    hole = (seen.of(mask) >= WHITE).astype(np.uint8)
+    content = np.ascontiguousarray(over_white(seen.of(picture)))
+    filled = cv2.inpaint(content, hole, _TELEA_RADIUS, cv2.INPAINT_TELEA).astype(np.uint8)
+    left, top = window.left - seen.left, window.top - seen.top
+    return Window(left, top, window.width, window.height).of(filled)
 
 
 def opacity(mask: Pixels, feather: int) -> NDArray[np.float32]:

@@ -85,8 +85,15 @@ def around(hole: NDArray[np.bool_], margin: int) -> Window:
     rows, columns = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
     if not rows.size:
         return Window(0, 0, width, height)
-    top, left = max(0, int(rows[0]) - margin), max(0, int(columns[0]) - margin)
-    bottom, right = min(height, int(rows[-1]) + 1 + margin), min(width, int(columns[-1]) + 1 + margin)
+    top, left, bottom, right = int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+    return grown(Window(left, top, right - left, bottom - top), margin, (width, height))
+
+
+def grown(window: Window, margin: int, size: tuple[int, int]) -> Window:
+    """With a margin, within a picture of a width and height."""
+    left, top = max(0, window.left - margin), max(0, window.top - margin)
+    right = min(size[0], window.left + window.width + margin)
+    bottom = min(size[1], window.top + window.height + margin)
     return Window(left, top, right - left, bottom - top)
 
 

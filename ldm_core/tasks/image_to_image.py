@@ -6,17 +6,18 @@ from ldm_core.conditioners import Given
 from ldm_core.library.models import ModelInfo
 from ldm_core.network.images import fitted, from_pixels
 from ldm_core.network.latent_diffusion import LatentDiffusion
+from ldm_core.pictures.reading import over_white
 from ldm_core.request import ImageToImage
 from ldm_core.tasks.base import Task, Work
 from ldm_core.tasks.drawing import Drawing
 from ldm_core.tasks.geometry import Geometry
 from ldm_core.tasks.guidance import conditioning_of
-from ldm_core.tasks.inputs import latent, opaque, prompt_of
+from ldm_core.tasks.inputs import latent, prompt_of
 
 
 def prepare(request: ImageToImage, model: LatentDiffusion, info: ModelInfo) -> Work:
     geometry = Geometry.of(request.size, model.spec)
-    image = from_pixels(geometry.pad(fitted(opaque(request.image.pixels), *request.size)))
+    image = from_pixels(geometry.pad(fitted(over_white(request.image.pixels), *request.size)))
     conditioning = conditioning_of(request, model, Given(prompt_of(request)), geometry.cells)
     return Drawing(model, geometry, conditioning, latent(model, image), share=request.strength)
 

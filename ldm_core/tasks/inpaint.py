@@ -9,14 +9,13 @@ from ldm_core.request.raster import WHITE
 from ldm_core.tasks.base import Task, Work
 from ldm_core.tasks.filling import fill
 from ldm_core.tasks.geometry import Window, around
-from ldm_core.tasks.inputs import opaque
 
 
 def prepare(request: Inpaint, model: LatentDiffusion, info: ModelInfo) -> Work:
     mask, window = request.mask.pixels, Window(0, 0, *request.size)
     if request.area == "masked":
         window = around(mask >= WHITE, request.margin + request.feather)
-    return fill(request, model, info, opaque(request.image.pixels), mask, window)
+    return fill(request, model, info, request.image.pixels, mask, window)
 
 
 TASK = Task(Inpaint, "inpaint", "a model that can fill a hole", prepare)

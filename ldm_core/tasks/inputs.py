@@ -35,6 +35,6 @@ def latent(model: LatentDiffusion, image: Tensor) -> Tensor:
     return F.pad(z, (0, 0, 0, 0, 0, model.spec.latent_channels - z.shape[1]))
 
 
-def opaque(pixels: Pixels) -> Pixels:
-    """(H, W, 3) of a picture that may be transparent: its colours."""
+def colours(pixels: Pixels) -> Pixels:
+    """(H, W, 3) of a picture that may be transparent, whatever its alpha."""
     return pixels[..., :3]

@@ -10,12 +10,11 @@ from ldm_core.request import Outpaint
 from ldm_core.tasks.base import Task, Work
 from ldm_core.tasks.filling import fill
 from ldm_core.tasks.geometry import Window
-from ldm_core.tasks.inputs import opaque
 
 
 def prepare(request: Outpaint, model: LatentDiffusion, info: ModelInfo) -> Work:
     sides = ((request.top, request.bottom), (request.left, request.right))
-    picture = np.pad(opaque(request.image.pixels), (*sides, (0, 0)), mode="edge")
+    picture = np.pad(request.image.pixels, (*sides, (0, 0)), mode="edge")
     mask = np.pad(np.zeros(request.image.pixels.shape[:2], np.uint8), sides, constant_values=255)
     return fill(request, model, info, picture, mask, Window(0, 0, *request.size))
 

@@ -20,7 +20,7 @@ from ldm_core.request import Request, SuperResolution
 from ldm_core.request.raster import Pixels
 from ldm_core.tasks.base import Conditioning, Finishing, Moment, Start, Task
 from ldm_core.tasks.guidance import conditioning_of
-from ldm_core.tasks.inputs import opaque, prompt_of
+from ldm_core.tasks.inputs import colours, prompt_of
 from ldm_core.tasks.noise import noise_of, resumed, timesteps_of
 
 _COLOUR_SIGMA = 1.0  # pixels of the small picture
@@ -71,7 +71,7 @@ class Upscaling:
     def finish(self, z: Tensor) -> Finishing:
         rows, columns = (slice(self._factor * part.start, self._factor * part.stop) for part in self.shown)
         large = (yield from self.model.decoding(z))[rows, columns]
-        large = resized(with_colours_of(opaque(self.small), large), *self.sizes[0])
+        large = resized(with_colours_of(colours(self.small), large), *self.sizes[0])
         if self.small.shape[2] == 3:
             return large
         return np.dstack([large, resized(self.small[..., 3], *self.sizes[0])])
@@ -163,7 +163,7 @@ def _enlarging(
     """The small picture is concatenated to x_t, pixel by cell."""
     height, width = _cells(small.shape[0], small.shape[1], info)
     margins = [(_MARGIN, whole - side - _MARGIN) for whole, side in zip((height, width), small.shape)]
-    low_res = from_pixels(np.pad(opaque(small), (*margins, (0, 0)), mode="symmetric"))
+    low_res = from_pixels(np.pad(colours(small), (*margins, (0, 0)), mode="symmetric"))
     # The same noise for all pictures: they share the condition, and each is made alike alone.
     noise = torch.randn(low_res.shape, generator=torch.Generator().manual_seed(_NOISE_SEED))
     inputs = Given(prompt_of(request), low_res=low_res, low_res_noise=noise)

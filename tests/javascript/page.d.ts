@@ -1,0 +1,31 @@
+// What gr.HTML gives to the scripts that run inside it (assets/*.js), and what the page's scripts share.
+
+declare const element: HTMLElement;
+declare const props: { value: unknown; label?: string };
+declare function trigger(event: string, detail?: object): void;
+declare function watch(name: string, changed: () => void): void;
+
+interface Problem {
+  problem: string;
+}
+
+// Functions of app/components.py.
+declare const server: {
+  previews(key: string): Promise<{ previews: [step: number, address: string][] } | Problem>;
+  look(asked: { key: string; step: number }): Promise<{ step: number; src: string } | Problem>;
+  animation(asked: { key: string; kind: string }): Promise<{ src: string; name: string } | Problem>;
+};
+
+interface LatentAtelier {
+  restored(): void;
+  openTab(): string | null;
+  toggleTheme(): void;
+  toggleRail(): void;
+  toggleGrid(): void;
+  showKeys?(): void;
+}
+
+interface Window {
+  latentAtelier: LatentAtelier;
+  gradio_config?: { app_id?: number };
+}

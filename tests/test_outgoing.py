@@ -1,0 +1,164 @@
+"""What goes out: a photograph's own pixels, colours and facts where it is edited; that a model made it."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import ExifTags, Image
+
+from app.keeping.metadata import encode_png, read_settings
+from app.keeping.outgoing import without_facts
+from ldm_core.pictures.reading import own_pixels, read_picture
+from ldm_core.pictures.writing import FORMATS, Content, encode
+from ldm_core.request import Inpaint, Outpaint, Request, SuperResolution, TextToImage
+from ldm_core.request.raster import Raster, read_raster
+from tests.picture_files import deep_png, file_of, picture, profile_of, smooth
+
+BASE, PLACE, CAMERA = ExifTags.Base, ExifTags.IFD.GPSInfo, ExifTags.IFD.Exif
+HOLE = np.zeros((24, 40), np.uint8)
+HOLE[8:16, 10:30] = 255
+
+
+def filled(file: bytes) -> tuple[Inpaint, NDArray[np.uint8]]:
+    """A request, and what a model may have made of it: its hole is grey."""
+    image = read_raster(file, "picture")
+    mask = np.zeros(image.pixels.shape[:2], np.uint8)
+    mask[8:16, 10:20] = 255
+    pixels = image.pixels.copy()
+    pixels[mask > 0] = 128
+    return Inpaint(image=image, mask=Raster(mask)), pixels
+
+
+def facts() -> Image.Exif:
+    exif = Image.Exif()
+    exif[BASE.Orientation] = 6
+    exif[BASE.Make], exif[BASE.Artist], exif[BASE.Copyright] = "Camera", "A. Person", "all rights"
+    exif[CAMERA] = {BASE.DateTimeOriginal: "2024:05:01 10:00:00", BASE.MakerNote: b"secret"}
+    exif[PLACE] = {1: "N", 2: (48.0, 8.0, 0.0)}
+    return exif
+
+
+XMP = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" dc:format="image/jpeg"
+ xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"
+ xmlns:exif="http://ns.adobe.com/exif/1.0/" exif:GPSLatitude="48,8N"
+ xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/" photoshop:City="Town">
+<dc:description><rdf:Alt><rdf:li xml:lang="x-default">A lake</rdf:li></rdf:Alt></dc:description>
+</rdf:Description></rdf:RDF></x:xmpmeta>"""
+
+
+def photograph() -> bytes:
+    return file_of(picture(size=(40, 24)), "JPEG", quality=95, exif=facts(), xmp=XMP)
+
+
+@pytest.mark.parametrize("name", ["adobe-rgb", "display-p3", "prophoto"])
+def test_outside_of_the_hole_a_photograph_keeps_its_own_colours(name: str) -> None:
+    file = file_of(picture(), "TIFF", icc_profile=profile_of(name))
+    request, pixels = filled(file)
+    seen = read_picture(encode_png(pixels, request))
+    kept = request.mask.pixels == 0
+    assert seen.profile == profile_of(name)
+    assert np.array_equal(own_pixels(seen)[kept], np.asarray(picture())[kept])
+    assert np.abs(seen.pixels[~kept].astype(int) - 128).max() <= 1
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("profile", [None, profile_of("adobe-rgb")])
+def test_16_bits_survive_outside_of_the_hole(channels: int, profile: bytes | None) -> None:
+    deep = np.random.default_rng(0).integers(0, 65536, (24, 40, channels), dtype=np.uint16)
+    request, pixels = filled(deep_png(deep, profile))
+    seen = read_picture(encode_png(pixels, request))
+    kept = request.mask.pixels == 0
+    assert np.array_equal(own_pixels(seen)[kept], deep[kept])
+    assert np.abs(seen.pixels[~kept].astype(int) - 128).max() <= 1
+
+
+def test_an_extended_picture_keeps_its_own_colours_within() -> None:
+    deep = np.random.default_rng(0).integers(0, 65536, (24, 40, 3), dtype=np.uint16)
+    image = read_raster(deep_png(deep), "picture")
+    pixels = np.pad(image.pixels, ((3, 0), (0, 5), (0, 0)), constant_values=7)
+    seen = read_picture(encode_png(pixels, Outpaint(image=image, top=3, right=5)))
+    assert np.array_equal(own_pixels(seen)[3:, :40], deep)
+    assert (seen.pixels[:3] == 7).all()
+
+
+def test_a_picture_of_a_model_says_srgb_and_that_a_model_made_it() -> None:
+    file = encode_png(smooth(), TextToImage())
+    with Image.open(io.BytesIO(file)) as opened:
+        assert opened.info["srgb"] == 0
+        assert b"digitalsourcetype/trainedAlgorithmicMedia" in opened.info["xmp"]
+    assert np.array_equal(read_picture(file).pixels, smooth())
+
+
+def test_a_photographs_facts_are_kept_but_not_the_place() -> None:
+    request, pixels = filled(photograph())
+    file = encode_png(pixels, request)
+    with Image.open(io.BytesIO(file)) as opened:
+        exif, xmp = opened.getexif(), opened.info["xmp"]
+        assert (exif[BASE.Make], exif[BASE.Artist], exif[BASE.Copyright]) == (
+            "Camera",
+            "A. Person",
+            "all rights",
+        )
+        assert exif.get_ifd(CAMERA) == {BASE.DateTimeOriginal: "2024:05:01 10:00:00"}
+        assert not exif.get_ifd(PLACE) and BASE.Orientation not in exif
+        assert b"A lake" in xmp and b"compositeWithTrainedAlgorithmicMedia" in xmp
+        assert b"GPS" not in xmp and b"Town" not in xmp and b"Orientation" not in xmp
+    assert read_picture(file).pixels.shape == pixels.shape == (40, 24, 3)  # upright, once
+
+
+def test_of_a_guests_photograph_nothing_is_kept() -> None:
+    request, pixels = filled(photograph())
+    bare = without_facts(request)
+    file = encode_png(pixels, bare, facts=False)
+    for words in (b"Camera", b"A. Person", b"GPS", b"A lake", b"secret"):
+        assert words not in file and words not in (bare.image.file or b"")
+    assert np.array_equal(read_raster(bare.image.file or b"", "picture").pixels, request.image.pixels)
+    assert read_settings(file).request == bare
+    deep = np.random.default_rng(0).integers(0, 65536, (24, 40, 3), dtype=np.uint16)
+    request, _ = filled(deep_png(deep, profile_of("prophoto")))
+    again = read_picture(without_facts(request).image.file or b"")
+    assert np.array_equal(own_pixels(again), deep) and again.profile == profile_of("prophoto")
+
+
+@pytest.mark.parametrize(
+    "xmp", [b"<x", b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", b"\0\xff" * 99, XMP * 9999]
+)
+def test_damaged_facts_are_left_out(xmp: bytes) -> None:
+    request, pixels = filled(file_of(picture(), "WEBP", lossless=True, exif=b"Exif\0\0MM\0\x2a\xff", xmp=xmp))
+    with Image.open(io.BytesIO(encode_png(pixels, request))) as opened:
+        assert b"composite" in opened.info["xmp"] and not opened.getexif()
+
+
+def test_the_request_of_a_file_carries_the_photograph_as_it_came() -> None:
+    request, pixels = filled(photograph())
+    again = read_settings(encode_png(pixels, request)).request
+    assert isinstance(again, Inpaint) and again == request and again.image.file == photograph()
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_format_keeps_the_profile(format: str) -> None:
+    own = smooth()
+    seen = read_picture(encode(Content(own, profile_of("display-p3")), format, quality=95))
+    assert seen.profile == profile_of("display-p3") and seen.format == format
+    assert np.abs(own_pixels(seen).astype(int) - own).mean() < 3
+
+
+def test_an_enlarged_photograph_keeps_its_facts() -> None:
+    image = read_raster(photograph(), "picture")
+    request: Request = SuperResolution(image=image, scale=2)
+    with Image.open(io.BytesIO(encode_png(np.zeros((80, 48, 3), np.uint8), request))) as opened:
+        assert opened.getexif()[BASE.Make] == "Camera"
+
+
+def test_the_shared_cases_are_kept_bit_for_bit(shared: Path) -> None:
+    for path in sorted((shared / "cases" / "images").iterdir()):
+        original = read_picture(path)
+        request, pixels = filled(path.read_bytes())
+        seen = read_picture(encode_png(pixels, request))
+        kept = request.mask.pixels == 0
+        assert np.array_equal(own_pixels(seen)[kept], own_pixels(original)[kept]), path.name
