@@ -93,7 +93,7 @@ def test_a_picture_becomes_larger_beside_what_it_was(page: Page, outputs: Path, 
 def test_too_large_a_picture_gives_a_sentence(page: Page, shots: Path) -> None:
     page.get_by_role("tab", name="Upscale").click()
     page.get_by_role("radio", name="× 8").check(force=True)
-    put(page, picture(1600, 8))
+    put(page, picture(1600, 128))
     expect(page.locator(f"{OUTLOOK} .problem")).to_contain_text("at most 12288 pixels a side", timeout=WAIT)
     page.locator("#upscale-picture").get_by_label(re.compile("Remove|Clear")).first.click()
     put(page, b"no picture at all")
