@@ -7,7 +7,7 @@ from typing import Literal, TypeVar
 
 Parameterization = Literal["eps", "v", "x0"]
 # How a sampler's timesteps lie, see `schedule.timesteps`.
-Spacing = Literal["trailing", "uniform", "quadratic", "karras"]
+Spacing = Literal["trailing", "uniform", "linspace", "quadratic", "karras"]
 ScheduleKind = Literal["scaled_linear", "linear", "cosine"]
 
 

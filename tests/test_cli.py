@@ -19,6 +19,7 @@ from app.commands.generate import with_changes
 from app.keeping.metadata import read_settings
 from ldm_core.errors import RequestError
 from ldm_core.request import TextToImage
+from tests.carrying import saved, with_exif
 from tests.tiny import write_model
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -75,6 +76,41 @@ def test_the_same_request_and_the_saved_picture_give_the_same_pixels(tmp_path: P
     assert settings.model_sha256
 
 
+def test_a_picture_of_another_program_is_made_again_as_far_as_it_says(tmp_path: Path, models: Path) -> None:
+    text = (
+        "a lake at sunset\nNegative prompt: fog\nSteps: 4, Sampler: Euler a, Schedule type: Beta, Seed: 3, "
+        "Model: Land_Scapes, Clip skip: 2, Size: 9000x64"
+    )
+    source = tmp_path / "theirs.jpg"
+    source.write_bytes(with_exif("JPEG", comment=b"UNICODE\0" + text.encode("utf-16-be")))
+    done = generate(source, tmp_path / "out", models, "--set", "height=96")
+    request = read_settings(result(done)[0]).request
+    assert (request.prompt, request.negative_prompt, request.sampler) == (
+        "a lake at sunset", "fog", "euler_ancestral",
+    )  # fmt: skip
+    assert (request.model, request.seed, request.size) == ("landscapes", 3, (64, 96))
+    for words in ("'Beta' is not known here", "clip skip 2", "9000 × 64", "width 64", "Seed: 3"):
+        assert words in done.stderr
+
+
+def test_a_seed_is_drawn_and_said(tmp_path: Path, models: Path) -> None:
+    request = tmp_path / "request.json"
+    request.write_text(json.dumps({**REQUEST, "seed": -1}))
+    done = generate(request, tmp_path / "out", models)
+    seed = read_settings(result(done)[0]).request.seed
+    assert f"Seed: {seed}\n" in done.stderr
+
+
+def test_pictures_without_settings_are_refused_in_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for format in ("PNG", "JPEG", "WEBP", "AVIF"):
+        file = tmp_path / f"plain.{format.lower()}"
+        file.write_bytes(saved(format))
+        assert cli.main(["generate", str(file)]) == 2
+        assert "carries no settings that are understood" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -108,7 +144,7 @@ def test_changes() -> None:
         TextToImage(prompt="x"), ["steps=50", "prompt=12", "eta=0.5", "negative_prompt=a=b"]
     )
     assert (request.steps, request.prompt, request.eta, request.negative_prompt) == (50, "12", 0.5, "a=b")
-    for change in ("steps", "steps=many", "colour=red", "seed=-1", "steps=true"):
+    for change in ("steps", "steps=many", "colour=red", "seed=-2", "steps=true"):
         with pytest.raises(RequestError):
             with_changes(TextToImage(), [change])
 

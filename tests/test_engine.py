@@ -262,7 +262,7 @@ def test_a_job_stops_between_two_evaluations_of_one_step(
         ({"sampler": "heun", "steps": 4, "guidance_end": 0.5}, [2, 2, 2, 2, 1, 1, 1]),
         ({"guidance_start": 1.0}, [1] * 10),
         ({"guidance_scale": 1.0}, [1] * 10),
-        ({"guidance_scale": 0.0, "guidance_end": 0.5}, [2] * 5 + [1] * 5),
+        ({"guidance_scale": 0.0, "guidance_end": 0.5}, [1] * 10),
     ],
 )
 def test_outside_of_guidance_the_network_is_not_asked_twice(
@@ -280,6 +280,15 @@ def test_outside_of_guidance_the_network_is_not_asked_twice(
     monkeypatch.setattr(LatentDiffusion, "output", counted)
     shared.submit(parse_request({**to_json(SMALL), "steps": 10, **change})).pictures()
     assert asked == rows
+
+
+def test_a_guidance_scale_of_0_is_none_with_the_prompt(shared: Engine) -> None:
+    plain, none = (replace(SMALL, guidance_scale=scale) for scale in (1.0, 0.0))
+    for change in ({}, {"guidance_start": 0.3, "guidance_end": 0.6}, {"negative_prompt": "snow"}):
+        pictures = [pixels(shared.submit(replace(one, **change))) for one in (plain, none)]
+        assert pictures[0] == pictures[1]
+    other = replace(none, prompt="snow over trees")
+    assert pixels(shared.submit(other)) != pixels(shared.submit(none))
 
 
 def test_seconds_left(shared: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -333,7 +342,7 @@ def test_the_context_is_computed_once_a_job(shared: Engine, monkeypatch: pytest.
     monkeypatch.setattr(LatentDiffusion, "condition", counted)
     for change in ({"batch_size": 3}, {"guidance_scale": 1.0}, {"guidance_scale": 0.0}, {"prompt": " "}):
         shared.submit(replace(SMALL, negative_prompt="", **change)).pictures()
-    assert calls == [(SMALL.prompt, ""), (SMALL.prompt,), ("",), ("",)]
+    assert calls == [(SMALL.prompt, ""), (SMALL.prompt,), (SMALL.prompt,), ("",)]
 
 
 def test_a_finished_job_is_let_go(shared: Engine) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from app.keeping.metadata import encode_png, from_parameters, read_settings, to_parameters
+from app.keeping.metadata import encode, encode_png, from_parameters, read_settings, to_parameters
 from ldm_core.errors import AtelierError, FileError, RequestError
-from ldm_core.request import SAMPLERS, SPACINGS, TextToImage
+from ldm_core.pictures.writing import FORMATS, Format
+from ldm_core.request import SAMPLERS, SPACINGS, Inpaint, TextToImage
+from ldm_core.request.raster import Raster, read_raster
 
 PIXELS = np.arange(64 * 48 * 3, dtype=np.uint8).reshape(48, 64, 3)
 DIGEST = "0123456789abcdef" * 4
@@ -31,7 +34,7 @@ requests = st.builds(
     sampler=st.sampled_from(list(SAMPLERS)),
     eta=st.integers(0, 20).map(lambda n: n / 20),
     guidance_scale=st.integers(0, 300).map(lambda n: n / 10),
-    seed=st.integers(0, 2**53 - 1),
+    seed=st.integers(0, 2**64 - 1),
     spacing=st.sampled_from(list(SPACINGS)),
     guidance_rescale=st.integers(0, 20).map(lambda n: n / 20),
     guidance_start=st.integers(0, 10).map(lambda n: n / 20),
@@ -57,6 +60,48 @@ def test_every_request_survives_a_png(request: TextToImage) -> None:
     assert read.notes == ()
 
 
+@pytest.mark.parametrize("format", ["JPEG", "WEBP", "AVIF"])
+def test_every_request_survives_other_files(format: Format) -> None:
+    @given(requests)
+    @settings(max_examples=25, deadline=None)
+    def survives(request: TextToImage) -> None:
+        data = encode(PIXELS, request, DIGEST, format)
+        read = read_settings(data)
+        assert (read.request, read.model_sha256, read.notes) == (request, DIGEST, ())
+        # Another program's reader finds the text, byte order as it expects.
+        with Image.open(io.BytesIO(data)) as picture:
+            assert picture.format == format
+            comment = picture.getexif().get_ifd(0x8769)[0x9286]
+        assert comment == b"UNICODE\0" + to_parameters(request, DIGEST).encode("utf-16-be")
+
+    survives()
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_request_with_pictures_survives_every_file(format: Format) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)  # more than a block of a JPEG
+    mask = np.zeros((200, 200), np.uint8)
+    mask[50:90] = 255
+    request = Inpaint(image=Raster(noise), mask=Raster(mask), prompt="a lake")
+    assert read_settings(encode(PIXELS, request, None, format)).request == request
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_what_a_photograph_says_and_the_settings_stand_in_one_file(format: Format) -> None:
+    exif = Image.Exif()
+    exif[0x010F], exif[0x8769] = "A camera", {0x9003: "2024:05:01 10:00:00"}
+    photograph = io.BytesIO()
+    Image.fromarray(PIXELS).save(photograph, "JPEG", exif=exif)
+    request = Inpaint(
+        image=read_raster(photograph.getvalue(), "picture"), mask=Raster(PIXELS[..., 0] // 255 * 255), seed=3
+    )
+    data = encode(request.image.pixels, request, None, format)
+    with Image.open(io.BytesIO(data)) as picture:
+        assert picture.getexif()[0x010F] == "A camera"
+        assert picture.getexif().get_ifd(0x8769)[0x9003] == "2024:05:01 10:00:00"
+    assert read_settings(data).request == request
+
+
 @given(requests)
 @settings(max_examples=150, deadline=None)
 def test_every_request_survives_the_text_of_other_programs(request: TextToImage) -> None:
@@ -66,6 +111,7 @@ def test_every_request_survives_the_text_of_other_programs(request: TextToImage)
     read = from_parameters(to_parameters(request, DIGEST))
     assert read.request == request
     assert read.model_sha256 == DIGEST[:10]
+    assert to_parameters(read.request, read.model_sha256) == to_parameters(request, DIGEST)
 
 
 def test_the_pixels_and_the_text_in_the_file() -> None:
@@ -91,7 +137,7 @@ def test_a_picture_of_another_program() -> None:
     assert request.negative_prompt == "blurry,\nugly"
     assert (request.width, request.height, request.steps, request.seed) == (512, 768, 20, 965400086)
     assert (request.guidance_scale, request.model, request.sampler) == (7.0, "v1-5", "euler_ancestral")
-    assert (request.spacing, read.notes) == ("karras", ())
+    assert (request.spacing, read.notes) == ("karras", ("Not kept: LoRA a 1; LoRA b 2.",))
 
 
 @pytest.mark.parametrize(
@@ -101,9 +147,13 @@ def test_a_picture_of_another_program() -> None:
         ("Sampler: DPM++ 2M SDE Karras", "dpmpp_2m_sde", "karras"),
         ("Sampler: DPM++ 2M, Schedule type: Karras", "dpmpp_2m", "karras"),
         ("Sampler: Euler, Schedule type: SGM Uniform", "euler", "trailing"),
-        ("Sampler: Heun, Schedule type: Automatic", "heun", "karras"),
-        ("Sampler: Euler a", "euler_ancestral", "trailing"),
-        ("Sampler: UniPC, Schedule type: Uniform", "unipc", "uniform"),
+        ("Sampler: DPM++ 2M, Schedule type: Automatic", "dpmpp_2m", "karras"),
+        ("Sampler: Heun, Schedule type: Automatic", "heun", "linspace"),
+        ("Sampler: Euler a", "euler_ancestral", "linspace"),
+        ("Sampler: DDIM", "ddim", "uniform"),
+        ("Sampler: UniPC, Schedule type: Uniform", "unipc", "linspace"),
+        ("Sampler: UniPC, Schedule type: DDIM", "unipc", "uniform"),
+        ("Sampler: dpmpp_2m_sde_karras", "dpmpp_2m_sde", "karras"),
         ("Sampler: DDIM, Spacing: uniform", "ddim", "uniform"),  # our own first pictures
     ],
 )
@@ -112,11 +162,18 @@ def test_names_of_samplers_and_spacings(said: str, sampler: str, spacing: str) -
     assert (read.request.sampler, read.request.spacing, read.notes) == (sampler, spacing, ())
 
 
-@pytest.mark.parametrize("said", ["Sampler: DPM adaptive", "Sampler: LCM Karras", "Schedule type: Beta"])
+@pytest.mark.parametrize("said", ["Sampler: DPM adaptive", "Schedule type: Beta"])
 def test_unknown_samplers_and_spacings_are_told(said: str) -> None:
     read = from_parameters(f"x\nSteps: 20, {said}, Seed: 1")
-    assert read.request.sampler == "ddim"
+    assert not {"sampler", "spacing"} & read.given
     assert len(read.notes) == 1 and said.split(": ")[1] in read.notes[0]
+
+
+@pytest.mark.parametrize("said", ["DPM++ 2M", "UniPC", "DPM++ 2M, Schedule type: Beta"])
+def test_a_schedule_that_stands_in_is_told(said: str) -> None:
+    read = from_parameters(f"x\nSteps: 20, Sampler: {said}, Seed: 1")
+    assert read.request.spacing == "karras"
+    assert len(read.notes) == 1 and "karras" in read.notes[0]
 
 
 def test_our_own_text_comes_first() -> None:
@@ -127,7 +184,7 @@ def test_our_own_text_comes_first() -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        {"seed": -1},
+        {"seed": -2},
         {"steps": 10**9},
         {"width": 7},
         {"prompt": 3},
@@ -143,17 +200,24 @@ def test_hostile_values_are_refused_like_any_request(fields: dict[str, object]) 
 
 
 @pytest.mark.parametrize(
-    "line",
+    ("line", "lost", "word"),
     [
-        "Steps: nan, Seed: 1",
-        "Steps: 10, Seed: " + "9" * 5000,
-        "Steps: 3, Seed: 1, Size: 8x",
-        "Steps: 1, Seed: -1",
+        ("Steps: nan, Seed: 1", "steps", "number of steps nan"),
+        ("Steps: 10, Seed: " + "9" * 5000, "seed", "seed"),
+        ("Steps: 3, Seed: 1, Size: 8x", "width", "size '8x'"),
+        ("Steps: 3, Seed: 1, Size: 2560x1440", "width", "2560 × 1440"),
+        ("Steps: 1, Seed: -1", "seed", "seed -1"),
+        ("Steps: 1, Seed: 1, CFG scale: Infinity", "guidance_scale", "inf"),
+        ("Steps: 1, Seed: 1, Guidance start: 0.9, Guidance end: 0.1", "guidance_start", "guidance_start"),
+        ("Steps: 1, Seed: 1, Model: " + "m" * 300, "model", "model"),
     ],
 )
-def test_hostile_text_is_refused(line: str) -> None:
-    with pytest.raises(RequestError):
-        from_parameters(f"prompt\n{line}")
+def test_a_value_out_of_range_is_lost_alone(line: str, lost: str, word: str) -> None:
+    read = from_parameters(f"prompt\nNegative prompt: not\n{line}")
+    assert lost not in read.given
+    assert {"prompt", "negative_prompt"} <= read.given
+    assert len(read.notes) == 1 and word in read.notes[0]
+    assert len(read.notes[0]) < 250
 
 
 @pytest.mark.parametrize(
@@ -178,7 +242,7 @@ def test_damaged_settings(text: str) -> None:
     "data",
     [b"", b"hello", b"\x89PNG\r\n\x1a\n", png(parameters="x")[:60], b"GIF89a" + bytes(40), b"%!PS-Adobe"],
 )
-def test_files_that_are_no_png(data: bytes) -> None:
+def test_files_that_are_no_picture(data: bytes) -> None:
     with pytest.raises(FileError):
         read_settings(data)
 
@@ -203,6 +267,10 @@ def test_mutated_files_give_settings_or_a_sentence(at: int, byte: int) -> None:
 
 
 def test_long_texts_take_linear_time() -> None:
-    from_parameters("prompt\n" + "Steps: 1, Seed: 1, " + 'a: "' * 20_000)
-    with pytest.raises(RequestError, match="prompt"):
-        from_parameters("a" * 500_000 + "\nSteps: 1, Seed: 1")
+    begin = "prompt\nSteps: 1, Seed: 1, "
+    start = time.process_time()
+    for text, count in (('a: "', 500_000), ('a: {"b":1,', 100_000), ("a: [1, ", 100_000), (", ", 500_000)):
+        from_parameters(begin + text * count)
+    read = from_parameters("a" * 500_000 + "\nSteps: 1, Seed: 1")
+    assert "prompt" not in read.given and "500,000 characters" in read.notes[0]
+    assert time.process_time() - start < 15

@@ -15,6 +15,7 @@ from app.web.server import Running
 from ldm_core.request import ImageToImage
 from tests import tiny
 from tests.browser import WAIT, drop, newest, status
+from tests.carrying import with_exif
 
 pytest_plugins = ["tests.browser"]
 
@@ -34,6 +35,30 @@ def photograph(width: int, height: int) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=95)
     return file.getvalue()
+
+
+def test_settings_of_other_programs_fill_the_form(running: Running, page: Page, outputs: Path) -> None:
+    text = (
+        "a boat\nNegative prompt: fog\nSteps: 7, Sampler: Euler a, Schedule type: Karras, "
+        f"Seed: {2**64 - 1}, Size: 9000x64, Model: lost, Clip skip: 2"
+    )
+    page.get_by_label("Height", exact=True).fill("96")
+    drop(page, with_exif("JPEG", comment=b"UNICODE\0" + text.encode("utf-16-be")), "jpeg")
+    status(page, "Settings taken from the picture as A1111 writes them. Its model 'lost' is not here")
+    status(page, "9000 × 64 is not kept")
+    status(page, "Not kept: clip skip 2.")
+    expect(page.locator("#text-prompt textarea")).to_have_value("a boat")
+    expect(page.locator(".seed input[type=text]")).to_have_value(str(2**64 - 1))
+    expect(page.get_by_label("Height", exact=True)).to_have_value("96")  # what is not said stays
+    page.get_by_label("Width", exact=True).fill("64")
+    request = read_settings(newest(page, outputs, "text")).request
+    assert (request.seed, request.sampler, request.spacing) == (2**64 - 1, "euler_ancestral", "karras")
+    assert (request.steps, request.negative_prompt, request.size) == (7, "fog", (64, 96))
+    page.locator(".seed input[type=text]").fill("-1")
+    assert 0 <= read_settings(newest(page, outputs, "text")).request.seed < 10**7
+    page.locator(".seed input[type=text]").fill("many")
+    page.locator("#text-generate").click()
+    status(page, "seed is 'many'")
 
 
 def test_a_photograph_goes_where_the_open_tab_can_use_it(running: Running, page: Page, outputs: Path) -> None:
@@ -63,4 +88,4 @@ def test_a_photograph_goes_where_the_open_tab_can_use_it(running: Running, page:
         page.get_by_role("tab", name=tab, exact=True).click()
         drop(page, photo, "jpeg")
         if tab == "Classes":  # the models take the stage's place, and its line with it
-            status(page, "only PNG pictures carry settings")
+            status(page, "carries no settings that are understood")

@@ -82,7 +82,7 @@ def test_valid_objects_survive_a_round_trip(obj: dict[str, object]) -> None:
 @given(st.sampled_from(sorted(to_json(TextToImage()))), nonsense)
 @settings(max_examples=300)
 def test_nonsense_is_refused_naming_the_field(field: str, value: object) -> None:
-    if field == "seed" and value == 10**7:
+    if field == "seed" and value in (10**7, -1):
         return
     refused(field, value)
 
@@ -104,7 +104,7 @@ WRONG = [
         "steps is a number of about 5,001 digits; it has to be a whole number from 1 to 250.",
     ),
     ("width", 7, "width is 7; it has to be a whole number from 64 to 2048."),
-    ("seed", 2**80, f"seed is {2**80}; it has to be a whole number from 0 to {2**53 - 1}."),
+    ("seed", 2**80, f"seed is {2**80}; it has to be a whole number from 0 to {2**64 - 1}."),
     ("eta", 1.01, "eta is 1.01; it has to be a number from 0 to 1."),
     ("guidance_scale", math.inf, "guidance_scale is inf; it has to be a number from 0 to 30."),
     ("sampler", "DDIM", f"sampler is 'DDIM'; it has to be {NAMES}."),
@@ -202,6 +202,27 @@ def test_requests_of_the_first_version_mean_the_same() -> None:
         prompt="a lake", steps=20, sampler="plms", seed=3, spacing="uniform"
     )
     assert (parse_json(stored).guidance_start, parse_json(stored).guidance_end) == (0.0, 1.0)
+
+
+def test_seeds_beyond_what_javascript_counts_are_texts() -> None:
+    for seed in (2**53 - 1, 2**53, 2**64 - 1):
+        request = TextToImage(seed=seed, variation_of=(seed, 3))
+        obj = to_json(request)
+        exact = seed if seed < 2**53 else str(seed)
+        assert (obj["seed"], obj["variation_of"]) == (exact, [exact, 3])
+        assert parse_request(obj) == request
+    for text in ("-1 ", "1.0", "", "¹", "1" * 5000, str(2**64)):
+        refused("seed", text)
+
+
+def test_minus_one_draws_a_seed() -> None:
+    for seed in (-1, -1.0, "-1"):
+        drawn = {parse_request({**TASK, "seed": seed}).seed for _ in range(8)}
+        assert len(drawn) > 1 and all(0 <= one < 10**7 for one in drawn)
+    refused("seed", -2)
+    # What a picture was before its branch is known.
+    with pytest.raises(RequestError, match=r"^seed is -1"):
+        parse_request({**TASK, "branch": {"step": 2, "of": {"seed": -1}}})
 
 
 def test_single_pictures_of_a_batch() -> None:

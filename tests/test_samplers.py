@@ -215,7 +215,7 @@ def test_asks_carry_the_step_and_the_last_prediction(name: str, spacing: Spacing
 # Timesteps ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("spacing", ["trailing", "karras", "quadratic"])
+@pytest.mark.parametrize("spacing", ["trailing", "karras", "linspace", "quadratic"])
 @pytest.mark.parametrize("num_steps", [1, 2, 3, 30, 37, 250])
 def test_exactly_the_steps_asked_for(spacing: Spacing, num_steps: int) -> None:
     steps = timesteps(SCHEDULE, num_steps, spacing)
@@ -230,6 +230,10 @@ def test_spacings_of_the_reference_implementation() -> None:
     assert len(timesteps(SCHEDULE, 6, "uniform")) - 1 == 7
     reference = [*(np.linspace(0, math.sqrt(1000 * 0.8), 10) ** 2).astype(int)[::-1] + 1, 0]
     assert [math.floor(t + 1e-9) for t in timesteps(SCHEDULE, 10, "quadratic")] == reference
+
+
+def test_linspace_is_even_and_reaches_the_last_timestep() -> None:
+    assert timesteps(SCHEDULE, 4, "linspace") == pytest.approx([999, 666, 333, 0, -1])
 
 
 def test_karras_spacing_is_even_in_the_seventh_root_of_sigma() -> None:

@@ -282,7 +282,9 @@ def test_strength_decides_how_much_is_made(engine: Engine) -> None:
 
 def test_every_bit_of_a_seed_counts(engine: Engine) -> None:
     request = TextToImage(model="text", width=64, height=64, steps=1)
-    jobs = [engine.submit(replace(request, seed=seed)) for seed in (7, 7 + 2**32, 7 + 2**52, 2**53 - 1)]
+    jobs = [
+        engine.submit(replace(request, seed=seed)) for seed in (7, 7 + 2**32, 7 + 2**52, 2**53 - 1, 2**64 - 1)
+    ]
     pictures = [job.pictures()[0].tobytes() for job in jobs]
     assert len(set(pictures)) == len(pictures)
     assert torch.equal(jobs[0].trajectory(0)[0].x, initial_noise([7], (4, 8, 8)).half())

@@ -9,13 +9,16 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.keeping import metadata
 from app.keeping.library import Library
 from app.keeping.places import open_models
+from app.keeping.readers import Settings
+from app.keeping.readers.models import with_model_here
 from ldm_core.errors import AtelierError, FileError, PictureError, RequestError
 from ldm_core.library.models import ModelLibrary
 from ldm_core.pictures.reading import read_bytes
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
     from ldm_core.engine.events import Event, Fetching, Step
 
 WRONG_INPUT = 2
+# What suits a model, where a picture of another program does not say it.
+_USUAL = ("width", "height", "steps", "sampler", "spacing", "guidance_scale", "seed")
 
 
 def generate(
@@ -40,7 +45,7 @@ def generate(
     """Makes the pictures of a request file or of a saved picture; returns the exit status.
 
     Args:
-        source: path of a request's JSON or of a PNG; "-" reads JSON from stdin.
+        source: path of a request's JSON or of a picture with settings; "-" reads JSON from stdin.
         out: folder for the pictures.
         changes: KEY=VALUE, each another value for a field of the request.
         models: folders to look for models in; none means the usual ones.
@@ -50,8 +55,16 @@ def generate(
     library = open_models(models)
     try:
         settings = _read(source)
+        if settings.program or settings.model_sha256:
+            usable = [entry for entry in library.entries() if entry.is_usable]
+            settings = with_model_here(settings, usable, library.sha256)
+        for note in settings.notes:
+            print(note, file=sys.stderr)
         request = with_changes(settings.request, changes)
-        _compare(library, settings)
+        if settings.program:
+            given = settings.given.union(change.partition("=")[0] for change in changes)
+            request = _completed(library, request, given)
+        print(f"Seed: {request.seed}", file=sys.stderr)  # which may have been drawn
         _tell(library, request)
     except AtelierError as error:
         print(error, file=sys.stderr)
@@ -134,20 +147,25 @@ def _show_progress(event: Step | Fetching) -> None:
     print(f"\r{text:<60}", end="", file=sys.stderr, flush=True)
 
 
-def _read(source: str) -> metadata.Settings:
+def _read(source: str) -> Settings:
     """The settings in a file, told apart by its first bytes."""
     if source == "-":
         text = sys.stdin.buffer.read(JSON_BYTES + 1)
-        return metadata.Settings(parse_request(with_files(decode_json(text), Path())))
+        return Settings(parse_request(with_files(decode_json(text), Path())))
     path = Path(source)
     try:
         with path.open("rb") as file:
             head = file.read(JSON_BYTES + 1)
     except OSError as error:
         raise FileError(f"{path.name} cannot be read: {error.strerror or error}.") from None
-    if head.startswith(b"\x89PNG"):
+    if not _is_text(head):
         return metadata.read_settings(path)
-    return metadata.Settings(parse_request(with_files(decode_json(head), path.parent)))
+    return Settings(parse_request(with_files(decode_json(head), path.parent)))
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether it begins like a text, of which the request's own reader says what is wrong."""
+    return all(byte >= 32 or byte in b"\t\r\n" for byte in head[:64]) and not head.startswith(b"RIFF")
 
 
 def with_files(obj: object, folder: Path) -> object:
@@ -200,17 +218,20 @@ def with_changes(request: Request, changes: Sequence[str]) -> Request:
     return parse_request(fields)
 
 
-def _compare(library: ModelLibrary, settings: metadata.Settings) -> None:
-    """Says when a picture's model is not the one that is here now."""
-    model, digest = settings.request.model, settings.model_sha256
-    if digest and model in library.names() and not library.sha256(model).startswith(digest):
-        print("The model has changed since this picture was made: the new one will differ.", file=sys.stderr)
-    for note in settings.notes:
-        print(note, file=sys.stderr)
-
-
 def _tell(library: ModelLibrary, request: Request) -> None:
     """Says which words of the prompts the model never learnt."""
     prompts = (getattr(request, name, "") for name in ("prompt", "negative_prompt"))
     if told := library.told_of(request.model, *prompts):
         print(told, file=sys.stderr)
+
+
+def _completed(library: ModelLibrary, request: Request, given: Collection[str]) -> Request:
+    """The request with what suits its model where the picture of another program said nothing."""
+    untold = [name for name in _USUAL if name not in given]
+    if not untold or request.model not in library.names():
+        return request
+    usual = library.info(request.model).defaults
+    completed = replace(request, **{name: getattr(usual, name) for name in untold})
+    words = ", ".join(f"{name} {getattr(completed, name)}" for name in untold)
+    print(f"What the picture does not say is what suits the model: {words}.", file=sys.stderr)
+    return completed

@@ -10,7 +10,6 @@ from ldm_core.request import (
     FRACTION,
     GUIDANCE,
     SAMPLERS,
-    SEED,
     SIZE,
     SPACINGS,
     STEPS,
@@ -53,15 +52,14 @@ def actions(name: str) -> tuple[gr.Button, gr.Button]:
     return generate, stop
 
 
-def seed() -> tuple[gr.Number, gr.Radio]:
+def seed() -> tuple[gr.Textbox, gr.Radio]:
+    """A field of text: the browser would round a number of more than 53 bits."""
     with gr.Row(elem_classes=["pair", "seed"]):
-        seed = gr.Number(
-            0,
+        seed = gr.Textbox(
+            "0",
             label="Variation",
-            info="The seed: the same number with the same settings gives the same picture.",
-            precision=0,
-            minimum=SEED[0],
-            maximum=SEED[1],
+            info="The seed: the same number with the same settings gives the same picture; -1 draws one.",
+            max_lines=1,
             min_width=0,
         )
         mode = gr.Radio([NEW_SEED, KEEP_SEED], value=NEW_SEED, label="For the next")
@@ -103,7 +101,7 @@ def method(start: TextToImage) -> dict[str, Component]:
             [(spec.title, spec.name) for spec in SPACINGS.values()],
             value=start.spacing,
             label="Where steps fall",
-            info="Timestep spacing: trailing, uniform, quadratic or Karras. Models say what suits them.",
+            info="Timestep spacing: trailing, uniform, linspace, quadratic or Karras. Models say what suits.",
         ),
     }
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from app.form import parts
 from app.form.form import (
@@ -19,11 +18,10 @@ from app.form.form import (
 )
 from app.studio.jobs import Studio
 from app.widgets.updates import Updates, Values
-from ldm_core.request import RULES, TASKS, Request, Semantic, lasting_branch, parse_request
+from ldm_core.request import RULES, TASKS, Request, Semantic, drawn_seed, lasting_branch, parse_request
 from ldm_core.request.raster import Raster
 
 SKETCH_STEPS = 8
-RANDOM_SEEDS = 10**7  # short enough to be read aloud and to fit its field
 KIN = ("variation_of", "variation_strength")
 WORDS = {"prompt", "negative_prompt"}
 
@@ -36,9 +34,9 @@ def request_from(form: AnyForm, values: Values) -> Request:
     """
     common: dict[str, object] = {name: values[component] for name, component in form.fields.items()}
     if values[form.seed_mode] != parts.KEEP_SEED:
-        common["seed"] = secrets.randbelow(RANDOM_SEEDS)
-    kin = values[form.kin]
-    if isinstance(kin, dict) and kin.get("seed") == common["seed"]:
+        common["seed"] = drawn_seed()
+    kin, seed = values[form.kin], RULES["seed"].read(common["seed"])
+    if isinstance(kin, dict) and seed is not None and RULES["seed"].read(kin.get("seed")) == seed:
         common |= {name: kin.get(name) for name in KIN}
     if values[form.branch]:
         common["branch"] = values[form.branch]
@@ -72,17 +70,24 @@ def sketch_from(form: AnyForm, values: Values) -> Request:
     return dataclasses.replace(request, second_pass=0.0) if isinstance(request, Semantic) else request
 
 
-def fill(studio: Studio, form: AnyForm, request: Request) -> Updates:
-    """Puts a request into a form; a model that is not here leaves the chosen one."""
+def fill(studio: Studio, form: AnyForm, request: Request, given: Collection[str] | None = None) -> Updates:
+    """Puts a request into a form; a model that is not here leaves the chosen one.
+
+    Args:
+        given: the fields that count; all others stay as they are.  None counts all.
+    """
     updates: Updates = {
-        component: getattr(request, name) for name, component in form.fields.items() if hasattr(request, name)
+        component: getattr(request, name)
+        for name, component in form.fields.items()
+        if hasattr(request, name) and (given is None or name in given)
     }
     if request.model not in (entry.name for entry in serving(studio, form.tasks)):
-        updates.pop(form.model)
-    updates[form.seed_mode] = parts.KEEP_SEED
+        updates.pop(form.model, None)
     updates[form.branch] = lasting_branch(request)
-    updates |= seeded(form, request)
-    if form.shape is not None:
+    if given is None or "seed" in given:
+        updates[form.seed_mode] = parts.KEEP_SEED
+        updates |= seeded(form, request)
+    if form.shape is not None and (given is None or "width" in given):
         updates[form.fields["width"]], updates[form.fields["height"]] = request.size
         updates[form.shape] = shape_of(studio, request.model, *request.size)
     return over(over(suit_extra(studio, form, request.model), updates), form.extra.fill(request))
@@ -90,8 +95,9 @@ def fill(studio: Studio, form: AnyForm, request: Request) -> Updates:
 
 def seeded(form: AnyForm, request: Request) -> Updates:
     """The seed of a request, and of what it makes a variation."""
-    kin = {name: getattr(request, name) for name in ("seed", *KIN)}
-    return {form.fields["seed"]: request.seed, form.kin: kin}
+    of = None if request.variation_of is None else [str(seed) for seed in request.variation_of]
+    kin = {"seed": str(request.seed), "variation_of": of, "variation_strength": request.variation_strength}
+    return {form.fields["seed"]: str(request.seed), form.kin: kin}
 
 
 def take(studio: Studio, form: AnyForm, picture: Raster, request: Request | None, model: object) -> Updates:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator, Sequence
 
 import gradio as gr
 
 from app.form import translate
 from app.form.form import AnyForm
-from app.form.translate import RANDOM_SEEDS
 from app.stage.stage import Stage, changed_by, follow, form_for, status_line
 from app.studio.frames import Finished
 from app.studio.jobs import Studio
 from app.widgets.events import PRIVATE, QUICK
 from app.widgets.updates import Updates, Values, change
 from ldm_core.errors import AtelierError, FileError
-from ldm_core.request import varied
+from ldm_core.request import drawn_seed, varied
 from ldm_core.request.raster import read_raster
 
 VARIATIONS = 4
@@ -59,7 +57,7 @@ def _vary(studio: Studio, stage: Stage, made: Sequence[AnyForm], name: str) -> I
         yield {stage.status: gr.skip()}
         return
     try:
-        request = varied(picture.request, secrets.randbelow(RANDOM_SEEDS), VARIATIONS)
+        request = varied(picture.request, drawn_seed(), VARIATIONS)
     except AtelierError as error:
         yield {stage.status: status_line(str(error), kind="failed")}
         return

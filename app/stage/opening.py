@@ -13,6 +13,7 @@ from app.form import translate
 from app.form.form import AnyForm
 from app.form.given import uploaded
 from app.keeping import metadata
+from app.keeping.readers.models import with_model_here
 from app.stage.stage import Stage, form_for, status_line
 from app.studio.jobs import Studio
 from app.widgets.canvas_value import MAX_SIDE
@@ -43,12 +44,14 @@ def connect(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[AnyForm]
         chosen = dict(zip(made, models, strict=True))
         here = next((form for form in made if form.name == name), None)
         try:
-            return _settings(studio, stage, tabs, made, uploaded_file(payload))
+            try:
+                return _settings(studio, stage, tabs, made, uploaded_file(payload))
+            except FileError:
+                if here is None or here.name not in USES:
+                    raise
+                return _given(studio, stage, here, payload, chosen[here])
         except AtelierError as error:
-            updates = None
-            if here is not None and isinstance(error, FileError):
-                updates = _given(studio, stage, here, payload, chosen[here])
-            return updates or {stage.status: status_line(metadata.explain(error), kind="failed")}
+            return {stage.status: status_line(metadata.explain(error), kind="failed")}
 
     filled = [component for form in made for component in form.filled()]
     stage.open.upload(
@@ -68,30 +71,32 @@ def _settings(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[AnyFor
         RequestError: it has some that are not allowed.
     """
     settings = metadata.read_settings(path)
-    notes = list(settings.notes)
     form = form_for(made, settings.request.task)
+    there = forms.serving(studio, form.tasks)
+    settings = with_model_here(settings, there, studio.model_hash)
+    notes = list(settings.notes)
     model = settings.request.model
-    if model not in (entry.name for entry in forms.serving(studio, form.tasks)):
-        notes.append(f"Its model {model[:60]!r} is not here, so the chosen one stays.")
-    elif settings.model_sha256 and not (studio.model_hash(model) or "").startswith(settings.model_sha256):
-        notes.append(f"The model {model[:60]!r} has changed since, so the picture will differ.")
-    text = " ".join(["Settings taken from the picture.", *notes])
+    if "model" not in settings.given:
+        notes.insert(0, "It does not say its model, so the chosen one stays.")
+    elif model not in (entry.name for entry in there):
+        notes.insert(0, f"Its model {model[:60]!r} is not here, so the chosen one stays.")
+    by = f" as {settings.program} writes them" if settings.program else ""
+    text = " ".join([f"Settings taken from the picture{by}.", *notes])
     return {
-        **translate.fill(studio, form, settings.request),
+        **translate.fill(studio, form, settings.request, settings.given),
         tabs: change(selected=form.name),
         stage.status: status_line(text, kind="note" if notes else "news"),
     }
 
 
-def _given(studio: Studio, stage: Stage, form: AnyForm, payload: object, model: object) -> Updates | None:
-    """Takes over a picture without settings; None where it is of no use in that tab, or is none."""
-    if form.name not in USES:
-        return None
-    try:
-        picture, smaller = _picture(form, payload)
-        updates = translate.take(studio, form, picture, None, model)
-    except AtelierError:
-        return None
+def _given(studio: Studio, stage: Stage, form: AnyForm, payload: object, model: object) -> Updates:
+    """Takes over a picture without settings.
+
+    Raises:
+        AtelierError: it is none, or the tab cannot use it.
+    """
+    picture, smaller = _picture(form, payload)
+    updates = translate.take(studio, form, picture, None, model)
     size = f", made smaller to {picture.width} × {picture.height}" if smaller else ""
     return {**updates, stage.status: status_line(f"No settings are in this file; {USES[form.name]}{size}.")}
 

@@ -21,11 +21,6 @@ class Guidance:
     start: float = 0.0
     end: float = 1.0
 
-    @property
-    def always(self) -> bool:
-        """Whether every step is guided."""
-        return self.start == 0 and self.end == 1
-
     def applies(self, step: int, num_steps: int) -> bool:
         """Whether step 0 .. num_steps - 1 is guided; where not, the conditional prediction stands alone."""
         return self.start <= step / num_steps < self.end

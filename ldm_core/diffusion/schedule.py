@@ -97,6 +97,8 @@ def timesteps(schedule: NoiseSchedule, num_steps: int, spacing: Spacing) -> list
     trailing: evenly from T - 1, exactly num_steps (section 3.3, arXiv:2305.08891).
     uniform: the reference implementation's `range(0, T, T // num_steps) + 1`, arriving at t = 0; where
         num_steps does not divide T it makes a step or more beyond num_steps.
+    linspace: evenly from T - 1 to 0, both included, then the clean image; not rounded (k-diffusion's
+        `get_sigmas`; "normal" in ComfyUI, "Uniform" in A1111).
     quadratic: the reference implementation's "quad", denser towards t = 0, where it arrives; not rounded,
         so that no two fall together.
     karras: evenly in sigma^(1/7), from the schedule's highest to its lowest (Eq. 5, arXiv:2206.00364).
@@ -111,6 +113,8 @@ def timesteps(schedule: NoiseSchedule, num_steps: int, spacing: Spacing) -> list
             stride = schedule.num_timesteps // num_steps
             ascending = {min(t + 1, last) for t in range(0, schedule.num_timesteps, stride)}
             return [*sorted(ascending, reverse=True), 0]
+        case "linspace":
+            return [*(last * f for f in _falling(num_steps)), -1]
         case "quadratic":
             highest = 0.8 * schedule.num_timesteps
             return [*sorted({min(highest * f**2 + 1, last) for f in _falling(num_steps)}, reverse=True), 0]

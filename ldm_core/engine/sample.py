@@ -70,7 +70,7 @@ def sample(
         steps: how many; `spacing` says which timesteps they visit.
         sampler: a name of `request.SAMPLERS`, or any function of that form.
         eta: as of the sampler.
-        guidance: the scale, or all of it.  1 is no guidance.
+        guidance: the scale, or all of it.  1 and 0 are no guidance.
         negative_prompt: what guidance goes away from.
         start: begins at its step, from its x_t, rather than from noise.
         callback: called before each step.

@@ -27,6 +27,7 @@ from ldm_core.request.base import (
 from ldm_core.request.exchange import (
     JSON_BYTES,
     decode_json,
+    drawn_seed,
     lasting_branch,
     parse_json,
     parse_request,
@@ -63,6 +64,6 @@ __all__ = [
     "BATCH", "BORDER", "BRANCHINGS", "Branch", "ClassToImage", "DEFAULT_MODEL", "ETA", "FRACTION", "GUIDANCE",
     "ImageToImage", "Inpaint", "JSON_BYTES", "LayoutToImage", "Outpaint", "PIXEL_BUDGET", "RULES", "Request",
     "SAMPLERS", "SEED", "SIZE", "SPACINGS", "STEPS", "SamplerSpec", "Semantic", "Sized", "SpacingSpec",
-    "SuperResolution", "TASKS", "TextToImage", "Unconditional", "branched", "decode_json", "lasting_branch",
-    "lineage", "parse_json", "parse_request", "rebased", "single", "to_json", "varied",
+    "SuperResolution", "TASKS", "TextToImage", "Unconditional", "branched", "decode_json", "drawn_seed",
+    "lasting_branch", "lineage", "parse_json", "parse_request", "rebased", "single", "to_json", "varied",
 ]  # fmt: skip

@@ -60,7 +60,8 @@ class Request:
     """What all tasks share.  Picture i of a batch uses seed + i (see `single`).
 
     A model that takes a prompt makes an unconditional picture of an empty one.  `guidance_scale` 1 is no
-    guidance.  `model` "" is the best bundled one for the task.
+    guidance, and so is 0, as the cards of models for few steps write it.  `model` "" is the best bundled one
+    for the task.
 
     Raises:
         RequestError: on the first field that is not allowed; values are converted where that loses nothing.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Any, NoReturn, cast
 
 from ldm_core.errors import RequestError
 from ldm_core.request.base import RULES, Branch, Request
-from ldm_core.request.fields import BRANCHINGS, FIXED, STEPS
+from ldm_core.request.fields import BRANCHINGS, DRAW, DRAWN_SEEDS, EXACT, FIXED, STEPS
 from ldm_core.request.raster import Raster, to_uri
 from ldm_core.request.rules import (
     NAME_CHARACTERS,
@@ -30,11 +31,23 @@ JSON_BYTES = 100_000_000  # pictures included
 def parse_request(obj: object) -> Request:
     """The request that a decoded JSON value describes; without `spacing`, the one that suits its sampler.
 
-    Spatial inputs are `data:` URIs, or rasters already.  No path is ever opened.
+    Spatial inputs are `data:` URIs, or rasters already.  No path is ever opened.  For a seed of -1 one is
+    drawn, and the request says which.
 
     Raises:
         RequestError: it is no object, lacks a field, has an unknown one or a wrong value.
     """
+    if isinstance(obj, Mapping) and obj.get("seed") in (DRAW, str(DRAW)):
+        obj = {**obj, "seed": drawn_seed()}
+    return _parsed(obj)
+
+
+def drawn_seed() -> int:
+    """A seed by chance."""
+    return secrets.randbelow(DRAWN_SEEDS)
+
+
+def _parsed(obj: object) -> Request:
     if not isinstance(obj, Mapping):
         refuse("request", obj, "a JSON object with the field task")
     if "task" not in obj:
@@ -67,7 +80,7 @@ def _with_branch(obj: Mapping[object, object]) -> Mapping[object, object]:
     read = {name: _with_pixels(name, value) for name, value in obj.items()}
     same = {name: value for name, value in read.items() if name not in ("branch", "batch_size")}
     try:
-        return {**read, "branch": Branch(step, parse_request({**same, **of}))}
+        return {**read, "branch": Branch(step, _parsed({**same, **of}))}
     except RecursionError:
         refuse("branch", Verbatim("nested too deeply"), f"one of at most {BRANCHINGS}")
 
@@ -118,7 +131,10 @@ def decode_json(text: str | bytes) -> object:
 
 
 def to_json(request: Request) -> dict[str, object]:
-    """The request as a JSON object; `parse_request` gives the same request back."""
+    """The request as a JSON object; `parse_request` gives the same request back.
+
+    Seeds beyond 2^53 are texts, which JavaScript does not round.
+    """
     values = {field.name: getattr(request, field.name) for field in fields(request)}
     obj = {name: _as_json(value) for name, value in values.items() if value is not None}
     if request.branch is not None:
@@ -135,8 +151,8 @@ def _as_json(value: object) -> object:
     if isinstance(value, Raster):
         return to_uri(value)
     if isinstance(value, tuple):
-        return [item.to_json() if isinstance(item, LabelledBox) else item for item in value]
-    return value
+        return [item.to_json() if isinstance(item, LabelledBox) else _as_json(item) for item in value]
+    return str(value) if isinstance(value, int) and value > EXACT else value
 
 
 def lasting_branch(request: Request) -> dict[str, object] | None:

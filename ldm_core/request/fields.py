@@ -13,6 +13,7 @@ from ldm_core.request.rules import (
     RasterOf,
     Real,
     Rule,
+    Seed,
     Seeds,
     Text,
     Whole,
@@ -26,7 +27,10 @@ STEPS = (1, 250)
 SIZE = (64, 2048)  # pixels
 GUIDANCE = (0.0, 30.0)
 ETA = (0.0, 1.0)
-SEED = (0, 2**53 - 1)  # every integer that JavaScript and SQLite keep exactly
+SEED = (0, 2**64 - 1)
+EXACT = 2**53 - 1  # the highest integer that JavaScript keeps exactly
+DRAW = -1  # as a seed: draw one
+DRAWN_SEEDS = 10**7  # how many; short enough to be read aloud
 BATCH = (1, 16)
 FRACTION = (0.0, 1.0)
 BORDER = (0, 1024)  # pixels
@@ -44,7 +48,7 @@ FIELDS: Mapping[str, Rule] = {
     "sampler": OneOf(tuple(SAMPLERS)),
     "eta": Real(*ETA),
     "guidance_scale": Real(*GUIDANCE),
-    "seed": Whole(*SEED),
+    "seed": Seed(SEED[1]),
     "batch_size": Whole(*BATCH),
     "spacing": OneOf(tuple(SPACINGS)),
     "guidance_rescale": Real(*FRACTION),

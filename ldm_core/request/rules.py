@@ -14,6 +14,7 @@ from ldm_core.request.raster import Kind, Raster, from_text, suits
 NAME_CHARACTERS = 200
 MAX_BOXES = 100
 MAX_SEEDS = 16
+SEED_DIGITS = 20  # of 2^64
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,22 @@ class RasterOf:
 
 
 @dataclass(frozen=True, slots=True)
+class Seed:
+    """A whole number from 0 on; as text of digits too, since JavaScript reads what is beyond 2^53 wrongly."""
+
+    highest: int
+
+    @property
+    def allowed(self) -> str:
+        return f"a whole number from 0 to {self.highest}"
+
+    def read(self, value: object) -> int | None:
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= SEED_DIGITS:
+            value = int(value)
+        return Whole(0, self.highest).read(value)
+
+
+@dataclass(frozen=True, slots=True)
 class Seeds:
     """Seeds, each of a picture that is a variation of the one before."""
 
@@ -154,7 +171,7 @@ class Seeds:
     def read(self, value: object) -> tuple[int, ...] | None:
         if not isinstance(value, list | tuple) or not 0 < len(value) <= MAX_SEEDS:
             return None
-        seeds = [Whole(0, self.highest).read(entry) for entry in value]
+        seeds = [Seed(self.highest).read(entry) for entry in value]
         return None if None in seeds else tuple(seed for seed in seeds if seed is not None)
 
 

@@ -66,7 +66,8 @@ SPACINGS: Mapping[str, SpacingSpec] = {
     spec.name: spec
     for spec in (
         SpacingSpec("trailing", "Evenly", ("SGM Uniform",)),
-        SpacingSpec("uniform", "Evenly, as published", ("Uniform",)),
+        SpacingSpec("uniform", "Evenly, as published", ("DDIM",)),
+        SpacingSpec("linspace", "Evenly, to the very last", ("Uniform", "Normal")),
         SpacingSpec("quadratic", "Finer towards the end", ("Quadratic",)),
         SpacingSpec("karras", "Finest in the details (Karras)", ("Karras",)),
     )

@@ -29,13 +29,11 @@ def conditioning(
 ) -> Conditioning:
     """Guided away from the negative prompt, no boxes, no label map, no hole's surroundings or no class.
 
-    Both sides get the rest.
+    Both sides get the rest.  A scale of 0, the field's word for no guidance, is one of 1.
     """
     without = _without(negative_prompt.strip(), model.spec, inputs)
-    if without is None or guidance.scale == 1:
+    if without is None or guidance.scale in (0, 1):
         return Conditioning(model.condition([inputs], cells), None, guidance)
-    if guidance.scale == 0 and guidance.always:
-        return Conditioning(model.condition([without], cells), None, guidance)
     both = model.condition([inputs, without], cells)
     return Conditioning(both[:1], both[1:], guidance)
 
