@@ -55,8 +55,9 @@ def read_adapter(path: Path, name: str, model: nn.Module, spec: ModelSpec) -> tu
         WeightsError: it is no adapter of a known kind, is incomplete, or made for another family of models.
     """
     with Checkpoint(path) as file:
+        if problem := adapter_problem(file.shapes):
+            raise WeightsError(f"The adapter {name} cannot be used. {problem}")
         found = stems(file.shapes)
-        _require_whole(name, file.shapes, found)
         modules = (
             place for place, module in model.named_modules() if module._parameters.get("weight") is not None
         )
@@ -82,16 +83,18 @@ def read_adapter(path: Path, name: str, model: nn.Module, spec: ModelSpec) -> tu
     return Adapter(name, patches), unmatched
 
 
-def _require_whole(name: str, names: Mapping[str, Tensor], found: Mapping[str, Stem]) -> None:
+def adapter_problem(names: Iterable[str]) -> str:
+    """Why a file of adapters cannot be used, as a sentence; empty where it can."""
+    names = tuple(names)
+    found = stems(names)
     told = {key for one in found.values() for key in one.keys.values()}
-    strange = sorted(names.keys() - told)
-    partial = [stem for stem, one in found.items() if one.kind is None]
-    if not found or strange or partial:
-        which = (strange or [f"{stem} ({', '.join(found[stem].keys)})" for stem in partial] or ["nothing"])[0]
-        raise WeightsError(
-            f"The adapter {name} has {which}, which is of no kind that is known here, or incomplete. Kinds: "
-            f"{', '.join(kind.title for kind in KINDS)}."
-        )
+    strange = sorted(set(names) - told)
+    partial = [f"{stem} ({', '.join(one.keys)})" for stem, one in found.items() if one.kind is None]
+    which = next(iter((*strange, *partial)), "" if found else "no tensors of one")
+    if not which:
+        return ""
+    kinds = ", ".join(kind.title for kind in KINDS)
+    return f"It has {which}: incomplete, or of a kind that is not known here. Kinds of adapters: {kinds}."
 
 
 def _peft_alphas(

@@ -9,6 +9,7 @@ from typing import Any, NoReturn, cast
 
 from ldm_core.errors import RequestError
 from ldm_core.request.base import RULES, Branch, Request
+from ldm_core.request.extensions import AdapterUse, ControlUse
 from ldm_core.request.fields import BRANCHINGS, FIXED, STEPS
 from ldm_core.request.raster import Raster, to_uri
 from ldm_core.request.rules import (
@@ -23,6 +24,8 @@ from ldm_core.request.rules import (
 )
 from ldm_core.request.samplers import SAMPLERS
 from ldm_core.request.tasks import TASK, TASKS
+
+_OBJECTS = LabelledBox | AdapterUse | ControlUse
 
 JSON_BYTES = 100_000_000  # pictures included
 
@@ -135,7 +138,7 @@ def _as_json(value: object) -> object:
     if isinstance(value, Raster):
         return to_uri(value)
     if isinstance(value, tuple):
-        return [item.to_json() if isinstance(item, LabelledBox) else item for item in value]
+        return [item.to_json() if isinstance(item, _OBJECTS) else item for item in value]
     return value
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from ldm_core.network.adapters.kind import AdapterKind
 from ldm_core.network.adapters.lora import LORA
-from ldm_core.network.adapters.patching import Adapter, Applied, ModulePatch, adapted
+from ldm_core.network.adapters.patching import Adapter, Applied, ModulePatch, adapted, num_bytes
 
-__all__ = ["Adapter", "AdapterKind", "Applied", "KINDS", "ModulePatch", "adapted"]
+__all__ = ["Adapter", "AdapterKind", "Applied", "KINDS", "ModulePatch", "adapted", "num_bytes"]
 
 KINDS: tuple[AdapterKind, ...] = (LORA,)

@@ -68,6 +68,16 @@ def adapted(model: LatentDiffusion, applied: Sequence[Applied]) -> LatentDiffusi
     return _with(model, weights) if weights else model
 
 
+def num_bytes(model: LatentDiffusion, applied: Sequence[Applied]) -> int:
+    """About what the changed weights take."""
+    modules = {patch.module for one in applied for patch in one.adapter.patches if one.strength(patch.module)}
+    return sum(
+        weight.numel() * weight.element_size()
+        for module in modules
+        for weight in model.get_submodule(module).parameters(recurse=False)
+    )
+
+
 def _patched(module: nn.Module, patches: Iterable[tuple[Applied, ModulePatch]]) -> dict[str, Tensor]:
     """The weights of one module that are changed."""
     base = dict(module.named_parameters(recurse=False))
