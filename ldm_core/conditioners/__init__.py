@@ -3,6 +3,7 @@
 from ldm_core.conditioners.clip_tokenizer import ClipTokenizer, has_vocabulary
 from ldm_core.conditioners.condition import Condition
 from ldm_core.conditioners.given import Box, Given
+from ldm_core.conditioners.hint import Hint, Hints, joined, residuals
 from ldm_core.conditioners.layout import layout_tokens
 from ldm_core.conditioners.spatial import (
     box_map,
@@ -25,11 +26,14 @@ __all__ = [
     "ClipTokenizer",
     "Condition",
     "Given",
+    "Hint",
+    "Hints",
     "Tokenizer",
     "bert_vocabulary",
     "box_map",
     "box_tensor",
     "has_vocabulary",
+    "joined",
     "known_region",
     "kept_bits",
     "label_bits",
@@ -39,6 +43,7 @@ __all__ = [
     "masked_image",
     "noised",
     "one_hot",
+    "residuals",
     "with_bits",
     "without_hole",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ldm_core.conditioners import Condition
+from ldm_core.conditioners import Condition, Hints, joined
 from ldm_core.diffusion.guidance import guided
 from ldm_core.diffusion.parameterization import Prediction
 from ldm_core.diffusion.samplers import Ask
@@ -24,14 +24,17 @@ def answers(model: LatentDiffusion, asks: Sequence[tuple[Ask, Conditioning]]) ->
     x: list[Tensor] = []
     t: list[float] = []
     conditions: list[Condition] = []
+    hints: list[Hints] = []
     for ask, conditioning in asks:
         for condition in (conditioning.condition, conditioning.unconditional):
             if condition is not None:
                 x.append(ask.x)
                 t.append(ask.t)
                 conditions.append(condition)
+                hints.append(conditioning.hints)
     times = torch.tensor(t, dtype=torch.float32)
-    rows = iter(torch.split(_outputs(model, torch.cat(x), times, Condition.cat(conditions)), 1))
+    outputs = _outputs(model, torch.cat(x), times, Condition.cat(conditions), joined(hints))
+    rows = iter(torch.split(outputs, 1))
     predictions = []
     for ask, conditioning in asks:
         output, guidance = next(rows), conditioning.guidance
@@ -41,13 +44,18 @@ def answers(model: LatentDiffusion, asks: Sequence[tuple[Ask, Conditioning]]) ->
     return predictions
 
 
-def _outputs(model: LatentDiffusion, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
+def _outputs(model: LatentDiffusion, x: Tensor, t: Tensor, condition: Condition, hints: Hints) -> Tensor:
     """`model.output`, in halves where memory is too short for all at once."""
     try:
-        return model.output(x, t, condition)
+        return model.output(x, t, condition, hints)
     except Exception as error:
         if len(x) == 1 or not is_out_of_memory(error):
             raise
     half = len(x) // 2  # outside of the handler, which holds on to the failed call's tensors
     parts = (slice(None, half), slice(half, None))
-    return torch.cat([_outputs(model, x[part], t[part], condition[part]) for part in parts])
+    return torch.cat(
+        [
+            _outputs(model, x[part], t[part], condition[part], tuple(hint[part] for hint in hints))
+            for part in parts
+        ]
+    )

@@ -37,6 +37,7 @@ from ldm_core.network.device import choose, described, release_memory
 from ldm_core.network.memory import keep_freed_blocks
 from ldm_core.network.tiling import run
 from ldm_core.request import Request, branched, lineage, single
+from ldm_core.request.extensions import Extensions
 from ldm_core.request.raster import Pixels
 from ldm_core.tasks import Moment, check, prepare
 
@@ -93,8 +94,10 @@ class Engine:
         self._queued: deque[Record] = deque()
         self._running: deque[Record] = deque()  # the job at the left has the next turn
         self._looks: deque[_Look] = deque()
+        self._changing: dict[Record, Future[Loaded]] = {}  # the models of what jobs are to go on with
         # Of the worker alone:
-        self._loading: dict[Record, Future[Loaded]] = {}  # of the running jobs that have not begun
+        # Of the running jobs that have not begun, for what each of their requests puts on top of the model:
+        self._loading: dict[Record, dict[Extensions, Future[Loaded]]] = {}
         self._runs: dict[Record, Run] = {}  # of those that have
         self._loader = Loader(library, self.device, self._notify)
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
@@ -141,7 +144,7 @@ class Engine:
             ModelError: the model is gone.
         """
         moment, request = job.moment(image, step), job.request_of(image)
-        loading = self._loader.request(request.model)
+        loading = self._loader.request(request.model, request.extensions)
         look = _Look(job._record, request, job.passes(image), moment, loading, Future())
         with self._wake:
             self._require_open()
@@ -155,6 +158,7 @@ class Engine:
 
     def _queue(self, request: Request, owner: str, before: Sequence[Moment]) -> Job:
         check(request, self.library.info(request.model))
+        self.library.require_extensions(request)
         record = Record(request, owner, before)
         with self._wake:
             self._require_open()
@@ -204,11 +208,13 @@ class Engine:
             before = record.request
             request = replace(request, batch_size=before.batch_size, branch=before.branch)
             check(branched(request, 1, single(before, 0)), self.library.info(request.model))
+            self.library.require_extensions(request)
         with self._wake:
             if record.ended:
                 return
             if request is not None:
                 record.change = request
+                self._changing[record] = self._loader.request(request.model, request.extensions)
             record.paused.clear()
             record.tell(Resumed(request or record.request))
             self._wake.notify_all()
@@ -221,6 +227,7 @@ class Engine:
             if record in self._running:
                 self._running.remove(record)
             record.change = None
+            self._changing.pop(record, None)
         self._runs.pop(record, None)
         self._loading.pop(record, None)
         record.tell(event)
@@ -277,8 +284,12 @@ class Engine:
         )
 
     def _is_loaded(self, record: Record) -> bool:
-        loading = self._loading.get(record)
-        return record in self._runs or loading is None or loading.done()
+        """Whether what it was found to need is there."""
+        waits = [] if record in self._runs else list(self._loading.get(record, {}).values())
+        with self._wake:
+            if record in self._changing:
+                waits.append(self._changing[record])
+        return all(loading.done() for loading in waits)
 
     def _turn(self) -> None:
         """One network call for the next job and those that can share it."""
@@ -312,7 +323,8 @@ class Engine:
         images: list[Image] = []
         for record in tuple(self._running):
             room = self.max_batch - len(images)
-            if record.paused.is_set() or room == 0 or (images and record not in self._runs):
+            waits = (images and record not in self._runs) or not self._is_loaded(record)
+            if record.paused.is_set() or room == 0 or waits:
                 continue  # a job without its model waits for a turn of its own
             try:
                 self._change(record)
@@ -329,33 +341,39 @@ class Engine:
 
     def _begin(self, record: Record) -> Run | None:
         """Reads the inputs, once the model is loaded; None before."""
-        if record not in self._loading:
-            self._loading[record] = self._loader.request(
-                record.request.model, lambda text: record.tell(Fetching(text))
-            )
-        loading = self._loading[record]
-        if not loading.done():
-            return None
-        model, measured = loading.result()
-        del self._loading[record]
-        began = time.monotonic()
-        info = self.library.info(record.request.model)
+        name = record.request.model
         requests = lineage(record.request) if record.origin is None else (record.request,)
-        works = [prepare(request, model, info) for request in requests]
-        self._runs[record] = Run(record, works, model, measured, began)
+        if record not in self._loading:
+            self._loading[record] = {
+                extensions: self._loader.request(name, extensions, lambda text: record.tell(Fetching(text)))
+                for extensions in {request.extensions: None for request in requests}
+            }
+        if not self._is_loaded(record):
+            return None
+        loaded = {each: loading.result() for each, loading in self._loading.pop(record).items()}
+        began = time.monotonic()
+        info = self.library.info(name)
+        models = [loaded[request.extensions][0] for request in requests]
+        works = [
+            (model, prepare(request, model, info)) for request, model in zip(requests, models, strict=True)
+        ]
+        self._runs[record] = Run(record, works, loaded[record.request.extensions][1], began)
         return self._runs[record]
 
     def _change(self, record: Record) -> None:
         """Lets a job go on by another request where one was asked for."""
         with self._wake:
             request, record.change = record.change, None
-        if request is None:
+            loading = self._changing.pop(record, None)
+        if request is None or loading is None:
             return
         running = self._runs.get(record)
         if running is None:
+            self._loading.pop(record, None)
             record.replace(request)
         else:
-            running.change(request, prepare(request, running.model, self.library.info(request.model)))
+            model, _ = loading.result()
+            running.change(request, model, prepare(request, model, self.library.info(request.model)))
 
     def _look_once(self) -> None:
         """Decodes one moment that somebody wants to see."""
@@ -381,7 +399,7 @@ class Engine:
         if not images:
             return []
         try:
-            model = images[0].run.model
+            model = images[0].model
             return answers(model, [(image.ask, image.conditioning) for image in images])
         except Exception as error:
             if len(images) == 1:

@@ -14,8 +14,10 @@ from ldm_core.library.tokens import Report
 from ldm_core.network.device import Device
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.network.preview import PreviewMap
+from ldm_core.request.extensions import NO_EXTENSIONS, Extensions
 
 Loaded = tuple[LatentDiffusion, Measured]
+_Wanted = tuple[str, Extensions, Future[Loaded], Report]
 
 
 class Loader:
@@ -32,21 +34,24 @@ class Loader:
         self._device = device
         self._on_loaded = on_loaded
         self._measured: WeakKeyDictionary[LatentDiffusion, Measured] = WeakKeyDictionary()
-        self._requests: queue.SimpleQueue[tuple[str, Future[Loaded], Report] | None] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[_Wanted | None] = queue.SimpleQueue()
         threading.Thread(target=self._work, name="loader", daemon=True).start()
 
-    def request(self, name: str, report: Report = lambda _: None) -> Future[Loaded]:
-        """The model, at once where it is in memory; the future raises an error where it cannot load.
+    def request(
+        self, name: str, extensions: Extensions = NO_EXTENSIONS, report: Report = lambda _: None
+    ) -> Future[Loaded]:
+        """The model with extensions, at once where it is in memory; the future raises where it cannot load.
 
         `report` takes what is being fetched for it, in the loader's thread.
         """
         future: Future[Loaded] = Future()
-        model = self._library.loaded(name, device=self._device.name, dtype=self._device.dtype)
+        device, dtype = self._device.name, self._device.dtype
+        model = self._library.loaded(name, device=device, dtype=dtype, extensions=extensions)
         measured = self._measured.get(model) if model is not None else None
         if model is not None and measured is not None:
             future.set_result((model, measured))
         else:
-            self._requests.put((name, future, report))
+            self._requests.put((name, extensions, future, report))
         return future
 
     def close(self) -> None:
@@ -55,19 +60,23 @@ class Loader:
 
     def _work(self) -> None:
         while (request := self._requests.get()) is not None:
-            name, future, report = request
+            name, extensions, future, report = request
             if future.set_running_or_notify_cancel():
                 try:
-                    future.set_result(self._load(name, report))
+                    future.set_result(self._load(name, extensions, report))
                 except Exception as error:  # for the job that asked
                     future.set_exception(error)
             del request, future, report  # the thread holds no model while it waits
             self._on_loaded()
 
-    def _load(self, name: str, report: Report) -> Loaded:
-        model = self._library.load(name, device=self._device.name, dtype=self._device.dtype, report=report)
+    def _load(self, name: str, extensions: Extensions, report: Report) -> Loaded:
+        device, dtype = self._device.name, self._device.dtype
+        model = self._library.load(name, device=device, dtype=dtype, report=report)
         measured = self._measured.get(model)
         if measured is None:
             measured = Measured(PreviewMap.fit(model.decode, model.spec.latent_channels))
+            self._measured[model] = measured
+        if extensions:  # which leave the first stage as it is
+            model = self._library.load(name, device=device, dtype=dtype, extensions=extensions, report=report)
             self._measured[model] = measured
         return model, measured

@@ -40,6 +40,7 @@ class Segment:
     """Some of a picture's steps: from a branch on, by one request."""
 
     request: Request  # of the one picture
+    model: LatentDiffusion
     work: Work
 
     @property
@@ -114,7 +115,12 @@ class Image:
     @property
     def shape(self) -> tuple[object, ...]:
         """Equal for pictures that can share a network call."""
-        return self.run.model, self.ask.x.shape, self.conditioning.condition.shape
+        return self.model, self.ask.x.shape, self.conditioning.shape
+
+    @property
+    def model(self) -> LatentDiffusion:
+        """What answers the present ask: another one where a branch changes adapters."""
+        return self._segments[0].model
 
     @property
     def conditioning(self) -> Conditioning:
@@ -171,12 +177,12 @@ class Image:
         pred_x0 = None if self._pred_x0 is None else _half(self._pred_x0)
         return Moment(first.step, first.t, _half(x), pred_x0)
 
-    def change(self, request: Request, work: Work) -> None:
+    def change(self, request: Request, model: LatentDiffusion, work: Work) -> None:
         """Goes on by another request, for this one picture, from its present step."""
         step = self._first_ask.step
         moment = self._moment() if step else None
         request = branched(request, step, self._segments[0].request)
-        self._segments = deque([Segment(request, work)])
+        self._segments = deque([Segment(request, model, work)])
         self._begin(moment)
         self.record.request = request
 
@@ -203,7 +209,7 @@ class Image:
     def _go_on(self, work: Work, pixels: Pixels) -> None:
         """Begins a work that follows the finished one, from its pixels."""
         self._earlier_steps += self._num_steps
-        self._segments = deque([Segment(self.record.request, work)])
+        self._segments = deque([Segment(self.record.request, self.model, work)])
         self.z, self._finishing, self.decoded = None, None, 0.0
         self.record.passes.append(pixels)
         self.run.record.preview = self.run.measured.preview, work.shown
@@ -242,11 +248,10 @@ class Run:
     """
 
     def __init__(
-        self, record: Record, works: Sequence[Work], model: LatentDiffusion, measured: Measured, began: float
+        self, record: Record, works: Sequence[tuple[LatentDiffusion, Work]], measured: Measured, began: float
     ) -> None:
         self.record = record
         self._works = list(works)
-        self.model = model
         self.measured = measured
         self.began = began
         self.images: list[Image] = []
@@ -257,14 +262,14 @@ class Run:
     @property
     def work(self) -> Work:
         """What finishes its pictures."""
-        return self._works[-1]
+        return self._works[-1][1]
 
-    def change(self, request: Request, work: Work) -> None:
+    def change(self, request: Request, model: LatentDiffusion, work: Work) -> None:
         """Makes what is not finished yet by another request."""
         self.record.replace(request)
-        self._works[-1] = work
+        self._works[-1] = model, work
         for image in self.images:
-            image.change(single(request, image.index), work)
+            image.change(single(request, image.index), model, work)
 
     @property
     def is_done(self) -> bool:
@@ -279,7 +284,9 @@ class Run:
         for index, picture in enumerate(self.record.pictures):
             if len(self.images) < limit and picture.state == "waiting":
                 requests = lineage(picture.request)[-len(self._works) :]
-                segments = list(map(Segment, requests, self._works))
+                segments = [
+                    Segment(request, *work) for request, work in zip(requests, self._works, strict=True)
+                ]
                 self.images.append(Image(self, index, picture, segments, self.record.origin))
         return [image for image in self.images[:limit] if image.z is None]
 

@@ -127,6 +127,35 @@ class _UNetPlaces:
         return f"output_blocks.{first + number}.{int(kind == 'attentions')}.", _RESIDUAL.get(own, own), end
 
 
+_OUR_OUTSIDE = {ours: theirs for theirs, ours in _OUTSIDE.items()}
+_OUR_RESIDUAL = {ours: theirs for theirs, ours in _RESIDUAL.items()}
+_BLOCK = re.compile(r"(input|output)_blocks\.(\d+)\.(\d)\.(.+)")
+_OUR_MIDDLE = re.compile(r"middle_block\.(\d)\.(.+)")
+
+
+def unet_module(name: str, num_res_blocks: int) -> str:
+    """What diffusers calls a module of our UNet: the other way than `unet_recipes`.
+
+    Args:
+        name: without the UNet's prefix.
+    """
+    if match := _OUR_MIDDLE.fullmatch(name):
+        place, own = int(match[1]), match[2]
+        kind = "attentions.0" if place == 1 else f"resnets.{place // 2}"
+        return f"mid_block.{kind}.{_OUR_RESIDUAL.get(own, own)}"
+    match = _BLOCK.fullmatch(name)
+    if match is None or name in _OUR_OUTSIDE:
+        return _OUR_OUTSIDE.get(name, name)
+    way, number, place, own = match[1], int(match[2]), int(match[3]), match[4]
+    row = num_res_blocks + 1  # blocks of a level: with the change of size on the way down
+    level, i = divmod(number - (way == "input"), row)
+    side = "down" if way == "input" else "up"
+    if (way == "input" and i == num_res_blocks) or (way == "output" and own == "conv"):
+        return f"{side}_blocks.{level}.{side}samplers.0.{'conv' if own in ('op', 'conv') else own}"
+    kind = "resnets" if place == 0 else "attentions"
+    return f"{side}_blocks.{level}.{kind}.{i}.{_OUR_RESIDUAL.get(own, own)}"
+
+
 def first_stage_recipes(names: Iterable[str], prefix: str = FIRST_STAGE) -> Recipes:
     """Our first stage's tensors."""
     found = tuple(names)

@@ -11,11 +11,14 @@ import torch
 
 from ldm_core.errors import AtelierError
 from ldm_core.formats import segmentation_folders as segmentation
+from ldm_core.formats.adapter_files import adapter_problem
 from ldm_core.formats.config import Config
+from ldm_core.formats.control_files import control_problem
 from ldm_core.formats.diffusers_config import FAMILIES, pipeline_of
 from ldm_core.formats.folders import weights_of
 from ldm_core.formats.opening import open_model
 from ldm_core.formats.reading import read_shapes
+from ldm_core.request.extensions import ADAPTER, CONTROL
 from ldm_core.spec import AutoencoderSpec, ModelSpec
 from ldm_core.wording import shown
 
@@ -26,8 +29,8 @@ SEGMENTATION = "segmentation model"
 
 # Parts of tensor names -> what a file with such a name in it is.  The first that fits counts.
 _KINDS: tuple[tuple[tuple[str, ...], str], ...] = (
-    (("lora_up.", "lora_down.", "lora_A.", "lora_B.", "hada_w1", "lokr_w", "_lora."), "LoRA"),
-    (("control_model.", "controlnet_", "zero_convs.", "controlnet_cond_embedding."), "ControlNet"),
+    (("lora_up.", "lora_down.", "lora_A.", "lora_B.", "hada_w1", "lokr_w", "_lora."), ADAPTER),
+    (("control_model.", "controlnet_", "zero_convs.", "controlnet_cond_embedding."), CONTROL),
     (("emb_params", "string_to_param"), "textual inversion"),
     (("model.diffusion_model.",), MODEL),
     (("double_blocks.", "joint_blocks.", "transformer_blocks.0.attn.to_out"), "diffusion transformer"),
@@ -50,6 +53,10 @@ _TEXT_ENCODERS: tuple[tuple[str, str], ...] = (
     ("cond_stage_model.embedding.weight", "latent diffusion, from classes"),
 )
 _VARIANTS = {9: " inpainting", 8: " edit", 7: " x4 upscaler", 5: " depth"}  # by channels that go in
+_EXTENDS = {
+    ADAPTER: "Changes what a model draws; a request names it among its adapters.",
+    CONTROL: "Guides a model by a picture; a request names it among its controls.",
+}
 _SEGMENTATION = "Tells what is where in a picture: the Paint tab makes a map of it."
 
 
@@ -104,6 +111,10 @@ def _checkpoint(path: Path) -> Identity:
     shapes = read_shapes(path / "model.safetensors" if path.is_dir() else path)
     kind = _kind(shapes)
     precision, count = _precision(shapes.values())
+    if kind in _EXTENDS:
+        problem = adapter_problem(shapes) if kind == ADAPTER else control_problem(shapes)
+        description = "" if problem else _EXTENDS[kind]
+        return Identity(kind, "", (), precision, count, description=description, problem=problem)
     if kind not in (MODEL, FIRST_STAGE):
         problem = (
             f"It is {_article(kind)}, not a model." if kind != UNKNOWN else "It is no model that is known."

@@ -52,6 +52,7 @@ class Checkpoint:
     Of a trainer's checkpoint only its `state_dict` counts; optimizer states and other leftovers do not.
 
     Attributes:
+        metadata: what the maker of a safetensors file wrote into it.
         shapes: every tensor by name, on the device "meta", except for the small buffers of the model itself
             (the noise schedule, the latent's scale), whose names have no dot: those have their values.
 
@@ -61,6 +62,7 @@ class Checkpoint:
 
     def __init__(self, path: Path) -> None:
         self._file = RegularFile(path)
+        self.metadata: dict[str, str] = {}
         try:
             head = self._file.read(0, min(self._file.size, _HEAD))
             if _is_safetensors(head):
@@ -76,7 +78,7 @@ class Checkpoint:
             raise
 
     def _open_safetensors(self) -> dict[str, torch.Tensor]:
-        entries, start = read_entries(self._file)
+        entries, start, self.metadata = read_entries(self._file)
         by_name = {entry.name: entry for entry in entries}
 
         def values(names: Iterable[str]) -> Iterator[tuple[str, torch.Tensor]]:

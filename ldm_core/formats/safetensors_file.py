@@ -57,17 +57,17 @@ def is_tensor_name(name: object) -> bool:
     return isinstance(name, str) and len(name) <= MAX_NAME and _NAME.fullmatch(name) is not None
 
 
-def read_entries(file: RegularFile) -> tuple[list[Entry], int]:
-    """What the header describes, and where the data behind it begins.
+def read_entries(file: RegularFile) -> tuple[list[Entry], int, dict[str, str]]:
+    """What the header describes, where the data behind it begins, and what its maker wrote down.
 
     Raises:
         ModelFileError: any part of the header is not as the format says, or the data is cut short.
     """
     header, data_start = _read_header(file)
     entries = [_entry(file, name, fields) for name, fields in header.items() if name != "__metadata__"]
-    _check_metadata(file, header.get("__metadata__", {}))
+    metadata = _metadata(file, header.get("__metadata__", {}))
     _check_layout(file, entries, file.size - data_start)
-    return entries, data_start
+    return entries, data_start, metadata
 
 
 def read_entry(file: RegularFile, entry: Entry, data_start: int) -> torch.Tensor:
@@ -158,9 +158,10 @@ def _is_counts(value: object) -> bool:
     return isinstance(value, list) and all(type(v) is int and 0 <= v < 1 << 63 for v in value)
 
 
-def _check_metadata(file: RegularFile, metadata: object) -> None:
+def _metadata(file: RegularFile, metadata: object) -> dict[str, str]:
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise file.error("its metadata is not a list of texts; download it again")
+    return metadata
 
 
 def _check_layout(file: RegularFile, entries: list[Entry], available: int) -> None:

@@ -11,14 +11,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ldm_core.bundled import BUNDLED_MODELS
-from ldm_core.errors import AtelierError, ConfigError, ModelFileError, ModelNotFound
+from ldm_core.errors import AtelierError, ConfigError, ModelFileError, ModelNotFound, RequestError
 from ldm_core.library.collection import Stamp, stamp_of
+from ldm_core.library.extensions import ExtensionLoader, File, Files
 from ldm_core.library.index import Entry, Index
 from ldm_core.library.residents import Residents
-from ldm_core.request import TextToImage
+from ldm_core.request import Request, TextToImage, lineage
+from ldm_core.request.extensions import ADAPTER, CONTROL, NO_EXTENSIONS, Extensions
 from ldm_core.spec import ClipSpec, ModelSpec, TextSpec
 
 if TYPE_CHECKING:
@@ -82,6 +84,7 @@ class ModelLibrary:
         self._tokenizers = tokenizers
         self._vocabularies: dict[Path, Tokenizer] = {}
         self._loading = threading.Lock()
+        self._extensions = ExtensionLoader(self._residents)
 
     # What there is ----------------------------------------------------------------------------------------
 
@@ -98,6 +101,28 @@ class ModelLibrary:
     def names(self, task: str = "") -> tuple[str, ...]:
         """The names of the models that can be used (for a task), sorted; as the last scan saw them."""
         return tuple(name for name, entry in self._entries().items() if entry.serves(task))
+
+    def extensions(self, kind: str) -> tuple[str, ...]:
+        """The names of the adapters ("LoRA") or controls ("ControlNet") that can be used, sorted."""
+        return tuple(
+            name for name, entry in self._entries().items() if entry.kind == kind and not entry.problem
+        )
+
+    def require_extensions(self, request: Request) -> None:
+        """
+        Raises:
+            RequestError: the request, or one that it is a branch of, names one that is not here.
+        """
+        for each in lineage(request):
+            for field, kind, names in (
+                ("adapters", ADAPTER, [use.name for use in each.extensions.adapters]),
+                ("controls", CONTROL, each.extensions.controls),
+            ):
+                there = self.extensions(kind) if names else ()
+                for name in names:
+                    if name not in there:
+                        have = ", ".join(there[:20]) or "none"
+                        raise RequestError(field, name, f"the name of a {kind} in models/ ({have})")
 
     def best(self, task: str) -> str:
         """The name of the model for a task where none is named: bundled, takes a hole itself, the largest.
@@ -214,7 +239,9 @@ class ModelLibrary:
 
     # What is loaded ---------------------------------------------------------------------------------------
 
-    def loaded(self, name: str, *, device: str, dtype: torch.dtype) -> LatentDiffusion | None:
+    def loaded(
+        self, name: str, *, device: str, dtype: torch.dtype, extensions: Extensions = NO_EXTENSIONS
+    ) -> LatentDiffusion | None:
         """The model where it is in memory and its files have not changed; never waits.
 
         Raises:
@@ -223,15 +250,38 @@ class ModelLibrary:
         entry = self._entries().get(name)
         if entry is None:
             return None
-        return self._residents.get((entry.path, self._stamp(name), device, dtype))
+        key = (entry.path, self._stamp(name), device, dtype)
+        whole = (*key, self._files(extensions)) if extensions else key
+        return cast("LatentDiffusion | None", self._residents.get(whole))
+
+    def _files(self, extensions: Extensions) -> Files:
+        """Their files, as they are now.
+
+        Raises:
+            ModelNotFound: one of them is not here.
+        """
+        return Files(
+            tuple((self._file(use.name), use.unet, use.text) for use in extensions.adapters),
+            tuple(map(self._file, extensions.controls)),
+        )
+
+    def _file(self, name: str) -> File:
+        return File(name, self.entry(name).path, self._stamp(name))
 
     def load(
-        self, name: str, *, device: str, dtype: torch.dtype, report: Report = lambda _: None
+        self,
+        name: str,
+        *,
+        device: str,
+        dtype: torch.dtype,
+        extensions: Extensions = NO_EXTENSIONS,
+        report: Report = lambda _: None,
     ) -> LatentDiffusion:
         """A model ready for use; read from its files where it is not loaded yet or the files have changed.
 
         Args:
-            report: takes how far a tokenizer is that has to be fetched, in words.
+            extensions: adapters and controls that it is loaded with.
+            report: takes how far a tokenizer is that has to be fetched, and what of an adapter has no place.
 
         Raises:
             ModelError: it does not exist or cannot be loaded.
@@ -244,8 +294,8 @@ class ModelLibrary:
         entry = self.entry(name)
         with self._loading:
             model = self.loaded(name, device=device, dtype=dtype)
+            key = (entry.path, self._stamp(name), device, dtype)
             if model is None:
-                key = (entry.path, self._stamp(name), device, dtype)
                 self._residents.make_room(entry.num_parameters * dtype.itemsize, device)
                 loaded = load_model(
                     entry.path,
@@ -257,6 +307,8 @@ class ModelLibrary:
                     raise ModelFileError(f"{name} holds a first stage alone; choose a whole model.")
                 model = loaded
                 self._residents.add(key, model)
+            if extensions:
+                return self._extensions.load(model, key, self._files(extensions), report)
             return model
 
     def _tokenizer(self, text: TextSpec | ClipSpec, report: Report) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -16,6 +17,7 @@ from ldm_core.conditioners import (
     ClipTokenizer,
     Condition,
     Given,
+    Hint,
     Tokenizer,
     box_map,
     box_tensor,
@@ -27,6 +29,7 @@ from ldm_core.conditioners import (
     masked_image,
     noised,
     one_hot,
+    residuals,
     with_bits,
     without_hole,
 )
@@ -38,6 +41,7 @@ from ldm_core.network.device import unless_out_of_memory
 from ldm_core.network.weights import with_weights, without_weights
 from ldm_core.nn.autoencoder import first_stage
 from ldm_core.nn.clip import ClipText
+from ldm_core.nn.control import Control
 from ldm_core.nn.embedders import ClassEmbedder, SpatialRescaler
 from ldm_core.nn.text import TextTransformer
 from ldm_core.nn.unet import UNet, timestep_embedding
@@ -110,6 +114,7 @@ class LatentDiffusion(nn.Module):
         refiner = UNet(spec.refiner.unet) if spec.refiner else None
         self.model = DiffusionWrapper(UNet(spec.unet), refiner)
         self.cond_stage_model = _cond_stage(spec)
+        self.controls: Mapping[str, Control] = {}  # by name; no part of its weights
         if spec.scale_factor is None:
             raise ConfigError("The latent's scale is not in the checkpoint; give it as scale_factor.")
         self.scale_factor = spec.scale_factor
@@ -145,6 +150,23 @@ class LatentDiffusion(nn.Module):
         """On the meta device, to be filled (`ldm_core.network.weights`)."""
         with without_weights():
             return cls(spec, tokenizer, defaults)
+
+    def with_controls(self, controls: Mapping[str, Control]) -> LatentDiffusion:
+        """The same model, which shares its modules, with controls to give hints to."""
+        twin = copy.copy(self)
+        twin.controls = {**self.controls, **controls}
+        return twin
+
+    @torch.inference_mode()
+    def hint(self, name: str, picture: Tensor, strength: float, start: float, end: float) -> Hint:
+        """A hint to one of its controls.
+
+        Args:
+            picture: (3, H, W) in [0, 1], 8 pixels to a cell of the UNet's first feature map.
+        """
+        control = self.controls[name]
+        guide = control.guide(self._internal(picture[None], self.model))
+        return Hint(control, guide, torch.tensor([strength], device=self.device), start, end)
 
     @property
     def device(self) -> torch.device:
@@ -346,30 +368,36 @@ class LatentDiffusion(nn.Module):
         return torch.cat([F.interpolate(mask, size).to(z), z], dim=1)
 
     @torch.inference_mode()
-    def output(self, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
+    def output(self, x: Tensor, t: Tensor, condition: Condition, hints: Sequence[Hint] = ()) -> Tensor:
         """What the network says, (b, c, h, w): eps, v or x_0, as it was trained to.
 
         Args:
             x: (b, c, h, w), x_t.
             t: (b,) 0 .. T - 1, one for each sample; also between two whole timesteps.
             condition: for the batch.
+            hints: to controls, for the batch; our second UNet takes none.
         """
         condition = condition.map(lambda part: part.to(self.device, self.dtype))
         late = t < self.spec.refined_below
         x, t = self._internal(x, self.model), t.to(self.device)
+        added = None if late.all() else residuals(hints, x, t, condition.context, condition.vector)
         if condition.bits is not None:
             x = with_bits(x, condition.bits)
         if condition.concat is not None:
             x = torch.cat([x, condition.concat], dim=1).to(memory_format=torch.channels_last)
         if not late.any():
-            return self.model.diffusion_model(x, t, condition.context, condition.vector).float()
+            return self.model.diffusion_model(x, t, condition.context, condition.vector, added).float()
         assert self.model.refiner is not None
         if late.all():
             return self.model.refiner(x, t, condition.context, condition.vector).float()
         out = x.new_empty(len(x), self.spec.latent_channels, *x.shape[2:], dtype=torch.float32)
-        for rows, network in ((late, self.model.refiner), (~late, self.model.diffusion_model)):
+        for rows, network, add in (
+            (late, self.model.refiner, None),
+            (~late, self.model.diffusion_model, added),
+        ):
             told = condition[rows]
-            out[rows] = network(x[rows], t[rows], told.context, told.vector).float()
+            some = None if add is None else add[rows]
+            out[rows] = network(x[rows], t[rows], told.context, told.vector, some).float()
         return out
 
     def prediction(self, output: Tensor, x: Tensor, t: float) -> Prediction:

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from ldm_core.nn.attention import AttentionBlock, SpatialTransformer
+from ldm_core.nn.residuals import Residuals
 from ldm_core.nn.upsample import Upsample
 from ldm_core.spec import UNetSpec
 
@@ -108,8 +109,51 @@ class Block(nn.ModuleList):
         return x
 
 
-class UNet(nn.Module):
-    """Predicts eps (or v) of a noisy latent."""
+class _Layers:
+    """Makes the layers of a UNet's blocks."""
+
+    def __init__(self, spec: UNetSpec) -> None:
+        self.spec = spec
+        self.emb_dim = 4 * spec.model_channels
+
+    def residual(self, in_channels: int, channels: int, resize: Resize = "keep") -> ResBlock:
+        return ResBlock(
+            in_channels, channels, self.emb_dim, scale_shift=self.spec.use_scale_shift_norm, resize=resize
+        )
+
+    def attention(self, channels: int, level: int, *, cross_only: bool = False) -> nn.Module:
+        spec, heads = self.spec, self.spec.heads(channels)
+        if not spec.context_dim:
+            return AttentionBlock(channels, heads)
+        return SpatialTransformer(
+            channels,
+            spec.context_dim,
+            heads,
+            spec.depth(level),
+            linear=spec.linear_projection,
+            cross_only=cross_only,
+        )
+
+    def row(self, in_channels: int, channels: int, level: int) -> list[nn.Module]:
+        """A residual block, with attention behind it where the level has any."""
+        first = self.residual(in_channels, channels)
+        if 2**level not in self.spec.attention_resolutions:
+            return [first]
+        return [first, self.attention(channels, level, cross_only=2**level in self.spec.cross_only)]
+
+    def half(self, channels: int) -> nn.Module:
+        return (
+            self.residual(channels, channels, "half") if self.spec.resblock_updown else Downsample(channels)
+        )
+
+    def double(self, channels: int) -> nn.Module:
+        return (
+            self.residual(channels, channels, "double") if self.spec.resblock_updown else Upsample(channels)
+        )
+
+
+class Encoder(nn.Module):
+    """The half of the UNet down to its middle block."""
 
     def __init__(self, spec: UNetSpec) -> None:
         super().__init__()
@@ -123,7 +167,6 @@ class UNet(nn.Module):
             self.context_embed = nn.Sequential(
                 nn.Linear(spec.context_dim, emb_dim), nn.SiLU(), nn.Linear(emb_dim, emb_dim)
             )
-
         if spec.vector_dim:
             self.label_emb: nn.Module = nn.Sequential(
                 nn.Sequential(nn.Linear(spec.vector_dim, emb_dim), nn.SiLU(), nn.Linear(emb_dim, emb_dim))
@@ -131,72 +174,74 @@ class UNet(nn.Module):
         elif spec.num_noise_levels:
             self.label_emb = nn.Embedding(spec.num_noise_levels, emb_dim)
 
-        def residual(in_channels: int, channels: int, resize: Resize = "keep") -> ResBlock:
-            return ResBlock(
-                in_channels, channels, emb_dim, scale_shift=spec.use_scale_shift_norm, resize=resize
-            )
-
-        def attention(channels: int, level: int, *, cross_only: bool = False) -> nn.Module:
-            heads = spec.heads(channels)
-            if not spec.context_dim:
-                return AttentionBlock(channels, heads)
-            return SpatialTransformer(
-                channels,
-                spec.context_dim,
-                heads,
-                spec.depth(level),
-                linear=spec.linear_projection,
-                cross_only=cross_only,
-            )
-
-        def layers(in_channels: int, channels: int, level: int) -> list[nn.Module]:
-            first = residual(in_channels, channels)
-            if 2**level not in spec.attention_resolutions:
-                return [first]
-            return [first, attention(channels, level, cross_only=2**level in spec.cross_only)]
-
-        def half(channels: int) -> nn.Module:
-            return residual(channels, channels, "half") if spec.resblock_updown else Downsample(channels)
-
-        def double(channels: int) -> nn.Module:
-            return residual(channels, channels, "double") if spec.resblock_updown else Upsample(channels)
-
-        widths = [mult * spec.model_channels for mult in spec.channel_mult]
-        last = len(widths) - 1
+        make = _Layers(spec)
         channels = spec.model_channels
-        in_channels, out_channels = (n * spec.patch_size**2 for n in (spec.in_channels, spec.out_channels))
-        skips = [channels]
+        in_channels = spec.in_channels * spec.patch_size**2
+        self.widths = [channels]  # channels that come out of each input block
         self.input_blocks = nn.ModuleList([Block([nn.Conv2d(in_channels, channels, 3, padding=1)])])
-        for level, width in enumerate(widths):
+        last = len(spec.channel_mult) - 1
+        for level, mult in enumerate(spec.channel_mult):
             for _ in range(spec.num_res_blocks):
-                self.input_blocks.append(Block(layers(channels, width, level)))
-                channels = width
-                skips.append(channels)
+                self.input_blocks.append(Block(make.row(channels, mult * spec.model_channels, level)))
+                channels = mult * spec.model_channels
+                self.widths.append(channels)
             if level != last:
-                self.input_blocks.append(Block([half(channels)]))
-                skips.append(channels)
-
+                self.input_blocks.append(Block([make.half(channels)]))
+                self.widths.append(channels)
         self.middle_block = Block(
-            [residual(channels, channels), attention(channels, last), residual(channels, channels)]
+            [
+                make.residual(channels, channels),
+                make.attention(channels, last),
+                make.residual(channels, channels),
+            ]
         )
 
-        self.output_blocks = nn.ModuleList()
-        for level, width in reversed(list(enumerate(widths))):
-            for i in range(spec.num_res_blocks + 1):
-                row = layers(channels + skips.pop(), width, level)
-                channels = width
-                if level and i == spec.num_res_blocks:
-                    row.append(double(channels))
-                self.output_blocks.append(Block(row))
+    def embedding(
+        self, t: Tensor, context: Tensor | None, vector: Tensor | None, dtype: torch.dtype
+    ) -> Tensor:
+        """(b, emb_dim), what every residual block is told: t, and what joins it."""
+        emb = self.time_embed(timestep_embedding(t, self.model_channels).to(dtype))
+        if context is not None and hasattr(self, "context_embed"):
+            emb = emb + self.context_embed(context.mean(dim=1))
+        if vector is not None:
+            table = self.label_emb
+            emb = emb + (vector @ table.weight if isinstance(table, nn.Embedding) else table(vector))
+        return emb
 
+    def _run(self, block: nn.Module, h: Tensor, emb: Tensor, context: Tensor | None) -> Tensor:
+        if self.checkpointing and torch.is_grad_enabled():
+            kept: Tensor = checkpoint(block, h, emb, context, use_reentrant=False)
+            return kept
+        return block(h, emb, context)
+
+
+class UNet(Encoder):
+    """Predicts eps (or v) of a noisy latent."""
+
+    def __init__(self, spec: UNetSpec) -> None:
+        super().__init__(spec)
+        make, skips, channels = _Layers(spec), [*self.widths], self.widths[-1]
+        self.output_blocks = nn.ModuleList()
+        for level, mult in reversed(list(enumerate(spec.channel_mult))):
+            for i in range(spec.num_res_blocks + 1):
+                row = make.row(channels + skips.pop(), mult * spec.model_channels, level)
+                channels = mult * spec.model_channels
+                if level and i == spec.num_res_blocks:
+                    row.append(make.double(channels))
+                self.output_blocks.append(Block(row))
         self.out = nn.Sequential(
             nn.GroupNorm(32, channels),
             nn.SiLU(),
-            _zero(nn.Conv2d(channels, out_channels, 3, padding=1)),
+            _zero(nn.Conv2d(channels, spec.out_channels * spec.patch_size**2, 3, padding=1)),
         )
 
     def forward(
-        self, x: Tensor, t: Tensor, context: Tensor | None = None, vector: Tensor | None = None
+        self,
+        x: Tensor,
+        t: Tensor,
+        context: Tensor | None = None,
+        vector: Tensor | None = None,
+        residuals: Residuals | None = None,
     ) -> Tensor:
         """The network's output, (b, out_channels, h, w).
 
@@ -205,24 +250,18 @@ class UNet(nn.Module):
             t: (b,) 0 .. T - 1.
             context: (b, n, d).
             vector: (b, vector_dim), or (b, num_noise_levels) with 1 at the noise level and 0 elsewhere.
+            residuals: what a control adds.
         """
-        emb = self.time_embed(timestep_embedding(t, self.model_channels).to(x.dtype))
-        if context is not None and hasattr(self, "context_embed"):
-            emb = emb + self.context_embed(context.mean(dim=1))
-        if vector is not None:
-            table = self.label_emb
-            emb = emb + (vector @ table.weight if isinstance(table, nn.Embedding) else table(vector))
+        emb = self.embedding(t, context, vector, x.dtype)
         h, skips = F.pixel_unshuffle(x, self.patch_size), []
-        for block in self.input_blocks:
+        for i, block in enumerate(self.input_blocks):
             h = self._run(block, h, emb, context)
+            if residuals is not None:
+                h = residuals.after(i, h)
             skips.append(h)
         h = self._run(self.middle_block, h, emb, context)
+        if residuals is not None:
+            h, skips = residuals.beyond(h, skips)
         for block in self.output_blocks:
             h = self._run(block, torch.cat([h, skips.pop()], dim=1), emb, context)
         return F.pixel_shuffle(self.out(h), self.patch_size)
-
-    def _run(self, block: nn.Module, h: Tensor, emb: Tensor, context: Tensor | None) -> Tensor:
-        if self.checkpointing and torch.is_grad_enabled():
-            kept: Tensor = checkpoint(block, h, emb, context, use_reentrant=False)
-            return kept
-        return block(h, emb, context)

@@ -33,6 +33,7 @@ from ldm_core.request.exchange import (
     parse_request,
     to_json,
 )
+from ldm_core.request.extensions import AdapterUse, ControlUse
 from ldm_core.request.fields import (
     BATCH,
     BORDER,
@@ -61,7 +62,8 @@ from ldm_core.request.tasks import (
 )
 
 __all__ = [
-    "BATCH", "BORDER", "BRANCHINGS", "Branch", "ClassToImage", "DEFAULT_MODEL", "ETA", "FRACTION", "GUIDANCE",
+    "AdapterUse", "BATCH", "BORDER", "BRANCHINGS", "Branch", "ClassToImage", "ControlUse",
+    "DEFAULT_MODEL", "ETA", "FRACTION", "GUIDANCE",
     "ImageToImage", "Inpaint", "JSON_BYTES", "LayoutToImage", "Outpaint", "PIXEL_BUDGET", "RULES", "Request",
     "SAMPLERS", "SEED", "SIZE", "SPACINGS", "STEPS", "SamplerSpec", "Semantic", "Sized", "SpacingSpec",
     "SuperResolution", "TASKS", "TextToImage", "Unconditional", "branched", "decode_json", "drawn_seed",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
+from ldm_core.request.extensions import AdapterUse, ControlUse, Extensions
 from ldm_core.request.fields import (
     BRANCHINGS,
     FIELDS,
@@ -83,6 +84,8 @@ class Request:
     guidance_end: float = 1.0  # and ends before this one
     variation_of: tuple[int, ...] | None = None  # seeds: of a picture, a variation of it, one of that ...
     variation_strength: float = 0.2  # share of the noise's variance that each variation draws anew
+    adapters: tuple[AdapterUse, ...] | None = None
+    controls: tuple[ControlUse, ...] | None = None
     branch: Branch | None = None  # how the first steps were made, where it was otherwise
 
     def __post_init__(self) -> None:
@@ -108,6 +111,12 @@ class Request:
     def worked_size(self) -> tuple[int, int]:
         """Width and height at which a model draws the whole picture; a larger one is enlarged from it."""
         return reduced(self.size, SIZE[1])
+
+    @property
+    def extensions(self) -> Extensions:
+        """What its model is loaded with."""
+        names = dict.fromkeys(control.name for control in self.controls or ())
+        return Extensions(self.adapters or (), tuple(names))
 
     def notes(self) -> tuple[str, ...]:
         """Sentences about what a person may not expect of the picture."""

@@ -10,6 +10,7 @@ from typing import Any, NoReturn, cast
 
 from ldm_core.errors import RequestError
 from ldm_core.request.base import RULES, Branch, Request
+from ldm_core.request.extensions import AdapterUse, ControlUse
 from ldm_core.request.fields import BRANCHINGS, DRAW, DRAWN_SEEDS, EXACT, FIXED, STEPS
 from ldm_core.request.raster import Raster, to_uri
 from ldm_core.request.rules import (
@@ -24,6 +25,8 @@ from ldm_core.request.rules import (
 )
 from ldm_core.request.samplers import SAMPLERS
 from ldm_core.request.tasks import TASK, TASKS
+
+_OBJECTS = LabelledBox | AdapterUse | ControlUse
 
 JSON_BYTES = 100_000_000  # pictures included
 
@@ -151,7 +154,7 @@ def _as_json(value: object) -> object:
     if isinstance(value, Raster):
         return to_uri(value)
     if isinstance(value, tuple):
-        return [item.to_json() if isinstance(item, LabelledBox) else _as_json(item) for item in value]
+        return [item.to_json() if isinstance(item, _OBJECTS) else _as_json(item) for item in value]
     return str(value) if isinstance(value, int) and value > EXACT else value
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ldm_core.pictures.reading import MAX_SIDE
+from ldm_core.request.extensions import Adapters, Controls
 from ldm_core.request.rules import (
     NAME_CHARACTERS,
     Boxes,
@@ -78,6 +79,8 @@ FIELDS: Mapping[str, Rule] = {
     "variation_of": Seeds(SEED[1]),
     "variation_strength": Real(*FRACTION),
     "second_pass": Real(*FRACTION),
+    "adapters": Adapters(),
+    "controls": Controls(),
 }
 
 # What steps of one picture have in common, whatever changes at a branch.

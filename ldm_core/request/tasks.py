@@ -188,6 +188,12 @@ class SuperResolution(FromImage):
     def size(self) -> tuple[int, int]:
         return self.image.width * self.scale, self.image.height * self.scale
 
+    def _check_together(self) -> None:
+        FromImage._check_together(self)
+        if self.controls is not None:
+            allowed = "left out: models for super-resolution have none, image to image takes those for tiles"
+            refuse("controls", Verbatim("there"), allowed)
+
     def _check_size(self) -> None:
         """It is made in tiles, so of memory alone the result's own pixels count."""
         if max(self.size) > HIGHEST_SIDE:

@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 
 from torch import Tensor
 
-from ldm_core.conditioners import Condition
+from ldm_core.conditioners import Condition, Hints
 from ldm_core.diffusion.guidance import Guidance
 from ldm_core.diffusion.samplers import Region, Sampling
 from ldm_core.library.models import ModelInfo
@@ -28,15 +28,25 @@ class Conditioning:
         condition: for a batch of one, what guidance goes towards.
         unconditional: what it goes away from; None: no guidance, the network is asked once.
         guidance: how far, and in which steps.
+        hints: to the model's controls, for a batch of one; both sides of guidance get them.
     """
 
     condition: Condition
     unconditional: Condition | None
     guidance: Guidance
+    hints: Hints = ()
+
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """Equal for pictures that can share a network call."""
+        return self.condition.shape, *(hint.shape for hint in self.hints)
 
     def at(self, step: int, num_steps: int, region: Region | None = None) -> Conditioning:
-        """Without the unconditional part where guidance does not apply, and for a tile if asked for one."""
+        """Without what does not apply in a step, and for a tile if asked for one."""
         conditioning = self if region is None else self._of(region)
+        if self.hints:
+            hints = tuple(hint for hint in conditioning.hints if hint.applies(step, num_steps))
+            conditioning = replace(conditioning, hints=hints)
         if self.guidance.applies(step, num_steps):
             return conditioning
         return replace(conditioning, unconditional=None)
@@ -47,6 +57,7 @@ class Conditioning:
             self,
             condition=self.condition.tile(region),
             unconditional=None if without is None else without.tile(region),
+            hints=tuple(hint.tile(region) for hint in self.hints),
         )
 
 

@@ -13,6 +13,7 @@ from ldm_core.tasks.base import Task, Work
 from ldm_core.tasks.drawing import Drawing, from_noise
 from ldm_core.tasks.geometry import Geometry
 from ldm_core.tasks.guidance import conditioning_of
+from ldm_core.tasks.hints import hinted
 from ldm_core.tasks.inputs import class_inputs
 from ldm_core.tasks.two_passes import sized
 
@@ -32,7 +33,7 @@ def _draw(request: ClassToImage, model: LatentDiffusion) -> Drawing:
     )
     for other in others:
         first = replace(first, condition=first.condition.towards(other.condition, request.blend))
-    return from_noise(model, geometry, first)
+    return from_noise(model, geometry, hinted(first, request, model, geometry))
 
 
 def _inputs(request: ClassToImage, spec: ModelSpec) -> list[Given]:

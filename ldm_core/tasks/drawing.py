@@ -17,6 +17,7 @@ from ldm_core.request.raster import Pixels
 from ldm_core.tasks.base import Conditioning, Finishing, Moment, Start
 from ldm_core.tasks.geometry import Geometry
 from ldm_core.tasks.guidance import conditioning_of
+from ldm_core.tasks.hints import hinted
 from ldm_core.tasks.noise import noise_of, resumed, timesteps_of
 
 
@@ -87,7 +88,8 @@ class Drawing:
 
 def draw(request: Request, model: LatentDiffusion, inputs: Given, geometry: Geometry) -> Drawing:
     """From noise, by what the request gives."""
-    return from_noise(model, geometry, conditioning_of(request, model, inputs, geometry.cells))
+    conditioning = conditioning_of(request, model, inputs, geometry.cells)
+    return from_noise(model, geometry, hinted(conditioning, request, model, geometry))
 
 
 def from_noise(model: LatentDiffusion, geometry: Geometry, conditioning: Conditioning) -> Drawing:

@@ -24,6 +24,7 @@ from ldm_core.tasks.base import Conditioning, Finishing, Moment, Start
 from ldm_core.tasks.drawing import Drawing
 from ldm_core.tasks.geometry import Geometry, Window, grown, native_size
 from ldm_core.tasks.guidance import conditioning_of
+from ldm_core.tasks.hints import hinted
 from ldm_core.tasks.inputs import latent, prompt_of
 from ldm_core.tasks.paste import PASTES, Paste
 
@@ -111,6 +112,7 @@ def fill(
     inputs = Given(prompt_of(request), image=image, mask=where)
     native = model.spec.fills_holes
     conditioning = conditioning_of(request, model, inputs, geometry.cells)
+    conditioning = hinted(conditioning, request, model, geometry, window)
     drawing = Drawing(model, geometry, conditioning, in_hole=native)
     if not native or request.fill != "noise":
         known = None if native else known_cells(where[None], model.spec, geometry.cells).to(model.device)

@@ -12,6 +12,7 @@ from ldm_core.tasks.base import Task, Work
 from ldm_core.tasks.drawing import Drawing
 from ldm_core.tasks.geometry import Geometry
 from ldm_core.tasks.guidance import conditioning_of
+from ldm_core.tasks.hints import hinted
 from ldm_core.tasks.inputs import latent, prompt_of
 
 
@@ -19,6 +20,7 @@ def prepare(request: ImageToImage, model: LatentDiffusion, info: ModelInfo) -> W
     geometry = Geometry.of(request.size, model.spec)
     image = from_pixels(geometry.pad(fitted(over_white(request.image.pixels), *request.size)))
     conditioning = conditioning_of(request, model, Given(prompt_of(request)), geometry.cells)
+    conditioning = hinted(conditioning, request, model, geometry)
     return Drawing(model, geometry, conditioning, latent(model, image), share=request.strength)
 
 

@@ -1,0 +1,126 @@
+"""Files of adapters: what is in them, and what of a model it changes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ldm_core.errors import WeightsError
+from ldm_core.formats.adapter_names import spellings
+from ldm_core.formats.reading import Checkpoint
+from ldm_core.network.adapters import KINDS, Adapter, AdapterKind, ModulePatch
+from ldm_core.spec import ModelSpec
+
+MAX_UNMATCHED = 12  # modules without a place, beyond which a file is taken for one of another family
+PEFT = "lora_adapter_metadata"  # what diffusers calls PEFT's configuration in a file
+
+_ENDINGS = {ending: part for kind in KINDS for ending, part in kind.endings.items()}
+_BY_LENGTH = sorted(_ENDINGS, key=len, reverse=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Stem:
+    """The tensors of one module in a file: part -> key."""
+
+    kind: AdapterKind | None  # None: none that is known
+    keys: Mapping[str, str]
+
+
+def stems(names: Iterable[str]) -> dict[str, Stem]:
+    """What stands before the endings of adapters' tensors."""
+    found: dict[str, dict[str, str]] = {}
+    for name in names:
+        own = name.replace(".processor.", ".")
+        ending = next((one for one in _BY_LENGTH if own.endswith(one)), None)
+        if ending is not None:
+            found.setdefault(own.removesuffix(ending), {})[_ENDINGS[ending]] = name
+    return {stem: Stem(_kind(keys.keys()), keys) for stem, keys in found.items()}
+
+
+def _kind(parts: Iterable[str]) -> AdapterKind | None:
+    there = set(parts)
+    return next((kind for kind in KINDS if kind.needs <= there <= set(kind.endings.values())), None)
+
+
+def read_adapter(path: Path, name: str, model: nn.Module, spec: ModelSpec) -> tuple[Adapter, tuple[str, ...]]:
+    """An adapter for a model, and the modules of the file that have no place in it.
+
+    Raises:
+        ModelFileError: the file cannot be read or is not safe to read.
+        WeightsError: it is no adapter of a known kind, is incomplete, or made for another family of models.
+    """
+    with Checkpoint(path) as file:
+        if problem := adapter_problem(file.shapes):
+            raise WeightsError(f"The adapter {name} cannot be used. {problem}")
+        found = stems(file.shapes)
+        modules = (
+            place for place, module in model.named_modules() if module._parameters.get("weight") is not None
+        )
+        table = spellings(modules, spec)
+        unmatched = tuple(stem for stem in found if stem not in table)
+        if len(unmatched) == len(found) or len(unmatched) > MAX_UNMATCHED:
+            raise WeightsError(
+                f"The adapter {name} was made for a model of another family: {len(unmatched)} of its "
+                f"{len(found)} parts have no place in this one, as {unmatched[0]}. Choose its own model."
+            )
+        matched = {stem: one for stem, one in found.items() if stem in table}
+        tensors = dict(file.read([key for one in matched.values() for key in one.keys.values()]))
+        alphas = _peft_alphas(file.metadata, matched, tensors)
+    patches = tuple(
+        ModulePatch(
+            table[stem],
+            one.kind,
+            {part: tensors[key] for part, key in one.keys.items()} | alphas.get(stem, {}),
+        )
+        for stem, one in matched.items()
+        if one.kind is not None
+    )
+    return Adapter(name, patches), unmatched
+
+
+def adapter_problem(names: Iterable[str]) -> str:
+    """Why a file of adapters cannot be used, as a sentence; empty where it can."""
+    names = tuple(names)
+    found = stems(names)
+    told = {key for one in found.values() for key in one.keys.values()}
+    strange = sorted(set(names) - told)
+    partial = [f"{stem} ({', '.join(one.keys)})" for stem, one in found.items() if one.kind is None]
+    which = next(iter((*strange, *partial)), "" if found else "no tensors of one")
+    if not which:
+        return ""
+    kinds = ", ".join(kind.title for kind in KINDS)
+    return f"It has {which}: incomplete, or of a kind that is not known here. Kinds of adapters: {kinds}."
+
+
+def _peft_alphas(
+    metadata: Mapping[str, str], found: Mapping[str, Stem], tensors: Mapping[str, Tensor]
+) -> dict[str, dict[str, Tensor]]:
+    """alpha of the modules, which PEFT writes beside the tensors, such that alpha / rank is the scale."""
+    try:
+        config = json.loads(metadata.get(PEFT, "{}"))
+    except (ValueError, RecursionError):
+        config = {}
+    if not isinstance(config, dict) or not config:
+        return {}
+    return {
+        stem: {"alpha": torch.tensor(alpha)}
+        for stem, one in found.items()
+        if "alpha" not in one.keys and "down" in one.keys
+        for alpha in _alpha(config, stem, tensors[one.keys["down"]].shape[0])
+    }
+
+
+def _alpha(config: Mapping[str, object], stem: str, rank: int) -> Iterator[float]:
+    """Of a module, where the configuration gives one.  Keys are the model part's, a dot, PEFT's name."""
+    part, _, module = stem.partition(".")
+    patterns, alpha = config.get(f"{part}.alpha_pattern"), config.get(f"{part}.lora_alpha")
+    if isinstance(patterns, dict):
+        fitting = (value for name, value in patterns.items() if f".{module}".endswith(f".{name}"))
+        alpha = next(fitting, alpha)
+    if isinstance(alpha, int | float) and not isinstance(alpha, bool):
+        yield float(alpha) * (rank**0.5 if config.get(f"{part}.use_rslora") is True else 1.0)
