@@ -13,7 +13,7 @@ from torch import nn
 from ldm_core.diffusion.schedule import NoiseSchedule
 from ldm_core.spec import ScheduleSpec
 from ldm_core.training.diffusion import DiffusionTraining, timesteps
-from ldm_core.training.loop import step_generator, update_average
+from ldm_core.training.loop import precision, step_generator, update_average
 from tests.test_training import first_stage_config, train
 from tests.test_training_conditions import config, task
 
@@ -109,3 +109,13 @@ def test_the_moving_average_follows_the_weights_slowly_in_the_end() -> None:
     update_average(average, model, 90, 0.99)
     torch.testing.assert_close(average.weight, torch.full((1, 2), 2.09))
     assert (model.weight == 3.0).all()
+
+
+@pytest.mark.parametrize(("dtype", "mixed"), [("float32", False), ("bfloat16", True)])
+def test_the_number_format_of_training_is_that_of_the_device(
+    dtype: str, mixed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATELIER_DTYPE", dtype)
+    with precision(torch.device("cpu")):
+        assert torch.is_autocast_enabled("cpu") is mixed
+    assert not torch.is_autocast_enabled("cpu")
