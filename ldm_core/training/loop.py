@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
-from ldm_core.device import choose
 from ldm_core.errors import FileError
+from ldm_core.network.device import choose
 from ldm_core.training.parallel import ALONE, Processes
 
 _CHECKPOINT_AGE = 300.0  # seconds
