@@ -19,10 +19,12 @@ from ldm_core.engine.engine import Engine
 from ldm_core.engine.events import Cancelled, Done, Failed, Picture, Queued, Started, Step
 from ldm_core.engine.job import Job
 from ldm_core.engine.pace import Pace
+from ldm_core.engine.record import Record
 from ldm_core.errors import QueueFull
 from ldm_core.library.models import ModelLibrary
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.request import SAMPLERS, parse_request, single, to_json
+from ldm_core.tasks.base import Moment
 from tests.engine_jobs import (
     ENDLESS,
     LONG,
@@ -329,6 +331,30 @@ def test_trajectory(shared: Engine) -> None:
         assert all(moment.x.shape == (1, 4, 8, 8) and moment.x.dtype == torch.float16 for moment in moments)
         noise = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(SMALL.seed + i))
         assert torch.equal(moments[0].x, noise.half())
+
+
+@pytest.mark.parametrize(
+    ("numbers", "num_steps", "batch_size", "stride"),
+    [
+        (2**20, 128, 1, 1),  # 512 MB exactly: x and pred_x0 of two bytes each
+        (2**20 + 1, 128, 1, 2),
+        (2**20, 129, 1, 2),
+        (2**20, 64, 2, 1),
+        (2**20, 100, 4, 4),
+        (2**22, 100, 1, 4),
+    ],
+)
+def test_a_trajectory_takes_up_to_512_mb(numbers: int, num_steps: int, batch_size: int, stride: int) -> None:
+    """Beyond that every second, third ... moment is kept, and always the finished latent."""
+    record = Record(replace(SMALL, batch_size=batch_size), "")
+    x = torch.zeros((), dtype=torch.float16).expand(numbers)  # takes no memory itself
+    for image in range(batch_size):
+        for number in range(num_steps + 1):
+            record.keep(image, num_steps, Moment(number, 0.0, x, x))
+    kept = [moment.step for moment in record.pictures[0].trajectory]
+    assert kept == sorted({*range(0, num_steps + 1, stride), num_steps})
+    taken = 2 * 2 * numbers * batch_size * (len(kept) - 1)
+    assert taken <= 512 * 2**20
 
 
 def test_the_context_is_computed_once_a_job(shared: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

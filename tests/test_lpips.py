@@ -50,13 +50,14 @@ def test_a_first_stage_is_trained_with_lpips(weights: dict[str, torch.Tensor], t
     save_file(weights, tmp_path / "vgg.safetensors")
     distance = perceptual_loss(tmp_path / "vgg.safetensors")
     assert isinstance(distance, LPIPS)
+    # The same picture in each step: what falls is what is trained, whatever is drawn.
     options = {"perceptual_network": str(tmp_path / "vgg.safetensors"), "perceptual_weight": 1.0}
-    described = first_stage_config(1, **options)
+    described = first_stage_config(1, data=[[32, 1]], batch_size=1, **options)
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(described), "utf-8")
     training = cli.make_task(path, described, tmp_path, tmp_path / "out", torch.device("cpu"))
-    losses = [training.update(step, 2e-3)["perceptual"] for step in range(30)]
-    assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
+    losses = [training.update(step, 2e-3)["perceptual"] for step in range(20)]
+    assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
 
 
 def test_a_file_of_neither_network_is_refused(weights: dict[str, torch.Tensor], tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import cv2
 import numpy as np
@@ -52,6 +54,8 @@ from ldm_core.spec import (
     RefinerSpec,
 )
 from ldm_core.tasks import table
+from ldm_core.tasks.filling import known_cells
+from ldm_core.tasks.noise import noise_of
 from ldm_core.tasks.upscale import with_colours_of
 from tests import tiny
 from tests.tiny import initial_noise
@@ -354,6 +358,48 @@ def test_variations_stay_near(engine: Engine) -> None:
     # Measured with seeds 3 to 5, in float32 and bfloat16: 0.23 to 0.24 of the way to another seed's picture.
     assert 0 < np.abs(near - picture).mean() < np.abs(far - picture).mean() / 3
     assert 0 < np.abs(varied_again - varying).mean() < np.abs(far - picture).mean()
+
+
+def noise_for(request: Request, seeds: int = 8) -> torch.Tensor:
+    """(2, n) first and second noise of a request with several seeds, on 32 x 32 cells."""
+    model = cast(LatentDiffusion, SimpleNamespace(spec=tiny.SPEC, device=torch.device("cpu")))
+    draws = [noise_of(replace(request, seed=100 + i), model, (32, 32)) for i in range(seeds)]
+    return torch.stack([torch.cat([draw().flatten() for draw in draws]) for _ in range(2)])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
+def test_a_variations_noise_has_the_variance_of_any_noise(share: float) -> None:
+    """sqrt(1 - share) of the noise that it varies, sqrt(share) of its own: both standard normal."""
+    base = TextToImage(model="text", prompt="a", seed=3)
+    request = replace(base, variation_of=(3,), variation_strength=share)
+    varied_noise, own = noise_for(request), noise_for(base)
+    old = noise_for(replace(request, variation_strength=0.0))
+    assert varied_noise.mean().abs() < 0.01  # of 65,536 numbers: a deviation of 0.004
+    assert varied_noise.var().sub(1).abs() < 0.02
+    assert (varied_noise * old).mean().item() == pytest.approx((1 - share) ** 0.5, abs=0.02)
+    assert (varied_noise * own).mean().item() == pytest.approx(share**0.5, abs=0.02)
+
+
+def test_a_variation_of_a_variation_has_it_too() -> None:
+    request = TextToImage(model="text", prompt="a", variation_of=(1, 2, 5), variation_strength=0.3)
+    assert noise_for(request).var().sub(1).abs() < 0.02
+
+
+def test_cells_beside_a_hole_are_not_known() -> None:
+    """Their content was seen by the first stage together with what is to be replaced."""
+    hole = torch.zeros(1, 1, 64, 64)
+    hole[..., 31, 40] = 1.0  # of the cell in row 3, column 5
+    known = known_cells(hole, tiny.EVERYTHING, (8, 8))
+    expected = torch.ones(8, 8)
+    expected[2:5, 4:7] = 0.0
+    assert known.shape == (1, 9, 8, 8)
+    assert (known[0, :4] == expected).all()
+    assert (known[0, 4:] == 0).all()  # nothing is known of the label map that is drawn as well
+    hole = torch.zeros(1, 1, 64, 64)
+    hole[..., 0, 0] = 1.0
+    expected = torch.ones(8, 8)
+    expected[:2, :2] = 0.0
+    assert (known_cells(hole, tiny.EVERYTHING, (8, 8))[0, 0] == expected).all()
 
 
 def test_super_resolution_keeps_transparency_and_chooses_its_model(engine: Engine) -> None:

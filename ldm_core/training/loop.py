@@ -16,6 +16,7 @@ from torch import nn
 from tqdm import tqdm
 
 from ldm_core.errors import FileError
+from ldm_core.network.device import choose
 from ldm_core.training.parallel import ALONE, Processes
 
 _CHECKPOINT_AGE = 300.0  # seconds
@@ -59,12 +60,9 @@ class Trainable(Protocol):
 
 
 def precision(device: torch.device) -> AbstractContextManager[None]:
-    """Mixed precision where the hardware has bfloat16; weights and optimiser stay in float32."""
-    if device.type == "cpu":
-        supported = torch.cpu._is_avx512_bf16_supported()
-    else:
-        supported = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return torch.autocast(device.type, torch.bfloat16, enabled=bool(supported))
+    """Mixed precision where the device computes in bfloat16; weights and optimiser stay in float32."""
+    mixed = choose(str(device)).dtype == torch.bfloat16
+    return torch.autocast(device.type, torch.bfloat16, enabled=mixed)
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:
