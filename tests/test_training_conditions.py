@@ -440,3 +440,22 @@ def test_varied_crops_are_of_scenes_and_half_of_them_untouched() -> None:
     assert 6 <= untouched <= 18
     again = source.row(3)[0]
     assert (again == rows[3][0]).all()
+
+
+def test_words_keep_their_places(first_stage: Path, tmp_path: Path, cache: Path) -> None:
+    """A training that goes on has the vocabulary it began with; another model's words keep their ids."""
+    one, two, before = (tmp_path / name for name in ("one", "two", "before"))
+    for folder in (one, two, before):
+        folder.mkdir()
+    task(config("text", first_stage), one, cache).export(before)
+    begun = one / "out" / "vocab.txt"
+    words = begun.read_text("utf-8").splitlines()
+    begun.write_text("\n".join([*words[:100], "zeppelin"]) + "\n", "utf-8")
+    task(config("text", first_stage), one, cache)
+    assert begun.read_text("utf-8").splitlines() == [*words[:100], "zeppelin"]
+
+    other = [*words[:4], *reversed(words[4:]), "zeppelin"]
+    (before / "vocab.txt").write_text("\n".join(other[:-50]) + "\n", "utf-8")
+    task(config("text", first_stage, initial=str(before)), two, cache)
+    after = (two / "out" / "vocab.txt").read_text("utf-8").splitlines()
+    assert after[: len(other) - 50] == other[:-50] and sorted(after) == sorted(words)

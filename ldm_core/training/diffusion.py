@@ -121,7 +121,7 @@ class DiffusionTraining:
         self.first_stage, self.shares_first_stage = first_stage, shares_first_stage
         out.mkdir(parents=True, exist_ok=True)
         sets = training_sets(spec, settings, first_stage, cache, device, processes)
-        self.tokenizer = _tokenizer(spec, sets, out, processes)
+        self.tokenizer = _tokenizer(spec, sets, out, settings.initial, processes)
         self.spec = _with_vocabulary(spec, self.tokenizer)
         self.config = _described(config, self.spec)
         wording = Wording(settings.full_captions, settings.word_dropout)
@@ -331,16 +331,23 @@ def _grown(weight: Tensor, shape: torch.Size) -> Tensor:
     return grown
 
 
-def _tokenizer(spec: ModelSpec, sets: list[TrainingSet], out: Path, processes: Processes) -> Tokenizer | None:
-    """One token for each word of the captions; None for a model without a prompt."""
+def _tokenizer(
+    spec: ModelSpec, sets: list[TrainingSet], out: Path, initial: str, processes: Processes
+) -> Tokenizer | None:
+    """One token for each word of the captions; None for a model without a prompt.
+
+    A training that goes on keeps the vocabulary it began with, and words of `initial` keep their ids,
+    whatever words captions have meanwhile.
+    """
     text = spec.conditioner(TextSpec)
     if text is None:
         return None
-    if processes.first:
+    vocabulary, begun = out / "vocab.txt", Path(initial) / "vocab.txt"
+    if processes.first and not vocabulary.is_file():
         words = {word for one in sets for word in one.source.vocabulary()}
-        write_vocabulary(sorted(words), out / "vocab.txt")
+        write_vocabulary(words, vocabulary, begun if initial and begun.is_file() else None)
     processes.wait()
-    return Tokenizer(out / "vocab.txt", text.max_length)
+    return Tokenizer(vocabulary, text.max_length)
 
 
 def _with_vocabulary(spec: ModelSpec, tokenizer: Tokenizer | None) -> ModelSpec:

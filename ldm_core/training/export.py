@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
@@ -15,9 +15,14 @@ from ldm_core.nn.autoencoder import AutoencoderVQ, FirstStage
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 
 
-def write_vocabulary(words: Sequence[str], path: Path) -> None:
-    """A WordPiece vocabulary of whole words, comma and full stop; any other word becomes [UNK]."""
-    path.write_text("\n".join([*SPECIAL_TOKENS, *",.", *sorted(words)]) + "\n", "utf-8")
+def write_vocabulary(words: Collection[str], path: Path, begun: Path | None = None) -> None:
+    """A WordPiece vocabulary of whole words, comma and full stop; any other word becomes [UNK].
+
+    Args:
+        begun: a vocabulary whose tokens keep their ids; only words that it lacks come after them.
+    """
+    tokens = begun.read_text("utf-8").splitlines() if begun else SPECIAL_TOKENS
+    path.write_text("\n".join([*tokens, *sorted({*words, ",", "."}.difference(tokens))]) + "\n", "utf-8")
 
 
 def write_model(folder: Path, weights: Mapping[str, Tensor], config: Mapping[str, object]) -> None:
