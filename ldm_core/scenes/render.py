@@ -27,8 +27,9 @@ def render(
 ) -> Scene:
     """One landscape in the look that its attributes name.
 
-    The same attributes, seed and size give the same bytes.  Composition does not depend on the size: sizes follow the height, places the width. The stages in
-    `anew` draw from another seed: the same landscape with other clouds, say, or its trees elsewhere.
+    The same attributes, seed and size give the same bytes.  Composition does not depend on the size: sizes
+    follow the height, places the width.  The stages in `anew` draw from another seed: the same landscape
+    with other clouds, say, or its trees elsewhere.
     Raises ValueError for a negative seed or a side under 16.
     """
     if seed < 0:

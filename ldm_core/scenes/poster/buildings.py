@@ -242,7 +242,8 @@ def paint_bridge(
         lower += [
             ((a + b) / 2 - (b - a) / 2 * float(np.cos(v)), y - rise * float(np.sin(v)) ** 0.9) for v in t
         ]
-    body = np.concatenate([np.stack([x, deck(x)], 1), [(right + 0.04, y)], lower[::-1], [(left - 0.04, y)]])
+    below = np.array([(right + 0.04, y), *lower[::-1], (left - 0.04, y)])
+    body = np.concatenate([np.stack([x, deck(x)], 1), below])
     if s.attributes.water == "lake":
         water = mix(light.middle, light.zenith, 0.3)
         s.sheet.glaze(body * (1, -0.8) + (0, 1.8 * y), mix(light.tone(stone, 0.3, 0.2), water, 0.35), 0.55)

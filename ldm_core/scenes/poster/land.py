@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ldm_core.scenes.noise import F32
 from ldm_core.scenes.poster.palette import WHITE, Colour, mix, rgb
 from ldm_core.scenes.poster.stage import Stage
 
 _ROCK: tuple[Colour, ...] = ((112, 106, 132), (128, 112, 116), (96, 112, 138), (136, 118, 104))
+Heights = NDArray[np.floating]
+
 _SNOW = rgb((250, 251, 255))
 _GRASS: dict[str, tuple[Colour, ...]] = {
     "spring": ((150, 200, 96), (128, 190, 104), (166, 206, 110)),
@@ -99,11 +102,11 @@ def _peak(
         )
 
 
-def _outline(a: F32, b: F32, y: F32) -> F32:
+def _outline(a: F32, b: F32, y: Heights) -> Heights:
     return np.concatenate([np.stack([a, y], 1), np.stack([b, y], 1)[::-1]])
 
 
-def _cap(a: F32, b: F32, y: F32, cut: int) -> F32:
+def _cap(a: F32, b: F32, y: Heights, cut: int) -> Heights:
     """The upper `cut` steps between two lines, ending in teeth."""
     teeth = np.array([[0.75, -0.15], [0.55, 0.6], [0.32, -0.25]])
     low, step = y[cut - 1], y[1] - y[0]
@@ -119,7 +122,9 @@ def paint_hills(s: Stage, rng: np.random.Generator, colour: F32) -> None:
     elif a.ground in ("sand", "rocks"):
         colour = rgb(_GRASS[a.season][0]) if a.season != "winter" else rgb((206, 214, 224))
     label = s.sheet.new("hill")
-    layers = ((0.085, 0.8), (0.055, 0.6)) if a.mountains == "none" else ((0.045, 0.62),)
+    layers: tuple[tuple[float, float], ...] = (
+        ((0.085, 0.8), (0.055, 0.6)) if a.mountains == "none" else ((0.045, 0.62),)
+    )
     if a.water == "sea":
         layers = layers[:1] if rng.random() < 0.5 else ()
     for rise, depth in layers:
@@ -144,7 +149,7 @@ def _forest(s: Stage, rng: np.random.Generator, line: F32, ground: F32, depth: f
         "autumn": (214, 128, 56) if a.trees != "pine" else (72, 106, 84),
         "winter": (148, 140, 152) if a.trees != "pine" else (86, 118, 124),
     }[a.season]
-    colour = s.light.tone(mix(rgb(leaf), ground, 0.15), 0.4, depth * 0.8)  # type: ignore[arg-type]
+    colour = s.light.tone(mix(rgb(leaf), ground, 0.15), 0.4, depth * 0.8)
     label = s.sheet.new({"pine": "pine", "birch": "birch"}.get(a.trees, "tree"))
     count = round((34 if a.tree_count == "many" else 16) * s.width)
     reach = (0.0, 1.0) if a.tree_count == "many" else ((0.0, 0.5) if s.frame < 0 else (0.5, 1.0))

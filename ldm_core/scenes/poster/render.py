@@ -183,7 +183,7 @@ def _tree_spots(s: Stage, rng: np.random.Generator, ground: Ground) -> list[tupl
     a = s.attributes
     count = {"one": 1, "few": int(rng.integers(2, 4)), "many": int(rng.integers(7, 11))}[a.tree_count]
     size = {"pine": 0.62, "broadleaf": 0.55, "birch": 0.6, "palm": 0.6}[a.trees]
-    spots = []
+    spots: list[tuple[float, float, float]] = []
     for k in range(count):
         near = 1.0 if k == 0 else float(rng.uniform(0.1, 0.9))
         out = rng.uniform(0.26, 0.38) if k == 0 else rng.uniform(0.16, 0.5)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ldm_core.scenes.attributes import CLASS_ID, KINDS, Box
 from ldm_core.scenes.noise import F32
@@ -16,7 +15,7 @@ SUPERSAMPLING = 2
 _SHIFT = 4  # fixed-point bits of OpenCV's coordinates
 _CIRCLE = np.stack([f(np.linspace(0, 2 * np.pi, 40, endpoint=False)) for f in (np.cos, np.sin)], axis=1)
 
-Points = Sequence[tuple[float, float]] | NDArray[np.floating]
+Points = ArrayLike  # (n, 2): x and y
 
 
 @dataclass(slots=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ldm_core.scenes.noise import F32
 from ldm_core.scenes.poster.palette import Colour, mix, rgb
 from ldm_core.scenes.poster.stage import Stage
+
+Floats = NDArray[np.floating]
 
 _LEAVES: dict[str, tuple[Colour, ...]] = {
     "spring": ((140, 196, 92), (160, 206, 104), (246, 182, 204), (250, 206, 220)),
@@ -105,7 +108,7 @@ def _box(x: float, y: float, wide: float, tall: float) -> list[tuple[float, floa
     return [(x - a, y - b), (x + a, y - b), (x + a, y + b), (x - a, y + b)]
 
 
-def _limb(s: Stage, path: F32, widths: F32, colour: F32, ident: int) -> None:
+def _limb(s: Stage, path: Floats, widths: Floats, colour: F32, ident: int) -> None:
     """A tapering line along a path (n, 2)."""
     along = np.gradient(path, axis=0)
     normal = np.stack([-along[:, 1], along[:, 0]], 1) / (np.linalg.norm(along, axis=1, keepdims=True) + 1e-9)
@@ -193,8 +196,8 @@ def _birch(
         for albedo, lit, shift, size in ((leaf * np.float32(0.8), 0.25, 0.0, 1.0), (leaf, 0.95, 0.03, 0.72)):
             colour = s.light.tone(albedo, lit, depth)
             for dx, dy, rx, ry in lobes:
-                at = (x + (dx + s.light.side * shift) * tall, y + (dy - 0.5 * shift) * tall)
-                s.sheet.ellipse(*at, rx * size * tall, ry * size * tall, colour, ident)
+                centre = (x + (dx + s.light.side * shift) * tall, y + (dy - 0.5 * shift) * tall)
+                s.sheet.ellipse(*centre, rx * size * tall, ry * size * tall, colour, ident)
     for at, lean, high in stems:
         t = np.linspace(0, 1, 7)
         path = np.stack([x + (at + lean * t) * tall, y - t * high * tall * (0.96 if winter else 0.86)], 1)
@@ -216,7 +219,7 @@ def _birch(
             _twigs(s, path, tall * high, grey, ident)
 
 
-def _twigs(s: Stage, path: F32, tall: float, colour: F32, ident: int) -> None:
+def _twigs(s: Stage, path: Floats, tall: float, colour: F32, ident: int) -> None:
     """Thin branches to both sides of a stem."""
     for k, u in enumerate((0.4, 0.5, 0.6, 0.7, 0.8, 0.9)):
         at = np.array([np.interp(u, np.linspace(0, 1, len(path)), path[:, i]) for i in (0, 1)])
