@@ -90,7 +90,7 @@ NAN, INF = float("nan"), float("inf")
         (box(x="0"), "boxes is"),
         (box(width=0), "inside of it"),
         (box(x=0.6), "inside of it"),
-        (box(**{"class": ""}), "class .a name or an id."),
+        (box(**{"class": ""}), "class (a name or an id)"),
         (payload(picture="file"), "picture is 'file'"),
     ],
 )

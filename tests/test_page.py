@@ -147,7 +147,7 @@ def test_a_dropped_picture_opens_its_settings(page: Page) -> None:
     drop(page, encode_png(PIXELS, TextToImage())[:-300].replace(b'"steps": 30', b'"steps": -1'))
     status(page, "cannot be used|damaged|no picture")
     drop(page, b"no picture")
-    status(page, "no picture that can be used")
+    status(page, "no picture that can be opened")
 
 
 def test_methods_and_guidance_reach_the_picture(page: Page, outputs: Path) -> None:

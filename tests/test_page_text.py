@@ -92,7 +92,7 @@ def test_a_picture_to_start_from(running: Running, page: Page, outputs: Path, sh
         expect(page.locator("#text-picture img")).to_have_count(1)
         page.locator("#text-start > button").click()
         page.locator("#text-generate").click()
-        expect(fault).to_contain_text("no picture that can be used")
+        expect(fault).to_contain_text("no picture that can be opened")
         expect(fault).to_be_visible()  # folded away, it was opened
         page.screenshot(path=shots / "no-first-picture.png")
         page.locator("#text-picture").get_by_label(re.compile("Remove|Clear")).first.click()

@@ -13,6 +13,7 @@ from playwright.sync_api import Page, expect
 
 from app.keeping.metadata import read_settings
 from ldm_core.request import SuperResolution
+from ldm_core.request.fields import HIGHEST_SIDE
 from tests import tiny
 from tests.browser import WAIT, pictures, status
 
@@ -93,13 +94,15 @@ def test_a_picture_becomes_larger_beside_what_it_was(page: Page, outputs: Path, 
 def test_too_large_a_picture_gives_a_sentence(page: Page, shots: Path) -> None:
     page.get_by_role("tab", name="Upscale").click()
     page.get_by_role("radio", name="× 8").check(force=True)
-    put(page, picture(1600, 128))
-    expect(page.locator(f"{OUTLOOK} .problem")).to_contain_text("at most 12288 pixels a side", timeout=WAIT)
+    put(page, picture(HIGHEST_SIDE // 8 + 1, 256))
+    expect(page.locator(f"{OUTLOOK} .problem")).to_contain_text(
+        f"at most {HIGHEST_SIDE} pixels a side", timeout=WAIT
+    )
     page.locator("#upscale-picture").get_by_label(re.compile("Remove|Clear")).first.click()
     put(page, b"no picture at all")
-    expect(page.locator(f"{OUTLOOK} .problem")).to_contain_text("no picture that can be used", timeout=WAIT)
+    expect(page.locator(f"{OUTLOOK} .problem")).to_contain_text("no picture that can be opened", timeout=WAIT)
     page.locator("#upscale-generate").click()
-    status(page, "no picture that can be used")
-    expect(page.locator("#upscale-picture + .fault")).to_contain_text("no picture that can be used")
+    status(page, "no picture that can be opened")
+    expect(page.locator("#upscale-picture + .fault")).to_contain_text("no picture that can be opened")
     expect(page.locator(f"{OUTLOOK} .problem")).to_be_hidden()  # said once there
     page.screenshot(path=shots / "no-picture.png")
