@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import cast, get_args
 
 from ldm_core.errors import ConfigError
+from ldm_core.facts import Section, read_schedule
 from ldm_core.formats import plain_yaml
 from ldm_core.formats.config_conditioners import read_conditioners, read_low_resolution
 from ldm_core.formats.config_engine import ENGINE, read_engine
-from ldm_core.formats.config_networks import KL, VQ, read_first_stage, read_schedule, read_unet
-from ldm_core.formats.section import Section
+from ldm_core.formats.config_networks import KL, VQ, read_first_stage, read_unet
 from ldm_core.spec import (
     AutoencoderSpec,
     ClipSpec,

@@ -8,9 +8,7 @@ concat_conditions:            # beside cond_stage_config, with conditioning_key:
 
 from __future__ import annotations
 
-from ldm_core.formats.config_networks import read_schedule
-from ldm_core.formats.plain_yaml import Value
-from ldm_core.formats.section import Section
+from ldm_core.facts import Section, Value, read_schedule
 from ldm_core.spec import (
     BoxMapSpec,
     ClassSpec,

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ldm_core.facts import Section, either, read_schedule
 from ldm_core.formats.config_conditioners import VIT_L
-from ldm_core.formats.config_networks import either, read_first_stage, read_schedule, read_unet
-from ldm_core.formats.section import Section
+from ldm_core.formats.config_networks import read_first_stage, read_unet
 from ldm_core.spec import ClipSpec, ClipTower, ModelSpec, Parameterization, ScheduleSpec
 
 ENGINE = either("models.diffusion.DiffusionEngine")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ldm_core.errors import ModelFileError
+from ldm_core.facts import Section, Weights
 from ldm_core.formats import shapes, stable_diffusion
 from ldm_core.formats.config import Config, check, usual_defaults
 from ldm_core.formats.diffusers_config import (
@@ -24,8 +25,7 @@ from ldm_core.formats.diffusers_names import bert_recipes, clip_recipes, first_s
 from ldm_core.formats.folders import weights_in
 from ldm_core.formats.reading import Checkpoint
 from ldm_core.formats.renaming import Joined, Recipes, Renamed, Tensors
-from ldm_core.formats.section import Section
-from ldm_core.formats.shapes import FIRST_STAGE, Weights
+from ldm_core.formats.shapes import FIRST_STAGE
 from ldm_core.spec import ClipSpec, ConditionerSpec, Defaults, LowResolutionSpec, ModelSpec
 
 _TEXT_ENCODERS = ("text_encoder", "text_encoder_2")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ldm_core.errors import ModelFileError
+from ldm_core.facts import Weights
 from ldm_core.formats.clip_names import published_recipes
 from ldm_core.formats.config import Config, config_beside, read_config, usual_defaults
 from ldm_core.formats.diffusers_folder import Opened, open_folder
@@ -15,7 +16,7 @@ from ldm_core.formats.folders import first_stage_beside
 from ldm_core.formats.reading import Checkpoint
 from ldm_core.formats.recognise import recognise, require_agreement
 from ldm_core.formats.renaming import Joined, Recipe, Recipes, Renamed, Tensors
-from ldm_core.formats.shapes import FIRST_STAGE, Weights
+from ldm_core.formats.shapes import FIRST_STAGE
 from ldm_core.formats.stable_diffusion import with_found_towers
 from ldm_core.spec import ModelSpec
 

@@ -13,9 +13,10 @@ import torch
 
 from ldm_core.diffusion.schedule import NoiseSchedule
 from ldm_core.errors import ConfigError
+from ldm_core.facts import Weights
 from ldm_core.formats import shapes, stable_diffusion
 from ldm_core.formats.published_checkpoints import PUBLISHED
-from ldm_core.formats.shapes import FIRST_STAGE, HOW, REFINER, UNET, Weights
+from ldm_core.formats.shapes import FIRST_STAGE, HOW, REFINER, UNET
 from ldm_core.spec import (
     AutoencoderSpec,
     ClassSpec,

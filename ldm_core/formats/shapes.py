@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import get_args
 
 import torch
 
 from ldm_core.diffusion.schedule import betas_of
 from ldm_core.errors import ConfigError
+from ldm_core.facts import Shapes, Weights
 from ldm_core.spec import (
     AutoencoderSpec,
     ClassSpec,
@@ -21,8 +21,6 @@ from ldm_core.spec import (
     TextSpec,
     UNetSpec,
 )
-
-Weights = Mapping[str, torch.Tensor]
 
 UNET, REFINER = "model.diffusion_model.", "model.refiner."
 FIRST_STAGE = "first_stage_model."
@@ -192,40 +190,6 @@ def scale_factor(weights: Weights) -> float | None:
     """The latent's scale, where training measured and stored it."""
     stored = weights.get("scale_factor")
     return float(stored) if stored is not None and stored.numel() == 1 else None
-
-
-class Shapes:
-    """Looks up shapes of the tensors below a prefix."""
-
-    def __init__(self, weights: Weights, prefix: str) -> None:
-        self.weights = weights
-        self.prefix = prefix
-        # "input_blocks.3.0.op.weight" is a child 3 of "input_blocks", a child 0 of "input_blocks.3", ...
-        self._children: dict[str, set[int]] = {}
-        for name in weights:
-            if not name.startswith(prefix):
-                continue
-            words = name.removeprefix(prefix).split(".")
-            for i, word in enumerate(words):
-                if word.isdecimal() and len(word) <= 4:
-                    self._children.setdefault(".".join(words[:i]), set()).add(int(word))
-
-    def __contains__(self, name: str) -> bool:
-        return self.prefix + name in self.weights
-
-    def of(self, name: str) -> tuple[int, ...]:
-        """The shape of a weight, at least two numbers."""
-        tensor = self.weights.get(self.prefix + name)
-        if tensor is None or tensor.dim() < 2:
-            raise ConfigError(
-                f"The checkpoint has no {self.prefix}{name}, so what it is cannot be told; it is not "
-                "of a known kind, or incomplete."
-            )
-        return tuple(tensor.shape)
-
-    def count(self, name: str) -> int:
-        """How many numbered children a module has."""
-        return len(self._children.get(name, ()))
 
 
 def _multiples(widths: list[int], base: int) -> tuple[int, ...]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ldm_core.errors import ConfigError
+from ldm_core.facts import Shapes, Weights
 from ldm_core.formats.clip_names import EMBEDDERS
-from ldm_core.formats.shapes import Shapes, Weights
 from ldm_core.spec import (
     AutoencoderSpec,
     ClipSpec,
