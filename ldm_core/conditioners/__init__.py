@@ -1,6 +1,6 @@
 """From what a person gives (prompt, class, boxes, label map, picture and mask) to what the UNet takes.
 
-A new conditioner is a file here and a row of `CONDITIONERS`.  Imports no torch.
+A new conditioner is a file here and a row of `CONDITIONERS`; a script appends its own.  Imports no torch.
 """
 
 from ldm_core.conditioners.base import Conditioner
@@ -17,7 +17,7 @@ from ldm_core.conditioners.low_resolution import LowResolutionSpec
 from ldm_core.conditioners.masked_image import MaskedImageSpec
 from ldm_core.conditioners.text import TextSpec
 
-CONDITIONERS: tuple[type[Conditioner], ...] = (
+CONDITIONERS: list[type[Conditioner]] = [
     TextSpec,  # before layouts, whose tensors are the same
     ClipSpec,
     ClassSpec,
@@ -28,7 +28,7 @@ CONDITIONERS: tuple[type[Conditioner], ...] = (
     KnownRegionSpec,
     BoxMapSpec,
     LabelBitsSpec,
-)
+]
 
 __all__ = [
     "CONDITIONERS",

@@ -65,6 +65,10 @@ class Examples(Protocol):
     def class_ids(self) -> list[int]: ...
 
     @property
+    def images(self) -> Tensor:
+        """(b, 3, H, W) in [-1, 1]."""
+
+    @property
     def labels(self) -> Tensor:
         """(b, H, W) uint8, class ids, 255 where nothing is said."""
 
@@ -318,6 +322,10 @@ class Plane(Conditioner):
     __slots__ = ()
     way = "concat"
 
+    def prepared_channels(self, embed_dim: int) -> int:
+        """Channels of a plane; with a network, of what that takes."""
+        return self.concat_channels(embed_dim)
+
     def enter(self, prepared: Tensor, module: nn.Module | None) -> Cond:
         return Cond(concat=prepared)
 
@@ -335,7 +343,7 @@ class Plane(Conditioner):
     ) -> Tensor:
         import torch
 
-        channels = self.concat_channels(examples.spec.first_stage.embed_dim)
+        channels = self.prepared_channels(examples.spec.first_stage.embed_dim)
         planes = torch.zeros(len(examples), channels, *size)
         if keep.any():
             planes[torch.from_numpy(keep)] = self.draw_planes(examples[keep], size, rng)

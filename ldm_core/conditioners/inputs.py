@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Inputs:
         low_res_noise: (3, h, w), standard normal; belongs to `noise_level`.
         noise_level: of what is added to `low_res`, for models that are told of it; a timestep.
         aesthetic_score: 0 .. 10, for models that are told of it.
+        others: by what a conditioner `takes`, for those of a script's own.
     """
 
     prompt: str = ""
@@ -49,6 +51,7 @@ class Inputs:
     noise_level: int = 20
     aesthetic_score: float = 6.0
     negative_aesthetic_score: float = 2.5  # as github.com/Stability-AI/generative-models has it
+    others: Mapping[str, Tensor] = field(default_factory=dict)
 
     def uncond(self, spec: ModelSpec) -> Inputs:
         """What guidance goes away from: without all that the model learnt to do without.

@@ -18,11 +18,6 @@ from ldm_core.conditioners import CONDITIONERS, Conditioner
 from ldm_core.facts import Section, Value
 
 _UNCONDITIONAL = "__is_unconditional__"
-_TARGETS = frozenset(name for kind in CONDITIONERS for name in kind.names if "." in name)
-_CONCATENATED = frozenset(
-    name for kind in CONDITIONERS for name in kind.names if kind.way == "concat" and name.isidentifier()
-)
-_SECTIONS = tuple(name for kind in CONDITIONERS for name in sorted(kind.names) if kind.way == "latent")
 _MOST = 8  # entries of concat_conditions
 
 
@@ -37,7 +32,7 @@ def read_conditioners(params: Section, model: str = "") -> tuple[Conditioner, ..
     """
     found = [*_cond_stage(params), *_concat_conditions(params), *_unnamed(params, model)]
     _check_key(params, found)
-    for name in _SECTIONS:
+    for name in _names("latent"):
         if name in params:
             found.append(_read(name, params.section(name)))
     return tuple(found)
@@ -49,7 +44,7 @@ def read_section(section: Section) -> Conditioner:
     Raises:
         ConfigError: of an unknown kind, or incomplete.
     """
-    section.target(_TARGETS)
+    section.target(_targets())
     own = Section(section.values.get("params") or {}, f"{section.place}.params")
     return _read(str(section.values["target"]), own)
 
@@ -57,6 +52,17 @@ def read_section(section: Section) -> Conditioner:
 def _read(name: str, params: Section) -> Conditioner:
     read = (kind.read(name, params) for kind in CONDITIONERS if name in kind.names)
     return next(conditioner for conditioner in read if conditioner is not None)
+
+
+def _targets() -> frozenset[str]:
+    """The published classes."""
+    return frozenset(name for kind in CONDITIONERS for name in kind.names if "." in name)
+
+
+def _names(way: str) -> list[str]:
+    """Our own names of those that enter in one way."""
+    ours = (name for kind in CONDITIONERS for name in kind.names if kind.way == way)
+    return sorted(name for name in ours if "." not in name and not name.startswith("__"))
 
 
 def _cond_stage(params: Section) -> Iterable[Conditioner]:
@@ -69,22 +75,22 @@ def _cond_stage(params: Section) -> Iterable[Conditioner]:
 
 
 def _unnamed(params: Section, model: str) -> Iterable[Conditioner]:
-    if model in _TARGETS:
+    if model in _targets():
         yield _read(model, Section({}, params.place))
     if "low_scale_config" in params:
         yield read_section(params.section("low_scale_config"))
 
 
 def _concat_conditions(params: Section) -> Iterable[Conditioner]:
-    entries = params.values.get("concat_conditions") or []
+    entries, known = params.values.get("concat_conditions") or [], _names("concat")
     if not isinstance(entries, list) or len(entries) > _MOST:
-        raise params.wrong("concat_conditions", f"a list of {' and '.join(sorted(_CONCATENATED))}")
+        raise params.wrong("concat_conditions", f"a list of {' and '.join(known)}")
     for entry in entries:
         name, values = _named(entry)
-        if name not in _CONCATENATED:
+        if name not in known:
             raise params.wrong(
                 "concat_conditions",
-                f"a list of {' and '.join(sorted(_CONCATENATED))}, with names of classes where it needs them",
+                f"a list of {' and '.join(known)}, with names of classes where it needs them",
             )
         yield _read(name, Section(values, f"{params.place}.concat_conditions.{name}"))
 

@@ -62,7 +62,7 @@ def _model(weights: Weights) -> ModelSpec:
             f"published models. {HOW}"
         )
     if known.conditioner is not None:
-        kinds = (known.conditioner, *CONDITIONERS)
+        kinds = [known.conditioner, *CONDITIONERS]
         conditioners = shapes.conditioners(weights, autoencoder, unet, kinds)
     return ModelSpec(
         first_stage=autoencoder,
