@@ -92,7 +92,7 @@ def test_it_is_drawn_for_training_and_left_out(folder: Path) -> None:
     left_out = brightness.flatten(1).sum(1) == 0
     assert 2 < left_out.sum() < 14
     assert {round(float(each.mean()), 3) for each in brightness[~left_out]} <= means
-    denoiser = Denoiser(model.model.diffusion_model, model)
+    denoiser = Denoiser(model.model.diffusion_model, model).requires_grad_(True)
     denoiser(batch.z, torch.full((16,), 500), batch).sum().backward()
     assert denoiser.networks["brightness_model"].get_parameter("weight").grad.abs().sum() > 0
     with pytest.raises(ConfigError, match="can do without: brightness, prompt"):
