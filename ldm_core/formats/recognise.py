@@ -101,6 +101,12 @@ def require_agreement(spec: ModelSpec | AutoencoderSpec, weights: Weights) -> No
     if spec.refiner is not None:
         second = shapes.unet(weights, spec.refiner.unet.patch_size, REFINER)
         _compare("refiner", spec.refiner.unet, second, skip=_UNET_SKIP)
+    for conditioner in spec.conditioners:
+        prefix = f"{conditioner.module_name}." if conditioner.module_name else ""
+        if not any(name.startswith(prefix) for name in weights):
+            raise ConfigError(
+                f"The configuration describes a {conditioner.title}, of which the weights have none. {HOW}"
+            )
     for ours, theirs in _networks(spec, weights).items():
         _compare(ours.title, ours, theirs)
     found_schedule = shapes.schedule(weights)
@@ -126,24 +132,10 @@ def with_found_sizes(spec: ModelSpec, weights: Weights) -> ModelSpec:
 
 
 def _networks(spec: ModelSpec, weights: Weights) -> dict[Conditioner, Conditioner]:
-    """Each conditioner that has a network, and what the weights tell of it.
-
-    Raises:
-        ConfigError: the weights have no such network.
-    """
+    """Each conditioner that has a network, and what the weights tell of it."""
     found = Found(weights, spec.first_stage, spec.unet, 0)
-    networks = {}
-    for conditioner in spec.conditioners:
-        if not conditioner.module_name:
-            continue
-        if not any(name.startswith(f"{conditioner.module_name}.") for name in weights):
-            raise ConfigError(
-                f"The configuration describes a {conditioner.title}, of which the weights have none. {HOW}"
-            )
-        told = type(conditioner).recognise(found)
-        if told is not None:
-            networks[conditioner] = told
-    return networks
+    told = {c: type(c).recognise(found) for c in spec.conditioners if c.module_name}
+    return {ours: theirs for ours, theirs in told.items() if theirs is not None}
 
 
 def _compare_schedules(described: ScheduleSpec, found: ScheduleSpec) -> None:
