@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ldm_core.conditioners import Box as Box
-    from ldm_core.conditioners import Given as Given
+    from ldm_core.conditioners import Inputs as Inputs
     from ldm_core.diffusion.guidance import Guidance as Guidance
     from ldm_core.diffusion.samplers import Ask as Ask
     from ldm_core.diffusion.schedule import NoiseSchedule as NoiseSchedule
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from ldm_core.request import to_json as to_json
 
 _HOMES = {
-    "conditioners": "Box Given",
+    "conditioners": "Box Inputs",
     "diffusion.guidance": "Guidance",
     "diffusion.samplers": "Ask",
     "diffusion.schedule": "NoiseSchedule",

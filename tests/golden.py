@@ -25,7 +25,7 @@ from safetensors.numpy import save_file
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ldm_core.conditioners import Condition, Given
+from ldm_core.conditioners import Cond, Inputs
 from ldm_core.diffusion.guidance import guided
 from ldm_core.diffusion.samplers import FUNCTIONS
 from ldm_core.diffusion.schedule import timesteps
@@ -146,36 +146,36 @@ def check_model(model: LatentDiffusion, golden: Golden) -> Iterator[Line]:
             yield from golden.check(name, _conditioned(model, golden, suffix))
     cond, uncond = (_condition(model, golden, name) for name in ("cond", "uncond"))
     for t in (999, 500, 1):
-        yield from golden.check(f"eps.{t}", model.eps(z, torch.tensor([t]), cond or Condition()))
-    yield from _check_sampling(model, golden, z, cond or Condition(), uncond)
+        yield from golden.check(f"eps.{t}", model.eps(z, torch.tensor([t]), cond or Cond()))
+    yield from _check_sampling(model, golden, z, cond or Cond(), uncond)
 
 
 def _conditioned(model: LatentDiffusion, golden: Golden, suffix: str) -> Tensor:
     """What the engine makes of the case's inputs: context or channels."""
     for ids in (f"tokens{suffix}", f"class{suffix}"):
         if ids in golden:
-            return model.context_from_ids(golden.use(ids).long())
-    inputs = {"labels": "label_map", "low_res": "low_res", "masked_image": "image", "mask": "mask"}
-    given = Given()
-    for name, field in inputs.items():
+            return model.get_submodule("cond_stage_model")(golden.use(ids).long()).float()
+    fields = {"labels": "label_map", "low_res": "low_res", "masked_image": "image", "mask": "mask"}
+    inputs = Inputs()
+    for name, field in fields.items():
         if name in golden:
             tensor = golden.use(name)
-            given = replace(given, **{field: tensor if name == "labels" else tensor[0]})
-    concat = model.condition([given], tuple(golden.use("z").shape[-2:])).concat
+            inputs = replace(inputs, **{field: tensor if name == "labels" else tensor[0]})
+    concat = model.condition([inputs], tuple(golden.use("z").shape[-2:])).concat
     assert concat is not None
     return concat
 
 
-def _condition(model: LatentDiffusion, golden: Golden, name: str) -> Condition | None:
+def _condition(model: LatentDiffusion, golden: Golden, name: str) -> Cond | None:
     """The reference's condition, so that errors do not add up."""
     if name not in golden:
         return None
     tensor = golden.use(name)
-    return Condition(context=tensor) if tensor.dim() == 3 else Condition(concat=tensor)
+    return Cond(context=tensor) if tensor.dim() == 3 else Cond(concat=tensor)
 
 
 def _check_sampling(
-    model: LatentDiffusion, golden: Golden, z: Tensor, cond: Condition, uncond: Condition | None
+    model: LatentDiffusion, golden: Golden, z: Tensor, cond: Cond, uncond: Cond | None
 ) -> Iterator[Line]:
     def no_noise() -> Tensor:
         return torch.zeros_like(z)
@@ -198,8 +198,8 @@ def sample(
     sampler: str,
     num_steps: int,
     x: Tensor,
-    cond: Condition,
-    uncond: Condition | None = None,
+    cond: Cond,
+    uncond: Cond | None = None,
     *,
     eta: float = 0.0,
     noise: Callable[[], Tensor],

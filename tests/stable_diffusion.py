@@ -29,9 +29,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
-from ldm_core.conditioners import Given
+from ldm_core.conditioners import ClipSpec, Inputs, LowResolutionSpec, MaskedImageSpec
 from ldm_core.formats.stable_diffusion import SCHEDULE, UPSCALER_SCHEDULE
-from ldm_core.spec import ClipSpec, ClipTower, LowResolutionSpec, MaskedImageSpec, ModelSpec
+from ldm_core.model_spec import ModelSpec
+from ldm_core.spec import ClipTower
 from tests import tiny
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -229,7 +230,7 @@ class Reference:
             prediction_type="v_prediction" if self.spec.parameterization == "v" else "epsilon",
         )
 
-    def picture(self, ids: Tensor, latents: Tensor, given: Given) -> Tensor:
+    def picture(self, ids: Tensor, latents: Tensor, given: Inputs) -> Tensor:
         """What diffusers' own pipeline makes, (1, 3, H, W) in [-1, 1]."""
         tokens, pooled = self.text(ids)
         common = {"vae": self.vae(), "unet": self.unet(), "scheduler": self.scheduler()}

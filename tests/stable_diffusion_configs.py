@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ldm_core.spec import ClipSpec, LowResolutionSpec, MaskedImageSpec, ModelSpec
+from ldm_core.conditioners import ClipSpec, LowResolutionSpec, MaskedImageSpec
+from ldm_core.model_spec import ModelSpec
 from tests import tiny
 
 Tree = dict[str, object]

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from app.keeping.metadata import encode_png, read_settings
+from ldm_core.conditioners import LabelBitsSpec
 from ldm_core.engine import engine as engine_module
 from ldm_core.engine.engine import Engine
 from ldm_core.engine.events import Done, Paused, Picture, Resumed, Step
@@ -33,7 +34,6 @@ from ldm_core.request import (
     to_json,
 )
 from ldm_core.request.raster import Raster
-from ldm_core.spec import LabelBitsSpec
 from tests import tiny
 
 Pixels = NDArray[np.uint8]
@@ -48,7 +48,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     bits = replace(
         tiny.SPEC,
         unet=replace(tiny.SPEC.unet, in_channels=6, out_channels=6),
-        label_bits=LabelBitsSpec(("sky", "lake", "tree"), 1.0),
+        conditioners=(*tiny.SPEC.conditioners, LabelBitsSpec(("sky", "lake", "tree"), 1.0)),
     )
     tiny.write_model(folder, name="bits", spec=bits)
     with Engine(ModelLibrary([folder]), device="cpu") as engine:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ldm_core import scenes
 from ldm_core.bundled import BUNDLED_MODELS
-from ldm_core.conditioners import Tokenizer
+from ldm_core.conditioners.tokenizer import Tokenizer
 from ldm_core.engine.engine import Engine
 from ldm_core.evaluation.cli import JUDGE
 from ldm_core.evaluation.evaluate import evaluate_first_stage

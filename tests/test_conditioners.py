@@ -13,25 +13,10 @@ from hypothesis import strategies as st
 
 from ldm_core.conditioners import (
     Box,
-    Condition,
-    Given,
-    Tokenizer,
-    box_map,
-    box_tensor,
-    known_region,
-    label_bits,
-    label_map,
-    labels_of,
-    layout_tokens,
-    masked_image,
-    with_bits,
-    without_hole,
-)
-from ldm_core.errors import ConfigError, RequestError
-from ldm_core.network.latent_diffusion import LatentDiffusion
-from ldm_core.spec import (
     BoxMapSpec,
-    ConditionerSpec,
+    Cond,
+    Conditioner,
+    Inputs,
     KnownRegionSpec,
     LabelBitsSpec,
     LabelMapSpec,
@@ -39,6 +24,21 @@ from ldm_core.spec import (
     LowResolutionSpec,
     MaskedImageSpec,
 )
+from ldm_core.conditioners.layout import layout_tokens
+from ldm_core.conditioners.spatial import (
+    box_map,
+    box_tensor,
+    known_region,
+    label_bits,
+    label_map,
+    labels_of,
+    masked_image,
+    with_bits,
+    without_hole,
+)
+from ldm_core.conditioners.tokenizer import Tokenizer
+from ldm_core.errors import ConfigError, RequestError
+from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.training.export import write_vocabulary
 from tests import tiny
 
@@ -195,18 +195,18 @@ def test_masked_image() -> None:
 
 
 def test_conditions_are_joined_and_taken_apart() -> None:
-    one = Condition(context=torch.zeros(1, 3, 4), concat=torch.ones(1, 2, 5, 5))
-    two = Condition(context=torch.ones(1, 3, 4), concat=torch.zeros(1, 2, 5, 5))
-    both = Condition.cat([one, two])
+    one = Cond(context=torch.zeros(1, 3, 4), concat=torch.ones(1, 2, 5, 5))
+    two = Cond(context=torch.ones(1, 3, 4), concat=torch.zeros(1, 2, 5, 5))
+    both = Cond.cat([one, two])
     assert both.shape == ((2, 3, 4), (2, 2, 5, 5), None, None) and one.shape == two.shape
     assert torch.equal(both[1:].context, two.context) and torch.equal(both[:1].concat, one.concat)
-    assert Condition.cat([Condition(), Condition()]).shape == (None,) * 4
+    assert Cond.cat([Cond(), Cond()]).shape == (None,) * 4
 
 
 OURS = (KnownRegionSpec(), LabelMapSpec(3, classes=("a", "b", "c")), BoxMapSpec(("sun",)))
 
 
-def model_with(conditioners: tuple[ConditionerSpec, ...], channels: int) -> LatentDiffusion:
+def model_with(conditioners: tuple[Conditioner, ...], channels: int) -> LatentDiffusion:
     unet = replace(tiny.SPEC.unet, in_channels=4 + channels)
     torch.manual_seed(0)
     return LatentDiffusion(replace(tiny.SPEC, unet=unet, conditioners=conditioners)).eval()
@@ -218,11 +218,11 @@ def test_one_model_takes_any_combination_of_our_conditions() -> None:
     mask[..., :16] = 0
     labels = torch.full((32, 32), 1, dtype=torch.uint8)
     given = [
-        Given(),
-        Given(image=image, mask=mask),
-        Given(label_map=labels),
-        Given(boxes=(Box(0, 0, 0, 1, 0.5),)),
-        Given(image=image, mask=mask, label_map=labels),
+        Inputs(),
+        Inputs(image=image, mask=mask),
+        Inputs(label_map=labels),
+        Inputs(boxes=(Box(0, 0, 0, 1, 0.5),)),
+        Inputs(image=image, mask=mask, label_map=labels),
     ]
     concat = model.condition(given, (4, 4)).concat
     assert concat is not None and concat.shape == (5, 9, 4, 4)
@@ -243,12 +243,10 @@ def test_one_model_takes_any_combination_of_our_conditions() -> None:
         (MaskedImageSpec(), 5, "image"),
     ],
 )
-def test_what_a_model_cannot_do_without_is_named(
-    conditioner: ConditionerSpec, channels: int, field: str
-) -> None:
+def test_what_a_model_cannot_do_without_is_named(conditioner: Conditioner, channels: int, field: str) -> None:
     model = model_with((conditioner,), channels)
     with pytest.raises(RequestError, match=f"{field} is None; it has to be given"):
-        model.condition([Given()], (4, 4))
+        model.condition([Inputs()], (4, 4))
 
 
 def test_a_label_maps_digits_are_read_back_and_say_where_they_count() -> None:

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ldm_core.conditioners import Given
+from ldm_core.conditioners import Inputs
 from ldm_core.errors import AtelierError, ModelError
 from ldm_core.formats import load_model
 from ldm_core.formats.folders import choose_weights
@@ -40,7 +40,7 @@ def answer(path: Path) -> Tensor:
     assert isinstance(model, LatentDiffusion)
     x = initial_noise([3], (4, CELLS, CELLS))
     return model.decode(
-        model.output(x, torch.tensor([500]), model.condition([Given(PROMPT)], (CELLS, CELLS)))
+        model.output(x, torch.tensor([500]), model.condition([Inputs(PROMPT)], (CELLS, CELLS)))
     )
 
 

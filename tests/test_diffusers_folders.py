@@ -14,7 +14,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from ldm_core.conditioners import Given
+from ldm_core.conditioners import Inputs
 from ldm_core.engine.sample import sample
 from ldm_core.formats import load_model
 from ldm_core.formats.diffusers_names import first_stage_recipes, unet_recipes
@@ -29,19 +29,19 @@ from tests.stable_diffusion import PROMPT, SIZE, STEPS
 from tests.tiny import initial_noise
 
 
-def a_given(name: str) -> Given:
+def some_inputs(name: str) -> Inputs:
     generator = torch.Generator().manual_seed(2)
     picture = torch.rand(3, SIZE, SIZE, generator=generator) * 2 - 1
     if "inpaint" in name:
         mask = torch.zeros(1, SIZE, SIZE)
         mask[:, 4:12, 4:12] = 1
-        return Given(prompt=PROMPT, image=picture, mask=mask)
+        return Inputs(prompt=PROMPT, image=picture, mask=mask)
     noise = torch.randn(1, 3, CELLS, CELLS, generator=torch.Generator().manual_seed(1))[0]
-    return Given(prompt=PROMPT, low_res=picture[:, :CELLS, :CELLS], low_res_noise=noise)
+    return Inputs(prompt=PROMPT, low_res=picture[:, :CELLS, :CELLS], low_res_noise=noise)
 
 
 @torch.inference_mode()
-def theirs(name: str, pipeline: Any, given: Given, latents: Tensor) -> Tensor:
+def theirs(name: str, pipeline: Any, inputs: Inputs, latents: Tensor) -> Tensor:
     """What diffusers' own pipeline makes, (1, 3, H, W) in [-1, 1]."""
     call: dict[str, Any] = {"num_inference_steps": STEPS, "output_type": "pt"}
     guided = {"prompt": PROMPT, "guidance_scale": SCALE, "latents": latents}
@@ -51,17 +51,17 @@ def theirs(name: str, pipeline: Any, given: Given, latents: Tensor) -> Tensor:
     elif name == "ldm-unconditional":  # which knows pictures as arrays alone
         call |= {"generator": torch.Generator().manual_seed(0), "output_type": "np"}
     elif name == "ldm-upscale":
-        call |= {"image": given.low_res[None], "generator": torch.Generator().manual_seed(0)}
+        call |= {"image": inputs.low_res[None], "generator": torch.Generator().manual_seed(0)}
     elif name == "x4-upscaler":
-        noise = {"noise_level": given.noise_level, "generator": torch.Generator().manual_seed(1)}
-        call |= guided | noise | {"image": given.low_res[None]}
+        noise = {"noise_level": inputs.noise_level, "generator": torch.Generator().manual_seed(1)}
+        call |= guided | noise | {"image": inputs.low_res[None]}
     elif name == "sdxl-refiner":  # goes on from latents, at nearly all of the noise
         del guided["latents"]
         scores = {"aesthetic_score": 6.0, "negative_aesthetic_score": 2.5}
         call |= guided | scores | {"image": latents, "denoising_start": 0.001, "target_size": (SIZE, SIZE)}
         call |= {"original_size": (SIZE, SIZE)}
     elif "inpaint" in name:
-        picture = {"image": given.image[None], "mask_image": given.mask[None], "strength": 1.0}
+        picture = {"image": inputs.image[None], "mask_image": inputs.mask[None], "strength": 1.0}
         call |= guided | size | picture
     else:
         call |= guided | size
@@ -71,9 +71,9 @@ def theirs(name: str, pipeline: Any, given: Given, latents: Tensor) -> Tensor:
     return images * 2 - 1
 
 
-def latent(model: LatentDiffusion, given: Given) -> Tensor:
+def latent(model: LatentDiffusion, inputs: Inputs) -> Tensor:
     how = {"steps": STEPS, "guidance": SCALE, "seeds": [0], "spacing": "uniform"}
-    return sample(model, [given], height=SIZE, width=SIZE, **how)  # type: ignore[arg-type]
+    return sample(model, [inputs], height=SIZE, width=SIZE, **how)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -82,18 +82,18 @@ def test_a_folder_makes_the_picture_that_diffusers_makes(name: str, tmp_path: Pa
     shutil.move(folder, tmp_path / "moved")
     model = load_model(tmp_path / "moved")
     assert isinstance(model, LatentDiffusion) and model.spec.tasks == CASES[name].tasks
-    z = latent(model, given := a_given(name))
-    expected = theirs(name, pipeline, given, initial_noise([0], (4, CELLS, CELLS)))
+    z = latent(model, inputs := some_inputs(name))
+    expected = theirs(name, pipeline, inputs, initial_noise([0], (4, CELLS, CELLS)))
     error = (model.decode(z).clamp(-1, 1) - expected).abs().max().item()
     print(f"{name}: {error:.1e}")
     assert expected.std() > 0.01 and error < 1e-3
     # The picture hangs on what is given.
-    other = replace(given, prompt="lake", low_res=-given.low_res if given.low_res is not None else None)
+    other = replace(inputs, prompt="lake", low_res=-inputs.low_res if inputs.low_res is not None else None)
     assert name == "ldm-unconditional" or (latent(model, other) - z).abs().max() > 1e-3
     if name.startswith("ldm"):  # those of Stable Diffusion: test_stable_diffusion
         alone = load_model(single_file(model, tmp_path))
         assert isinstance(alone, LatentDiffusion) and alone.spec.tasks == CASES[name].tasks
-        error = (alone.decode(latent(alone, given)).clamp(-1, 1) - expected).abs().max().item()
+        error = (alone.decode(latent(alone, inputs)).clamp(-1, 1) - expected).abs().max().item()
         print(f"{name}, single file: {error:.1e}")
         assert error < 1e-3
 

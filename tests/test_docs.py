@@ -28,6 +28,12 @@ def test_every_snippet_runs(name: str, tmp_path: Path) -> None:
     assert (tmp_path / "lake.png").stat().st_size > 1000
 
 
+def test_what_extending_shows_runs(tmp_path: Path) -> None:
+    code = snippets("extending.md")
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert "CONDITIONERS.append" in code and done.returncode == 0, done.stderr
+
+
 def test_the_library_says_what_it_is() -> None:
     done = subprocess.run([sys.executable, "-m", "ldm_core"], capture_output=True, text=True, check=True)
     assert "load_model" in done.stdout and "ldm_core.training" in done.stdout

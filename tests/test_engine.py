@@ -13,7 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from ldm_core.conditioners import Condition, Given
+from ldm_core.conditioners import Cond, Inputs
 from ldm_core.engine import engine as engine_module
 from ldm_core.engine.engine import Engine
 from ldm_core.engine.events import Cancelled, Done, Failed, Picture, Queued, Started, Step
@@ -361,7 +361,7 @@ def test_the_context_is_computed_once_a_job(shared: Engine, monkeypatch: pytest.
     calls: list[tuple[str, ...]] = []
     condition = LatentDiffusion.condition
 
-    def counted(self: LatentDiffusion, given: list[Given], size: tuple[int, int]) -> Condition:
+    def counted(self: LatentDiffusion, given: list[Inputs], size: tuple[int, int]) -> Cond:
         calls.append(tuple(one.prompt for one in given))
         return condition(self, given, size)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from ldm_core.conditioners import Condition
+from ldm_core.conditioners import Cond
 from ldm_core.engine import engine as engine_module
 from ldm_core.engine.engine import Engine
 from ldm_core.engine.events import Cancelled, Done, Failed, Picture, Queued, Started, Step
@@ -175,7 +175,7 @@ def test_a_fault_of_one_job_in_a_shared_call_spares_the_others(
     output = LatentDiffusion.output
     poison = 123
 
-    def faulty(self: LatentDiffusion, x: torch.Tensor, t: torch.Tensor, condition: Condition) -> torch.Tensor:
+    def faulty(self: LatentDiffusion, x: torch.Tensor, t: torch.Tensor, condition: Cond) -> torch.Tensor:
         if any(self.poisoned(row) for row in x):  # type: ignore[operator]
             raise ValueError("no")
         return output(self, x, t, condition)
@@ -197,9 +197,7 @@ def test_memory_too_short_for_all_at_once_is_answered_in_parts(
     expected = shared.submit(SMALL).pictures()[0]
     output = LatentDiffusion.output
 
-    def one_row(
-        self: LatentDiffusion, x: torch.Tensor, t: torch.Tensor, condition: Condition
-    ) -> torch.Tensor:
+    def one_row(self: LatentDiffusion, x: torch.Tensor, t: torch.Tensor, condition: Cond) -> torch.Tensor:
         if len(x) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return output(self, x, t, condition)

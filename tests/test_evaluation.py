@@ -17,7 +17,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from ldm_core import scenes
-from ldm_core.conditioners import Given
+from ldm_core.conditioners import Inputs
 from ldm_core.diffusion.guidance import Guidance
 from ldm_core.engine.sample import sample
 from ldm_core.errors import AtelierError, ModelFileError, RequestError
@@ -204,7 +204,7 @@ def test_guidance_ends_where_it_is_said(tmp_path: Path) -> None:
     model = loaded(tiny.write_model(tmp_path))
 
     def drawn(scale: float, end: float) -> torch.Tensor:
-        given, size = [Given(prompt="a lake at sunset")], tiny.SPEC.first_stage.resolution
+        given, size = [Inputs(prompt="a lake at sunset")], tiny.SPEC.first_stage.resolution
         guidance = Guidance(scale, end=end)
         return sample(model, given, height=size, width=size, steps=4, guidance=guidance, seeds=[0])
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from ldm_core.conditioners import KnownRegionSpec
 from ldm_core.diffusion.experts import with_refiner
 from ldm_core.diffusion.parameterization import Prediction
 from ldm_core.diffusion.samplers import FUNCTIONS, Ask
@@ -18,7 +19,7 @@ from ldm_core.engine.engine import Engine
 from ldm_core.library.models import ModelLibrary
 from ldm_core.request import Inpaint, Request, TextToImage
 from ldm_core.request.raster import Raster
-from ldm_core.spec import KnownRegionSpec, RefinerSpec, ScheduleSpec
+from ldm_core.spec import RefinerSpec, ScheduleSpec
 from tests import tiny
 
 SCHEDULE = NoiseSchedule(ScheduleSpec(1000, 0.0015, 0.0195))

@@ -15,21 +15,21 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ldm_core.errors import ConfigError
-from ldm_core.formats import Defaults, read_config
-from ldm_core.formats.plain_yaml import parse
-from ldm_core.library.class_names import picture_classes
-from ldm_core.spec import (
-    AutoencoderSpec,
+from ldm_core.conditioners import (
     BoxMapSpec,
     ClassSpec,
     KnownRegionSpec,
     LabelMapSpec,
     LayoutSpec,
     MaskedImageSpec,
-    ModelSpec,
     TextSpec,
 )
+from ldm_core.errors import ConfigError
+from ldm_core.formats import Defaults, read_config
+from ldm_core.formats.plain_yaml import parse
+from ldm_core.library.class_names import picture_classes
+from ldm_core.model_spec import ModelSpec
+from ldm_core.spec import AutoencoderSpec
 from tests import tiny
 
 Tree = dict[str, object]
@@ -207,7 +207,7 @@ def test_classes_that_stand_for_prompts(tmp_path: Path) -> None:
     ["known_region", ["mask"], [{"label_map": []}], [{"label_map": ["a", "a"]}], [{"box_map": [1]}], [["x"]]],
 )
 def test_wrong_concatenated_conditions_are_named(conditions: object, tmp_path: Path) -> None:
-    assert "concat_conditions is" in refused(
+    assert "model.params.concat_conditions" in refused(
         written(tmp_path, changed("model.params.concat_conditions", conditions))
     )
 

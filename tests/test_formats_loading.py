@@ -13,14 +13,16 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
+from ldm_core.conditioners import Inputs, MaskedImageSpec
 from ldm_core.diffusion.schedule import NoiseSchedule
 from ldm_core.errors import AtelierError, ConfigError, ModelFileError, WeightsError
 from ldm_core.formats import load_model, read_config
 from ldm_core.formats.recognise import recognise
 from ldm_core.formats.shapes import conditioners, first_stage, schedule, unet
+from ldm_core.model_spec import ModelSpec
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.nn.autoencoder import AutoencoderKL
-from ldm_core.spec import AutoencoderSpec, MaskedImageSpec, ModelSpec, ScheduleSpec
+from ldm_core.spec import AutoencoderSpec, ScheduleSpec
 from tests import tiny
 from tests.golden import shared_folder
 
@@ -52,7 +54,7 @@ def test_bundled_folder(tmp_path: Path) -> None:
     model = load_model(folder)
     assert isinstance(model, LatentDiffusion) and model.spec == tiny.SPEC
     assert model.dtype == torch.float32 and model.tokenizer is not None
-    assert model.context(["a lake"]).shape == (1, 16, 32)
+    assert model.condition([Inputs("a lake")], (8, 8)).context.shape == (1, 16, 32)
 
 
 def test_one_model_in_three_formats(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from app.keeping.metadata import read_settings
 from app.stage import stage
 from app.studio.frames import Ended, Finished, Live
 from app.studio.jobs import Studio
+from ldm_core.conditioners import ClassSpec
 from ldm_core.library.models import ModelLibrary
 from ldm_core.request import ClassToImage, Request, Unconditional
-from ldm_core.spec import ClassSpec
 from tests import tiny
 from tests.browser import drop, new_pictures, pictures
 

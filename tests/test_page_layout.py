@@ -13,9 +13,9 @@ from playwright.sync_api import Page, expect
 
 from app.keeping.metadata import read_settings
 from app.widgets.palettes import palette_of
+from ldm_core.conditioners import BoxMapSpec, LabelBitsSpec, LayoutSpec
 from ldm_core.library.class_names import class_names
 from ldm_core.request import LayoutToImage, Semantic
-from ldm_core.spec import BoxMapSpec, LabelBitsSpec, LayoutSpec
 from tests import tiny
 from tests.browser import WAIT, drop, new_pictures, newest, pictures, send, status
 
@@ -31,8 +31,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ours = replace(
         tiny.SPEC,
         unet=replace(tiny.SPEC.unet, in_channels=14, out_channels=9),
-        label_bits=LabelBitsSpec(class_names("scenes"), 1.0),
-        conditioners=(*tiny.SPEC.conditioners, BoxMapSpec(CLASSES)),
+        conditioners=(
+            *tiny.SPEC.conditioners,
+            BoxMapSpec(CLASSES),
+            LabelBitsSpec(class_names("scenes"), 1.0),
+        ),
     )
     tiny.write_model(folder, spec=ours)
     tiny.write_model(folder, name="few", spec=replace(tiny.SPEC, conditioners=(LayoutSpec(32, 1, 1024, 17),)))

@@ -15,9 +15,9 @@ from playwright.sync_api import Page, expect
 
 from app.keeping.metadata import read_settings
 from app.web.server import Running
+from ldm_core.conditioners import LabelBitsSpec
 from ldm_core.library.class_names import class_names
 from ldm_core.request import Semantic
-from ldm_core.spec import LabelBitsSpec
 from tests import tiny
 from tests.browser import WAIT, drop, newest, pictures, status
 from tests.test_segmentation import half_dark, write_segmenter
@@ -27,7 +27,7 @@ SKY, CLOUD = 0, 1
 SPEC = replace(
     tiny.SPEC,
     unet=replace(tiny.SPEC.unet, in_channels=9, out_channels=9),
-    label_bits=LabelBitsSpec(class_names("scenes"), 1.0),
+    conditioners=(*tiny.SPEC.conditioners, LabelBitsSpec(class_names("scenes"), 1.0)),
 )
 
 

@@ -16,9 +16,9 @@ from playwright.sync_api import Page, expect
 
 from app.keeping.metadata import read_settings
 from app.web.server import Running
+from ldm_core.conditioners import LabelBitsSpec
 from ldm_core.library.class_names import class_names
 from ldm_core.request import ImageToImage, Inpaint, SuperResolution, TextToImage
-from ldm_core.spec import LabelBitsSpec
 from tests import tiny
 from tests.browser import WAIT, drop, newest, open_more, pictures, send, set_number, status
 
@@ -26,7 +26,7 @@ pytest_plugins = ["tests.browser"]
 SPEC = replace(
     tiny.SPEC,
     unet=replace(tiny.SPEC.unet, in_channels=9, out_channels=9),
-    label_bits=LabelBitsSpec(class_names("scenes"), 1.0),
+    conditioners=(*tiny.SPEC.conditioners, LabelBitsSpec(class_names("scenes"), 1.0)),
 )
 
 

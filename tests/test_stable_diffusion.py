@@ -11,7 +11,7 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from ldm_core.conditioners import Given
+from ldm_core.conditioners import Inputs, LowResolutionSpec, MaskedImageSpec
 from ldm_core.diffusion.schedule import NoiseSchedule
 from ldm_core.engine.sample import sample
 from ldm_core.errors import ConfigError, ModelFileError, WeightsError
@@ -19,8 +19,8 @@ from ldm_core.formats import load_model, read_config
 from ldm_core.formats.identify import describe, identify
 from ldm_core.formats.stable_diffusion import SCHEDULE
 from ldm_core.library.models import ModelLibrary
+from ldm_core.model_spec import ModelSpec
 from ldm_core.network.latent_diffusion import LatentDiffusion
-from ldm_core.spec import LowResolutionSpec, MaskedImageSpec, ModelSpec
 from tests.stable_diffusion import (
     CASES,
     PROMPT,
@@ -54,15 +54,16 @@ def test_a_single_file_makes_the_picture_that_diffusers_makes(name: str, tmp_pat
     assert model.spec == spec
     reference, ids = Reference(state, spec), model.tokenizer([PROMPT, ""])
     tokens, pooled = reference.text(ids)
-    ours, ours_pooled = model.embedded([PROMPT])
-    assert (ours - tokens[:1]).abs().max() < 1e-5
+    inputs = some_inputs(spec)
+    ours = model.condition([inputs], (8, 8))
+    assert ours.context is not None and (ours.context - tokens[:1]).abs().max() < 1e-5
     if spec.unet.vector_dim:
-        assert ours_pooled is not None and (ours_pooled - pooled[:1]).abs().max() < 1e-5
-    given = a_given(spec)
+        assert ours.vector is not None
+        assert (ours.vector[:, : pooled.shape[1]] - pooled[:1]).abs().max() < 1e-5
     latents = initial_noise([0], (4, SIZE // 2, SIZE // 2))
     z = sample(
         model,
-        [given],
+        [inputs],
         height=SIZE,
         width=SIZE,
         steps=STEPS,
@@ -70,23 +71,23 @@ def test_a_single_file_makes_the_picture_that_diffusers_makes(name: str, tmp_pat
         seeds=[0],
         spacing="uniform",
     )
-    theirs = reference.picture(ids, latents, given)
+    theirs = reference.picture(ids, latents, inputs)
     error = (model.decode(z).clamp(-1, 1) - theirs).abs().max().item()
     print(f"{name}: {error:.1e}")
     assert theirs.std() > 0.01 and error < 1e-3
 
 
-def a_given(spec: ModelSpec) -> Given:
+def some_inputs(spec: ModelSpec) -> Inputs:
     generator = torch.Generator().manual_seed(2)
     picture = torch.rand(3, SIZE, SIZE, generator=generator) * 2 - 1
     if spec.conditioner(MaskedImageSpec):
         mask = torch.zeros(1, SIZE, SIZE)
         mask[:, 4:12, 4:12] = 1
-        return Given(prompt=PROMPT, image=picture, mask=mask)
+        return Inputs(prompt=PROMPT, image=picture, mask=mask)
     if spec.conditioner(LowResolutionSpec):
         noise = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(1))[0]
-        return Given(prompt=PROMPT, low_res=picture[:, :8, :8], low_res_noise=noise)
-    return Given(prompt=PROMPT)
+        return Inputs(prompt=PROMPT, low_res=picture[:, :8, :8], low_res_noise=noise)
+    return Inputs(prompt=PROMPT)
 
 
 def test_stable_diffusion_2_needs_to_be_told_what_it_predicts(tmp_path: Path) -> None:
@@ -99,7 +100,7 @@ def test_half_precision_loads_the_same_model(tmp_path: Path) -> None:
     path, _ = write(tmp_path, SD1, torch.bfloat16)
     model = load_model(path, dtype=torch.bfloat16)
     assert isinstance(model, LatentDiffusion) and model.spec == SD1
-    assert model.context([PROMPT]).isfinite().all()
+    assert model.condition([Inputs(PROMPT)], (8, 8)).context.isfinite().all()
 
 
 def test_what_lies_beside_the_weights_in_published_files(tmp_path: Path) -> None:
@@ -148,7 +149,7 @@ def test_without_a_vocabulary_a_prompt_is_refused_in_a_sentence(tmp_path: Path) 
     model = load_model(path)
     assert isinstance(model, LatentDiffusion)
     with pytest.raises(ConfigError, match=r"merges\.txt"):
-        model.context([PROMPT])
+        model.condition([Inputs(PROMPT)], (8, 8))
 
 
 @pytest.mark.parametrize("naming", ["published", "of a whole model", "diffusers"])

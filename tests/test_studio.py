@@ -18,11 +18,11 @@ from app.keeping.library import Library
 from app.studio.frames import Ended, Finished, Frame, Live, Waiting
 from app.studio.jobs import Studio
 from app.studio.timelines import Timelines
+from ldm_core.conditioners import LowResolutionSpec
 from ldm_core.errors import EngineError, ModelNotFound, RequestError
 from ldm_core.library.models import ModelLibrary
 from ldm_core.request import Branch, ClassToImage, SuperResolution, TextToImage
 from ldm_core.request.raster import Raster
-from ldm_core.spec import LowResolutionSpec
 from tests.tiny import SPEC, write_broken_model, write_model
 
 TWICE = replace(  # enlarges two times

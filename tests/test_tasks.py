@@ -17,12 +17,24 @@ from numpy.typing import NDArray
 
 from app.commands.generate import with_files
 from app.keeping.metadata import encode_png, read_settings
-from ldm_core.conditioners import Given
+from ldm_core.conditioners import (
+    BoxMapSpec,
+    ClassSpec,
+    Conditioner,
+    Inputs,
+    KnownRegionSpec,
+    LabelBitsSpec,
+    LabelMapSpec,
+    LayoutSpec,
+    LowResolutionSpec,
+    MaskedImageSpec,
+)
 from ldm_core.engine.engine import Engine
 from ldm_core.engine.events import Picture, Step, Tiles
 from ldm_core.errors import RequestError
 from ldm_core.formats import load_model
 from ldm_core.library.models import ModelLibrary
+from ldm_core.model_spec import ModelSpec
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.request import (
     TASKS,
@@ -39,20 +51,7 @@ from ldm_core.request import (
 )
 from ldm_core.request.raster import Raster, to_uri
 from ldm_core.request.rules import LabelledBox
-from ldm_core.spec import (
-    BoxMapSpec,
-    ClassSpec,
-    ConditionerSpec,
-    ContextSpec,
-    KnownRegionSpec,
-    LabelBitsSpec,
-    LabelMapSpec,
-    LayoutSpec,
-    LowResolutionSpec,
-    MaskedImageSpec,
-    ModelSpec,
-    RefinerSpec,
-)
+from ldm_core.spec import RefinerSpec
 from ldm_core.tasks import table
 from ldm_core.tasks.filling import known_cells
 from ldm_core.tasks.noise import noise_of
@@ -80,9 +79,9 @@ def labels(first: int, second: int) -> Raster:
     return Raster(painted)
 
 
-def spec(*conditioners: ConditionerSpec, channels: int = 0, **changes: object) -> ModelSpec:
+def spec(*conditioners: Conditioner, channels: int = 0, **changes: object) -> ModelSpec:
     unet = replace(tiny.SPEC.unet, in_channels=4 + channels)
-    if not any(isinstance(one, ContextSpec) for one in conditioners):
+    if not any(one.way == "crossattn" for one in conditioners):
         unet = replace(unet, context_dim=0)
     return replace(tiny.SPEC, unet=unet, conditioners=conditioners, **changes)  # type: ignore[arg-type]
 
@@ -112,7 +111,7 @@ MODELS = {
     "bits": replace(
         tiny.SPEC,
         unet=replace(tiny.SPEC.unet, in_channels=6, out_channels=6),
-        label_bits=LabelBitsSpec(CLASSES, 1.0),
+        conditioners=(TEXT, LabelBitsSpec(CLASSES, 1.0)),
     ),
 }
 
@@ -233,7 +232,8 @@ def test_a_refiner_is_told_of_a_hole_too(tmp_path: Path) -> None:
     mask[:, :, :32] = 0
     pictures = torch.rand(3, 64, 64), torch.rand(3, 64, 64)
     one, other = (
-        model.output(x, t, model.condition([Given(image=picture, mask=mask)], (8, 8))) for picture in pictures
+        model.output(x, t, model.condition([Inputs(image=picture, mask=mask)], (8, 8)))
+        for picture in pictures
     )
     assert (one - other).abs().max() > 1e-4
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from transformers import CLIPTokenizer
 
-from ldm_core.conditioners import ClipTokenizer
+from ldm_core.conditioners import ClipSpec
+from ldm_core.conditioners.clip_tokenizer import ClipTokenizer
 from ldm_core.engine.engine import Engine
 from ldm_core.engine.events import Done, Failed, Fetching
 from ldm_core.errors import ConfigError
 from ldm_core.library import download
 from ldm_core.library.models import ModelLibrary
 from ldm_core.request import TextToImage
-from ldm_core.spec import ClipSpec
 from tests.hub_server import Hub, serving
 from tests.stable_diffusion import SD1, SD2_EPS, VOCABULARY, spec_of, tower, write
 

@@ -11,7 +11,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from ldm_core import scenes
-from ldm_core.conditioners import Given
+from ldm_core.conditioners import Inputs
 from ldm_core.errors import AtelierError, ConfigError, FileError
 from ldm_core.evaluation.metrics import frechet_distance, psnr
 from ldm_core.formats import load_model
@@ -306,7 +306,7 @@ def denoising_error(model: LatentDiffusion) -> float:
     noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(0))
     t = torch.full((16,), 500)
     alpha, sigma = model.schedule.alpha_sigma(t)
-    condition = model.condition([Given(prompt="a landscape")] * 16, tuple(z.shape[-2:]))
+    condition = model.condition([Inputs(prompt="a landscape")] * 16, tuple(z.shape[-2:]))
     predicted = model.eps(alpha * z + sigma * noise, t, condition)
     untrained = sigma * (alpha * z + sigma * noise)  # a v of zero
     return float((predicted - noise).pow(2).mean() / (untrained - noise).pow(2).mean())

@@ -18,14 +18,14 @@ import yaml
 from PIL import Image
 from torch.nn import functional as F
 
-from ldm_core.conditioners import Given
+from ldm_core.conditioners import Inputs
 from ldm_core.engine.sample import sample
 from ldm_core.errors import ConfigError, FileError
 from ldm_core.formats import load_model
 from ldm_core.formats.config import read_config
+from ldm_core.model_spec import ModelSpec
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.request.raster import NOTHING
-from ldm_core.spec import ModelSpec
 from ldm_core.training import cli, data
 from ldm_core.training.degrade import degrade
 from ldm_core.training.diffusion import DiffusionSettings, DiffusionTraining
@@ -158,7 +158,7 @@ def test_every_kind_learns_and_its_export_draws(
     model = load_model(tmp_path / "out")
     assert isinstance(model, LatentDiffusion)
     scene = data.render("unseen", 1, 64)
-    given = Given(
+    given = Inputs(
         prompt="a lake",
         class_id=3,
         label_map=torch.from_numpy(scene.labels),
@@ -193,7 +193,7 @@ def test_a_label_map_decides_the_picture(
 
     def error(upside_down: bool) -> float:
         maps = [torch.from_numpy(s.labels[::-1].copy() if upside_down else s.labels) for s in scenes]
-        condition = model.condition([Given(label_map=labels) for labels in maps], (8, 8))
+        condition = model.condition([Inputs(label_map=labels) for labels in maps], (8, 8))
         difference = model.eps(alpha * z + sigma * noise, t, condition) - noise
         return float(difference[:, :4].pow(2).mean())
 
@@ -265,13 +265,13 @@ def test_two_experts_share_the_timesteps(first_stage: Path, tmp_path: Path, cach
     both = trained("late", late)
 
     x, t = torch.randn(2, 9, 8, 8), torch.tensor([399, 400])
-    told = both.condition([Given(prompt="a lake")] * 2, (8, 8))
+    told = both.condition([Inputs(prompt="a lake")] * 2, (8, 8))
     out = both.output(x, t, told)
     assert both.model.refiner is not None and told.context is not None
     refined = both.model.refiner(x[:1], t[:1], told.context[:1])
     torch.testing.assert_close(out[:1], refined.detach(), rtol=1e-4, atol=1e-5)
     # Neither the first expert nor the text transformer that they share has changed.
-    first = alone.output(x, t, alone.condition([Given(prompt="a lake")] * 2, (8, 8)))
+    first = alone.output(x, t, alone.condition([Inputs(prompt="a lake")] * 2, (8, 8)))
     torch.testing.assert_close(out[1], first[1], rtol=1e-4, atol=1e-5)
     assert (out[0] - first[0]).abs().max() > 1e-2
 

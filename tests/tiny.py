@@ -10,25 +10,22 @@ import yaml
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ldm_core.engine.sample import noise_of
-from ldm_core.library.class_names import class_names
-from ldm_core.network.latent_diffusion import LatentDiffusion
-from ldm_core.spec import (
-    AutoencoderSpec,
+from ldm_core.conditioners import (
     BoxMapSpec,
     ClassSpec,
-    ContextSpec,
     KnownRegionSpec,
     LabelBitsSpec,
     LabelMapSpec,
     LayoutSpec,
     LowResolutionSpec,
     MaskedImageSpec,
-    ModelSpec,
-    ScheduleSpec,
     TextSpec,
-    UNetSpec,
 )
+from ldm_core.engine.sample import noise_of
+from ldm_core.library.class_names import class_names
+from ldm_core.model_spec import ModelSpec
+from ldm_core.network.latent_diffusion import LatentDiffusion
+from ldm_core.spec import AutoencoderSpec, ScheduleSpec, UNetSpec
 
 WORDS = (
     "a",
@@ -85,8 +82,11 @@ UPSCALER = replace(
 EVERYTHING = replace(
     SPEC,
     unet=replace(SPEC.unet, in_channels=12, out_channels=9),
-    label_bits=LabelBitsSpec(class_names("scenes"), 1.0),
-    conditioners=(*SPEC.conditioners, BoxMapSpec(("sun", "moon", "house"))),
+    conditioners=(
+        *SPEC.conditioners,
+        BoxMapSpec(("sun", "moon", "house")),
+        LabelBitsSpec(class_names("scenes"), 1.0),
+    ),
     class_prompts=(("sunset", "a lake at sunset"), ("snow", "snow over trees")),
 )
 """It serves all tabs but that of the upscaler."""
@@ -253,14 +253,15 @@ def _conditioners(spec: ModelSpec) -> dict[str, object]:
                 entries.append({"label_map": list(one.classes)})
             case BoxMapSpec():
                 entries.append({"box_map": list(one.classes)})
-    across = any(isinstance(one, ContextSpec) for one in spec.conditioners)
-    beside = any(not isinstance(one, ContextSpec) for one in spec.conditioners)
+    across = any(one.way == "crossattn" for one in spec.conditioners)
+    beside = any(one.way == "concat" for one in spec.conditioners)
     key = "hybrid" if across and beside else "concat" if beside else "crossattn"
     parts: dict[str, object] = {"conditioning_key": key, "cond_stage_config": stage}
     if entries:
         parts["concat_conditions"] = entries
-    if spec.label_bits is not None:
-        parts["label_bits"] = {"classes": list(spec.label_bits.classes), "scale": spec.label_bits.scale}
+    bits = spec.conditioner(LabelBitsSpec)
+    if bits is not None:
+        parts["label_bits"] = {"classes": list(bits.classes), "scale": bits.scale}
     return parts
 
 

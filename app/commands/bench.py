@@ -181,7 +181,7 @@ def _networks(studio: Studio, name: str) -> dict[str, float]:
     """Medians of single calls of the networks, for the model's own size."""
     import torch
 
-    from ldm_core.conditioners import Given
+    from ldm_core.conditioners import Inputs
 
     device = studio.engine().device
     model = studio.models.load(name, device=device.name, dtype=device.dtype)
@@ -189,11 +189,11 @@ def _networks(studio: Studio, name: str) -> dict[str, float]:
     first_stage = info.spec.first_stage
     size = (info.defaults.height // first_stage.downsampling, info.defaults.width // first_stage.downsampling)
     x = torch.randn(2, info.spec.latent_channels, *size)
-    condition = model.condition([Given(prompt="a lake at sunset"), Given()], size)
+    cond = model.condition([Inputs(prompt="a lake at sunset"), Inputs()], size)
     t = torch.tensor([500, 500])
 
     def guided_step() -> None:
-        model.output(x, t, condition).cpu()
+        model.output(x, t, cond).cpu()
 
     def decode() -> None:
         model.decode(x[:1]).cpu()

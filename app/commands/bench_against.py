@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from app.commands.bench_load import timed
+from ldm_core.conditioners import ClipSpec
 from ldm_core.errors import AtelierError
-from ldm_core.spec import AutoencoderSpec, ClipSpec, ClipTower, ModelSpec, ScheduleSpec, UNetSpec
+from ldm_core.model_spec import ModelSpec
+from ldm_core.spec import AutoencoderSpec, ClipTower, ScheduleSpec, UNetSpec
 
 if TYPE_CHECKING:
     import torch
@@ -63,7 +65,7 @@ def against_diffusers(
         ) from None
     import torch
 
-    from ldm_core.conditioners import Condition
+    from ldm_core.conditioners import Cond
     from ldm_core.network import device as devices
     from ldm_core.network.memory import keep_freed_blocks
 
@@ -75,13 +77,13 @@ def against_diffusers(
     x = torch.randn(BATCH, 4, cells, cells, generator=generator)
     context = torch.randn(BATCH, 77, spec.unet.context_dim, generator=generator)
     t = torch.full((BATCH,), 500)
-    condition = Condition(context=context, concat=None, vector=None, bits=None)
+    cond = Cond(context=context)
     their_x = x.to(chosen.name, chosen.dtype, memory_format=torch.channels_last)
     their_context, their_z = context.to(chosen.name, chosen.dtype), their_x[:1] / model.scale_factor
 
     pairs: dict[str, tuple[Callable[[], Tensor], Callable[[], Tensor]]] = {
         "unet": (
-            lambda: model.output(x, t, condition).cpu(),
+            lambda: model.output(x, t, cond).cpu(),
             lambda: their_unet(their_x, t.to(chosen.name), their_context).sample.float().cpu(),
         ),
         "decode": (

@@ -1,49 +1,49 @@
-"""From what a person gives (prompt, class, boxes, label map, picture and mask) to what the UNet takes."""
+"""From what a person gives (prompt, class, boxes, label map, picture and mask) to what the UNet takes.
 
-from ldm_core.conditioners.clip_tokenizer import ClipTokenizer, has_vocabulary
-from ldm_core.conditioners.condition import Condition
-from ldm_core.conditioners.given import Box, Given
-from ldm_core.conditioners.hint import Hint, Hints, joined, residuals
-from ldm_core.conditioners.layout import layout_tokens
-from ldm_core.conditioners.spatial import (
-    box_map,
-    box_tensor,
-    kept_bits,
-    known_region,
-    label_bits,
-    label_map,
-    labels_of,
-    masked_image,
-    noised,
-    one_hot,
-    with_bits,
-    without_hole,
-)
-from ldm_core.conditioners.tokenizer import Tokenizer, bert_vocabulary
+A new conditioner is a file here and a row of `CONDITIONERS`; a script appends its own.  Imports no torch.
+"""
+
+from ldm_core.conditioners.base import Conditioner
+from ldm_core.conditioners.box_map import BoxMapSpec
+from ldm_core.conditioners.classes import ClassSpec
+from ldm_core.conditioners.clip import ClipSpec
+from ldm_core.conditioners.cond import Cond
+from ldm_core.conditioners.inputs import Box, Inputs
+from ldm_core.conditioners.known_region import KnownRegionSpec
+from ldm_core.conditioners.label_bits import LabelBitsSpec
+from ldm_core.conditioners.label_map import LabelMapSpec
+from ldm_core.conditioners.layout import LayoutSpec
+from ldm_core.conditioners.low_resolution import LowResolutionSpec
+from ldm_core.conditioners.masked_image import MaskedImageSpec
+from ldm_core.conditioners.text import TextSpec
+
+CONDITIONERS: list[type[Conditioner]] = [
+    TextSpec,  # before layouts, whose tensors are the same
+    ClipSpec,
+    ClassSpec,
+    LayoutSpec,
+    LabelMapSpec,
+    LowResolutionSpec,
+    MaskedImageSpec,
+    KnownRegionSpec,
+    BoxMapSpec,
+    LabelBitsSpec,
+]
 
 __all__ = [
+    "CONDITIONERS",
     "Box",
-    "ClipTokenizer",
-    "Condition",
-    "Given",
-    "Hint",
-    "Hints",
-    "Tokenizer",
-    "bert_vocabulary",
-    "box_map",
-    "box_tensor",
-    "has_vocabulary",
-    "joined",
-    "known_region",
-    "kept_bits",
-    "label_bits",
-    "label_map",
-    "labels_of",
-    "layout_tokens",
-    "masked_image",
-    "noised",
-    "one_hot",
-    "residuals",
-    "with_bits",
-    "without_hole",
+    "BoxMapSpec",
+    "ClassSpec",
+    "ClipSpec",
+    "Cond",
+    "Conditioner",
+    "Inputs",
+    "KnownRegionSpec",
+    "LabelBitsSpec",
+    "LabelMapSpec",
+    "LayoutSpec",
+    "LowResolutionSpec",
+    "MaskedImageSpec",
+    "TextSpec",
 ]

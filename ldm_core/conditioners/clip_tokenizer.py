@@ -10,8 +10,9 @@ import tokenizers
 import torch
 from torch import Tensor
 
+from ldm_core.conditioners.clip import ClipSpec
 from ldm_core.errors import ConfigError
-from ldm_core.spec import ClipSpec, ClipTower
+from ldm_core.spec import ClipTower
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 MAX_BYTES = 16_000_000  # of a file; CLIP's tokenizer.json has 2.2 MB

@@ -13,12 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ldm_core.conditioners.given import Box
+from ldm_core.conditioners.base import Size
+from ldm_core.conditioners.inputs import Box
+from ldm_core.conditioners.label_bits import LabelBitsSpec
 from ldm_core.conditioners.membrane import membrane
 from ldm_core.diffusion.schedule import NoiseSchedule
-from ldm_core.spec import LabelBitsSpec
-
-Size = tuple[int, int]  # height and width of the latent
 
 
 def without_hole(image: Tensor, mask: Tensor) -> Tensor:
@@ -29,8 +28,8 @@ def without_hole(image: Tensor, mask: Tensor) -> Tensor:
         mask: (b, 1, H, W), 1 in the hole and 0 elsewhere.
     """
     closed = [
-        membrane(np.ascontiguousarray(one.movedim(0, -1).numpy()), hole.numpy() < 0.5)
-        for one, hole in zip(image.cpu().float(), mask[:, 0].cpu(), strict=True)
+        membrane(np.ascontiguousarray(picture.movedim(0, -1).numpy()), hole.numpy() < 0.5)
+        for picture, hole in zip(image.cpu().float(), mask[:, 0].cpu(), strict=True)
     ]
     return torch.from_numpy(np.stack(closed)).movedim(-1, 1).to(image)
 
@@ -73,13 +72,13 @@ def label_bits(labels: Tensor, spec: LabelBitsSpec, size: Size) -> tuple[Tensor,
 
 
 def with_bits(x: Tensor, bits: Tensor) -> Tensor:
-    """x_t (b, c, h, w) with given digits (b, n + 1, h, w), see `Condition`, in the place of its last n."""
-    said, own = bits[:, -1:], x[:, 1 - bits.shape[1] :]
-    return torch.cat([x[:, : 1 - bits.shape[1]], torch.where(said > 0.5, bits[:, :-1], own)], dim=1)
+    """x_t (b, c, h, w) with given digits (b, n + 1, h, w), see `Cond`, in the place of its last n."""
+    said, digits = bits[:, -1:], x[:, 1 - bits.shape[1] :]
+    return torch.cat([x[:, : 1 - bits.shape[1]], torch.where(said > 0.5, bits[:, :-1], digits)], dim=1)
 
 
 def kept_bits(bits: Tensor, channels: int) -> tuple[Tensor, Tensor]:
-    """`Condition.bits` as x_0 of a latent with so many channels, and 1 where it is told, to be kept.
+    """`Cond.bits` as x_0 of a latent with so many channels, and 1 where it is told, to be kept.
 
     Guidance's other side, which is not told of the label map, then sees as much of it as x_t shows.
     """

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ldm_core.conditioners import Condition, Hints, joined
+from ldm_core.conditioners import Cond
+from ldm_core.conditioners.hint import Hints, joined
 from ldm_core.diffusion.guidance import guided
 from ldm_core.diffusion.parameterization import Prediction
 from ldm_core.diffusion.samplers import Ask
@@ -23,39 +24,36 @@ def answers(model: LatentDiffusion, asks: Sequence[tuple[Ask, Conditioning]]) ->
     """
     x: list[Tensor] = []
     t: list[float] = []
-    conditions: list[Condition] = []
+    conds: list[Cond] = []
     hints: list[Hints] = []
     for ask, conditioning in asks:
-        for condition in (conditioning.condition, conditioning.unconditional):
-            if condition is not None:
+        for cond in (conditioning.cond, conditioning.uncond):
+            if cond is not None:
                 x.append(ask.x)
                 t.append(ask.t)
-                conditions.append(condition)
+                conds.append(cond)
                 hints.append(conditioning.hints)
     times = torch.tensor(t, dtype=torch.float32)
-    outputs = _outputs(model, torch.cat(x), times, Condition.cat(conditions), joined(hints))
+    outputs = _outputs(model, torch.cat(x), times, Cond.cat(conds), joined(hints))
     rows = iter(torch.split(outputs, 1))
     predictions = []
     for ask, conditioning in asks:
         output, guidance = next(rows), conditioning.guidance
-        if conditioning.unconditional is not None:
+        if conditioning.uncond is not None:
             output = guided(output, next(rows), guidance.scale, guidance.rescale)
         predictions.append(model.prediction(output, ask.x, ask.t))
     return predictions
 
 
-def _outputs(model: LatentDiffusion, x: Tensor, t: Tensor, condition: Condition, hints: Hints) -> Tensor:
+def _outputs(model: LatentDiffusion, x: Tensor, t: Tensor, cond: Cond, hints: Hints) -> Tensor:
     """`model.output`, in halves where memory is too short for all at once."""
     try:
-        return model.output(x, t, condition, hints)
+        return model.output(x, t, cond, hints)
     except Exception as error:
         if len(x) == 1 or not is_out_of_memory(error):
             raise
     half = len(x) // 2  # outside of the handler, which holds on to the failed call's tensors
     parts = (slice(None, half), slice(half, None))
     return torch.cat(
-        [
-            _outputs(model, x[part], t[part], condition[part], tuple(hint[part] for hint in hints))
-            for part in parts
-        ]
+        [_outputs(model, x[part], t[part], cond[part], tuple(hint[part] for hint in hints)) for part in parts]
     )

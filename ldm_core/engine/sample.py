@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ldm_core.conditioners import Given, kept_bits
+from ldm_core.conditioners import Inputs
+from ldm_core.conditioners.spatial import kept_bits
 from ldm_core.diffusion.experts import with_refiner
 from ldm_core.diffusion.guidance import Guidance
 from ldm_core.diffusion.samplers import FUNCTIONS, Noise, Sampler, Sampling, counted, keeping
@@ -46,7 +47,7 @@ def noise_of(seed: int, shape: tuple[int, int, int], device: torch.device) -> No
 
 def sample(
     model: LatentDiffusion,
-    inputs: str | Given | Sequence[Given],
+    inputs: str | Inputs | Sequence[Inputs],
     *,
     seeds: Sequence[int] = (0,),
     width: int | None = None,
@@ -96,18 +97,18 @@ def sample(
         first = 0 if start is None else start.step
         below = 0 if row.image is None else model.spec.refined_below
         sampling = with_refiner(make, x, model.schedule, ts[first:], eta, noise, below=below, fresh=noise)
-        if cond.condition.bits is not None:
-            kept = kept_bits(cond.condition.bits.cpu(), model.spec.latent_channels)
+        if cond.cond.bits is not None:
+            kept = kept_bits(cond.cond.bits.cpu(), model.spec.latent_channels)
             sampling = keeping(sampling, *kept, model.schedule)
         samplings.append(counted(sampling, first))
     return _run(model, samplings, conds, len(ts) - 1, callback)
 
 
-def _rows(inputs: str | Given | Sequence[Given], count: int) -> list[Given]:
+def _rows(inputs: str | Inputs | Sequence[Inputs], count: int) -> list[Inputs]:
     """The inputs of each picture."""
     if isinstance(inputs, str):
-        inputs = Given(prompt=inputs)
-    if isinstance(inputs, Given):
+        inputs = Inputs(prompt=inputs)
+    if isinstance(inputs, Inputs):
         return [inputs] * count
     if len(inputs) != count:
         raise RequestError("inputs", f"{len(inputs)} of them", f"one for each of {count} seeds, or one alone")

@@ -18,8 +18,9 @@ from ldm_core.evaluation.inception import read_inception
 from ldm_core.evaluation.unseen import Settings
 from ldm_core.formats import load_model
 from ldm_core.formats.config import config_beside, read_config, usual_defaults
+from ldm_core.model_spec import ModelSpec
 from ldm_core.nn.autoencoder import FirstStage
-from ldm_core.spec import AutoencoderSpec, ModelSpec
+from ldm_core.spec import AutoencoderSpec
 from ldm_core.training import data
 from ldm_core.training.lpips import LPIPS
 from ldm_core.training.scene_trainer import load_scene_network

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from ldm_core import scenes
-from ldm_core.conditioners import Box, Given
+from ldm_core.conditioners import Box, Inputs
 from ldm_core.diffusion.guidance import Guidance
 from ldm_core.engine.sample import sample
 from ldm_core.evaluation import metrics, objects
@@ -83,7 +83,7 @@ def evaluate_text_to_image(model: LatentDiffusion, judges: Judges, settings: Set
     rendered = unseen_scenes(settings)
     real = judge_pictures(judges.scenes, images(rendered))
     started = time.perf_counter()
-    pictures = generate(model, [Given(prompt=scenes.describe(s.attributes)) for s in rendered], settings)
+    pictures = generate(model, [Inputs(prompt=scenes.describe(s.attributes)) for s in rendered], settings)
     seconds = time.perf_counter() - started
     made = judge_pictures(judges.scenes, pictures)
     wanted = [scene.attributes for scene in rendered]
@@ -101,19 +101,19 @@ def evaluate_text_to_image(model: LatentDiffusion, judges: Judges, settings: Set
 
 def evaluate_unconditional(model: LatentDiffusion, judges: Judges, settings: Settings) -> Report:
     """Are pictures from nothing but the seed like scenes?"""
-    return _plain(model, judges, settings, [Given()] * settings.count)
+    return _plain(model, judges, settings, [Inputs()] * settings.count)
 
 
 def evaluate_classes(model: LatentDiffusion, judges: Judges, settings: Settings) -> Report:
     """Are pictures of the unseen scenes' classes like these scenes?"""
     source = SceneSource("unseen", settings.size, settings.first + settings.count, settings.look)
-    given = [Given(class_id=source.class_id(i)) for i in settings.numbers]
-    return _plain(model, judges, settings, given)
+    inputs = [Inputs(class_id=source.class_id(i)) for i in settings.numbers]
+    return _plain(model, judges, settings, inputs)
 
 
-def _plain(model: LatentDiffusion, judges: Judges, settings: Settings, given: list[Given]) -> Report:
+def _plain(model: LatentDiffusion, judges: Judges, settings: Settings, inputs: list[Inputs]) -> Report:
     originals = images(unseen_scenes(settings))
-    pictures = generate(model, given, settings)
+    pictures = generate(model, inputs, settings)
     real, made = (judge_pictures(judges.scenes, p) for p in (originals, pictures))
     figures = _distribution(real, made) | _fid(judges, originals, pictures)
     if judges.neighbours is not None:
@@ -125,10 +125,10 @@ def evaluate_semantic(model: LatentDiffusion, judges: Judges, settings: Settings
     """Do pictures show the classes of their label maps, where the maps have them?"""
     rendered = unseen_scenes(settings)
     wanted = scenes.coarse(np.stack([scene.labels for scene in rendered]))
-    given = [
-        Given(prompt=scenes.describe(s.attributes), label_map=torch.from_numpy(s.labels)) for s in rendered
+    inputs = [
+        Inputs(prompt=scenes.describe(s.attributes), label_map=torch.from_numpy(s.labels)) for s in rendered
     ]
-    pictures = generate(model, given, settings)
+    pictures = generate(model, inputs, settings)
     real, made = (judge_pictures(judges.scenes, p) for p in (images(rendered), pictures))
     classes = len(scenes.CLASSES)
     figures = {
@@ -145,8 +145,8 @@ def evaluate_semantic(model: LatentDiffusion, judges: Judges, settings: Settings
 def evaluate_layout(model: LatentDiffusion, judges: Judges, settings: Settings) -> Report:
     """Do pictures hold an object of its class in every box?"""
     rendered = unseen_scenes(settings)
-    given = [Given(prompt=scenes.describe(s.attributes), boxes=_boxes(s)) for s in rendered]
-    pictures = generate(model, given, settings)
+    inputs = [Inputs(prompt=scenes.describe(s.attributes), boxes=_boxes(s)) for s in rendered]
+    pictures = generate(model, inputs, settings)
     real, made = (judge_pictures(judges.scenes, p) for p in (images(rendered), pictures))
     figures = {
         "judge_on_scenes_box_recall": _box_recall(rendered, real),
@@ -165,15 +165,15 @@ def evaluate_inpainting(model: LatentDiffusion, judges: Judges, settings: Settin
     rendered = unseen_scenes(settings)
     originals = images(rendered)
     masks = np.stack([random_mask(rng, settings.size, settings.size) for _ in rendered]) > 0
-    given = [
-        Given(
+    inputs = [
+        Inputs(
             prompt=scenes.describe(scene.attributes),
             image=data.to_tensor(scene.image[None])[0],
             mask=torch.from_numpy(mask)[None].float(),
         )
         for scene, mask in zip(rendered, masks, strict=True)
     ]
-    filled = _pasted(generate(model, given, settings), originals, masks)
+    filled = _pasted(generate(model, inputs, settings), originals, masks)
     telea = np.stack(
         [
             cv2.inpaint(o, m.astype(np.uint8), 5, cv2.INPAINT_TELEA)
@@ -234,7 +234,7 @@ def evaluate_super_resolution(model: LatentDiffusion, judges: Judges, settings: 
     rendered = unseen_scenes(settings)
     originals = images(rendered)
     small = np.stack([degrade(picture, f, rng) for picture in originals])
-    drawn = generate(model, [Given(low_res=image) for image in data.to_tensor(small)], settings)
+    drawn = generate(model, [Inputs(low_res=image) for image in data.to_tensor(small)], settings)
     made = np.stack([with_colours_of(*pair) for pair in zip(small, drawn, strict=True)])
     side = (settings.size, settings.size)
     bicubic = np.stack([cv2.resize(s, side, interpolation=cv2.INTER_CUBIC) for s in small]).astype(np.uint8)
@@ -260,11 +260,11 @@ EVALUATIONS: dict[str, Evaluation] = {
 }
 
 
-def generate(model: LatentDiffusion, given: Sequence[Given], settings: Settings) -> Pictures:
+def generate(model: LatentDiffusion, inputs: Sequence[Inputs], settings: Settings) -> Pictures:
     """(n, size, size, 3); their seeds are the scenes' numbers, and go on where there are more pictures."""
     batches = []
-    for start in range(0, len(given), BATCH):
-        part = given[start : start + BATCH]
+    for start in range(0, len(inputs), BATCH):
+        part = inputs[start : start + BATCH]
         seeds = [settings.first + i for i in range(start, start + len(part))]
         z = sample(
             model,
@@ -334,7 +334,7 @@ def _variety(model: LatentDiffusion, judges: Judges, settings: Settings) -> floa
     attributes = [data.attributes("unseen", i, settings.look) for i in numbers]
     side = settings.size
     originals = images([scenes.render(a, 1000 + k, side, side) for k, a in enumerate(attributes)])
-    pictures = generate(model, [Given(prompt=scenes.describe(a)) for a in attributes], settings)
+    pictures = generate(model, [Inputs(prompt=scenes.describe(a)) for a in attributes], settings)
     made, real = (judge_pictures(judges.scenes, p).features for p in (pictures, originals))
     return metrics.spread(made, _VARIED) / metrics.spread(real, _VARIED)
 

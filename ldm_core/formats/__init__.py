@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ldm_core.conditioners import Conditioner
 from ldm_core.formats.config import Config, read_config
-from ldm_core.spec import ClipSpec, Defaults, TextSpec
+from ldm_core.spec import Defaults
 
 if TYPE_CHECKING:
     import torch
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from ldm_core.network.latent_diffusion import LatentDiffusion
     from ldm_core.nn.autoencoder import FirstStage
 
-FindTokenizer = Callable[[TextSpec | ClipSpec], Path | None]
+FindTokenizer = Callable[[Conditioner], Path | None]
 
 __all__ = ["Config", "Defaults", "FindTokenizer", "load_model", "read_config"]
 
@@ -37,7 +38,7 @@ def load_model(
         path: a checkpoint, or a folder with `model.safetensors`.
         config: the description; without it `NAME.yaml` or `config.yaml` beside the weights is used,
             else the model is recognised by its tensors.
-        find_tokenizer: is asked for the folder with a text encoder's tokenizer where none lies with the
+        find_tokenizer: is asked for the folder with a conditioner's tokenizer where none lies with the
             model; None where there is none.
         device: where the weights go.
         dtype: what is computed in; None is float32.

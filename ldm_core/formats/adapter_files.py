@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from ldm_core.errors import WeightsError
 from ldm_core.formats.adapter_names import spellings
 from ldm_core.formats.reading import Checkpoint
+from ldm_core.model_spec import ModelSpec
 from ldm_core.network.adapters import KINDS, Adapter, AdapterKind, ModulePatch
-from ldm_core.spec import ModelSpec
 
 MAX_UNMATCHED = 12  # modules without a place, beyond which a file is taken for one of another family
 PEFT = "lora_adapter_metadata"  # what diffusers calls PEFT's configuration in a file

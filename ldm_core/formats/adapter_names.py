@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ldm_core.formats.clip_names import EMBEDDERS
+from ldm_core.conditioners import ClipSpec
+from ldm_core.conditioners.clip import EMBEDDERS
 from ldm_core.formats.diffusers_names import unet_module
 from ldm_core.formats.shapes import UNET
-from ldm_core.spec import ClipSpec, ModelSpec
+from ldm_core.model_spec import ModelSpec
 
 # Before the module in a file's key; "_": with the module's dots as underscores.
 _PUBLISHED = ("lora_unet_", "oft_unet_", "diffusion_model.", UNET)  # by the names of the published UNet

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
+from ldm_core.conditioners.clip import EMBEDDERS
 from ldm_core.formats.renaming import Recipe, Recipes
 
-EMBEDDERS = "cond_stage_model.embedders."
 # Of Stable Diffusion 1, of XL; their place among the text encoders follows "embedders.".
 _CLIP = re.compile(
     r"(?:cond_stage_model|conditioner\.embedders\.(\d))\.transformer\.(?:text_model\.)?"

@@ -11,28 +11,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast, get_args
 
+from ldm_core.conditioners import ClipSpec
 from ldm_core.errors import ConfigError
+from ldm_core.facts import Section, read_schedule
 from ldm_core.formats import plain_yaml
-from ldm_core.formats.config_conditioners import read_conditioners, read_low_resolution
+from ldm_core.formats.config_conditioners import read_conditioners
 from ldm_core.formats.config_engine import ENGINE, read_engine
-from ldm_core.formats.config_networks import KL, VQ, read_first_stage, read_schedule, read_unet
-from ldm_core.formats.section import Section
-from ldm_core.spec import (
-    AutoencoderSpec,
-    ClipSpec,
-    ConcatSpec,
-    ContextSpec,
-    Defaults,
-    LabelBitsSpec,
-    LabelMapSpec,
-    LowResolutionSpec,
-    MaskedImageSpec,
-    ModelSpec,
-    Parameterization,
-    RefinerSpec,
-    Spacing,
-    concat_channels,
-)
+from ldm_core.formats.config_networks import KL, VQ, read_first_stage, read_unet
+from ldm_core.model_spec import ModelSpec
+from ldm_core.spec import AutoencoderSpec, Defaults, Parameterization, RefinerSpec, Spacing
 
 _LATENT = frozenset({"ldm.models.diffusion.ddpm.LatentDiffusion"})
 # Stable Diffusion's.
@@ -50,13 +37,12 @@ class Config:
 
 def usual_defaults(spec: ModelSpec | AutoencoderSpec) -> Defaults:
     """How the published models are sampled."""
-    clip = spec.conditioner(ClipSpec) if isinstance(spec, ModelSpec) else None
-    if clip is None or not isinstance(spec, ModelSpec):
+    if isinstance(spec, AutoencoderSpec) or spec.conditioner(ClipSpec) is None:
         return Defaults(steps=50, guidance_scale=5.0, spacing="uniform")
-    if spec.conditioner(LowResolutionSpec):
+    if spec.unet.num_noise_levels:
         return Defaults(width=512, height=512, steps=50, guidance_scale=9.0, spacing="uniform")
-    size = 1024 if clip.num_sizes else 768 if spec.parameterization == "v" else 512
-    scale = 5.0 if clip.num_sizes else 7.5
+    size = 1024 if spec.unet.vector_dim else 768 if spec.parameterization == "v" else 512
+    scale = 5.0 if spec.unet.vector_dim else 7.5
     return Defaults(width=size, height=size, steps=50, guidance_scale=scale, spacing="uniform")
 
 
@@ -124,25 +110,23 @@ def _model(section: Section) -> ModelSpec:
     params = section.section("params")
     if section.has_target(ENGINE):
         spec = read_engine(params)
-    elif section.has_target(_UPSCALE):
-        spec = _diffusion(params, (read_low_resolution(params.section("low_scale_config")),))
     else:
-        spec = _diffusion(params, (MaskedImageSpec(mask_first=True),) if section.has_target(_INPAINT) else ())
+        if section.has_target(_UPSCALE):
+            params.section("low_scale_config")  # has to be there
+        spec = _diffusion(params, str(section.values["target"]))
     check(spec, params.place)
     return spec
 
 
-def _diffusion(params: Section, beside: tuple[ConcatSpec, ...]) -> ModelSpec:
-    """`beside`: what the kind of model concatenates without saying so."""
+def _diffusion(params: Section, target: str) -> ModelSpec:
     return ModelSpec(
         first_stage=read_first_stage(params.section("first_stage_config")),
         unet=read_unet(params.section("unet_config")),
-        conditioners=(*read_conditioners(params, beside), *beside),
+        conditioners=read_conditioners(params, target),
         schedule=read_schedule(params),
         parameterization=cast(
             Parameterization, params.choice("parameterization", get_args(Parameterization), "eps")
         ),
-        label_bits=_label_bits(params.section("label_bits")) if "label_bits" in params else None,
         refiner=_refiner(params.section("refiner")) if "refiner" in params else None,
         scale_factor=None if params.flag("scale_by_std") else params.number("scale_factor", 1e-6, 1e6, 1.0),
     )
@@ -151,18 +135,6 @@ def _diffusion(params: Section, beside: tuple[ConcatSpec, ...]) -> ModelSpec:
 def _refiner(section: Section) -> RefinerSpec:
     section.only(frozenset({"below", "unet_config"}), {})
     return RefinerSpec(read_unet(section.section("unet_config")), section.whole("below", 1, 10_000))
-
-
-def _label_bits(section: Section) -> LabelBitsSpec:
-    section.only(frozenset({"classes", "scale"}), {})
-    names = section.values.get("classes")
-    if not isinstance(names, list) or not all(
-        isinstance(name, str) and 0 < len(name) <= 100 for name in names
-    ):
-        raise section.wrong("classes", "a list of names")
-    if not 2 <= len(names) <= 255 or len(set(names)) != len(names):
-        raise section.wrong("classes", "a list of 2 to 255 different names")
-    return LabelBitsSpec(tuple(map(str, names)), section.number("scale", 0.1, 10.0, 1.0))
 
 
 def check(spec: ModelSpec, place: str) -> None:
@@ -177,11 +149,7 @@ def check(spec: ModelSpec, place: str) -> None:
             "nothing; parameterization has to be 'v' or 'x0'."
         )
     latent, unet = spec.latent_channels, spec.unet
-    beside = [
-        concat_channels(one, spec.first_stage.embed_dim)
-        for one in spec.conditioners
-        if isinstance(one, ConcatSpec)
-    ]
+    beside = [c.concat_channels(spec.first_stage.embed_dim) for c in spec.conditioners]
     if unet.in_channels != latent + sum(beside) or unet.out_channels != latent:
         raise ConfigError(
             f"{place}: the latent has {latent} channels and {sum(beside)} are concatenated, "
@@ -196,27 +164,22 @@ def check(spec: ModelSpec, place: str) -> None:
                 f"{place}: the refiner's in_channels, out_channels and context_dim are {found}; they have to "
                 f"be {wanted}, as the UNet's are."
             )
-    dims = [one.dim for one in spec.conditioners if isinstance(one, ContextSpec)]
-    clip, low_res = spec.conditioner(ClipSpec), spec.conditioner(LowResolutionSpec)
-    told = (bool(clip and clip.num_sizes), bool(low_res and low_res.noise))
-    if told != (unet.vector_dim > 0, unet.num_noise_levels > 0):
+    joins = {c.vector for c in spec.conditioners}
+    if ("sizes" in joins, "noise level" in joins) != (unet.vector_dim > 0, unet.num_noise_levels > 0):
         raise ConfigError(
             f"{place}: the UNet's num_classes does not suit the conditioners; it has to be 'sequential' with "
             "sizes, a number with a small picture that is noised, else left out."
         )
-    # CLIP's size is the weights' to tell.
-    if clip is None and any(dim != unet.context_dim for dim in dims or [0]):
+    if unet.context_dim and all(c.context_dim == 0 for c in spec.conditioners):
         raise ConfigError(
-            f"{place}: the conditioners give {' and '.join(map(str, dims)) or 'no'} numbers a token, but the "
-            f"UNet's context_dim is {unet.context_dim or 'not given'}; they have to be equal."
+            f"{place}: the conditioners give no numbers a token, but the UNet's context_dim is "
+            f"{unet.context_dim}; they have to be equal."
         )
-    label_map = spec.conditioner(LabelMapSpec)
-    if (
-        label_map is not None
-        and label_map.channels
-        and 2**label_map.halvings != spec.first_stage.downsampling
-    ):
+    networks = [c.module_name for c in spec.conditioners if c.module_name]
+    if len(set(networks)) != len(networks):
         raise ConfigError(
-            f"{place}: the rescaler makes label maps {2**label_map.halvings} times smaller, the first stage "
-            f"pictures {spec.first_stage.downsampling} times; they have to be equal."
+            f"{place}: two conditioners have their networks under one name, {' and '.join(networks)}; "
+            "leave out one."
         )
+    for conditioner in spec.conditioners:
+        conditioner.check(spec, place)

@@ -1,155 +1,117 @@
-"""The conditioners of a configuration: `cond_stage_config` as published, `concat_conditions` of our own.
+"""The conditioners that a configuration names.
+
+`cond_stage_config` is as published; what a kind of model has without naming it, too.  Ours are
 
 concat_conditions:            # beside cond_stage_config, with conditioning_key: hybrid
   - known_region
   - label_map: [sky, cloud]   # names of the classes
   - box_map: [sun, moon]
+
+and sections of their own, such as `label_bits`.
 """
 
 from __future__ import annotations
 
-from ldm_core.formats.config_networks import read_schedule
-from ldm_core.formats.plain_yaml import Value
-from ldm_core.formats.section import Section
-from ldm_core.spec import (
-    BoxMapSpec,
-    ClassSpec,
-    ClipSpec,
-    ClipTower,
-    ConcatSpec,
-    ConditionerSpec,
-    ContextSpec,
-    KnownRegionSpec,
-    LabelMapSpec,
-    LayoutSpec,
-    LowResolutionSpec,
-    MaskedImageSpec,
-    TextSpec,
-)
+from collections.abc import Iterable
 
-_BERT = frozenset({"ldm.modules.encoders.modules.BERTEmbedder"})
-_CLASS = frozenset({"ldm.modules.encoders.modules.ClassEmbedder"})
-_CLIP = frozenset({"ldm.modules.encoders.modules.FrozenCLIPEmbedder"})
-_OPEN_CLIP = frozenset({"ldm.modules.encoders.modules.FrozenOpenCLIPEmbedder"})
-# Sizes of the encoders that the published configurations name: ViT-L/14, and ViT-H/14 without its last block.
-VIT_L = ClipTower(768, 12, 12, 3072, 49_408, 77, open_clip=False)
-_VIT_H = ClipTower(1024, 23, 16, 4096, 49_408, 77, open_clip=True)
-_RESCALER = frozenset({"ldm.modules.encoders.modules.SpatialRescaler"})
-_NOISED = frozenset({"ldm.modules.diffusionmodules.upscaling.ImageConcatWithNoiseAugmentation"})
-_IDENTITY = frozenset({"torch.nn.Identity"})
-# Words that stand for a whole section.
-_WORDS: dict[str, tuple[ConditionerSpec, ...]] = {
-    "__is_unconditional__": (),
-    "__is_first_stage__": (MaskedImageSpec(),),
-}
+from ldm_core.conditioners import CONDITIONERS, Conditioner
+from ldm_core.facts import Section, Value
 
-_MAX_CLASSES = 255  # a label map's 255 says nothing
+_UNCONDITIONAL = "__is_unconditional__"
+_MOST = 8  # entries of concat_conditions
 
 
-def read_conditioners(params: Section, beside: tuple[ConcatSpec, ...] = ()) -> tuple[ConditionerSpec, ...]:
-    """The conditioners that a configuration names, `cond_stage_config` first.
+def read_conditioners(params: Section, model: str = "") -> tuple[Conditioner, ...]:
+    """Those of a model, in the order in which they are concatenated.
 
     Args:
-        beside: what the kind of model concatenates without naming it.
+        model: the kind of model, by its `target`.
 
     Raises:
         ConfigError: of an unknown kind, incomplete, or at odds with `conditioning_key`.
     """
-    found = (*_cond_stage(params), *_concat_conditions(params))
-    ways = {"crossattn" if isinstance(one, ContextSpec) else "concat" for one in (*found, *beside)}
-    needed = "hybrid" if len(ways) == 2 else next(iter(ways), None)
-    if any(isinstance(one, LowResolutionSpec) and one.noise for one in beside):
+    found = [*_cond_stage(params), *_concat_conditions(params), *_unnamed(params, model)]
+    _check_key(params, found)
+    for name in _names("latent"):
+        if name in params:
+            found.append(_read(name, params.section(name)))
+    return tuple(found)
+
+
+def read_section(section: Section) -> Conditioner:
+    """The conditioner of a section with `target` and `params`.
+
+    Raises:
+        ConfigError: of an unknown kind, or incomplete.
+    """
+    section.target(_targets())
+    own = Section(section.values.get("params") or {}, f"{section.place}.params")
+    return _read(str(section.values["target"]), own)
+
+
+def _read(name: str, params: Section) -> Conditioner:
+    read = (kind.read(name, params) for kind in CONDITIONERS if name in kind.names)
+    return next(conditioner for conditioner in read if conditioner is not None)
+
+
+def _targets() -> frozenset[str]:
+    """The published classes."""
+    return frozenset(name for kind in CONDITIONERS for name in kind.names if "." in name)
+
+
+def _names(way: str) -> list[str]:
+    """Our own names of those that enter in one way."""
+    ours = (name for kind in CONDITIONERS for name in kind.names if kind.way == way)
+    return sorted(name for name in ours if "." not in name and not name.startswith("__"))
+
+
+def _cond_stage(params: Section) -> Iterable[Conditioner]:
+    word = params.values.get("cond_stage_config")
+    if word == _UNCONDITIONAL:
+        return ()
+    if isinstance(word, str) and any(word in kind.names for kind in CONDITIONERS):
+        return (_read(word, Section({}, params.place)),)
+    return (read_section(params.section("cond_stage_config")),)
+
+
+def _unnamed(params: Section, model: str) -> Iterable[Conditioner]:
+    if model in _targets():
+        yield _read(model, Section({}, params.place))
+    if "low_scale_config" in params:
+        yield read_section(params.section("low_scale_config"))
+
+
+def _concat_conditions(params: Section) -> Iterable[Conditioner]:
+    entries, known = params.values.get("concat_conditions") or [], _names("concat")
+    if not isinstance(entries, list) or len(entries) > _MOST:
+        raise params.wrong("concat_conditions", f"a list of {' and '.join(known)}")
+    for entry in entries:
+        name, values = _named(entry)
+        if name not in known:
+            raise params.wrong(
+                "concat_conditions",
+                f"a list of {' and '.join(known)}, with names of classes where it needs them",
+            )
+        yield _read(name, Section(values, f"{params.place}.concat_conditions.{name}"))
+
+
+def _named(entry: Value) -> tuple[str, Value]:
+    """An entry, `name` or `name: parameters`, where a list of parameters are the classes."""
+    if isinstance(entry, str):
+        return entry, {}
+    if isinstance(entry, dict) and len(entry) == 1:
+        ((name, values),) = entry.items()
+        return name, {"classes": values} if isinstance(values, list) else values
+    return "", {}
+
+
+def _check_key(params: Section, found: list[Conditioner]) -> None:
+    """`conditioning_key` says how all of them enter the UNet together."""
+    ways = {conditioner.way for conditioner in found}
+    needed: str | None = "hybrid" if len(ways) == 2 else next(iter(ways), None)
+    if any(conditioner.vector == "noise level" for conditioner in found):
         needed = "hybrid-adm"  # the noise level joins the embedding of t
     usual = "concat" if params.values.get("concat_mode", True) else "crossattn"
     given = params.values.get("conditioning_key") or usual
     if needed is not None and given != needed:
         raise params.wrong("conditioning_key", f"{needed!r} with these conditioners")
-    return found
-
-
-def read_low_resolution(section: Section) -> LowResolutionSpec:
-    """The small picture that the x4 upscaler of Stable Diffusion enlarges, noised to a level.
-
-    Raises:
-        ConfigError: of another kind, or without its noise schedule.
-    """
-    section.target(_NOISED)
-    own = section.section("params")
-    own.whole("max_noise_level", 1, 10_000, 1000)
-    return LowResolutionSpec(noise=read_schedule(own.section("noise_schedule_config"), 1000))
-
-
-def _cond_stage(params: Section) -> tuple[ConditionerSpec, ...]:
-    word = params.values.get("cond_stage_config")
-    if isinstance(word, str) and word in _WORDS:
-        return _WORDS[word]
-    section = params.section("cond_stage_config")
-    section.target(_BERT | _CLASS | _RESCALER | _IDENTITY | _CLIP | _OPEN_CLIP)
-    if section.has_target(_CLIP | _OPEN_CLIP):
-        return (ClipSpec((_VIT_H if section.has_target(_OPEN_CLIP) else VIT_L,)),)
-    if section.has_target(_IDENTITY):
-        return (LowResolutionSpec(),)
-    own = section.section("params")
-    if section.has_target(_CLASS):
-        return (_classes(own),)
-    return (_label_map(own) if section.has_target(_RESCALER) else _transformer(own),)
-
-
-def _transformer(params: Section) -> TextSpec | LayoutSpec:
-    params.only(
-        frozenset({"n_embed", "n_layer", "vocab_size", "max_seq_len"})
-        | {"use_tokenizer", "device", "embedding_dropout"},
-        {},
-    )
-    # The published transformer without a tokenizer is given the tokens of a layout.
-    kind = LayoutSpec if params.values.get("use_tokenizer") is False else TextSpec
-    return kind(
-        dim=params.whole("n_embed", 1, 8192),
-        depth=params.whole("n_layer", 1, 128),
-        vocab_size=params.whole("vocab_size", 1, 1_000_000, 30_522),
-        max_length=params.whole("max_seq_len", 2, 4096, 77),
-    )
-
-
-def _classes(params: Section) -> ClassSpec:
-    params.only(frozenset({"embed_dim", "n_classes", "key"}), {})
-    return ClassSpec(
-        num_classes=params.whole("n_classes", 1, 1_000_000, 1000), dim=params.whole("embed_dim", 1, 8192)
-    )
-
-
-def _label_map(params: Section) -> LabelMapSpec:
-    params.only(
-        frozenset({"n_stages", "in_channels", "out_channels"}),
-        {"method": ("bilinear",), "multiplier": (0.5,), "bias": (False,)},
-    )
-    return LabelMapSpec(
-        num_classes=params.whole("in_channels", 1, _MAX_CLASSES),
-        channels=params.whole("out_channels", 1, 1024),
-        halvings=params.whole("n_stages", 0, 8, 1),
-    )
-
-
-def _concat_conditions(params: Section) -> tuple[ConcatSpec, ...]:
-    entries = params.values.get("concat_conditions") or []
-    if not isinstance(entries, list) or len(entries) > 3:
-        raise params.wrong("concat_conditions", "a list of known_region, label_map and box_map")
-    return tuple(_concat_condition(params, entry) for entry in entries)
-
-
-def _concat_condition(params: Section, entry: Value) -> ConcatSpec:
-    if entry == "known_region":
-        return KnownRegionSpec()
-    if isinstance(entry, dict) and len(entry) == 1:
-        ((kind, names),) = entry.items()
-        if isinstance(names, list) and 1 <= len(names) <= _MAX_CLASSES:
-            classes = tuple(name for name in names if isinstance(name, str) and 0 < len(name) <= 100)
-            whole = len(set(classes)) == len(names)
-            if kind == "label_map" and whole:
-                return LabelMapSpec(num_classes=len(classes), classes=classes)
-            if kind == "box_map" and whole:
-                return BoxMapSpec(classes)
-    raise params.wrong(
-        "concat_conditions",
-        "a list of known_region, label_map: [names] and box_map: [names], names given once",
-    )

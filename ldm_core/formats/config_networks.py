@@ -1,18 +1,10 @@
-"""The networks and the noise schedule of a configuration in the published schemas."""
+"""The networks of a configuration in the published schemas."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from ldm_core.errors import ConfigError
-from ldm_core.formats.section import Section
-from ldm_core.spec import AutoencoderSpec, ScheduleKind, ScheduleSpec, UNetSpec
-
-
-def either(*names: str) -> frozenset[str]:
-    """Targets below `ldm`, which is called `sgm` in the repository that Stable Diffusion XL came with."""
-    return frozenset(f"{package}.{name}" for package in ("ldm", "sgm") for name in names)
-
+from ldm_core.facts import Section, either
+from ldm_core.spec import AutoencoderSpec, UNetSpec
 
 KL = either("models.autoencoder.AutoencoderKL", "models.autoencoder.AutoencoderKLInferenceWrapper")
 VQ = frozenset({"ldm.models.autoencoder.VQModel", "ldm.models.autoencoder.VQModelInterface"})
@@ -23,38 +15,6 @@ _UNET_IGNORED = frozenset(
     {"image_size", "use_checkpoint", "use_fp16", "dropout", "legacy", "spatial_transformer_attn_type"}
 )
 _DD_IGNORED = frozenset({"dropout", "double_z"})
-
-# The published names of what is linear in t.
-_BETA_SCHEDULES: Mapping[str, ScheduleKind] = {
-    "linear": "scaled_linear",
-    "sqrt_linear": "linear",
-    "cosine": "cosine",
-}
-
-
-def read_schedule(params: Section, num_timesteps: int | None = None) -> ScheduleSpec:
-    """The noise schedule; `num_timesteps` where the section does not say.
-
-    Raises:
-        ConfigError: a fact is missing or of an unknown kind.
-    """
-    count = params.whole("timesteps", 2, 10_000, num_timesteps)
-    if "given_betas" in params:
-        given = params.values["given_betas"]
-        betas = tuple(b for b in given if isinstance(b, float)) if isinstance(given, list) else ()
-        if len(betas) != count or not all(0 < beta < 1 for beta in betas):
-            raise params.wrong("given_betas", f"a list of {count} numbers between 0 and 1")
-        return ScheduleSpec(count, betas[0], betas[-1], betas=betas)
-    schedule = ScheduleSpec(
-        num_timesteps=count,
-        linear_start=params.number("linear_start", 1e-8, 0.5),
-        linear_end=params.number("linear_end", 1e-8, 0.5),
-        kind=_BETA_SCHEDULES[params.choice("beta_schedule", tuple(_BETA_SCHEDULES), "linear")],
-        zero_terminal_snr=params.flag("zero_terminal_snr"),
-    )
-    if schedule.linear_start > schedule.linear_end:
-        raise params.wrong("linear_end", "at least linear_start")
-    return schedule
 
 
 def read_first_stage(section: Section) -> AutoencoderSpec:

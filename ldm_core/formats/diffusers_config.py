@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import cast
 
 from ldm_core.errors import ConfigError
+from ldm_core.facts import Section, Value
 from ldm_core.formats.folders import PARTS, read_json
-from ldm_core.formats.plain_yaml import Value
-from ldm_core.formats.section import Section
 from ldm_core.spec import Parameterization, ScheduleKind, ScheduleSpec, Spacing
 
 FAMILIES = {

@@ -6,11 +6,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ldm_core.conditioners import ClipSpec, Conditioner, LowResolutionSpec
 from ldm_core.errors import ModelFileError
-from ldm_core.formats import shapes, stable_diffusion
+from ldm_core.facts import Section, Weights
+from ldm_core.formats import shapes
 from ldm_core.formats.config import Config, check, usual_defaults
 from ldm_core.formats.diffusers_config import (
-    SUPER_RESOLUTION,
     Index,
     Sampling,
     UNetFacts,
@@ -24,9 +25,9 @@ from ldm_core.formats.diffusers_names import bert_recipes, clip_recipes, first_s
 from ldm_core.formats.folders import weights_in
 from ldm_core.formats.reading import Checkpoint
 from ldm_core.formats.renaming import Joined, Recipes, Renamed, Tensors
-from ldm_core.formats.section import Section
-from ldm_core.formats.shapes import FIRST_STAGE, Weights
-from ldm_core.spec import ClipSpec, ConditionerSpec, Defaults, LowResolutionSpec, ModelSpec
+from ldm_core.formats.shapes import FIRST_STAGE
+from ldm_core.model_spec import ModelSpec
+from ldm_core.spec import Defaults
 
 _TEXT_ENCODERS = ("text_encoder", "text_encoder_2")
 _MAX_SIDE, _MIN_SIDE = 2048, 64  # pixels
@@ -127,16 +128,20 @@ def _describe(
 
 def _conditioners(
     folder: Path, index: Index, sections: dict[str, Section], spec: ModelSpec, weights: Weights
-) -> tuple[ConditionerSpec, ...]:
+) -> tuple[Conditioner, ...]:
     if "bert" in index.parts:
         _require_bert(sections["bert"])
-        return (shapes.text_transformer(weights),)
-    clip = stable_diffusion.clip(weights, spec.unet)
-    if clip is None:
-        return (LowResolutionSpec(),) if index.pipeline == SUPER_RESOLUTION else ()
-    noise = sampling(folder, "low_res_scheduler").schedule if spec.unet.num_noise_levels else None
-    found = stable_diffusion.beside(spec.first_stage, spec.unet, noise)
-    return (_with_heads(clip, index, sections), *found)
+    found = shapes.conditioners(weights, spec.first_stage, spec.unet)
+    noised = spec.unet.num_noise_levels > 0
+    noise = sampling(folder, "low_res_scheduler").schedule if noised else None
+    return tuple(
+        _with_heads(c, index, sections)
+        if isinstance(c, ClipSpec)
+        else replace(c, noise=noise)
+        if isinstance(c, LowResolutionSpec)
+        else c
+        for c in found
+    )
 
 
 def _with_heads(clip: ClipSpec, index: Index, sections: dict[str, Section]) -> ClipSpec:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor
 
-from ldm_core.formats.clip_names import EMBEDDERS
+from ldm_core.conditioners.clip import EMBEDDERS
 from ldm_core.formats.renaming import Make, Recipe, Recipes
 from ldm_core.formats.shapes import COND_STAGE, FIRST_STAGE, UNET
 

@@ -18,8 +18,9 @@ from ldm_core.formats.diffusers_config import FAMILIES, pipeline_of
 from ldm_core.formats.folders import weights_of
 from ldm_core.formats.opening import open_model
 from ldm_core.formats.reading import read_shapes
+from ldm_core.model_spec import ModelSpec
 from ldm_core.request.extensions import ADAPTER, CONTROL
-from ldm_core.spec import AutoencoderSpec, ModelSpec
+from ldm_core.spec import AutoencoderSpec
 from ldm_core.wording import shown
 
 Shapes = dict[str, torch.Tensor]

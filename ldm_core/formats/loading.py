@@ -9,14 +9,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ldm_core.conditioners import ClipTokenizer, Tokenizer, bert_vocabulary, has_vocabulary
+from ldm_core.conditioners.base import Tokenize
 from ldm_core.formats import FindTokenizer
 from ldm_core.formats.opening import open_model
 from ldm_core.formats.recognise import with_stored_scale
+from ldm_core.model_spec import ModelSpec
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.network.weights import fill, places, without_weights
 from ldm_core.nn.autoencoder import FirstStage, first_stage
-from ldm_core.spec import AutoencoderSpec, ClipSpec, Defaults, ModelSpec, TextSpec
+from ldm_core.spec import AutoencoderSpec, Defaults
 
 
 def load(
@@ -43,7 +44,7 @@ def load(
 def _without_weights(
     spec: ModelSpec | AutoencoderSpec,
     shapes: Mapping[str, Tensor],
-    tokenizer: Tokenizer | ClipTokenizer | None,
+    tokenizer: Tokenize | None,
     defaults: Defaults,
 ) -> LatentDiffusion | FirstStage:
     if isinstance(spec, AutoencoderSpec):
@@ -53,21 +54,10 @@ def _without_weights(
 
 
 def _tokenizer(
-    spec: ModelSpec | AutoencoderSpec, given: tuple[tuple[Path, ...], ...], find: FindTokenizer
-) -> Tokenizer | ClipTokenizer | None:
+    spec: ModelSpec | AutoencoderSpec, places: tuple[tuple[Path, ...], ...], find: FindTokenizer
+) -> Tokenize | None:
     """The tokenizer whose files lie with the model, else where `find` says."""
     if isinstance(spec, AutoencoderSpec):
         return None
-    text, clip = spec.conditioner(TextSpec), spec.conditioner(ClipSpec)
-    if text is not None:
-        found = next((file for one in given[0] if (file := bert_vocabulary(one))), None)
-        if found is None and (folder := find(text)) is not None:
-            found = bert_vocabulary(folder)
-        return Tokenizer(found, text.max_length) if found else None
-    if clip is None:
-        return None
-    own = (*given, *[given[-1]] * len(clip.towers))[: len(clip.towers)]
-    folders = [next((one for one in those if has_vocabulary(one)), None) for those in own]
-    elsewhere = find(clip) if None in folders else None
-    whole = [folder or elsewhere for folder in folders]
-    return None if None in whole else ClipTokenizer([one for one in whole if one], clip)
+    conditioner = spec.taking("prompt")
+    return None if conditioner is None else conditioner.find_tokenizer(places, lambda: find(conditioner))

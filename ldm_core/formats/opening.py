@@ -7,17 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from ldm_core.errors import ModelFileError
+from ldm_core.facts import Weights
 from ldm_core.formats.clip_names import published_recipes
 from ldm_core.formats.config import Config, config_beside, read_config, usual_defaults
 from ldm_core.formats.diffusers_folder import Opened, open_folder
 from ldm_core.formats.diffusers_names import first_stage_recipes
 from ldm_core.formats.folders import first_stage_beside
 from ldm_core.formats.reading import Checkpoint
-from ldm_core.formats.recognise import recognise, require_agreement
+from ldm_core.formats.recognise import recognise, require_agreement, with_found_sizes
 from ldm_core.formats.renaming import Joined, Recipe, Recipes, Renamed, Tensors
-from ldm_core.formats.shapes import FIRST_STAGE, Weights
-from ldm_core.formats.stable_diffusion import with_found_towers
-from ldm_core.spec import ModelSpec
+from ldm_core.formats.shapes import FIRST_STAGE
+from ldm_core.model_spec import ModelSpec
 
 
 def open_model(path: Path, stack: ExitStack, config: Path | None = None) -> Opened:
@@ -42,7 +42,7 @@ def open_model(path: Path, stack: ExitStack, config: Path | None = None) -> Open
         return Opened(tensors, Config(spec, usual_defaults(spec)), places)
     spec = described.spec
     if isinstance(spec, ModelSpec):
-        spec = with_found_towers(spec, tensors.shapes)
+        spec = with_found_sizes(spec, tensors.shapes)
     require_agreement(spec, tensors.shapes)
     return Opened(tensors, replace(described, spec=spec), places)
 

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 import yaml
 
 from ldm_core.errors import ConfigError
+from ldm_core.facts import Value
 
 MAX_BYTES = 256_000
 MAX_VALUES = 10_000
 MAX_DEPTH = 24
 
-Value = str | int | float | bool | None | list["Value"] | dict[str, "Value"]
 
 _INT = re.compile(r"[+-]?\d{1,18}")
 _FLOAT = re.compile(r"[+-]?(\d{1,40}\.?\d{0,40}|\.\d{1,40})([eE][+-]?\d{1,3})?")

@@ -7,29 +7,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ldm_core.spec import LayoutSpec, ScheduleSpec, TextSpec, UNetSpec
+from ldm_core.conditioners import Conditioner, LayoutSpec
+from ldm_core.spec import ScheduleSpec, UNetSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A published model.  `layout`: its transformer takes the tokens of a layout, not a prompt."""
+    """A published model.
+
+    conditioner: what its network is, where another one has the same tensors.
+    """
 
     title: str
     unet: UNetSpec
     schedule: ScheduleSpec
     scale_factor: float = 1.0
-    layout: bool = False
+    conditioner: type[Conditioner] | None = None
 
     @property
     def shapes(self) -> UNetSpec:
         """What shapes tell of the UNet: all but the heads."""
         return replace(self.unet, num_heads=None, num_head_channels=None)
-
-    def transformer(self, found: TextSpec) -> TextSpec | LayoutSpec:
-        """What the transformer is, of which shapes tell all but the kind."""
-        return (
-            LayoutSpec(found.dim, found.depth, found.vocab_size, found.max_length) if self.layout else found
-        )
 
 
 def _unet(
@@ -101,7 +99,7 @@ PUBLISHED: tuple[Published, ...] = (
         "layout to image (Open Images)",
         _unet((3, 3), 128, (1, 2, 3, 4), (2, 4, 8), head_channels=32, context_dim=512, depth=3),
         _schedule(0.0015, 0.0205),
-        layout=True,
+        conditioner=LayoutSpec,
     ),
     Published(
         "semantic synthesis (Landscapes, 256 and 512)",

@@ -11,20 +11,16 @@ from dataclasses import fields, replace
 
 import torch
 
+from ldm_core.conditioners import CONDITIONERS, Conditioner
+from ldm_core.conditioners.base import Found
 from ldm_core.diffusion.schedule import NoiseSchedule
 from ldm_core.errors import ConfigError
+from ldm_core.facts import Weights
 from ldm_core.formats import shapes, stable_diffusion
 from ldm_core.formats.published_checkpoints import PUBLISHED
-from ldm_core.formats.shapes import FIRST_STAGE, HOW, REFINER, UNET, Weights
-from ldm_core.spec import (
-    AutoencoderSpec,
-    ClassSpec,
-    LabelMapSpec,
-    LayoutSpec,
-    ModelSpec,
-    ScheduleSpec,
-    TextSpec,
-)
+from ldm_core.formats.shapes import FIRST_STAGE, HOW, REFINER, UNET
+from ldm_core.model_spec import ModelSpec
+from ldm_core.spec import AutoencoderSpec, ScheduleSpec
 
 
 def recognise(weights: Weights) -> ModelSpec | AutoencoderSpec:
@@ -55,22 +51,23 @@ def _model(weights: Weights) -> ModelSpec:
         )
     autoencoder = shapes.first_stage(weights, FIRST_STAGE)
     unet = shapes.unet(weights)
-    text = stable_diffusion.clip(weights, unet)
-    if text is not None:
-        return stable_diffusion.model(weights, autoencoder, unet, text)
     conditioners = shapes.conditioners(weights, autoencoder, unet)
+    of_stable_diffusion = stable_diffusion.model(weights, autoencoder, unet, conditioners)
+    if of_stable_diffusion is not None:
+        return of_stable_diffusion
     known = next((published for published in PUBLISHED if published.shapes == unet), None)
     if known is None:
         raise ConfigError(
             "The number of attention heads cannot be told from the weights, and this is none of the "
             f"published models. {HOW}"
         )
+    if known.conditioner is not None:
+        kinds = [known.conditioner, *CONDITIONERS]
+        conditioners = shapes.conditioners(weights, autoencoder, unet, kinds)
     return ModelSpec(
         first_stage=autoencoder,
         unet=known.unet,
-        conditioners=tuple(
-            known.transformer(one) if isinstance(one, TextSpec) else one for one in conditioners
-        ),
+        conditioners=conditioners,
         schedule=shapes.schedule(weights) or known.schedule,
         parameterization="eps",
         scale_factor=shapes.scale_factor(weights) or known.scale_factor,
@@ -104,7 +101,14 @@ def require_agreement(spec: ModelSpec | AutoencoderSpec, weights: Weights) -> No
     if spec.refiner is not None:
         second = shapes.unet(weights, spec.refiner.unet.patch_size, REFINER)
         _compare("refiner", spec.refiner.unet, second, skip=_UNET_SKIP)
-    _compare_conditioners(spec, weights)
+    for conditioner in spec.conditioners:
+        prefix = f"{conditioner.module_name}." if conditioner.module_name else ""
+        if not any(name.startswith(prefix) for name in weights):
+            raise ConfigError(
+                f"The configuration describes a {conditioner.title}, of which the weights have none. {HOW}"
+            )
+    for ours, theirs in _networks(spec, weights).items():
+        _compare(ours.title, ours, theirs)
     found_schedule = shapes.schedule(weights)
     if found_schedule is not None:
         _compare_schedules(spec.schedule, found_schedule)
@@ -115,15 +119,23 @@ _FIRST_STAGE_SKIP = ("attn_resolutions", "resolution")
 _UNET_SKIP = ("attention_resolutions", "num_heads", "num_head_channels")
 
 
-def _compare_conditioners(spec: ModelSpec, weights: Weights) -> None:
-    """Those that have weights."""
-    for one in spec.conditioners:
-        if isinstance(one, TextSpec | LayoutSpec):
-            _compare("text transformer", one, shapes.text_transformer(weights))
-        elif isinstance(one, ClassSpec) or (isinstance(one, LabelMapSpec) and one.channels):
-            found = shapes.conditioners(weights, spec.first_stage, spec.unet)
-            if type(one) in map(type, found):
-                _compare("conditioner", one, found[0])
+def with_found_sizes(spec: ModelSpec, weights: Weights) -> ModelSpec:
+    """The description with what configurations name but do not give, as found in the weights.
+
+    Raises:
+        ConfigError: the configuration names another conditioner than the weights have.
+    """
+    found = _networks(spec, weights)
+    return replace(
+        spec, conditioners=tuple(c.completed(found[c]) if c in found else c for c in spec.conditioners)
+    )
+
+
+def _networks(spec: ModelSpec, weights: Weights) -> dict[Conditioner, Conditioner]:
+    """Each conditioner that has a network, and what the weights tell of it."""
+    found = Found(weights, spec.first_stage, spec.unet, 0)
+    told = {c: type(c).recognise(found) for c in spec.conditioners if c.module_name}
+    return {ours: theirs for ours, theirs in told.items() if theirs is not None}
 
 
 def _compare_schedules(described: ScheduleSpec, found: ScheduleSpec) -> None:

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import get_args
 
 import torch
 
+from ldm_core.conditioners import CONDITIONERS, Conditioner
+from ldm_core.conditioners.base import Found
 from ldm_core.diffusion.schedule import betas_of
 from ldm_core.errors import ConfigError
-from ldm_core.spec import (
-    AutoencoderSpec,
-    ClassSpec,
-    ConditionerSpec,
-    LabelMapSpec,
-    LowResolutionSpec,
-    MaskedImageSpec,
-    ScheduleKind,
-    ScheduleSpec,
-    TextSpec,
-    UNetSpec,
-)
-
-Weights = Mapping[str, torch.Tensor]
+from ldm_core.facts import Shapes, Weights
+from ldm_core.spec import AutoencoderSpec, ScheduleKind, ScheduleSpec, UNetSpec
 
 UNET, REFINER = "model.diffusion_model.", "model.refiner."
 FIRST_STAGE = "first_stage_model."
@@ -126,42 +117,33 @@ _RESIZES = ("conv.weight", "in_layers.2.weight")
 
 
 def conditioners(
-    weights: Weights, autoencoder: AutoencoderSpec, network: UNetSpec
-) -> tuple[ConditionerSpec, ...]:
-    """The published conditioners.  A transformer is taken for one on text, which shapes do not tell.
+    weights: Weights,
+    autoencoder: AutoencoderSpec,
+    network: UNetSpec,
+    kinds: Sequence[type[Conditioner]] = CONDITIONERS,
+) -> tuple[Conditioner, ...]:
+    """The published conditioners, those with networks first.
+
+    Args:
+        kinds: are asked in this order; a network belongs to the first that knows it.
 
     Raises:
-        ConfigError: channels are concatenated, and what they are cannot be told.
+        ConfigError: something enters the UNet of which cannot be told what it is.
     """
-    shape = Shapes(weights, COND_STAGE)
-    beside = network.in_channels - autoencoder.embed_dim
-    if "transformer.token_emb.weight" in shape:
-        return (text_transformer(weights),)
-    if "embedding.weight" in shape:
-        num_classes, dim = shape.of("embedding.weight")
-        return (ClassSpec(num_classes, dim),)
-    if "channel_mapper.weight" in shape:
-        channels, num_classes, *_ = shape.of("channel_mapper.weight")
-        return (LabelMapSpec(num_classes, channels, autoencoder.downsampling.bit_length() - 1),)
-    if beside == autoencoder.embed_dim + 1:
-        return (MaskedImageSpec(),)
-    if beside == 3:
-        return (LowResolutionSpec(),)
-    if beside or network.context_dim:
-        raise ConfigError(f"What the model is conditioned on cannot be told from its weights. {HOW}")
-    return ()
-
-
-def text_transformer(weights: Weights) -> TextSpec:
-    """The transformer on token ids."""
-    shape = Shapes(weights, f"{COND_STAGE}transformer.")
-    vocab_size, dim, *_ = shape.of("token_emb.weight")
-    return TextSpec(
-        dim=dim,
-        depth=shape.count("attn_layers.layers") // 2,  # attention and feed-forward in turn
-        vocab_size=vocab_size,
-        max_length=shape.of("pos_emb.emb.weight")[0],
-    )
+    found = Found(weights, autoencoder, network, network.in_channels - autoencoder.embed_dim)
+    told: list[Conditioner] = []
+    for kind in kinds:
+        conditioner = kind.recognise(found)
+        if conditioner is None or conditioner.module_name in {c.module_name for c in told} - {""}:
+            continue
+        told.append(conditioner)
+        found = replace(found, beside=found.beside - conditioner.concat_channels(autoencoder.embed_dim))
+    if found.beside or (network.context_dim and not told):
+        raise ConfigError(
+            "What the model is conditioned on cannot be told from its weights: the UNet takes "
+            f"{found.beside} channels beside the latent that belong to nothing known. {HOW}"
+        )
+    return tuple(told)
 
 
 def schedule(weights: Weights) -> ScheduleSpec | None:
@@ -192,40 +174,6 @@ def scale_factor(weights: Weights) -> float | None:
     """The latent's scale, where training measured and stored it."""
     stored = weights.get("scale_factor")
     return float(stored) if stored is not None and stored.numel() == 1 else None
-
-
-class Shapes:
-    """Looks up shapes of the tensors below a prefix."""
-
-    def __init__(self, weights: Weights, prefix: str) -> None:
-        self.weights = weights
-        self.prefix = prefix
-        # "input_blocks.3.0.op.weight" is a child 3 of "input_blocks", a child 0 of "input_blocks.3", ...
-        self._children: dict[str, set[int]] = {}
-        for name in weights:
-            if not name.startswith(prefix):
-                continue
-            words = name.removeprefix(prefix).split(".")
-            for i, word in enumerate(words):
-                if word.isdecimal() and len(word) <= 4:
-                    self._children.setdefault(".".join(words[:i]), set()).add(int(word))
-
-    def __contains__(self, name: str) -> bool:
-        return self.prefix + name in self.weights
-
-    def of(self, name: str) -> tuple[int, ...]:
-        """The shape of a weight, at least two numbers."""
-        tensor = self.weights.get(self.prefix + name)
-        if tensor is None or tensor.dim() < 2:
-            raise ConfigError(
-                f"The checkpoint has no {self.prefix}{name}, so what it is cannot be told; it is not "
-                "of a known kind, or incomplete."
-            )
-        return tuple(tensor.shape)
-
-    def count(self, name: str) -> int:
-        """How many numbered children a module has."""
-        return len(self._children.get(name, ()))
 
 
 def _multiples(widths: list[int], base: int) -> tuple[int, ...]:

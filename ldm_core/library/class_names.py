@@ -12,7 +12,7 @@ from typing import Literal
 
 from ldm_core.bundled import ASSETS
 from ldm_core.errors import RequestError
-from ldm_core.spec import BoxMapSpec, ClassSpec, LabelMapSpec, LayoutSpec, ModelSpec
+from ldm_core.model_spec import ModelSpec
 
 Vocabulary = Literal["scenes", "coco-stuff", "open-images", "imagenet"]
 
@@ -27,36 +27,32 @@ def class_names(vocabulary: Vocabulary) -> tuple[str, ...]:
 
 def box_classes(spec: ModelSpec) -> tuple[str, ...]:
     """What a model's boxes may hold."""
-    ours = spec.conditioner(BoxMapSpec)
-    if ours is not None:
-        return ours.classes
-    return class_names("open-images") if spec.conditioner(LayoutSpec) else ()
+    boxes = spec.taking("boxes")
+    if boxes is None:
+        return ()
+    return boxes.class_names or class_names("open-images")
 
 
 def picture_classes(spec: ModelSpec) -> tuple[str, ...]:
     """What a class-conditional model's pictures may show; numbers where the names are not known."""
-    ours = spec.conditioner(ClassSpec)
-    if ours is None:
+    classes = spec.taking("class")
+    if classes is None:
         return tuple(name for name, _ in spec.class_prompts)
-    return class_names("imagenet") if ours.num_classes >= 1000 else _numbers(ours.num_classes)
+    count = classes.num_classes_given
+    return classes.class_names or (class_names("imagenet") if count >= 1000 else _numbers(count))
 
 
 def num_labels(spec: ModelSpec) -> int:
     """Classes of a model's label maps."""
-    if spec.label_bits is not None:
-        return len(spec.label_bits.classes)
-    ours = spec.conditioner(LabelMapSpec)
-    return ours.num_classes if ours else 0
+    labels = spec.taking("label_map")
+    return labels.num_classes_given if labels else 0
 
 
 def label_names(spec: ModelSpec) -> tuple[str, ...]:
     """Names of the classes of a model's label maps; numbers where they are not known."""
-    if spec.label_bits is not None:
-        return spec.label_bits.classes
-    ours = spec.conditioner(LabelMapSpec)
-    if ours is not None and ours.classes:
-        return ours.classes
-    names, count = class_names("coco-stuff"), num_labels(spec)
+    labels, names, count = spec.taking("label_map"), class_names("coco-stuff"), num_labels(spec)
+    if labels is not None and labels.class_names:
+        return labels.class_names
     return names if count == len(names) else _numbers(count)
 
 

@@ -14,19 +14,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ldm_core.bundled import BUNDLED_MODELS
+from ldm_core.conditioners import Conditioner, TextSpec
 from ldm_core.errors import AtelierError, ConfigError, ModelFileError, ModelNotFound, RequestError
 from ldm_core.library.collection import Stamp, stamp_of
 from ldm_core.library.extensions import ExtensionLoader, File, Files
 from ldm_core.library.index import Entry, Index
 from ldm_core.library.residents import Residents
+from ldm_core.model_spec import ModelSpec
 from ldm_core.request import Request, TextToImage, lineage
 from ldm_core.request.extensions import ADAPTER, CONTROL, NO_EXTENSIONS, Extensions
-from ldm_core.spec import ClipSpec, ModelSpec, TextSpec
 
 if TYPE_CHECKING:
     import torch
 
-    from ldm_core.conditioners import Tokenizer
+    from ldm_core.conditioners.tokenizer import Tokenizer
     from ldm_core.library.tokens import Report
     from ldm_core.network.latent_diffusion import LatentDiffusion
 
@@ -182,7 +183,7 @@ class ModelLibrary:
 
         Empty where all is read, and where there is no such model with a vocabulary beside it.  Imports torch.
         """
-        from ldm_core.conditioners import Tokenizer
+        from ldm_core.conditioners.tokenizer import Tokenizer
 
         try:
             info = self.info(name)
@@ -301,7 +302,7 @@ class ModelLibrary:
                     entry.path,
                     device=device,
                     dtype=dtype,
-                    find_tokenizer=lambda text: self._tokenizer(text, report),
+                    find_tokenizer=lambda conditioner: self._tokenizer(conditioner, report),
                 )
                 if not isinstance(loaded, LatentDiffusion):
                     raise ModelFileError(f"{name} holds a first stage alone; choose a whole model.")
@@ -311,10 +312,10 @@ class ModelLibrary:
                 return self._extensions.load(model, key, self._files(extensions), report)
             return model
 
-    def _tokenizer(self, text: TextSpec | ClipSpec, report: Report) -> Path | None:
+    def _tokenizer(self, conditioner: Conditioner, report: Report) -> Path | None:
         from ldm_core.library.tokens import tokenizer_folder
 
-        return None if self._tokenizers is None else tokenizer_folder(text, self._tokenizers, report)
+        return None if self._tokenizers is None else tokenizer_folder(conditioner, self._tokenizers, report)
 
 
 def _read_info(entry: Entry) -> ModelInfo:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ldm_core.conditioners import Conditioner
 from ldm_core.errors import FetchError
 from ldm_core.library.hub import fetch, look_for
-from ldm_core.spec import ClipSpec, TextSpec
 
 Report = Callable[[str], None]  # takes how far a fetch is, in words
 
@@ -20,11 +20,13 @@ class _Published:
     files: tuple[str, ...]
 
 
-_CLIP = _Published("CLIP", "openai/clip-vit-large-patch14", ("vocab.json", "merges.txt"))
-_BERT = _Published("BERT", "google-bert/bert-base-uncased", ("vocab.txt",))
+_PUBLISHED = {
+    "CLIP": _Published("CLIP", "openai/clip-vit-large-patch14", ("vocab.json", "merges.txt")),
+    "BERT": _Published("BERT", "google-bert/bert-base-uncased", ("vocab.txt",)),
+}
 
 
-def tokenizer_folder(text: TextSpec | ClipSpec, kept: Path, report: Report) -> Path | None:
+def tokenizer_folder(conditioner: Conditioner, kept: Path, report: Report) -> Path | None:
     """The folder with a published text encoder's tokenizer; None where it was trained with one of its own.
 
     Args:
@@ -33,7 +35,7 @@ def tokenizer_folder(text: TextSpec | ClipSpec, kept: Path, report: Report) -> P
     Raises:
         FetchError: it is not there, and cannot be fetched.
     """
-    wanted = _published(text)
+    wanted = _PUBLISHED.get(conditioner.published_tokenizer)
     if wanted is None:
         return None
     folder = kept / wanted.name
@@ -48,10 +50,3 @@ def tokenizer_folder(text: TextSpec | ClipSpec, kept: Path, report: Report) -> P
             f"This model came without its tokenizer, and {wanted.name}'s could not be fetched. {error} "
             f"Or put {' and '.join(wanted.files)} beside the model's file."
         ) from None
-
-
-def _published(text: TextSpec | ClipSpec) -> _Published | None:
-    """By the number of its tokens."""
-    if isinstance(text, TextSpec):
-        return _BERT if text.vocab_size == 30_522 else None
-    return _CLIP if all(tower.vocab_size == 49_408 for tower in text.towers) else None

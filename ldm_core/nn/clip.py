@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from ldm_core.spec import ClipSpec, ClipTower
+from ldm_core.spec import ClipTower
 
 if TYPE_CHECKING:
     from transformers import CLIPTextModelWithProjection
@@ -35,10 +36,10 @@ class Embedder(nn.Module):
 class ClipText(nn.Module):
     """Token ids (b, towers, n) int64 -> context (b, n, dim) and the last tower's pooled prompt."""
 
-    def __init__(self, spec: ClipSpec) -> None:
+    def __init__(self, towers: Sequence[ClipTower], penultimate: bool) -> None:
         super().__init__()
-        self.penultimate = spec.penultimate
-        self.embedders = nn.ModuleList(Embedder(tower) for tower in spec.towers)
+        self.penultimate = penultimate
+        self.embedders = nn.ModuleList(Embedder(tower) for tower in towers)
 
     def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         found = [

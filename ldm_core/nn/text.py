@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from ldm_core.nn.attention import attend
-from ldm_core.spec import LayoutSpec, TextSpec
 
 # Fixed in the published models: 8 heads of 64 channels whatever the transformer's width.
 HEADS, HEAD_DIM = 8, 64
@@ -66,12 +65,12 @@ class PositionalEmbedding(nn.Module):
 
 
 class Transformer(nn.Module):
-    def __init__(self, spec: TextSpec | LayoutSpec) -> None:
+    def __init__(self, dim: int, depth: int, vocab_size: int, max_length: int) -> None:
         super().__init__()
-        self.token_emb = nn.Embedding(spec.vocab_size, spec.dim)
-        self.pos_emb = PositionalEmbedding(spec.dim, spec.max_length)
-        self.attn_layers = Layers(spec.dim, spec.depth)
-        self.norm = nn.LayerNorm(spec.dim)
+        self.token_emb = nn.Embedding(vocab_size, dim)
+        self.pos_emb = PositionalEmbedding(dim, max_length)
+        self.attn_layers = Layers(dim, depth)
+        self.norm = nn.LayerNorm(dim)
         nn.init.normal_(self.token_emb.weight, std=0.5)  # words before positions
         nn.init.normal_(self.pos_emb.emb.weight, std=0.02)
 
@@ -83,9 +82,9 @@ class Transformer(nn.Module):
 class TextTransformer(nn.Module):
     """Token ids (b, n) int64 -> context (b, n, dim)."""
 
-    def __init__(self, spec: TextSpec | LayoutSpec) -> None:
+    def __init__(self, dim: int, depth: int, vocab_size: int, max_length: int) -> None:
         super().__init__()
-        self.transformer = Transformer(spec)
+        self.transformer = Transformer(dim, depth, vocab_size, max_length)
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.transformer(tokens)

@@ -8,7 +8,8 @@ from typing import Generic, Protocol, TypeVar
 
 from torch import Tensor
 
-from ldm_core.conditioners import Condition, Hints
+from ldm_core.conditioners import Cond
+from ldm_core.conditioners.hint import Hints
 from ldm_core.diffusion.guidance import Guidance
 from ldm_core.diffusion.samplers import Region, Sampling
 from ldm_core.library.models import ModelInfo
@@ -25,21 +26,21 @@ class Conditioning:
     """What the network is given beside x_t and t.
 
     Attributes:
-        condition: for a batch of one, what guidance goes towards.
-        unconditional: what it goes away from; None: no guidance, the network is asked once.
+        cond: for a batch of one, what guidance goes towards.
+        uncond: what it goes away from; None: no guidance, the network is asked once.
         guidance: how far, and in which steps.
         hints: to the model's controls, for a batch of one; both sides of guidance get them.
     """
 
-    condition: Condition
-    unconditional: Condition | None
+    cond: Cond
+    uncond: Cond | None
     guidance: Guidance
     hints: Hints = ()
 
     @property
     def shape(self) -> tuple[object, ...]:
         """Equal for pictures that can share a network call."""
-        return self.condition.shape, *(hint.shape for hint in self.hints)
+        return self.cond.shape, *(hint.shape for hint in self.hints)
 
     def at(self, step: int, num_steps: int, region: Region | None = None) -> Conditioning:
         """Without what does not apply in a step, and for a tile if asked for one."""
@@ -49,16 +50,12 @@ class Conditioning:
             conditioning = replace(conditioning, hints=hints)
         if self.guidance.applies(step, num_steps):
             return conditioning
-        return replace(conditioning, unconditional=None)
+        return replace(conditioning, uncond=None)
 
     def _of(self, region: Region) -> Conditioning:
-        without = self.unconditional
-        return replace(
-            self,
-            condition=self.condition.tile(region),
-            unconditional=None if without is None else without.tile(region),
-            hints=tuple(hint.tile(region) for hint in self.hints),
-        )
+        uncond = None if self.uncond is None else self.uncond.tile(region)
+        hints = tuple(hint.tile(region) for hint in self.hints)
+        return replace(self, cond=self.cond.tile(region), uncond=uncond, hints=hints)
 
 
 class StepConditioning(Protocol):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ldm_core.conditioners import Given
+from ldm_core.conditioners import Inputs
 from ldm_core.library.models import ModelInfo
+from ldm_core.model_spec import ModelSpec
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.request import ClassToImage
-from ldm_core.spec import ModelSpec
 from ldm_core.tasks.base import Task, Work
 from ldm_core.tasks.drawing import Drawing, from_noise
 from ldm_core.tasks.geometry import Geometry
@@ -32,11 +32,11 @@ def _draw(request: ClassToImage, model: LatentDiffusion) -> Drawing:
         conditioning_of(request, model, inputs, geometry.cells) for inputs in _inputs(request, model.spec)
     )
     for other in others:
-        first = replace(first, condition=first.condition.towards(other.condition, request.blend))
+        first = replace(first, cond=first.cond.towards(other.cond, request.blend))
     return from_noise(model, geometry, hinted(first, request, model, geometry))
 
 
-def _inputs(request: ClassToImage, spec: ModelSpec) -> list[Given]:
+def _inputs(request: ClassToImage, spec: ModelSpec) -> list[Inputs]:
     """The class, and the other one if there is one.
 
     Raises:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from ldm_core.conditioners import Given, kept_bits
+from ldm_core.conditioners import Inputs
+from ldm_core.conditioners.spatial import kept_bits
 from ldm_core.diffusion.experts import with_refiner
 from ldm_core.diffusion.parameterization import Prediction
 from ldm_core.diffusion.samplers import FUNCTIONS, Region, counted, diffused, keeping
@@ -86,7 +87,7 @@ class Drawing:
         return None
 
 
-def draw(request: Request, model: LatentDiffusion, inputs: Given, geometry: Geometry) -> Drawing:
+def draw(request: Request, model: LatentDiffusion, inputs: Inputs, geometry: Geometry) -> Drawing:
     """From noise, by what the request gives."""
     conditioning = conditioning_of(request, model, inputs, geometry.cells)
     return from_noise(model, geometry, hinted(conditioning, request, model, geometry))
@@ -94,7 +95,7 @@ def draw(request: Request, model: LatentDiffusion, inputs: Given, geometry: Geom
 
 def from_noise(model: LatentDiffusion, geometry: Geometry, conditioning: Conditioning) -> Drawing:
     """From noise; the digits of a label map, where the condition has them, are kept at every step."""
-    bits = conditioning.condition.bits
+    bits = conditioning.cond.bits
     if bits is None:
         return Drawing(model, geometry, conditioning)
     return Drawing(model, geometry, conditioning, *kept_bits(bits, model.spec.latent_channels))

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from ldm_core.conditioners import Given
+from ldm_core.conditioners import Inputs
 from ldm_core.diffusion.samplers import Region
 from ldm_core.library.models import ModelInfo
+from ldm_core.model_spec import ModelSpec
 from ldm_core.network.images import from_pixels, resized
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.pictures.reading import over_white
 from ldm_core.request import Inpaint, Outpaint, Request
 from ldm_core.request.raster import WHITE, Pixels
-from ldm_core.spec import ModelSpec
 from ldm_core.tasks.base import Conditioning, Finishing, Moment, Start
 from ldm_core.tasks.drawing import Drawing
 from ldm_core.tasks.geometry import Geometry, Window, grown, native_size
@@ -109,7 +109,7 @@ def fill(
     image = from_pixels(geometry.pad(resized(_started(picture, mask, window, request.fill), *size)))
     hole = geometry.pad(resized(masked, *size)) >= WHITE
     where = torch.from_numpy(hole)[None].float()
-    inputs = Given(prompt_of(request), image=image, mask=where)
+    inputs = Inputs(prompt_of(request), image=image, mask=where)
     native = model.spec.fills_holes
     conditioning = conditioning_of(request, model, inputs, geometry.cells)
     conditioning = hinted(conditioning, request, model, geometry, window)

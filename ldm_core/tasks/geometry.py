@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ldm_core.diffusion.samplers import Region
 from ldm_core.library.models import ModelInfo
+from ldm_core.model_spec import ModelSpec
 from ldm_core.request.raster import Pixels
-from ldm_core.spec import ModelSpec
 
 N = TypeVar("N", np.uint8, np.float32, np.bool_)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ldm_core.conditioners import Given
+from ldm_core.conditioners import Inputs
 from ldm_core.library.models import ModelInfo
 from ldm_core.network.images import fitted, from_pixels
 from ldm_core.network.latent_diffusion import LatentDiffusion
@@ -19,7 +19,7 @@ from ldm_core.tasks.inputs import latent, prompt_of
 def prepare(request: ImageToImage, model: LatentDiffusion, info: ModelInfo) -> Work:
     geometry = Geometry.of(request.size, model.spec)
     image = from_pixels(geometry.pad(fitted(over_white(request.image.pixels), *request.size)))
-    conditioning = conditioning_of(request, model, Given(prompt_of(request)), geometry.cells)
+    conditioning = conditioning_of(request, model, Inputs(prompt_of(request)), geometry.cells)
     conditioning = hinted(conditioning, request, model, geometry)
     return Drawing(model, geometry, conditioning, latent(model, image), share=request.strength)
 

@@ -5,28 +5,28 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from ldm_core.conditioners import Given
+from ldm_core.conditioners import Inputs
 from ldm_core.library.class_names import class_id, picture_classes
+from ldm_core.model_spec import ModelSpec
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.request import Request
 from ldm_core.request.raster import Pixels
-from ldm_core.spec import ClassSpec, ModelSpec
 
 
 def prompt_of(request: Request) -> str:
     return request.prompt.strip()
 
 
-def class_inputs(field: str, label: str | int, spec: ModelSpec) -> Given:
+def class_inputs(field: str, label: str | int, spec: ModelSpec) -> Inputs:
     """A class as the model takes it: its id, or the prompt that stands for it.
 
     Raises:
         RequestError: the model has no such class.
     """
-    classes, names = spec.conditioner(ClassSpec), picture_classes(spec)
+    classes, names = spec.taking("class"), picture_classes(spec)
     if classes is not None:
-        return Given(class_id=class_id(field, label, names, classes.num_classes))
-    return Given(prompt=spec.class_prompts[class_id(field, label, names, len(names))][1])
+        return Inputs(class_id=class_id(field, label, names, classes.num_classes_given))
+    return Inputs(prompt=spec.class_prompts[class_id(field, label, names, len(names))][1])
 
 
 def latent(model: LatentDiffusion, image: Tensor) -> Tensor:

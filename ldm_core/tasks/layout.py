@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ldm_core.conditioners import Box, Given
+from ldm_core.conditioners import Box, Inputs
 from ldm_core.errors import RequestError
 from ldm_core.library.class_names import box_classes, class_id
 from ldm_core.library.models import ModelInfo
+from ldm_core.model_spec import ModelSpec
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.request import LayoutToImage
-from ldm_core.spec import ModelSpec
 from ldm_core.tasks.base import Task, Work
 from ldm_core.tasks.drawing import Drawing, draw
 from ldm_core.tasks.geometry import Geometry
@@ -29,7 +29,7 @@ def check(request: LayoutToImage, info: ModelInfo) -> None:
 
 def _draw(request: LayoutToImage, model: LatentDiffusion) -> Drawing:
     geometry = Geometry.of(request.size, model.spec)
-    inputs = Given(prompt_of(request), boxes=_boxes(request, model.spec, geometry))
+    inputs = Inputs(prompt_of(request), boxes=_boxes(request, model.spec, geometry))
     return draw(request, model, inputs, geometry)
 
 

@@ -7,16 +7,14 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
 
-from ldm_core.conditioners import Given
+from ldm_core.conditioners import Inputs
 from ldm_core.errors import RequestError
 from ldm_core.library.class_names import num_labels
 from ldm_core.library.models import ModelInfo
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.request import Semantic
 from ldm_core.request.raster import NOTHING, Pixels, Raster
-from ldm_core.spec import LabelMapSpec, ModelSpec
 from ldm_core.tasks.base import Task, Work
 from ldm_core.tasks.drawing import Drawing, draw
 from ldm_core.tasks.geometry import Geometry
@@ -44,17 +42,8 @@ def check(request: Semantic, info: ModelInfo) -> None:
 
 def _draw(request: Semantic, model: LatentDiffusion) -> Drawing:
     geometry = Geometry.of(request.size, model.spec)
-    labels = _labels(geometry.pad(request.label_map.pixels), model.spec, geometry)
-    return draw(request, model, Given(prompt_of(request), label_map=labels), geometry)
-
-
-def _labels(labels: Pixels, spec: ModelSpec, geometry: Geometry) -> Tensor:
-    """(H, W) of the size that the model's rescaler, if it has one, halves to the latent's."""
-    published = spec.conditioner(LabelMapSpec)
-    if published is not None and published.channels:
-        height, width = (size * 2**published.halvings for size in geometry.cells)
-        labels = _nearest(labels, width, height)
-    return torch.from_numpy(labels.copy())
+    labels = torch.from_numpy(geometry.pad(request.label_map.pixels).copy())
+    return draw(request, model, Inputs(prompt_of(request), label_map=labels), geometry)
 
 
 def _of_size(request: Semantic, width: int, height: int) -> Semantic:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ldm_core.conditioners import Given
+from ldm_core.conditioners import Inputs
 from ldm_core.library.models import ModelInfo
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.request import TextToImage
@@ -18,7 +18,7 @@ def prepare(request: TextToImage, model: LatentDiffusion, info: ModelInfo) -> Wo
 
 
 def _draw(request: TextToImage, model: LatentDiffusion) -> Drawing:
-    return draw(request, model, Given(prompt_of(request)), Geometry.of(request.size, model.spec))
+    return draw(request, model, Inputs(prompt_of(request)), Geometry.of(request.size, model.spec))
 
 
 TASK = Task(TextToImage, "text-to-image", "a model that takes a prompt", prepare)

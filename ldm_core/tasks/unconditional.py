@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ldm_core.conditioners import Given
+from ldm_core.conditioners import Inputs
 from ldm_core.library.models import ModelInfo
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.request import Unconditional
@@ -17,7 +17,7 @@ def prepare(request: Unconditional, model: LatentDiffusion, info: ModelInfo) -> 
 
 
 def _draw(request: Unconditional, model: LatentDiffusion) -> Drawing:
-    return draw(request, model, Given(), Geometry.of(request.size, model.spec))
+    return draw(request, model, Inputs(), Geometry.of(request.size, model.spec))
 
 
 TASK = Task(Unconditional, "unconditional", "a model that can do without a prompt", prepare)

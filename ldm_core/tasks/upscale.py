@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ldm_core.conditioners import Given
+from ldm_core.conditioners import Inputs
 from ldm_core.diffusion.samplers import FUNCTIONS, Region, counted, tiled
 from ldm_core.errors import RequestError
 from ldm_core.library.models import ModelInfo
@@ -166,7 +166,7 @@ def _enlarging(
     low_res = from_pixels(np.pad(colours(small), (*margins, (0, 0)), mode="symmetric"))
     # The same noise for all pictures: they share the condition, and each is made alike alone.
     noise = torch.randn(low_res.shape, generator=torch.Generator().manual_seed(_NOISE_SEED))
-    inputs = Given(prompt_of(request), low_res=low_res, low_res_noise=noise)
+    inputs = Inputs(prompt_of(request), low_res=low_res, low_res_noise=noise)
     conditioning = conditioning_of(request, model, inputs, (height, width))
     return Upscaling(request, model, info, conditioning, (height, width), small, sizes)
 

@@ -1,64 +1,28 @@
-"""What a diffusion model is trained on: latents, and what it is told of each."""
+"""What a diffusion model is trained on: latents, and what is given with each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
-from ldm_core.conditioners import (
-    Box,
-    Given,
-    Tokenizer,
-    box_map,
-    known_region,
-    label_map,
-    layout_tokens,
-    masked_image,
-    one_hot,
-    without_hole,
-)
+from ldm_core.conditioners import Inputs
+from ldm_core.conditioners.layout import boxes_of
+from ldm_core.conditioners.tokenizer import Tokenizer
 from ldm_core.errors import ConfigError
+from ldm_core.model_spec import ModelSpec
 from ldm_core.nn.autoencoder import FirstStage
-from ldm_core.spec import (
-    BoxMapSpec,
-    ClassSpec,
-    ClipSpec,
-    ConcatSpec,
-    ConditionerSpec,
-    KnownRegionSpec,
-    LabelMapSpec,
-    LayoutSpec,
-    LowResolutionSpec,
-    MaskedImageSpec,
-    ModelSpec,
-    TextSpec,
-    concat_channels,
-)
 from ldm_core.training import data
 from ldm_core.training.degrade import degrade
 from ldm_core.training.encoded import encode
 from ldm_core.training.focus import hole_weights, told_weights
 from ldm_core.training.masks import random_mask, random_masks
 from ldm_core.training.sources import Arrays, Source
-
-# A conditioner's name in the settings of `dropout`.
-NAMES: Mapping[type, str] = {
-    TextSpec: "prompt",
-    ClassSpec: "class",
-    LayoutSpec: "boxes",
-    LabelMapSpec: "label_map",
-    BoxMapSpec: "boxes",
-    KnownRegionSpec: "known_region",
-    MaskedImageSpec: "masked_image",
-    LowResolutionSpec: "low_res",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,45 +56,115 @@ class TrainingSet:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Latents and conditions; None where the model takes no such condition.
+    """Latents and what is given with them.
 
     Attributes:
         z: (b, c, h, w) float32.
-        ids: token ids (b, n) or class ids (b,), for cross-attention.
-        labels: (b, classes, H, W) one-hot, for a label map's convolution.
-        concat: (b, k, h, w), everything else that is concatenated to x_t.
-        told: (b, 1, h, w) bool, where the label map that goes on the latent is given, and not to be drawn.
+        prepared: (b, ...) of each conditioner, what its `enter` takes.
+        drawn: (b, c, h, w), 0 where the latent is given, and not to be drawn; None: nowhere.
         weight: (b, 1, h, w), how much each cell's error counts.
     """
 
     z: Tensor
-    ids: Tensor | None = None
-    labels: Tensor | None = None
-    concat: Tensor | None = None
-    told: Tensor | None = None
+    prepared: tuple[Tensor, ...] = ()
+    drawn: Tensor | None = None
     weight: Tensor | None = None
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """The same change to every part that is there."""
+        drawn, weight = (None if part is None else change(part) for part in (self.drawn, self.weight))
+        return Batch(change(self.z), tuple(map(change, self.prepared)), drawn, weight)
 
-        def changed(part: Tensor | None) -> Tensor | None:
-            return None if part is None else change(part)
 
-        return Batch(
-            change(self.z),
-            changed(self.ids),
-            changed(self.labels),
-            changed(self.concat),
-            changed(self.told),
-            changed(self.weight),
-        )
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawn:
+    """Examples (`conditioners.base.Examples`) from a set, by their indices in it."""
+
+    batches: Batches
+    set: TrainingSet
+    chosen: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __getitem__(self, rows: NDArray[np.bool_]) -> Drawn:
+        return replace(self, chosen=self.chosen[rows])
+
+    @property
+    def spec(self) -> ModelSpec:
+        return self.batches.spec
+
+    @property
+    def z(self) -> Tensor:
+        return self.set.latents[torch.from_numpy(self.chosen)].float()
+
+    @property
+    def class_ids(self) -> list[int]:
+        return [self.set.source.class_id(int(i)) for i in self.chosen]
+
+    @property
+    def labels(self) -> Tensor:
+        return torch.from_numpy(self.set.arrays.labels[self.chosen])
+
+    @property
+    def boxes(self) -> Tensor:
+        return torch.from_numpy(self.set.arrays.boxes[self.chosen])
+
+    @property
+    def images(self) -> Tensor:
+        """(b, 3, H, W) in [-1, 1]."""
+        return data.to_tensor(self.set.arrays.images[self.chosen])
+
+    def tokens(self, keep: NDArray[np.bool_], rng: np.random.Generator) -> Tensor:
+        wording, tokenizer = self.batches.wording, self.batches.tokenizer
+        full = rng.random(len(self)) < wording.full
+        captions = [
+            self.set.source.caption(int(i), rng, bool(f)) if kept else ""
+            for i, f, kept in zip(self.chosen, full, keep, strict=True)
+        ]
+        assert tokenizer is not None
+        tokens = tokenizer(captions)
+        unknown = torch.from_numpy(rng.random(tokens.shape) < wording.unknown) & (tokens > 3)
+        return tokens.masked_fill(unknown, 1)
+
+    def parts(self, size: tuple[int, int], rng: np.random.Generator) -> Tensor:
+        parts = [
+            random_mask(rng, *size) if rng.random() < 1 / 3 else np.ones(size, np.uint8)
+            for _ in range(len(self))
+        ]
+        return torch.from_numpy(np.stack(parts)) > 0
+
+    def holed(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        return self.images, random_masks(len(self), self.set.source.size, rng)
+
+    def known_regions(self, rng: np.random.Generator) -> Tensor | None:
+        known = self.set.known
+        if known is None:
+            return None
+        holes = rng.integers(0, known.shape[1], len(self))
+        return known[torch.from_numpy(self.chosen), torch.from_numpy(holes)].float()
+
+    def low_res(self, height: int, rng: np.random.Generator) -> Tensor:
+        images = self.set.arrays.images
+        small = [degrade(images[i], images.shape[1] // height, rng) for i in self.chosen]
+        return data.to_tensor(np.stack(small))
+
+    def encode(self, images: Tensor) -> Tensor:
+        return encode(self.batches.first_stage, images)
+
+    def hole_weights(self, known: Tensor) -> Tensor:
+        return hole_weights(known)
+
+    def class_weights(self, said: Tensor) -> Tensor:
+        assert self.set.class_weights is not None
+        return told_weights(self.labels, self.set.class_weights, said)
 
 
 class Batches:
-    """Draws batches.  A condition is left out of a sample with its own probability, `dropout`.
+    """Draws batches.  What a conditioner takes is left out of a sample with its own probability, `dropout`.
 
     Raises:
-        ConfigError: dropout of a condition that the model lacks, or cannot do without.
+        ConfigError: dropout of what the model does not take, or cannot do without.
     """
 
     def __init__(
@@ -144,173 +178,46 @@ class Batches:
     ) -> None:
         self.spec, self.sets, self.tokenizer, self.first_stage = spec, sets, tokenizer, first_stage
         self.dropout, self.wording = dropout, wording
-        droppable = {NAMES[type(one)] for one in spec.conditioners if _droppable(one)}
-        if spec.label_bits is not None:
-            droppable.add("label_map")
+        droppable = {conditioner.takes for conditioner in spec.conditioners if conditioner.droppable}
         wrong = sorted(set(dropout) - droppable)
         if wrong:
             known = ", ".join(sorted(droppable)) or "none"
             raise ConfigError(f"dropout names {wrong[0]!r}; this model can do without: {known}.")
 
     def draw(self, rng: np.random.Generator, count: int) -> Batch:
-        shares = np.array([one.share for one in self.sets])
+        shares = np.array([each.share for each in self.sets])
         chosen_set = self.sets[rng.choice(len(shares), p=shares / shares.sum())]
-        chosen = rng.integers(0, len(chosen_set.source), count)
-        z = chosen_set.latents[torch.from_numpy(chosen)].float()
-        ids, labels, concats, known = None, None, [], None
-        for one in self.spec.conditioners:
-            keep = rng.random(count) >= self.dropout.get(NAMES[type(one)], 0.0)
-            match one:
-                case TextSpec():
-                    ids = self._tokens(chosen_set.source, chosen, keep, rng)
-                case ClassSpec():
-                    ids = _class_ids(one, chosen_set.source, chosen, keep)
-                case LayoutSpec():
-                    ids = _layout(one, chosen_set.arrays, chosen, keep)
-                case ClipSpec():
-                    raise ConfigError("Models with CLIP's text encoder cannot be trained here.")
-                case LabelMapSpec() if one.channels:
-                    labels = one_hot(_labels(chosen_set.arrays, chosen), one.num_classes)
-                case _:
-                    channels = concat_channels(one, self.spec.first_stage.embed_dim)
-                    part = z.new_zeros(count, channels, *z.shape[2:])
-                    if keep.any():
-                        size = (z.shape[2], z.shape[3])
-                        part[torch.from_numpy(keep)] = self._concat(one, chosen_set, chosen[keep], size, rng)
-                    concats.append(part)
-                    if isinstance(one, KnownRegionSpec):
-                        known = part[:, -1:] == 1.0
-        concat = torch.cat(concats, dim=1) if concats else None
-        told = self._told(z, rng) if self.spec.label_bits else None
-        return Batch(z, ids, labels, concat, told, _weight(chosen_set, chosen, told, known))
+        examples = Drawn(self, chosen_set, rng.integers(0, len(chosen_set.source), count))
+        z = examples.z
+        prepared, drawn, weights = [], None, []
+        for conditioner in self.spec.conditioners:
+            keep = rng.random(count) >= self.dropout.get(conditioner.takes, 0.0)
+            part = conditioner.draw(examples, keep, (z.shape[2], z.shape[3]), rng)
+            prepared.append(part)
+            drawn = conditioner.drawn(part, z.shape[1]) if drawn is None else drawn
+            if chosen_set.class_weights is not None:
+                weights.append(conditioner.focus(part, examples))
+        counting = [weight for weight in weights if weight is not None]
+        weight = torch.stack(counting).prod(dim=0) if counting else None
+        return Batch(z, tuple(prepared), drawn, weight)
 
-    def _told(self, z: Tensor, rng: np.random.Generator) -> Tensor:
-        """(b, 1, h, w) bool: of most samples nothing, of the others the whole label map or a part of it."""
-        count, _, height, width = z.shape
-        keep = rng.random(count) >= self.dropout.get("label_map", 0.0)
-        parts = [
-            random_mask(rng, height, width) if rng.random() < 1 / 3 else np.ones((height, width), np.uint8)
-            for _ in range(count)
-        ]
-        return torch.from_numpy(np.stack(parts) * keep[:, None, None])[:, None] > 0
-
-    def given(self, rng: np.random.Generator, count: int) -> list[Given]:
+    def inputs(self, rng: np.random.Generator, count: int) -> list[Inputs]:
         """What the first pictures say, for samples to look at; as a person would give it."""
-        one = self.sets[0]
-        side = one.source.size
-        small = side // self.spec.first_stage.downsampling
-        given = []
-        for i in range(min(count, len(one.source))):
-            image = one.arrays.images[i]
+        source, arrays = self.sets[0].source, self.sets[0].arrays
+        small = source.size // self.spec.first_stage.downsampling
+        inputs = []
+        for i in range(min(count, len(source))):
+            image = arrays.images[i]
             low_res = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
-            given.append(
-                Given(
-                    prompt=one.source.caption(i, rng, full=True),
-                    class_id=one.source.class_id(i),
-                    boxes=_boxes(one.arrays.boxes[i]),
-                    label_map=torch.from_numpy(one.arrays.labels[i].copy()),
+            inputs.append(
+                Inputs(
+                    prompt=source.caption(i, rng, full=True),
+                    class_id=source.class_id(i),
+                    boxes=boxes_of(arrays.boxes[i]),
+                    label_map=torch.from_numpy(arrays.labels[i].copy()),
                     image=data.to_tensor(image[None])[0],
-                    mask=random_masks(1, side, rng)[0],
+                    mask=random_masks(1, source.size, rng)[0],
                     low_res=data.to_tensor(np.asarray(low_res, np.uint8)[None])[0],
                 )
             )
-        return given
-
-    def _tokens(
-        self, source: Source, chosen: NDArray[np.int64], keep: NDArray[np.bool_], rng: np.random.Generator
-    ) -> Tensor:
-        full = rng.random(len(chosen)) < self.wording.full
-        captions = [
-            source.caption(int(i), rng, bool(f)) if k else ""
-            for i, f, k in zip(chosen, full, keep, strict=True)
-        ]
-        assert self.tokenizer is not None
-        tokens = self.tokenizer(captions)
-        unknown = torch.from_numpy(rng.random(tokens.shape) < self.wording.unknown) & (tokens > 3)
-        return tokens.masked_fill(unknown, 1)
-
-    def _concat(
-        self,
-        one: ConcatSpec,
-        chosen_set: TrainingSet,
-        chosen: NDArray[np.int64],
-        size: tuple[int, int],
-        rng: np.random.Generator,
-    ) -> Tensor:
-        """(b, k, h, w) of one conditioner without weights."""
-        arrays, known = chosen_set.arrays, chosen_set.known
-        side = arrays.images.shape[1]
-        match one:
-            case LabelMapSpec():
-                labels = _labels(arrays, chosen)
-                return label_map(_partly(labels, rng), one.num_classes, size)
-            case BoxMapSpec():
-                return box_map(torch.from_numpy(arrays.boxes[chosen]), len(one.classes), size)
-            case KnownRegionSpec() if known is not None:
-                holes = rng.integers(0, known.shape[1], len(chosen))
-                return known[torch.from_numpy(chosen), torch.from_numpy(holes)].float()
-            case KnownRegionSpec():
-                masks = random_masks(len(chosen), side, rng)
-                closed = without_hole(data.to_tensor(arrays.images[chosen]), masks)
-                return known_region(encode(self.first_stage, closed), masks)
-            case MaskedImageSpec():
-                masks = random_masks(len(chosen), side, rng)
-                holed = masked_image(data.to_tensor(arrays.images[chosen]), masks)
-                return torch.cat([encode(self.first_stage, holed), F.interpolate(2 * masks - 1, size)], dim=1)
-            case LowResolutionSpec():
-                small = [degrade(arrays.images[i], side // size[0], rng) for i in chosen]
-                return data.to_tensor(np.stack(small))
-
-
-def _weight(
-    chosen_set: TrainingSet, chosen: NDArray[np.int64], told: Tensor | None, known: Tensor | None
-) -> Tensor | None:
-    """(b, 1, h, w), what each cell's error counts; None where all count the same."""
-    if chosen_set.class_weights is None:
-        return None
-    weights = [] if known is None else [hole_weights(known)]
-    if told is not None:
-        weights.append(told_weights(_labels(chosen_set.arrays, chosen), chosen_set.class_weights, told))
-    return torch.stack(weights).prod(dim=0) if weights else None
-
-
-def _droppable(one: ConditionerSpec) -> bool:
-    match one:
-        case ClassSpec():
-            return one.no_class is not None
-        case LabelMapSpec():
-            return not one.channels
-        case MaskedImageSpec() | LowResolutionSpec():
-            return False
-    return True
-
-
-def _class_ids(one: ClassSpec, source: Source, chosen: NDArray[np.int64], keep: NDArray[np.bool_]) -> Tensor:
-    ids = [source.class_id(int(i)) if k else one.no_class for i, k in zip(chosen, keep, strict=True)]
-    return torch.tensor(ids)
-
-
-def _layout(one: LayoutSpec, arrays: Arrays, chosen: NDArray[np.int64], keep: NDArray[np.bool_]) -> Tensor:
-    rows = zip(arrays.boxes[chosen], keep, strict=True)
-    return torch.tensor([layout_tokens(_boxes(row) if kept else (), one) for row, kept in rows])
-
-
-def _boxes(row: NDArray[np.float32]) -> tuple[Box, ...]:
-    """Of a row of `Arrays.boxes`."""
-    return tuple(Box(int(box[0]), *map(float, box[1:])) for box in row if box[0] >= 0)
-
-
-def _labels(arrays: Arrays, chosen: NDArray[np.int64]) -> Tensor:
-    return torch.from_numpy(arrays.labels[chosen])
-
-
-def _partly(labels: Tensor, rng: np.random.Generator) -> Tensor:
-    """Of a third of the label maps a part alone, as a person paints it: random thick strokes and shapes."""
-    side = labels.shape[-1]
-    parts = [
-        torch.from_numpy(random_mask(rng, side, side)) > 0 if rng.random() < 1 / 3 else torch.tensor(True)
-        for _ in labels
-    ]
-    return torch.stack(
-        [row.where(part, torch.tensor(255, dtype=row.dtype)) for row, part in zip(labels, parts, strict=True)]
-    )
+        return inputs

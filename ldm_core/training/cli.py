@@ -15,9 +15,10 @@ import yaml
 from ldm_core import formats
 from ldm_core.errors import ConfigError, FileError
 from ldm_core.formats.config import read_config
+from ldm_core.model_spec import ModelSpec
 from ldm_core.network.memory import keep_freed_blocks
 from ldm_core.nn.autoencoder import FirstStage
-from ldm_core.spec import AutoencoderSpec, ModelSpec
+from ldm_core.spec import AutoencoderSpec
 from ldm_core.training.card import card, read_figures
 from ldm_core.training.diffusion import DiffusionSettings, DiffusionTraining
 from ldm_core.training.first_stage import FirstStageSettings, FirstStageTraining

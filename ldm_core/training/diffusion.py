@@ -16,14 +16,16 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ldm_core import scenes
-from ldm_core.conditioners import Tokenizer, label_bits
+from ldm_core.conditioners import Cond, KnownRegionSpec, TextSpec
+from ldm_core.conditioners.base import Conditioner
+from ldm_core.conditioners.tokenizer import Tokenizer
 from ldm_core.diffusion.schedule import NoiseSchedule
 from ldm_core.engine.sample import sample
 from ldm_core.errors import ConfigError
 from ldm_core.formats.shapes import REFINER, UNET
+from ldm_core.model_spec import ModelSpec
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.nn.autoencoder import FirstStage
-from ldm_core.spec import KnownRegionSpec, LabelBitsSpec, ModelSpec, TextSpec
 from ldm_core.training import data
 from ldm_core.training.batches import Batch, Batches, TrainingSet, Wording
 from ldm_core.training.encoded import known_regions, latents
@@ -84,22 +86,24 @@ class DiffusionSettings:
 
 
 class Denoiser(nn.Module):
-    """The networks that are trained: the UNet and the conditioner that has weights, if any."""
+    """The networks that are trained: the UNet, and those of the conditioners, by their names in a model."""
 
-    def __init__(self, unet: nn.Module, conditioner: nn.Module | None) -> None:
+    def __init__(self, unet: nn.Module, model: LatentDiffusion) -> None:
         super().__init__()
-        self.unet, self.conditioner = unet, conditioner
+        self.unet = unet
+        self.conditioners = model.spec.conditioners
+        names = [conditioner.module_name for conditioner in self.conditioners if conditioner.module_name]
+        self.networks = nn.ModuleDict({name: model.get_submodule(name) for name in names})
 
     def forward(self, x_t: Tensor, t: Tensor, batch: Batch) -> Tensor:
-        context, concats = None, [x_t]
-        if self.conditioner is not None and batch.ids is not None:
-            context = self.conditioner(batch.ids)
-        if self.conditioner is not None and batch.labels is not None:
-            concats.append(self.conditioner(batch.labels).to(x_t.dtype))
-        if batch.concat is not None:
-            concats.append(batch.concat)
-        x = torch.cat(concats, dim=1).contiguous(memory_format=torch.channels_last)
-        return self.unet(x, t, context)
+        pairs = zip(self.conditioners, batch.prepared, strict=True)
+        cond = Cond.joined(
+            [conditioner.enter(part, self._network(conditioner)) for conditioner, part in pairs]
+        )
+        return self.unet(cond.unet_input(x_t), t, cond.context, cond.vector)
+
+    def _network(self, conditioner: Conditioner) -> nn.Module | None:
+        return self.networks[conditioner.module_name] if conditioner.module_name else None
 
 
 class DiffusionTraining:
@@ -123,7 +127,7 @@ class DiffusionTraining:
         sets = training_sets(spec, settings, first_stage, cache, device, processes)
         self.tokenizer = _tokenizer(spec, sets, out, settings.initial, processes)
         self.spec = _with_vocabulary(spec, self.tokenizer)
-        self.config = _described(config, self.spec)
+        self.config = _described(config, self.tokenizer)
         wording = Wording(settings.full_captions, settings.word_dropout)
         self.batches = Batches(self.spec, sets, self.tokenizer, first_stage, settings.dropout, wording)
 
@@ -142,10 +146,9 @@ class DiffusionTraining:
         unet = full.model.diffusion_model if settings.trains == "unet" else full.model.refiner
         assert unet is not None
         unet.checkpointing = settings.checkpointing
-        self.model = Denoiser(unet, full.cond_stage_model)
+        self.model = Denoiser(unet, full)
         _start_from(self.model, start, self.prefix)
-        if self.model.conditioner is not None:
-            self.model.conditioner.requires_grad_(settings.trains == "unet" and _trains_conditioner(config))
+        self.model.networks.requires_grad_(settings.trains == "unet" and _trains_conditioner(config))
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.network = processes.wrap(self.model)
@@ -182,11 +185,7 @@ class DiffusionTraining:
     def _loss(self, batch: Batch, t: Tensor, eps: Tensor) -> Tensor:
         alpha, sigma = self.schedule.alpha_sigma(t)
         x_t = alpha * batch.z + sigma * eps
-        wanted = torch.ones_like(x_t)
-        if batch.told is not None:
-            c = self.spec.first_stage.embed_dim
-            x_t[:, c:] = torch.where(batch.told, batch.z[:, c:], x_t[:, c:])
-            wanted[:, c:] = (~batch.told).float()
+        wanted = torch.ones_like(x_t) if batch.drawn is None else batch.drawn
         match self.spec.parameterization:
             case "eps":
                 target = eps
@@ -215,24 +214,22 @@ class DiffusionTraining:
         return LatentDiffusion.from_state_dict(self.spec, self._weights(), self.tokenizer, device=self.device)
 
     def _weights(self) -> dict[str, Tensor]:
-        parts: dict[str, nn.Module | None] = {
+        parts: dict[str, nn.Module] = {
             "first_stage_model.": self.first_stage,
             self.prefix: self.average.unet,
-            "cond_stage_model.": self.average.conditioner,
+            **{f"{name}.": network for name, network in self.average.networks.items()},
         }
-        own = {
+        return self.others | {
             prefix + name: tensor
             for prefix, part in parts.items()
-            if part is not None
             for name, tensor in part.state_dict().items()
         }
-        return self.others | own
 
     def samples(self) -> NDArray[np.uint8]:
         """Pictures for what the first 16 samples of a batch give."""
-        given = self.batches.given(np.random.default_rng(7), 16)
+        inputs = self.batches.inputs(np.random.default_rng(7), 16)
         model, size = self.assembled(), self.batches.sets[0].source.size
-        z = sample(model, given, height=size, width=size, steps=20, guidance=2.0, seeds=range(16))
+        z = sample(model, inputs, height=size, width=size, steps=20, guidance=2.0, seeds=range(16))
         return data.sheet(data.to_pictures(model.decode(z)), 8)
 
     def state_dict(self) -> dict[str, object]:
@@ -292,8 +289,8 @@ def training_sets(
     sets = []
     for source, share in sources:
         arrays, z = cached(source, cache), latents(first_stage, source, cache, file)
-        if spec.label_bits is not None:
-            z = torch.cat([z, _all_label_bits(arrays, spec.label_bits, (z.shape[2], z.shape[3]))], dim=1)
+        drawn_too = [c for c in spec.conditioners if c.latent_channels]
+        z = torch.cat([z, *(_latent(c, arrays, (z.shape[2], z.shape[3])) for c in drawn_too)], dim=1)
         known = None
         if settings.holes and spec.conditioner(KnownRegionSpec) is not None:
             known = known_regions(first_stage, source, cache, file, settings.holes)
@@ -304,10 +301,10 @@ def training_sets(
     return sets
 
 
-def _all_label_bits(arrays: Arrays, spec: LabelBitsSpec, size: tuple[int, int]) -> Tensor:
-    """(n, digits, h, w) float16."""
+def _latent(conditioner: Conditioner, arrays: Arrays, size: tuple[int, int]) -> Tensor:
+    """(n, digits, h, w) float16, what the latents go on with."""
     rows = [
-        label_bits(torch.from_numpy(arrays.labels[i : i + 16].copy()), spec, size)[0].half()
+        conditioner.latent(torch.from_numpy(arrays.labels[i : i + 16].copy()), size).half()
         for i in range(0, len(arrays.labels), 16)
     ]
     return torch.cat(rows)
@@ -315,11 +312,12 @@ def _all_label_bits(arrays: Arrays, spec: LabelBitsSpec, size: tuple[int, int]) 
 
 def _start_from(model: Denoiser, weights: Mapping[str, Tensor], unet: str) -> None:
     """Takes over those of an exported model's networks that it holds; `unet` is the UNet's prefix."""
-    for prefix, part in ((unet, model.unet), ("cond_stage_model.", model.conditioner)):
-        own = {k.removeprefix(prefix): t.float() for k, t in weights.items() if k.startswith(prefix)}
-        if part is not None and own:
+    networks = {f"{name}.": network for name, network in model.networks.items()}
+    for prefix, part in {unet: model.unet, **networks}.items():
+        found = {k.removeprefix(prefix): t.float() for k, t in weights.items() if k.startswith(prefix)}
+        if found:
             wanted = part.state_dict()
-            part.load_state_dict({name: _grown(tensor, wanted[name].shape) for name, tensor in own.items()})
+            part.load_state_dict({name: _grown(tensor, wanted[name].shape) for name, tensor in found.items()})
 
 
 def _grown(weight: Tensor, shape: torch.Size) -> Tensor:
@@ -353,10 +351,7 @@ def _tokenizer(
 def _with_vocabulary(spec: ModelSpec, tokenizer: Tokenizer | None) -> ModelSpec:
     if tokenizer is None:
         return spec
-    conditioners = tuple(
-        dataclasses.replace(one, vocab_size=tokenizer.vocab_size) if isinstance(one, TextSpec) else one
-        for one in spec.conditioners
-    )
+    conditioners = tuple(c.with_vocabulary(tokenizer.vocab_size) for c in spec.conditioners)
     return dataclasses.replace(spec, conditioners=conditioners)
 
 
@@ -367,11 +362,11 @@ def _trains_conditioner(config: Mapping[str, object]) -> bool:
     return bool(model["params"].get("cond_stage_trainable", True))
 
 
-def _described(config: Mapping[str, object], spec: ModelSpec) -> dict[str, object]:
+def _described(config: Mapping[str, object], tokenizer: Tokenizer | None) -> dict[str, object]:
     """The description with the vocabulary's size, which the captions decide."""
-    changed, text = copy.deepcopy(dict(config)), spec.conditioner(TextSpec)
-    if text is not None:
+    changed = copy.deepcopy(dict(config))
+    if tokenizer is not None:
         model = changed["model"]
         assert isinstance(model, dict)
-        model["params"]["cond_stage_config"]["params"]["vocab_size"] = text.vocab_size
+        model["params"]["cond_stage_config"]["params"]["vocab_size"] = tokenizer.vocab_size
     return changed

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ldm_core.conditioners import Given, known_region, label_bits, without_hole
+from ldm_core.conditioners import Inputs
+from ldm_core.conditioners.spatial import known_region, without_hole
 from ldm_core.diffusion.parameterization import prediction
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.nn.autoencoder import FirstStage
@@ -73,14 +74,14 @@ def _denoised(model: LatentDiffusion, source: Source, arrays: Arrays, rows: rang
     rng = np.random.default_rng([2, rows.start])
     z = encode(model.first_stage_model, data.to_tensor(arrays.images[rows.start : rows.stop]))
     channels, size = z.shape[1], (z.shape[2], z.shape[3])
-    if model.spec.label_bits is not None:
-        labels = torch.from_numpy(arrays.labels[rows.start : rows.stop].copy())
-        z = torch.cat([z, label_bits(labels, model.spec.label_bits, size)[0]], dim=1)
+    labels = torch.from_numpy(arrays.labels[rows.start : rows.stop].copy())
+    drawn_too = [c for c in model.spec.conditioners if c.latent_channels]
+    z = torch.cat([z, *(c.latent(labels, size) for c in drawn_too)], dim=1)
     t = torch.full((len(rows),), int(rng.integers(1, below)))
     alpha, sigma = model.schedule.alpha_sigma(t)
     x = alpha * z + sigma * torch.from_numpy(rng.standard_normal(z.shape, np.float32))
-    given = [Given(prompt=source.caption(i, rng, full=True)) for i in rows]
-    output = model.output(x, t, model.condition(given, size)).cpu()
+    inputs = [Inputs(prompt=source.caption(i, rng, full=True)) for i in rows]
+    output = model.output(x, t, model.condition(inputs, size)).cpu()
     x0 = prediction(model.spec.parameterization, output, x, alpha, sigma).x0
     return x0[:, :channels].half()
 

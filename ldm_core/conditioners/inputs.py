@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
-from ldm_core.spec import BoxMapSpec, KnownRegionSpec, ModelSpec
+    from ldm_core.model_spec import ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,20 +24,23 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Given:
+class Inputs:
     """What is given for one picture.  A conditioner takes its part; what is None or empty is not given.
 
     Attributes:
+        negative_prompt, negative_aesthetic_score: take the others' place on guidance's other side.
         label_map: (H, W) uint8, class ids, 255 where nothing is said.
         image: (3, H, W) in [-1, 1], a picture with a hole.
         mask: (1, H, W), 1 in the hole and 0 elsewhere; belongs to `image`.
-        noise_level: of what is added to `low_res`, for models that are told of it; a timestep.
-        low_res_noise: (3, h, w), standard normal; belongs to `noise_level`.
-        aesthetic_score: 0 .. 10, for models that are told of it.
         low_res: (3, h, w) in [-1, 1], a small picture of the latent's height and width.
+        low_res_noise: (3, h, w), standard normal; belongs to `noise_level`.
+        noise_level: of what is added to `low_res`, for models that are told of it; a timestep.
+        aesthetic_score: 0 .. 10, for models that are told of it.
+        others: by what a conditioner `takes`, for those of a script's own.
     """
 
     prompt: str = ""
+    negative_prompt: str = ""
     class_id: int | None = None
     boxes: tuple[Box, ...] = ()
     label_map: Tensor | None = None
@@ -44,17 +50,15 @@ class Given:
     low_res_noise: Tensor | None = None
     noise_level: int = 20
     aesthetic_score: float = 6.0
+    negative_aesthetic_score: float = 2.5  # as github.com/Stability-AI/generative-models has it
+    others: Mapping[str, Tensor] = field(default_factory=dict)
 
-    def untold(self, spec: ModelSpec) -> Given:
-        """Without the boxes, label map and picture that the model learnt to do without and is guided towards.
+    def uncond(self, spec: ModelSpec) -> Inputs:
+        """What guidance goes away from: without all that the model learnt to do without.
 
-        Itself where there are none.
+        Itself where that is no different.
         """
-        untold = self
-        if self.boxes and spec.conditioner(BoxMapSpec) is not None:
-            untold = replace(untold, boxes=())
-        if self.label_map is not None and spec.label_bits is not None:
-            untold = replace(untold, label_map=None)
-        if self.image is not None and spec.conditioner(KnownRegionSpec) is not None:
-            untold = replace(untold, image=None, mask=None)
-        return untold
+        inputs = self
+        for conditioner in spec.conditioners:
+            inputs = conditioner.without(inputs)
+        return inputs

@@ -1,0 +1,88 @@
+"""What the UNet is given beside x_t and t."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cond:
+    """For a batch of b; None where a model takes no such part.
+
+    Attributes:
+        context: (b, n, d), for cross-attention.
+        concat: (b, c, h, w), concatenated to x_t.
+        vector: (b, d), joins the embedding of t: pooled prompt and sizes, or 1 at a noise level's place.
+        bits: (b, n + 1, h, w), a label map that takes the place of x_t's own (`LabelBitsSpec`): its digits,
+            and 1 where they count.
+    """
+
+    context: Tensor | None = None
+    concat: Tensor | None = None
+    vector: Tensor | None = None
+    bits: Tensor | None = None
+
+    @property
+    def shape(self) -> tuple[torch.Size | None, ...]:
+        """Equal for those that can share a network call."""
+        return tuple(None if part is None else part.shape for part in self._parts)
+
+    @property
+    def _parts(self) -> tuple[Tensor | None, ...]:
+        return self.context, self.concat, self.vector, self.bits
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Cond:
+        """The same change to every part that is there."""
+        return Cond(*(None if part is None else change(part) for part in self._parts))
+
+    def __getitem__(self, rows: slice | Tensor) -> Cond:
+        """Some of the batch."""
+        return self.map(lambda part: part[rows])
+
+    def tile(self, region: tuple[slice, slice]) -> Cond:
+        """What belongs to a tile of the latent."""
+        concat, bits = (
+            None if part is None else part[..., region[0], region[1]] for part in (self.concat, self.bits)
+        )
+        return Cond(self.context, concat, self.vector, bits)
+
+    def towards(self, other: Cond, share: float) -> Cond:
+        """Between this one at 0 and another with the same parts at 1."""
+        pairs = zip(self._parts, other._parts, strict=True)
+        return Cond(*(a if a is None or b is None else a.lerp(b, share) for a, b in pairs))
+
+    def unet_input(self, x: Tensor) -> Tensor:
+        """x_t (b, c, h, w) as the UNet takes it: with the label map's digits, then what is concatenated."""
+        import torch
+
+        from ldm_core.conditioners.spatial import with_bits
+
+        if self.bits is not None:
+            x = with_bits(x, self.bits)
+        if self.concat is not None:
+            x = torch.cat([x, self.concat.to(x.dtype)], dim=1)
+        return x.contiguous(memory_format=torch.channels_last)
+
+    @staticmethod
+    def cat(conds: Sequence[Cond]) -> Cond:
+        """One batch of several; all of them have the same parts."""
+        return _cat(conds, dim=0)
+
+    @staticmethod
+    def joined(conds: Sequence[Cond]) -> Cond:
+        """What several conditioners say of one batch: tokens after tokens, channels after channels."""
+        return _cat(conds, dim=1)
+
+
+def _cat(conds: Iterable[Cond], dim: int) -> Cond:
+    import torch
+
+    columns = zip(*(cond._parts for cond in conds), strict=True)
+    columns_given = ([part for part in column if part is not None] for column in columns)
+    return Cond(*(torch.cat(column, dim) if column else None for column in columns_given))
