@@ -18,7 +18,6 @@ from gradio.components import Component
 
 from app.form import parts, translate
 from app.form.form import AnyForm
-from app.form.given import encoded
 from app.keeping.places import shown
 from app.studio.frames import Ended, Finished, Frame, Live, Waiting, in_words
 from app.studio.jobs import Session, Studio
@@ -34,6 +33,7 @@ from app.widgets.components import (
     strip_of,
 )
 from app.widgets.events import PRIVATE, QUICK
+from app.widgets.shown import png_of, shown_of
 from app.widgets.updates import Updates, Values, change
 from ldm_core.errors import AtelierError
 from ldm_core.request import Request, SuperResolution
@@ -325,7 +325,7 @@ def _comparison(request: Request, after: PngFile) -> Comparison | None:
     """What a larger picture was made of."""
     if not isinstance(request, SuperResolution):
         return None
-    return Comparison(PngFile(encoded(request.image), "before.png"), after)
+    return Comparison(PngFile(png_of(shown_of(request.image)), "before.png"), after)
 
 
 def form_for(made: Sequence[AnyForm], task: str) -> AnyForm:
