@@ -29,7 +29,6 @@ from app.widgets.components import (
     PngFile,
     Shown,
     Timeline,
-    cached,
     strip_of,
 )
 from app.widgets.events import PRIVATE, QUICK
@@ -55,7 +54,7 @@ class Stage:
     strip: Filmstrip
     details: gr.HTML
     reuse: gr.Button
-    download: gr.DownloadButton
+    download: gr.Button
     vary: gr.Button
     send: gr.Dropdown
     open: gr.UploadButton
@@ -106,7 +105,7 @@ def make_stage(studio: Studio, rail: Filmstrip, takers: Sequence[tuple[str, str]
                 elem_id="send",
                 min_width=0,
             )
-            download = gr.DownloadButton("Download", elem_id="download", interactive=False, **small)
+            download = gr.Button("Download", elem_id="download", interactive=False, **small)
             open_ = gr.UploadButton("Open picture", elem_id="open", file_types=["image"], **small)
     return Stage(picture, compare, status, timeline, strip, details, reuse, download, vary, send, open_, rail)
 
@@ -308,13 +307,13 @@ def _pick(stage: Stage, session: Session, chosen: str) -> Updates:
 
 def _show(stage: Stage, picture: Finished) -> Updates:
     """A finished picture on the stage."""
-    file = PngFile(picture.png, picture.name)
+    file = PngFile(picture.copy or picture.png, picture.name)
     return {
         stage.picture: file,
         stage.compare: _comparison(picture.request, file),
         stage.timeline: None if picture.steps is None else Shown(picture.steps),
         stage.details: _details(picture),
-        stage.download: change(value=cached(file), interactive=True),
+        stage.download: change(interactive=True),
         stage.reuse: change(interactive=True),
         stage.vary: change(interactive=True),
         stage.send: change(interactive=True),
