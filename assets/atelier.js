@@ -53,6 +53,13 @@
       const button = inSight(".generate").at(0);
       return button ? button.id.replace("-generate", "") : null;
     },
+    save(file) {
+      if (!file) return;
+      const link = document.createElement("a");
+      link.href = file.url;
+      link.download = file.name;
+      link.click();
+    },
     toggleTheme() {
       const dark = !document.body.classList.contains("dark");
       setTheme(dark);

@@ -70,6 +70,8 @@ def generate(
         print(error, file=sys.stderr)
         return WRONG_INPUT
     try:
+        for note in request.notes():
+            print(note, file=sys.stderr)
         print(json.dumps(_make(library, request, Path(out), device, events)), flush=True)
     except AtelierError as error:
         print(f"\n{error}", file=sys.stderr)

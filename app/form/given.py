@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import io
-from pathlib import Path
-
 import gradio as gr
 from gradio.data_classes import ImageData
-from PIL import Image
 
-from app.widgets.components import PngFile, cached
+from app.widgets.shown import copy_for_page, kept_upload, original_of, read_upload
 from app.widgets.uploads import uploaded_file
 from ldm_core.errors import FileError
-from ldm_core.pictures.reading import read_bytes
-from ldm_core.request.raster import Kind, Raster, read_raster
+from ldm_core.request.raster import Kind, Raster
 
 
 class GivenPicture(gr.Image):
@@ -27,13 +21,13 @@ class GivenPicture(gr.Image):
         """For gradio: the value as the browser takes it."""
         if not isinstance(value, Raster):
             return value
-        file = PngFile(encoded(value), "picture.png")
-        return ImageData(path=cached(file), orig_name=file.name, mime_type="image/png", size=len(file.data))
+        file = copy_for_page(kept_upload(value))
+        return ImageData(path=str(file), orig_name=file.name)
 
 
 def given_picture(label: str, elem_id: str) -> GivenPicture:
     """Makes one.  Gradio tells the browser only what a component's own constructor names, so that stays."""
-    return GivenPicture(
+    picture = GivenPicture(
         label=label,
         elem_id=elem_id,
         elem_classes=["given"],
@@ -43,13 +37,8 @@ def given_picture(label: str, elem_id: str) -> GivenPicture:
         buttons=[],
         interactive=True,
     )
-
-
-def encoded(raster: Raster) -> bytes:
-    """A raster as the bytes of a PNG, for the browser next door: quickly rather than small."""
-    buffer = io.BytesIO()
-    Image.fromarray(raster.pixels).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
+    show_as_read(picture)
+    return picture
 
 
 def uploaded(payload: object, kind: Kind = "picture") -> Raster | None:
@@ -63,8 +52,7 @@ def uploaded(payload: object, kind: Kind = "picture") -> Raster | None:
     """
     if payload is None:
         return None
-    file = uploaded_file(payload)
-    return _read(file, file.stat().st_mtime_ns, kind)
+    return read_upload(uploaded_file(payload), kind)
 
 
 def still_there(payload: object) -> ImageData | None:
@@ -73,9 +61,21 @@ def still_there(payload: object) -> ImageData | None:
         file = uploaded_file(payload)
     except FileError:
         return None
-    return ImageData(path=str(file), orig_name=file.name)
+    return ImageData(path=str(copy_for_page(file)), orig_name=file.name)
 
 
-@functools.lru_cache(maxsize=4)
-def _read(file: Path, _changed: int, kind: Kind) -> Raster:
-    return read_raster(read_bytes(file, "The picture"), kind)
+def show_as_read(picture: GivenPicture) -> None:
+    """Once a file has arrived, shows what the program reads in it: a browser may read it otherwise."""
+
+    def show(payload: object) -> ImageData | None:
+        try:
+            file = original_of(uploaded_file(payload))
+            copy = copy_for_page(file)
+        except FileError as error:
+            gr.Warning(str(error))
+            return None
+        if copy == file:
+            return gr.skip()
+        return ImageData(path=str(copy), orig_name=copy.name)
+
+    picture.upload(show, picture, picture, preprocess=False, show_progress="hidden", queue=False)

@@ -14,13 +14,14 @@ from app.form import parts
 from app.form.form import SHAPES, AnyForm, model_defaults
 from app.studio.jobs import Studio
 from app.widgets.canvas import Canvas, CanvasSetup, CanvasValue, Mode
-from app.widgets.canvas_value import MAX_SIDE
 from app.widgets.events import QUICK
 from app.widgets.palettes import Palette
+from app.widgets.shown import backdrop_of
 from app.widgets.updates import Updates, Values
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.library.models import ModelInfo
 from ldm_core.request import SIZE
+from ldm_core.request.raster import Raster
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,18 +131,10 @@ def _follow(sheet: Sheet, payload: object, size: tuple[int | None, int | None]) 
     return {sheet.canvas: gr.skip() if new is value else new}
 
 
-def backdrop(pixels: NDArray[np.uint8], labels: NDArray[np.uint8] | None = None) -> CanvasValue:
-    """A picture (h, w, 3 or 4) under what is painted.
-
-    Raises:
-        FileError: it is too large.
-    """
-    height, width = pixels.shape[:2]
-    if max(width, height) > MAX_SIDE:
-        raise FileError(
-            f"The picture has {width} x {height} pixels, and the canvas takes up to {MAX_SIDE} a side."
-        )
-    return CanvasValue(width, height, np.ascontiguousarray(pixels[..., :3]), labels)
+def backdrop(source: Raster, labels: NDArray[np.uint8] | None = None) -> CanvasValue:
+    """A picture under what is painted, and that, (h, w) in the size in which the canvas shows the picture."""
+    image = backdrop_of(source)
+    return CanvasValue(image.shape[1], image.shape[0], image, labels, source=source)
 
 
 def resized(value: CanvasValue, width: int | None, height: int | None) -> CanvasValue:
@@ -151,7 +144,7 @@ def resized(value: CanvasValue, width: int | None, height: int | None) -> Canvas
         return value
     labels = None if value.labels is None else _stretched(value.labels, width, height)
     image = None if value.image is None else _stretched(value.image, width, height)
-    return replace(value, width=width, height=height, labels=labels, image=image, undoable=True)
+    return replace(value, width=width, height=height, labels=labels, image=image, source=None, undoable=True)
 
 
 def _stretched(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import PngImagePlugin
 
-from app.keeping.outgoing import outgoing
+from app.keeping.outgoing import Outgoing, outgoing
 from app.keeping.readers import Settings, carried_by, said_by, translated
 from app.keeping.readers.a1111 import NEGATIVE, said_in
 from app.keeping.readers.carried import EXIF_IFD, MAKER_NOTE, MAX_OURS, OURS, USER_COMMENT
@@ -71,21 +71,28 @@ def encode(
         quality: 1 to 100, of all but PNG.
         facts: whether the picture keeps what a photograph that it is made of says of itself.
     """
-    made = outgoing(pixels, request, facts=facts)
-    ours, theirs = json.dumps(_to_chunk(request, model_sha256)), to_parameters(request, model_sha256)
+    texts = to_ours(request, model_sha256), to_parameters(request, model_sha256)
+    return written(outgoing(pixels, request, facts=facts), *texts, format, quality=quality)
+
+
+def written(made: Outgoing, ours: str, theirs: str, format: Format = "PNG", *, quality: int = 90) -> bytes:
+    """A picture's file with our text inside and that of other programs, each where it is not empty."""
     if format == "PNG":
         chunks = PngImagePlugin.PngInfo()
         # Pillow would write Latin-1, which readers cannot tell from UTF-8.
-        (chunks.add_text if theirs.isascii() else chunks.add_itxt)("parameters", theirs)
-        chunks.add_text(OURS, ours)
+        if theirs:
+            (chunks.add_text if theirs.isascii() else chunks.add_itxt)("parameters", theirs)
+        if ours:
+            chunks.add_text(OURS, ours)
         return writing.encode(made.content, "PNG", exif=made.exif, xmp=made.xmp, chunks=chunks)
     inside = dict(made.exif.get(EXIF_IFD, {}))
     comment = b"UNICODE\0" + theirs.encode("utf-16-be")
-    if format != "JPEG":
+    if ours and format != "JPEG":
         inside[MAKER_NOTE] = _MARK + ours.encode()
-    if format != "JPEG" or len(comment) <= _MAX_COMMENT:
+    if theirs and (format != "JPEG" or len(comment) <= _MAX_COMMENT):
         inside[USER_COMMENT] = comment
-    made.exif[EXIF_IFD] = inside
+    if inside:
+        made.exif[EXIF_IFD] = inside
     file = writing.encode(made.content, format, quality=quality, exif=made.exif, xmp=made.xmp)
     return _with_blocks(file, ours.encode()) if format == "JPEG" else file
 
@@ -132,7 +139,7 @@ def _read_limited(path: Path) -> bytes:
         raise FileError(f"{path.name} cannot be read: {error.strerror or error}.") from None
 
 
-def _to_chunk(request: Request, model_sha256: str | None) -> dict[str, object]:
+def to_ours(request: Request, model_sha256: str | None) -> str:
     """Our own text.  Pictures stand beside the request under their hash, so none is there twice."""
     inputs = {
         f"sha256:{raster.sha256}": to_uri(raster)
@@ -145,7 +152,7 @@ def _to_chunk(request: Request, model_sha256: str | None) -> dict[str, object]:
         for name, value in to_json(request).items()
     }
     ours: dict[str, object] = {"version": VERSION, "request": values, "model_sha256": model_sha256}
-    return ours | ({"inputs": inputs} if inputs else {})
+    return json.dumps(ours | ({"inputs": inputs} if inputs else {}))
 
 
 def _from_json(text: str) -> Settings:

@@ -44,10 +44,14 @@ def outgoing(
         content = restored(pixels, original)
     if original is not None and isinstance(request, Outpaint):
         content = restored(pixels, original, request.left, request.top)
-    source = MADE_IN_PART if isinstance(request, ImageToImage | _KEEPING) else MADE
     told = original if facts else None
     exif = Image.Exif() if told is None else kept_exif(told, place=place)
-    return Outgoing(content, exif, xmp_of(source, told, place=place))
+    return Outgoing(content, exif, xmp_of(source_of(request), told, place=place))
+
+
+def source_of(request: Request) -> str:
+    """Whether a model made all of the picture, or a part: as IPTC's vocabulary says it."""
+    return MADE_IN_PART if isinstance(request, ImageToImage | _KEEPING) else MADE
 
 
 _KEEPING = Inpaint | Outpaint | SuperResolution

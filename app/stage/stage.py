@@ -18,7 +18,6 @@ from gradio.components import Component
 
 from app.form import parts, translate
 from app.form.form import AnyForm
-from app.form.given import encoded
 from app.keeping.places import shown
 from app.studio.frames import Ended, Finished, Frame, Live, Waiting, in_words
 from app.studio.jobs import Session, Studio
@@ -30,10 +29,10 @@ from app.widgets.components import (
     PngFile,
     Shown,
     Timeline,
-    cached,
     strip_of,
 )
 from app.widgets.events import PRIVATE, QUICK
+from app.widgets.shown import png_of, shown_of
 from app.widgets.updates import Updates, Values, change
 from ldm_core.errors import AtelierError
 from ldm_core.request import Request, SuperResolution
@@ -55,7 +54,7 @@ class Stage:
     strip: Filmstrip
     details: gr.HTML
     reuse: gr.Button
-    download: gr.DownloadButton
+    download: gr.Button
     vary: gr.Button
     send: gr.Dropdown
     open: gr.UploadButton
@@ -106,7 +105,7 @@ def make_stage(studio: Studio, rail: Filmstrip, takers: Sequence[tuple[str, str]
                 elem_id="send",
                 min_width=0,
             )
-            download = gr.DownloadButton("Download", elem_id="download", interactive=False, **small)
+            download = gr.Button("Download", elem_id="download", interactive=False, **small)
             open_ = gr.UploadButton("Open picture", elem_id="open", file_types=["image"], **small)
     return Stage(picture, compare, status, timeline, strip, details, reuse, download, vary, send, open_, rail)
 
@@ -308,13 +307,13 @@ def _pick(stage: Stage, session: Session, chosen: str) -> Updates:
 
 def _show(stage: Stage, picture: Finished) -> Updates:
     """A finished picture on the stage."""
-    file = PngFile(picture.png, picture.name)
+    file = PngFile(picture.copy or picture.png, picture.name)
     return {
         stage.picture: file,
         stage.compare: _comparison(picture.request, file),
         stage.timeline: None if picture.steps is None else Shown(picture.steps),
         stage.details: _details(picture),
-        stage.download: change(value=cached(file), interactive=True),
+        stage.download: change(interactive=True),
         stage.reuse: change(interactive=True),
         stage.vary: change(interactive=True),
         stage.send: change(interactive=True),
@@ -325,7 +324,7 @@ def _comparison(request: Request, after: PngFile) -> Comparison | None:
     """What a larger picture was made of."""
     if not isinstance(request, SuperResolution):
         return None
-    return Comparison(PngFile(encoded(request.image), "before.png"), after)
+    return Comparison(PngFile(png_of(shown_of(request.image)), "before.png"), after)
 
 
 def form_for(made: Sequence[AnyForm], task: str) -> AnyForm:

@@ -11,11 +11,12 @@ from PIL import Image
 
 from ldm_core.engine.events import Step, Tiles
 from ldm_core.errors import AtelierError
-from ldm_core.request import Request
+from ldm_core.request import Request, reduced
 from ldm_core.request.raster import Pixels
 
 PREVIEW_SIDE = 384  # pixels of the longer side of a preview
 THUMB_SIDE = 176
+SHOWN_SIDE = 4096  # of a finished picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Finished:
     thumb: str  # data URI
     request: Request
     steps: Steps | None = None  # None of a sketch, and where none are kept
+    copy: bytes | None = None  # a smaller PNG of a picture that is too large to be shown as it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,16 @@ def resized(pixels: Pixels, request: Request, side: int) -> Image.Image:
     width, height = (max(1, round(length * shrink)) for length in request.size)
     picture = Image.fromarray(pixels).convert("RGB")  # neither JPEG nor an animation needs transparency
     return picture.resize((width, height), Image.Resampling.BICUBIC)
+
+
+def copy_of(pixels: Pixels) -> bytes | None:
+    """A PNG of at most `SHOWN_SIDE` a side; None of a picture that is not larger."""
+    if max(pixels.shape[:2]) <= SHOWN_SIDE:
+        return None
+    size = reduced((pixels.shape[1], pixels.shape[0]), SHOWN_SIDE)
+    file = io.BytesIO()
+    Image.fromarray(pixels).resize(size, Image.Resampling.BOX).save(file, "PNG", compress_level=1)
+    return file.getvalue()
 
 
 def thumb_of(pixels: Pixels) -> str:

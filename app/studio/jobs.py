@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from app.keeping import metadata
 from app.keeping.library import Library
 from app.keeping.outgoing import without_facts
-from app.studio.frames import Ended, Finished, Frame, Steps, Waiting, thumb_of
+from app.studio.frames import Ended, Finished, Frame, Steps, Waiting, copy_of, thumb_of
 from app.studio.paces import Paces
 from app.studio.relay import Relay
 from app.studio.session import SKETCH, Session
@@ -305,7 +305,8 @@ class Studio:
             id = uuid.uuid4().hex
             if moments := job.trajectory(event.index):
                 steps = Steps(key_of(job, event.index), moments[-1].step, moments[-1].step)
-        picture = Finished(id, png, name, path, problem, thumb_of(event.pixels), event.request, steps)
+        thumb, copy = thumb_of(event.pixels), copy_of(event.pixels)
+        picture = Finished(id, png, name, path, problem, thumb, event.request, steps, copy)
         with self._lock:
             session.add(picture)
         return picture

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 SKETCH = "sketch"  # the id of a session's sketch
 KEPT_PICTURES = 48  # of a session
+KEPT_BYTES = 1_000_000_000  # of their files
 
 
 @dataclass(slots=True)
@@ -42,8 +43,11 @@ class Session:
         self.pictures.pop(SKETCH, None)  # one at most is kept
         self.pictures[picture.id] = picture
         self.shown = picture.id
-        while len(self.pictures) > KEPT_PICTURES:
+        while len(self.pictures) > KEPT_PICTURES or (len(self.pictures) > 1 and self._bytes() > KEPT_BYTES):
             self.pictures.popitem(last=False)
+
+    def _bytes(self) -> int:
+        return sum(len(picture.png) for picture in self.pictures.values())
 
     def newest_first(self) -> list[Finished]:
         """The pictures for the rail."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -24,12 +23,13 @@ from app.widgets.updates import Updates, Values
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.library.models import ModelInfo
 from ldm_core.request import BORDER, RULES, Inpaint, Outpaint, Request
-from ldm_core.request.raster import WHITE, Raster
+from ldm_core.request.raster import WHITE, Raster, read_raster
 
 PROMPT = "What shall be there: a lake, a snowy mountain"
 FEATHER = 8  # pixels
 SIDES = {"left": "Left", "right": "Right", "top": "Top", "bottom": "Bottom"}
-RESTS = "<p>While a side is extended, what is painted is not used.</p>"
+RESTS = "While a side is extended, what is painted is not used."
+FULL = "The mask covers the whole picture, so nothing of it is kept."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,20 +60,21 @@ class Inpainting(Extra):
 
     def fields(self, values: Values) -> dict[str, object]:
         sheet = self.canvas.read(values[self.canvas])
-        if sheet is None or sheet.image is None or sheet.labels is None:
+        if sheet is None or sheet.source is None or sheet.labels is None:
             raise FileError("There is no picture yet: drop one on the canvas, or open one there under File.")
-        common = {"image": Raster(sheet.image), "feather": sheet.feather}
+        scale = _scale(sheet)
+        common = {"image": sheet.source, "feather": min(round(scale * (sheet.feather or 0)), BORDER[1])}
         if any(values[side] for side in self.sides.values()):
             return {"task": "outpaint", **common}
         if sheet.is_empty:
             raise FileError("Nothing is painted yet: paint over what shall be made anew, or extend a side.")
-        return {**common, "mask": Raster(sheet.labels)}
+        return {**common, "mask": Raster(_enlarged(sheet.labels, sheet.source))}
 
     def fill(self, request: Request) -> Updates:
         if not isinstance(request, Inpaint | Outpaint):
             return {}
         mask = request.mask.pixels if isinstance(request, Inpaint) else None
-        value = _sheet(request.image.pixels, mask, request.feather)
+        value = _sheet(request.image, mask, request.feather)
         # A request that extends no side has no such fields.
         return {self.canvas: value, **{part: getattr(request, side, 0) for side, part in self.sides.items()}}
 
@@ -83,7 +84,7 @@ class Inpainting(Extra):
     def take(self, picture: Raster, request: Request | None) -> Updates:
         """The mask stays where the picture was made with one; what extended the picture is used up."""
         mask = request.mask.pixels if isinstance(request, Inpaint) else np.zeros_like(picture.pixels[..., 0])
-        return {self.canvas: _sheet(picture.pixels, mask), **dict.fromkeys(self.sides.values(), 0)}
+        return {self.canvas: _sheet(picture, mask), **dict.fromkeys(self.sides.values(), 0)}
 
     def sheet(self, values: Values) -> CanvasValue | None:
         """What is on the canvas; None where it cannot be used (yet)."""
@@ -94,7 +95,8 @@ class Inpainting(Extra):
 
     def outline(self, sheet: CanvasValue, values: Values) -> Outline:
         """What the model looks at, or the picture that comes of it, where that is not the page."""
-        left, right, top, bottom = (_pixels(values[side]) for side in self.sides.values())
+        scale = _scale(sheet)
+        left, right, top, bottom = (round(_pixels(values[side]) / scale) for side in self.sides.values())
         if sheet.image is None or sheet.labels is None:
             return Outline()
         if left or right or top or bottom:
@@ -103,7 +105,8 @@ class Inpainting(Extra):
             return Outline()
         from ldm_core.tasks.geometry import around  # brings torch, which the page must not wait for
 
-        window = around(sheet.labels == PAINTED, _pixels(values[self.margin]) + (sheet.feather or 0))
+        margin = round(_pixels(values[self.margin]) / scale) + (sheet.feather or 0)
+        window = around(sheet.labels == PAINTED, margin)
         return Outline(window.left, window.top, window.width, window.height)
 
 
@@ -189,8 +192,7 @@ def _connect(studio: Studio, model: Component, inpainting: Inpainting, note: gr.
         if sheet is None:
             return {note: gr.skip()}
         outline = inpainting.outline(sheet, values)
-        rests = not sheet.is_empty and any(_pixels(values[side]) for side in inpainting.sides.values())
-        updates: Updates = {note: RESTS if rests else ""}
+        updates: Updates = {note: _notes(sheet, inpainting, values)}
         if outline != sheet.outline:
             updates[inpainting.canvas] = CanvasSetup(outline=outline)
         return updates
@@ -211,31 +213,58 @@ def _connect(studio: Studio, model: Component, inpainting: Inpainting, note: gr.
     use.click(take, None, [inpainting.canvas, *inpainting.sides.values(), note], **QUICK)
 
 
+def _notes(sheet: CanvasValue, own: Inpainting, values: Values) -> str:
+    """What a person may not expect of what will be made."""
+    said = list(sheet.source.notes) if sheet.source is not None else []
+    extended = any(_pixels(values[side]) for side in own.sides.values())
+    if extended and not sheet.is_empty:
+        said.append(RESTS)
+    if sheet.source is not None and sheet.labels is not None and not extended:
+        if (sheet.labels == PAINTED).all():
+            said.append(FULL)
+        if _scale(sheet) > 1 and values[own.area] == "whole":
+            size = f"{sheet.width:,} × {sheet.height:,}"
+            large = f"{sheet.source.width:,} × {sheet.source.height:,}"
+            said.append(
+                f"The picture has {large} pixels. Looked at as a whole it is worked on at {size}; the masked "
+                "part only keeps all its pixels."
+            )
+    return "".join(f"<p>{html.escape(sentence)}</p>" for sentence in said)
+
+
 def _take(session: Session, inpainting: Inpainting, note: gr.HTML) -> Updates:
     """The picture on the stage becomes the one on the canvas; the mask stays where the size does."""
     picture = session.pictures.get(session.shown or "")
     if picture is None:
         return {note: "<p>There is no result yet.</p>"}
-    with Image.open(io.BytesIO(picture.png)) as file:
-        pixels = np.asarray(file.convert("RGB"))
     try:
-        value = _sheet(pixels)
+        value = _sheet(read_raster(picture.png, "picture"))
     except AtelierError as error:
         return {note: f"<p>{html.escape(str(error))}</p>"}
     return {inpainting.canvas: value, note: "", **dict.fromkeys(inpainting.sides.values(), 0)}
 
 
-def _sheet(
-    pixels: NDArray[np.uint8], mask: NDArray[np.uint8] | None = None, feather: int | None = None
-) -> CanvasValue:
-    """A picture (h, w, 3 or 4) on the canvas.
+def _sheet(source: Raster, mask: NDArray[np.uint8] | None = None, feather: int | None = None) -> CanvasValue:
+    """A picture on the canvas, with a mask (H, W) of its size."""
+    sheet = backdrop(source)
+    labels = None
+    if mask is not None:
+        filled = np.where(mask >= WHITE, PAINTED, 0).astype(np.uint8)
+        small = Image.fromarray(filled).resize((sheet.width, sheet.height), Image.Resampling.BOX)
+        labels = np.where(np.asarray(small) >= WHITE, PAINTED, 0).astype(np.uint8)
+    soft = None if feather is None else min(round(feather / _scale(sheet)), MAX_FEATHER)
+    return replace(sheet, labels=labels, feather=soft)
 
-    Raises:
-        FileError: it is too large.
-    """
-    labels = None if mask is None else np.where(mask >= WHITE, PAINTED, 0).astype(np.uint8)
-    soft = None if feather is None else min(feather, MAX_FEATHER)
-    return replace(backdrop(pixels, labels), feather=soft)
+
+def _scale(sheet: CanvasValue) -> float:
+    """Pixels of the picture for one of the canvas, which shows a large one smaller."""
+    return 1.0 if sheet.source is None else sheet.source.width / sheet.width
+
+
+def _enlarged(mask: NDArray[np.uint8], source: Raster) -> NDArray[np.uint8]:
+    """A mask (h, w) in the picture's own size, with smooth borders."""
+    large = Image.fromarray(mask).resize((source.width, source.height), Image.Resampling.BILINEAR)
+    return np.where(np.asarray(large) >= WHITE, PAINTED, 0).astype(np.uint8)
 
 
 def _pixels(got: object) -> int:

@@ -74,7 +74,7 @@ class Layout(Extra):
     def take(self, picture: Raster, request: Request | None) -> Updates:
         """With boxes around the regions of a map where the picture was made of one."""
         boxes = None if request is None else _boxes(request, self._info(request))
-        return self.sheet.show(dataclasses.replace(sheets.backdrop(picture.pixels), boxes=boxes))
+        return self.sheet.show(dataclasses.replace(sheets.backdrop(picture), boxes=boxes))
 
     def _info(self, request: Request) -> ModelInfo | None:
         """Its model; None where that is not here."""

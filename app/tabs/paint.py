@@ -80,7 +80,7 @@ class Painting(Extra):
 
     def take(self, picture: Raster, request: Request | None) -> Updates:
         """With the boxes filled where the picture was made of boxes."""
-        return self.sheet.show(sheets.backdrop(picture.pixels, self._labels(request)))
+        return self.sheet.show(sheets.backdrop(picture, self._labels(request)))
 
     def _labels(self, request: Request | None) -> NDArray[np.uint8] | None:
         if isinstance(request, Semantic):

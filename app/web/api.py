@@ -34,12 +34,14 @@ def _endpoint(studio: Studio, task: str | None = None) -> Callable[[Json], Json]
         start = time.monotonic()
         try:
             implied = {} if task is None else {"task": task}
-            pictures = studio.make(parse_request({**with_uploads(request), **implied}))
+            asked = parse_request({**with_uploads(request), **implied})
+            pictures = studio.make(asked)
         except AtelierError as error:
             raise gr.Error(str(error), print_exception=False) from None
         return {
             "images": [_file(picture) for picture in pictures],
             "requests": [to_json(picture.request) for picture in pictures],
+            "notes": list(asked.notes()),
             "seconds": round(time.monotonic() - start, 3),
         }
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import gradio as gr
 
 from app.form.form import AnyForm, relist
-from app.stage import controls, onward, opening, stage, timeline
+from app.stage import controls, downloading, onward, opening, stage, timeline
 from app.studio.jobs import Studio
 from app.tabs import classes, inpaint, layout, models, paint, text_to_image, upscale
 from app.web import api
@@ -47,10 +47,12 @@ def build_page(studio: Studio) -> gr.Blocks:
             with gr.Column(elem_id="stage", min_width=0):
                 rail = Filmstrip(label="Latest pictures", elem_id="latest", render=False)
                 parts = stage.make_stage(studio, rail, _takers(made))
+                options = downloading.build()
             with gr.Column(elem_id="rail", min_width=0):
                 gr.HTML("<h2>Latest pictures</h2>", elem_id="rail-title", apply_default_css=False)
                 rail.render()
         stage.connect(studio, parts, tabs, made)
+        downloading.connect(page, studio, parts, options)
         timeline.connect(studio, parts, made)
         onward.connect(studio, parts, tabs, made)
         opening.connect(studio, parts, tabs, made)

@@ -18,18 +18,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import io
 import json
 import mimetypes
+from pathlib import Path
 from urllib.parse import quote
 
 import gradio as gr
-import numpy as np
-from gradio.processing_utils import save_bytes_to_cache
-from gradio.utils import get_upload_folder
-from numpy.typing import NDArray
-from PIL import Image
-from starlette.routing import Mount
+from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from app.widgets.canvas_value import (
@@ -44,9 +39,11 @@ from app.widgets.canvas_value import (
     value_payload,
 )
 from app.widgets.palettes import Palette
+from app.widgets.shown import kept_upload, show
 from app.widgets.uploads import uploads
 from ldm_core.bundled import ASSETS
 from ldm_core.errors import AtelierError
+from ldm_core.request.raster import Raster
 
 __all__ = ["Canvas", "CanvasSetup", "CanvasValue", "Mode", "Outline", "serve_files"]
 
@@ -140,7 +137,11 @@ class Canvas(gr.HTML):
             return None
         if isinstance(value, CanvasSetup):
             return setup_payload(value)
-        picture = None if value.image is None else _picture_file(value.image)
+        picture = None
+        if value.source is not None:
+            picture = _file(kept_upload(value.source))
+        elif value.image is not None:
+            picture = _file(kept_upload(Raster(value.image)))
         return value_payload(value, picture, initial=self._building)
 
     def api_info(self) -> dict[str, object]:
@@ -149,12 +150,13 @@ class Canvas(gr.HTML):
 
 
 def serve_files() -> Mount:
-    """The route under which browsers find the canvas's scripts.
+    """The routes under which browsers find the canvas's scripts, and what is read in pictures for it.
 
     The address holds a hash of their contents: after an update no browser mixes old files with new ones.
     """
     mimetypes.add_type("text/javascript", ".js")  # on some computers it is registered as plain text
-    return Mount(f"/{_address()}", StaticFiles(directory=_FOLDER))
+    routes = [Route("/picture", show), Mount("/", StaticFiles(directory=_FOLDER))]
+    return Mount(f"/{_address()}", routes=routes)
 
 
 @functools.cache
@@ -165,9 +167,6 @@ def _address() -> str:
     return f"canvas/{digest.hexdigest()[:12]}"
 
 
-def _picture_file(image: NDArray[np.uint8]) -> Json:
-    """The picture (h, w, 3) as a file that gradio gives to the browser."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG", compress_level=1)
-    path = save_bytes_to_cache(buffer.getvalue(), "picture.png", cache_dir=get_upload_folder())
-    return dict(gr.FileData(path=path, orig_name="picture.png", mime_type="image/png").model_dump())
+def _file(path: Path) -> Json:
+    """A file as gradio gives it to the browser."""
+    return dict(gr.FileData(path=str(path), orig_name=path.name).model_dump())

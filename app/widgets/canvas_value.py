@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import functools
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,17 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.widgets.palettes import Palette
+from app.widgets.shown import SHOWN_SIDE, backdrop_of, read_upload
 from app.widgets.uploads import uploaded_file
 from ldm_core.errors import FileError, RequestError
-from ldm_core.pictures.reading import over_white, read_picture
-from ldm_core.request.raster import NOTHING
+from ldm_core.request import reduced
+from ldm_core.request.raster import NOTHING, Raster
 from ldm_core.request.rules import Boxes, LabelledBox, refuse
 
 Mode = Literal["mask", "classes", "boxes"]
 Labels = NDArray[np.uint8]
 Json = dict[str, object]
 
-MAX_SIDE = 2048  # pixels
+MAX_SIDE = SHOWN_SIDE  # pixels
 BOXES = Boxes(1000)
 MAX_CLASSES = 255  # the id 255 says that nothing is painted
 MAX_NAME = 80
@@ -75,7 +75,7 @@ class CanvasValue:
     Given to a canvas, what is None stays as it is; at another size the canvas begins anew.
 
     Args:
-        image: the picture underneath, (height, width, 3) RGB.
+        image: the picture underneath as it is shown, (height, width, 3) RGB.
         labels: (height, width).  For a mask 255 is to be filled and 0 is kept; for classes the class id, 255
             where nothing is painted.  None for boxes.
         classes: names of the ids in `labels`.
@@ -84,6 +84,7 @@ class CanvasValue:
         outline: the frame that is shown; only a `CanvasSetup` changes it.
         setup: given to a canvas only: what the rest is painted with.
         undoable: given to a canvas only: a new drawing can be taken back; else it begins the history anew.
+        source: the picture underneath, which may be larger than what is shown, and hold more.
     """
 
     width: int
@@ -96,6 +97,7 @@ class CanvasValue:
     outline: Outline = Outline()
     setup: CanvasSetup | None = None
     undoable: bool = False
+    source: Raster | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -135,10 +137,12 @@ def parse_value(payload: object, uploads: Path) -> CanvasValue | None:
     labels = None
     if mode != "boxes":
         labels = _labels(payload, width, height, len(classes) if mode == "classes" else None)
+    source = _source(payload.get("picture"), uploads, width, height)
     return CanvasValue(
         width=width,
         height=height,
-        image=_image(payload.get("picture"), uploads, width, height),
+        image=None if source is None else backdrop_of(source),
+        source=source,
         labels=labels,
         classes=classes,
         boxes=_boxes(payload.get("boxes")) if mode == "boxes" else None,
@@ -219,28 +223,21 @@ def _boxes(got: object) -> tuple[LabelledBox, ...]:
     return boxes
 
 
-def _image(got: object, uploads: Path, width: int, height: int) -> NDArray[np.uint8] | None:
-    """The uploaded picture, (height, width, 3), not to be written to."""
+def _source(got: object, uploads: Path, width: int, height: int) -> Raster | None:
+    """The uploaded picture, which the canvas shows in its size."""
     if got is None:
         return None
     if not isinstance(got, dict):
         raise RequestError("picture", got, "an uploaded picture")
     if got.get("state") == "sending":
         raise FileError("The picture is still on its way to the program; try again in a moment.")
-    file = uploaded_file(got, uploads)
-    image = _read(file, file.stat().st_mtime_ns)
-    if image.shape[:2] != (height, width):
-        was = f"{image.shape[1]} x {image.shape[0]}"
+    source = read_upload(uploaded_file(got, uploads))
+    if reduced((source.width, source.height), MAX_SIDE) != (width, height):
         raise FileError(
-            f"The picture has {was} pixels and the canvas {width} x {height}; open the picture on it again."
+            f"The picture has {source.width} x {source.height} pixels and the canvas {width} x {height}; "
+            "open the picture on it again."
         )
-    return image
-
-
-@functools.lru_cache(maxsize=4)
-def _read(file: Path, _changed: int) -> NDArray[np.uint8]:
-    """The picture's pixels; kept, since each stroke of a live drawing comes with the same one."""
-    return over_white(read_picture(file).rgba)
+    return source
 
 
 # To the browser ------------------------------------------------------------------------------------------

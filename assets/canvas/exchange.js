@@ -7,6 +7,7 @@ import { fromBase64, fromBoxes, toBase64, toBoxes, unpack } from "./value.js";
 /** @import { Board, Content, Mode, Outline, Picture, Setup } from "./board.js" */
 
 /** @import { Kept } from "./keep.js" */
+/** @import { Reader } from "./reader.js" */
 /** @import { BoxEntry, Packed } from "./value.js" */
 /**
  * To Python.  `picture` is the uploaded file, or says why there is none yet.
@@ -41,7 +42,7 @@ import { fromBase64, fromBoxes, toBase64, toBoxes, unpack } from "./value.js";
 /**
  * @typedef {object} Parts
  * @property {Board} board
- * @property {SendFile} upload
+ * @property {Reader} reader
  * @property {(value: Told) => void} put  hands a value to gradio
  * @property {(text: string) => void} note  tells the person
  */
@@ -50,9 +51,9 @@ const FRESH = 30 * 60 * 1000; // milliseconds after which the server may have dr
 
 export class Exchange {
   /** @param {Parts} parts */
-  constructor({ board, upload, put, note }) {
+  constructor({ board, reader, put, note }) {
     this.board = board;
-    this.upload = upload;
+    this.reader = reader;
     this.put = put;
     this.note = note;
   }
@@ -101,9 +102,7 @@ export class Exchange {
     picture.sending = true;
     picture.upload ??= { state: "sending" };
     try {
-      const suffix = picture.blob.type.split("/")[1] ?? "png";
-      const { path } = await this.upload(new File([picture.blob], `picture.${suffix}`, { type: picture.blob.type }));
-      picture.upload = { path, time: Date.now() };
+      picture.upload = { path: await this.reader.send(picture.blob), time: Date.now() };
     } catch {
       this.note("The picture did not reach the program. Open it again, or reload the page.");
       if ("path" in picture.upload) {
@@ -148,8 +147,8 @@ export class Exchange {
     try {
       const answer = await fetch(url);
       if (!answer.ok) throw new Error(answer.statusText);
-      const blob = await answer.blob();
-      return { bitmap: await createImageBitmap(blob), blob, upload: { path, time: Date.now() } };
+      const [blob, { bitmap }] = await Promise.all([answer.blob(), this.reader.show(path)]);
+      return { bitmap, blob, upload: { path, time: Date.now() } };
     } catch {
       this.note("The picture could not be fetched. Reload the page.");
       return null;
@@ -172,17 +171,17 @@ export const toRecord = (board, page = board.page()) => ({
 /**
  * Opens a kept record on the board; false where it does not fit.
  * @param {Board} board
+ * @param {Reader} reader
  * @param {Kept | null} record
  */
-export const openRecord = async (board, record) => {
+export const openRecord = async (board, reader, record) => {
   if (!record) return false;
   const { width, height, packed, boxes, picture, settings, mode } = record;
   if (mode !== board.mode || !width || !height) return false;
   if (unpack(packed, width * height).length !== width * height) return false;
-  const bitmap = picture && (await createImageBitmap(picture).catch(() => null));
+  const shown = picture && (await reader.read(picture).catch(() => null));
   const current = Math.min(settings.current, Math.max(0, board.palette.length - 1));
   board.set({ ...settings, current });
-  const shown = bitmap && picture ? { bitmap, blob: picture, upload: null } : null;
   board.open({ width, height, packed, boxes, picture: shown });
   return true;
 };

@@ -3,26 +3,27 @@
 import { LARGEST_SIDE } from "./board.js";
 import { contextOf } from "./dom.js";
 import { decodePng, encodePng } from "./png.js";
+import { Refused } from "./reader.js";
 import { fromBoxes, toBoxes } from "./value.js";
 
-/** @import { Board, Class, Picture } from "./board.js" */
+/** @import { Board, Class } from "./board.js" */
 /** @import { Size } from "./geometry.js" */
 /** @import { Png, Rgb } from "./png.js" */
+/** @import { Reader } from "./reader.js" */
 /** @import { Bytes } from "./value.js" */
 /** @typedef {Size & { values: Bytes }} LabelMap */
 
-// What app/widgets/canvas.py reads; anything else that the browser can show is sent as PNG.
-const SENT_AS_THEY_ARE = ["image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif"];
-const LARGEST_FILE = 48 * 2 ** 20; // bytes; below what the server takes
 const STUFF = 182; // classes of COCO-Stuff
 
 export class Files {
   /**
    * @param {Board} board
+   * @param {Reader} reader
    * @param {(text: string) => void} note  tells the person
    */
-  constructor(board, note) {
+  constructor(board, reader, note) {
     this.board = board;
+    this.reader = reader;
     this.note = note;
   }
 
@@ -31,11 +32,12 @@ export class Files {
    * @param {Blob} blob
    */
   async openPicture(blob) {
-    const picture = await this.#read(() => readPicture(blob));
+    const picture = await this.#read(() => this.reader.read(blob));
     if (!picture) return false;
     this.board.setPicture(picture);
     const { width, height } = picture.bitmap;
-    if (picture.shrunk) this.note(`The picture was larger: it is worked on at ${width} × ${height}.`);
+    const shrunk = picture.shrunk ? [`The picture is larger; it is shown at ${width} × ${height}.`] : [];
+    if (shrunk.length + picture.notes.length) this.note([...picture.notes, ...shrunk].join(" "));
     return true;
   }
 
@@ -109,16 +111,24 @@ export class Files {
 
   /** @type {(blob: Blob) => Promise<LabelMap>} */
   async #readMap(blob) {
+    if (this.board.mode === "mask") return this.#readMask(blob);
     const png = await decodePng(await blob.arrayBuffer());
     if (png && Math.max(png.width, png.height) <= LARGEST_SIDE) {
-      if (this.board.mode === "mask" && !png.palette) return { ...png, values: png.values.map(threshold) };
-      const values = this.board.mode === "classes" ? this.#classIds(png) : null;
+      const values = this.#classIds(png);
       if (values) return { ...png, values };
     }
-    const { bitmap } = await readPicture(blob, false);
-    const { data, width, height } = pixelsOf(bitmap);
-    const values = this.board.mode === "mask" ? maskOf(data) : nearest(data, this.board.palette);
-    return { values, width, height };
+    const shown = await this.reader.fetch(await this.reader.send(blob), "map");
+    const { data, width, height } = pixelsOf(await createImageBitmap(shown.blob));
+    return { values: nearest(data, this.board.palette), width, height };
+  }
+
+  /** @type {(blob: Blob) => Promise<LabelMap>} */
+  async #readMask(blob) {
+    const shown = await this.reader.fetch(await this.reader.send(blob), "mask");
+    const mask = await decodePng(await shown.blob.arrayBuffer());
+    if (!mask) throw new Error("no mask came");
+    if (shown.notes.length) this.note(shown.notes.join(" "));
+    return mask;
   }
 
   /**
@@ -160,34 +170,11 @@ export class Files {
     try {
       return await work();
     } catch (error) {
-      const reason = error instanceof TooLarge ? error.message : "it may be damaged or of another kind";
-      this.note(`This file cannot be opened: ${reason}.`);
+      this.note(error instanceof Refused ? error.message : "The file did not reach the program; open it again.");
       return null;
     }
   }
 }
-
-class TooLarge extends Error {}
-
-/**
- * A file's picture; one that is too large for the sheet is made smaller.
- * @param {Blob} blob
- * @returns {Promise<Picture & { shrunk: boolean }>}
- */
-export const readPicture = async (blob, smooth = true) => {
-  if (blob.size > LARGEST_FILE) throw new TooLarge(`it is larger than ${LARGEST_FILE / 2 ** 20} MB`);
-  const bitmap = await createImageBitmap(blob);
-  const scale = Math.min(1, LARGEST_SIDE / Math.max(bitmap.width, bitmap.height));
-  if (scale === 1 && SENT_AS_THEY_ARE.includes(blob.type)) return { bitmap, blob, upload: null, shrunk: false };
-  const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * scale)));
-  const canvas = new OffscreenCanvas(width, height);
-  const context = contextOf(canvas);
-  context.imageSmoothingEnabled = smooth;
-  context.imageSmoothingQuality = "high";
-  context.drawImage(bitmap, 0, 0, width, height);
-  const png = await canvas.convertToBlob({ type: "image/png" });
-  return { bitmap: await createImageBitmap(canvas), blob: png, upload: null, shrunk: scale < 1 };
-};
 
 /**
  * Takes files that are dropped on the element, and pictures whose paste is meant for it.
@@ -234,22 +221,6 @@ const pixelsOf = (bitmap) => {
   const context = contextOf(new OffscreenCanvas(bitmap.width, bitmap.height));
   context.drawImage(bitmap, 0, 0);
   return context.getImageData(0, 0, bitmap.width, bitmap.height);
-};
-
-/** @type {(value: number) => number} */
-const threshold = (value) => (value >= 128 ? 255 : 0);
-
-/**
- * White is to be filled; what is transparent counts as black.
- * @type {(data: Uint8ClampedArray) => Bytes}
- */
-const maskOf = (data) => {
-  const mask = new Uint8Array(data.length / 4);
-  for (let i = 0; i < mask.length; i++) {
-    const grey = 0.299 * data[4 * i] + 0.587 * data[4 * i + 1] + 0.114 * data[4 * i + 2];
-    mask[i] = threshold((grey * data[4 * i + 3]) / 255);
-  }
-  return mask;
 };
 
 /**

@@ -7,6 +7,7 @@
 //   tools      brush, eraser, bucket, rectangle, lasso      boxes: the tool for boxes
 //   toolbar    buttons and panels                           palette: classes with search
 //   exchange   to Python and back                           keep: across reloads; files, png, value: formats
+//   reader     picture files as the program reads them
 
 import { Board } from "./board.js";
 import { make } from "./dom.js";
@@ -18,6 +19,7 @@ import { listenToKeys } from "./keys.js";
 import { Layers } from "./layers.js";
 import { Lines } from "./lines.js";
 import { makePalette } from "./palette.js";
+import { Reader } from "./reader.js";
 import { makeToolbar } from "./toolbar.js";
 import { makeTools } from "./tools.js";
 import { View } from "./view.js";
@@ -54,10 +56,11 @@ export const mount = async ({ element, props, trigger, upload, watch, settings }
   const tools = makeTools(board, note);
   const gestures = new Gestures({ viewport: frame.viewport, view, board, tools, held, told: () => showPointer() });
   const lines = new Lines(frame.lines, view, board, () => gestures.tool, () => gestures.hover);
-  const files = new Files(board, note);
+  const reader = new Reader(upload);
+  const files = new Files(board, reader, note);
   const toolbar = makeToolbar(board, view, files, { choose: chooseFile });
   const palette = makePalette(board);
-  const exchange = new Exchange({ board, upload, note, put: (value) => (props.value = value) });
+  const exchange = new Exchange({ board, reader, note, put: (value) => (props.value = value) });
   const keeper = new Keeper(settings.name);
   frame.element.prepend(toolbar.element);
   if (board.mode !== "mask") frame.middle.append(palette.element);
@@ -147,7 +150,7 @@ export const mount = async ({ element, props, trigger, upload, watch, settings }
   if (first?.setup) board.setUp(first.setup);
   const kept = first?.width && !first.initial ? null : await keeper.load();
   board.open({ width: settings.width, height: settings.height });
-  if (!(await openRecord(board, kept)) && first) await exchange.receive(first);
+  if (!(await openRecord(board, reader, kept)) && first) await exchange.receive(first);
   board.history.forget();
   board.set({});
   loading = quiet = false;

@@ -12,7 +12,7 @@
 const DATABASE = "latent-atelier";
 const STORE = "canvases";
 const RECORDS = 16;
-const LARGEST_PICTURE = 24 * 2 ** 20; // bytes
+const LARGEST_PICTURE = 45_000_000; // bytes
 const OLDEST = 7 * 24 * 3600 * 1000; // milliseconds
 
 export class Keeper {

@@ -21,6 +21,7 @@ from ldm_core.request.base import (
     branched,
     lineage,
     rebased,
+    reduced,
     single,
     varied,
 )
@@ -67,5 +68,6 @@ __all__ = [
     "ImageToImage", "Inpaint", "JSON_BYTES", "LayoutToImage", "Outpaint", "PIXEL_BUDGET", "RULES", "Request",
     "SAMPLERS", "SEED", "SIZE", "SPACINGS", "STEPS", "SamplerSpec", "Semantic", "Sized", "SpacingSpec",
     "SuperResolution", "TASKS", "TextToImage", "Unconditional", "branched", "decode_json", "drawn_seed",
-    "lasting_branch", "lineage", "parse_json", "parse_request", "rebased", "single", "to_json", "varied",
+    "lasting_branch", "lineage", "parse_json", "parse_request", "rebased", "reduced", "single", "to_json",
+    "varied",
 ]  # fmt: skip

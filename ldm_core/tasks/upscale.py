@@ -15,9 +15,11 @@ from ldm_core.errors import RequestError
 from ldm_core.library.models import ModelInfo
 from ldm_core.network.images import from_pixels, resized
 from ldm_core.network.latent_diffusion import LatentDiffusion
+from ldm_core.network.memory import available_memory
 from ldm_core.network.tiling import blending, grid
 from ldm_core.request import Request, SuperResolution
 from ldm_core.request.raster import Pixels
+from ldm_core.request.rules import Verbatim, refuse
 from ldm_core.tasks.base import Conditioning, Finishing, Moment, Start, Task
 from ldm_core.tasks.guidance import conditioning_of
 from ldm_core.tasks.inputs import colours, prompt_of
@@ -27,6 +29,8 @@ _COLOUR_SIGMA = 1.0  # pixels of the small picture
 _STRIP = 64  # rows of the small picture that are coloured at once
 # Cells to each side, cut off again: at their edge convolutions see zeros, which tints up to four cells.
 _MARGIN = 4
+_BYTES_A_PIXEL = 12  # of the result
+_BYTES_A_VALUE = 32  # of a latent while it is sampled
 _NOISE_SEED = 0  # of what is added to the small picture, for models that are told of it
 
 
@@ -117,6 +121,24 @@ def check(request: SuperResolution, info: ModelInfo) -> None:
     if request.branch is not None and request.scale > most:
         allowed = f"left out beyond {most} times the size, which is made by enlarging several times"
         raise RequestError("branch", request.branch.step, allowed)
+
+    width, height = request.size
+    needed, free = _bytes(request, info), available_memory("cpu")
+    if free is not None and needed > free:
+        own = Verbatim(f"{request.image.width:,} x {request.image.height:,} pixels large")
+        allowed = (
+            f"so small that what is made fits into memory: {width:,} x {height:,} pixels take about "
+            f"{needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
+        )
+        refuse("image", own, allowed)
+
+
+def _bytes(request: SuperResolution, info: ModelInfo) -> int:
+    """About what is needed beside the model: the result while it is coloured, and each step's latent."""
+    width, height = request.size
+    (rows, columns) = _cells(request.image.height, request.image.width, info)
+    latent = rows * columns * info.spec.latent_channels
+    return _BYTES_A_PIXEL * width * height + latent * (4 * request.steps + _BYTES_A_VALUE)
 
 
 def tile_side(info: ModelInfo) -> int:

@@ -3,6 +3,7 @@ import { beforeEach, test } from "node:test";
 
 import { Board } from "../../assets/canvas/board.js";
 import { Exchange, openRecord, toRecord } from "../../assets/canvas/exchange.js";
+import { Reader } from "../../assets/canvas/reader.js";
 import { drawn } from "./helpers.js";
 
 const SCREEN = { show() {}, paintWith() {}, setCell() {}, touch() {} };
@@ -19,8 +20,9 @@ const partsFor = (mode, upload = async () => ({ path: "/uploads/picture.png" }))
     return upload(file);
   };
   const put = (value) => sent.push(value);
-  const exchange = new Exchange({ board, upload: counted, put, note: (text) => notes.push(text) });
-  return { board, exchange };
+  const reader = new Reader(counted);
+  const exchange = new Exchange({ board, reader, put, note: (text) => notes.push(text) });
+  return { board, exchange, reader };
 };
 beforeEach(() => {
   [sent, notes, uploads] = [[], [], []];
@@ -145,14 +147,14 @@ test("what the browser keeps of a board opens it again, on a board of that mode 
   board.sheet.labels.set([0, 1, 255, 1]);
   board.set({ size: 99, current: 1 });
   const record = structuredClone(toRecord(board));
-  const { board: other } = partsFor("classes");
-  assert.ok(await openRecord(other, record));
+  const { board: other, reader } = partsFor("classes");
+  assert.ok(await openRecord(other, reader, record));
   assert.deepEqual(drawn(other.sheet), ["01.1", "....", "...."]);
   assert.deepEqual(other.settings, board.settings);
   other.setUp({ palette: PALETTE.slice(0, 1) });
-  assert.ok(await openRecord(other, record));
+  assert.ok(await openRecord(other, reader, record));
   assert.equal(other.settings.current, 0, "a class that is no more is not chosen");
-  assert.equal(await openRecord(partsFor("mask").board, record), false);
-  assert.equal(await openRecord(other, { ...record, width: 5 }), false, "of another size than its map");
-  assert.equal(await openRecord(other, null), false);
+  assert.equal(await openRecord(partsFor("mask").board, reader, record), false);
+  assert.equal(await openRecord(other, reader, { ...record, width: 5 }), false, "of another size than its map");
+  assert.equal(await openRecord(other, reader, null), false);
 });

@@ -19,6 +19,7 @@ declare const server: {
 interface LatentAtelier {
   restored(): void;
   openTab(): string | null;
+  save(file: { url: string; name: string } | null): void;
   toggleTheme(): void;
   toggleRail(): void;
   toggleGrid(): void;
