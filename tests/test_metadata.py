@@ -137,7 +137,8 @@ def test_a_picture_of_another_program() -> None:
     assert request.negative_prompt == "blurry,\nugly"
     assert (request.width, request.height, request.steps, request.seed) == (512, 768, 20, 965400086)
     assert (request.guidance_scale, request.model, request.sampler) == (7.0, "v1-5", "euler_ancestral")
-    assert (request.spacing, read.notes) == ("karras", ("Not kept: LoRA a 1; LoRA b 2.",))
+    assert (request.spacing, read.notes) == ("karras", ())
+    assert [str(lora) for lora in read.loras] == ["a 1", "b 2"]
 
 
 @pytest.mark.parametrize(

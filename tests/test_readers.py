@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from app.keeping.metadata import from_parameters, read_settings, to_parameters
 from app.keeping.readers import READERS, Settings
-from app.keeping.readers.models import with_model_here
+from app.keeping.readers.models import at_home
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.library.index import Entry
 from ldm_core.request import TextToImage
+from ldm_core.request.extensions import AdapterUse
 from tests import carrying
 from tests.carrying import png, png_of, stealth, with_chunk, with_exif
 
@@ -43,6 +44,11 @@ def noted(read: Settings, *words: str) -> None:
     assert len(read.notes) == len(words), read.notes
     for note, word in zip(read.notes, words, strict=True):
         assert word in note
+
+
+def named(read: Settings) -> list[str]:
+    """Its LoRAs, with their weights and hashes."""
+    return [str(lora) for lora in read.loras]
 
 
 # Where the text stands -----------------------------------------------------------------------------------
@@ -108,9 +114,10 @@ def test_what_a_request_cannot_hold_is_listed() -> None:
     noted(read, "Not kept")
     for word in (
         "denoising strength 0.4", "clip skip 2", "Hires upscale 1.5", "Hires upscaler Latent", "VAE kl",
-        "seed 9, strength 0.1", "LoRA ink 0.8 0123456789ab", "ENSD 31337", "canny control_v11 [d14c016b] 0.7",
+        "seed 9, strength 0.1", "ENSD 31337", "canny control_v11 [d14c016b] 0.7",
     ):  # fmt: skip
         assert word in read.notes[0]
+    assert named(read) == ["ink 0.8 0123456789ab"]
     assert "Version" not in read.notes[0] and "Hashes" not in read.notes[0]
 
 
@@ -213,7 +220,8 @@ def test_invokeai_3_and_later() -> None:
     assert (request.sampler, request.spacing, request.steps) == ("dpmpp_2m", "karras", 30)
     assert (request.size, request.guidance_scale, request.model) == ((512, 768), 6.0, "Dreamer")
     assert (read.program, read.model_sha256) == ("InvokeAI", None)
-    noted(read, "clip skip 2; LoRA ink 0.75; control canny 0.5; hrf_enabled true; hrf_strength 0.4")
+    noted(read, "clip skip 2; control canny 0.5; hrf_enabled true; hrf_strength 0.4")
+    assert named(read) == ["ink 0.75"]
 
 
 def test_invokeai_2() -> None:
@@ -275,7 +283,8 @@ def test_fooocus(data: bytes) -> None:
         "dpmpp_2m_sde", "karras", (768, 1280),
     )  # fmt: skip
     assert (read.request.model, read.model_sha256) == ("ink", "aeb7e9e689")
-    noted(read, "clip skip 2; LoRA sharp 0.1 0123456789; sharpness 2", "typed was 'a boat'")
+    noted(read, "clip skip 2; sharpness 2", "typed was 'a boat'")
+    assert named(read) == ["sharp 0.1 0123456789"]
 
 
 def test_fooocus_in_a1111s_form() -> None:
@@ -287,7 +296,8 @@ def test_fooocus_in_a1111s_form() -> None:
     )
     read = read_settings(png_of({"parameters": text, "fooocus_scheme": "a1111"}))
     assert (read.program, read.request.sampler, read.request.spacing) == ("Fooocus", "dpmpp_2m_sde", "karras")
-    noted(read, "LoRA sharp 0.1 01234567; Sharpness 2; ADM Guidance (1.5, 0.8, 0.3)")
+    noted(read, "Sharpness 2; ADM Guidance (1.5, 0.8, 0.3)")
+    assert named(read) == ["sharp 0.1 01234567"]
 
 
 NOVELAI = {
@@ -358,7 +368,8 @@ def test_swarmui(data: bytes) -> None:
     read = read_settings(data)
     assert (read.program, read.request.model, read.request.size) == ("SwarmUI", "sd_xl_base_1.0", (1024, 768))
     assert (read.request.steps, read.request.sampler, read.request.spacing) == (20, "dpmpp_2m", "karras")
-    noted(read, "clip skip 2; LoRA ink 0.5 abababababab; refinermethod PostApply; freeu 1.1")
+    noted(read, "clip skip 2; refinermethod PostApply; freeu 1.1")
+    assert named(read) == ["ink 0.5 abababababab"]
 
 
 def packet(comment: str, more: str = "") -> str:
@@ -390,7 +401,7 @@ def test_draw_things(data: bytes) -> None:
         "karras",
         4.5,
     )
-    noted(read, "LoRA ink 0.6")
+    assert (named(read), read.notes) == (["ink 0.6"], ())
 
 
 # Models --------------------------------------------------------------------------------------------------
@@ -427,7 +438,7 @@ def test_a_model_is_found_by_its_hash_then_by_its_name(
     settings: Settings, found: str, words: tuple[str, ...]
 ) -> None:
     digests = {one.name: one.sha256 or None for one in HERE}
-    read = with_model_here(settings, HERE, lambda name: digests.get(name))
+    read = at_home(settings, HERE, (), lambda name: digests.get(name))
     assert read.request.model == found
     noted(read, *words)
 
@@ -439,12 +450,51 @@ def test_a1111s_first_hash(tmp_path: Path) -> None:
     import hashlib
 
     digest = hashlib.sha256((b"weights" * 20_000)[: 1 << 16]).hexdigest()[:8]
-    assert with_model_here(said("", digest), there, lambda _: None).request.model == "old"
+    assert at_home(said("", digest), there, (), lambda _: None).request.model == "old"
 
 
 def test_of_several_models_of_one_name_the_choice_is_told() -> None:
     there = (entry("boats v2"), entry("boats-v2"))
-    noted(with_model_here(said("boats_v2"), there, lambda _: None), "Several models")
+    noted(at_home(said("boats_v2"), there, (), lambda _: None), "Several models")
+
+
+LORAS = tuple(
+    Entry(name, Path(name), kind="LoRA", size=1, sha256=sha256)
+    for name, sha256 in (("ink", ""), ("Sea Foam", ""), ("renamed", "ab" * 32))
+)
+
+
+def test_loras_that_are_here_become_adapters_and_leave_the_prompt() -> None:
+    text = (
+        "a boat <lora:ink:0.8>, at sea <lora:sea_foam:1:0.5> <lora:lost:0.7>\nSteps: 20, Seed: 1, "
+        f'Lora hashes: "ink: 0123456789ab, old: {"ab" * 6}", Model: ink'
+    )
+    read = at_home(from_parameters(text), HERE, LORAS, lambda _: None)
+    assert read.request.prompt == "a boat, at sea <lora:lost:0.7>"
+    assert read.request.adapters == (
+        AdapterUse("ink", 0.8, 0.8),
+        AdapterUse("Sea Foam", unet=0.5, text=1.0),
+        AdapterUse("renamed"),
+    )
+    noted(read, "LoRA 'lost 0.7' is not here")
+
+
+def test_a_lora_whose_weight_is_not_allowed_is_told() -> None:
+    for weight in ("99", "many", "nan"):
+        read = from_parameters(f"a <lora:ink:{weight}>\nSteps: 20, Seed: 1")
+        read = at_home(read, HERE, LORAS, lambda _: None)
+        assert (read.request.adapters, read.request.prompt) == (None, f"a <lora:ink:{weight}>")
+        noted(read, "has a weight that is not allowed")
+
+
+@pytest.mark.parametrize("tag", ["<lora:ink:0.8>", "<lora:ink:1:0.5>", "<lora:ink:0>", "<lora:Sea Foam:-1>"])
+def test_loras_survive_a1111s_text(tag: str) -> None:
+    line = "Steps: 20, Sampler: DDIM, Schedule type: Karras, CFG scale: 7, Seed: 1, Size: 512x512, Model: ink"
+    for prompt in (f"a boat {tag}", tag):
+        text = f"{prompt}\n{line}"
+        read = at_home(from_parameters(text), HERE, LORAS, lambda _: None)
+        assert read.request.adapters and "lora" not in read.request.prompt
+        assert to_parameters(read.request) == text
 
 
 # Hostile files -------------------------------------------------------------------------------------------

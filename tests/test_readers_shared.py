@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.keeping.metadata import from_parameters, read_settings
-from tests.test_readers import noted
+from tests.test_readers import named, noted
 
 pytestmark = pytest.mark.shared
 
@@ -90,9 +90,8 @@ def test_lines_of_extensions_and_what_is_not_kept(cases: Path) -> None:
     read = from_parameters(texts(cases)[1])
     assert (read.request.prompt, read.request.negative_prompt) == ("a cat, a hat", "dog")
     assert (read.request.size, read.request.spacing, read.request.steps) == ((832, 1216), "karras", 25)
-    noted(
-        read, "denoising strength 0.4; clip skip 2; LoRA ink 0123456789ab; Hires upscale 1.5; Hires steps 12"
-    )
+    noted(read, "denoising strength 0.4; clip skip 2; Hires upscale 1.5; Hires steps 12")
+    assert named(read) == ["ink 0123456789ab"]
 
 
 def test_a_prompt_that_looks_like_settings_and_a_size_out_of_range(cases: Path) -> None:

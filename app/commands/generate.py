@@ -18,7 +18,7 @@ from app.keeping import metadata
 from app.keeping.library import Library
 from app.keeping.places import open_models
 from app.keeping.readers import Settings
-from app.keeping.readers.models import with_model_here
+from app.keeping.readers.models import at_home
 from ldm_core.errors import AtelierError, FileError, PictureError, RequestError
 from ldm_core.library.models import ModelLibrary
 from ldm_core.pictures.reading import read_bytes
@@ -57,7 +57,7 @@ def generate(
         settings = _read(source)
         if settings.program or settings.model_sha256:
             usable = [entry for entry in library.entries() if entry.is_usable]
-            settings = with_model_here(settings, usable, library.sha256)
+            settings = at_home(settings, usable, library.entries(), library.sha256)
         for note in settings.notes:
             print(note, file=sys.stderr)
         request = with_changes(settings.request, changes)

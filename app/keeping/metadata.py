@@ -28,6 +28,7 @@ from ldm_core.errors import AtelierError, FileError
 from ldm_core.pictures import writing
 from ldm_core.pictures.writing import Format
 from ldm_core.request import SAMPLERS, SPACINGS, Request, TextToImage, parse_request, to_json
+from ldm_core.request.extensions import AdapterUse
 from ldm_core.request.raster import Raster, to_uri
 
 VERSION = 1
@@ -205,11 +206,19 @@ def to_parameters(request: Request, model_sha256: str | None = None) -> str:
             if getattr(request, field) != getattr(usual, field)
         }
     )
-    lines = [request.prompt] if request.prompt else []
+    tags = [_lora_tag(use) for use in request.adapters or ()]
+    prompt = " ".join([request.prompt, *tags] if request.prompt else tags)
+    lines = [prompt] if prompt else []
     if request.negative_prompt:
         lines.append(f"{NEGATIVE} {request.negative_prompt}")
     lines.append(", ".join(f"{name}: {_quoted(str(value))}" for name, value in facts.items()))
     return "\n".join(lines)
+
+
+def _lora_tag(use: AdapterUse) -> str:
+    """As A1111 writes it into the prompt: the text encoders' strength first."""
+    strengths = dict.fromkeys((use.text, use.unet))
+    return f"<lora:{use.name}:{':'.join(f'{one:g}' for one in strengths)}>"
 
 
 def from_parameters(text: str) -> Settings:

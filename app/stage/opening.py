@@ -13,7 +13,7 @@ from app.form import translate
 from app.form.form import AnyForm
 from app.form.given import uploaded
 from app.keeping import metadata
-from app.keeping.readers.models import with_model_here
+from app.keeping.readers.models import at_home
 from app.stage.stage import Stage, form_for, status_line
 from app.studio.jobs import Studio
 from app.widgets.canvas_value import MAX_SIDE
@@ -73,13 +73,18 @@ def _settings(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[AnyFor
     settings = metadata.read_settings(path)
     form = form_for(made, settings.request.task)
     there = forms.serving(studio, form.tasks)
-    settings = with_model_here(settings, there, studio.model_hash)
+    settings = at_home(settings, there, studio.models.entries(), studio.model_hash)
     notes = list(settings.notes)
     model = settings.request.model
     if "model" not in settings.given:
         notes.insert(0, "It does not say its model, so the chosen one stays.")
     elif model not in (entry.name for entry in there):
         notes.insert(0, f"Its model {model[:60]!r} is not here, so the chosen one stays.")
+    for field, word in (("adapters", "LoRAs"), ("controls", "ControlNets")):
+        uses = getattr(settings.request, field)
+        if uses and field not in form.fields:
+            names = ", ".join(use.name for use in uses)
+            notes.append(f"Its {word} ({names}) are not taken over: this form has no place for them.")
     by = f" as {settings.program} writes them" if settings.program else ""
     text = " ".join([f"Settings taken from the picture{by}.", *notes])
     return {

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from app.keeping.readers.carried import Carried
 from app.keeping.readers.said import Control, Lora, Said, Value
@@ -46,7 +47,8 @@ _IDLE = {
     "Version", "User", "App", "Created Date", "Hashes", "VAE hash", "Raw prompt", "Raw negative prompt",
     "Performance", "Civitai resources", "Civitai metadata", "Parser", "Backend", "Operations", "Styles",
 }  # fmt: skip
-_LORA = re.compile(r"<(?:lora|lyco):([^:>]{1,200})(?::([^:>]{0,40}))?[^>]{0,200}>")
+# <lora:name:1>, <lora:name:1:0.5> with the text encoders' weight first, <lora:name:te=1:unet=0.5>
+LORA = re.compile(r" ?<(?:lora|lyco):([^:>]{1,200})((?::[^:>]{0,40}){0,6})>")
 
 
 def read(carried: Carried) -> Said | None:
@@ -152,12 +154,20 @@ def _said(facts: dict[str, str], prompt: str, negative: str, program: str, unrea
 def _loras(prompt: str, facts: Mapping[str, str]) -> tuple[Lora, ...]:
     """From the prompt, with the hashes and weights that stand as "name: hash, name: hash"."""
     hashes, weights = (_pairs(facts.get(name, "")) for name in ("Lora hashes", "Lora weights"))
-    found = {match[1].strip(): (match[2] or "").strip() for match in _LORA.finditer(prompt)}
-    names = [*found, *(name for name in (*hashes, *weights) if name not in found)]
-    return tuple(
-        Lora(name, found.get(name) or weights.get(name), hashes.get(name, ""))
-        for name in dict.fromkeys(names)
-    )
+    found = {one.name: one for one in map(_lora, LORA.finditer(prompt))}
+    names = dict.fromkeys((*found, *hashes, *weights))
+    told = (found.get(name, Lora(name, weights.get(name))) for name in names)
+    return tuple(replace(one, digest=hashes.get(one.name, "")) for one in told)
+
+
+def _lora(match: re.Match[str]) -> Lora:
+    """A LoRA of a prompt; https://github.com/AUTOMATIC1111/stable-diffusion-webui `extra_networks`."""
+    words = [word.strip() for word in match[2].split(":")[1:]]
+    named = {name: value for name, equals, value in (word.partition("=") for word in words) if equals}
+    text, unet, *_ = [*(word for word in words if word and "=" not in word), None, None]
+    text = named.get("te", text)
+    unet = named.get("unet", unet) or text
+    return Lora(match[1].strip(), unet, None if text == unet else text)
 
 
 def _pairs(text: str) -> dict[str, str]:

@@ -238,6 +238,8 @@ def _encoded(graph: Graph, node: Node, role: str) -> str | None:
     return None
 
 
+_TEXT_WEIGHTS = ("strength_clip", "lora_clip_strength", "clip_weight", "clip_str")
+
 # The rest ------------------------------------------------------------------------------------------------
 
 
@@ -296,7 +298,8 @@ def _loras(graph: Graph, nodes: list[Node]) -> tuple[Lora, ...]:
                 weight = graph.value(node, *(start + end for start in starts for end in ends))
                 lora = name_of(graph.value(node, name))
                 if lora not in ("", "None") and node.inputs.get(f"switch_{number}", "On") != "Off":
-                    found.append(Lora(lora, weight))
+                    text = graph.value(node, *(start + end for start in _TEXT_WEIGHTS for end in ends))
+                    found.append(Lora(lora, weight, None if text == weight else text))
     return tuple(found)
 
 

@@ -76,7 +76,7 @@ def _loras(given: Object) -> tuple[Lora, ...]:
             Lora(
                 name_of(row[0]),
                 value_of(row[1]) if len(row) > 1 else None,
-                hash_of(row[2]) if len(row) > 2 else "",
+                digest=hash_of(row[2]) if len(row) > 2 else "",
             )
             for row in rows
         )

@@ -1,4 +1,4 @@
-"""The model that a picture names, among those that are here: by its hash, then by its name."""
+"""The model and the LoRAs that a picture names, among those that are here: by hash, then by name."""
 
 from __future__ import annotations
 
@@ -7,23 +7,34 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from app.keeping.readers.translate import Settings, shown
+from app.keeping.readers.a1111 import LORA
+from app.keeping.readers.said import Lora
+from app.keeping.readers.translate import Settings, number_of, shown
 from ldm_core.library.index import Entry
+from ldm_core.request import RULES
+from ldm_core.request.extensions import ADAPTER, MAX_ADAPTERS, AdapterUse
 
 _AUTOV1 = 8  # digits of A1111's first hash, of 64 KiB in the middle of the file
 _AUTOV2 = 10  # at least, of the whole file's SHA-256
 
 
-def with_model_here(
-    settings: Settings, entries: Sequence[Entry], sha256: Callable[[str], str | None]
+def at_home(
+    settings: Settings, models: Sequence[Entry], entries: Sequence[Entry], sha256: Callable[[str], str | None]
 ) -> Settings:
-    """The settings with the name that their model has here, and a note where it is not certainly the same.
-
-    What names no model, or one that is not here, stays as it is.
+    """The settings with the names that their model and LoRAs have here, and notes about those that are not.
 
     Args:
+        models: those that may be taken.
+        entries: all that lies in the folders of models.
         sha256: tells the hash of the model of that name, None where it cannot be told.
     """
+    return _with_loras_here(_with_model_here(settings, models, sha256), entries)
+
+
+def _with_model_here(
+    settings: Settings, entries: Sequence[Entry], sha256: Callable[[str], str | None]
+) -> Settings:
+    """What names no model, or one that is not here, stays as it is."""
     if "model" not in settings.given and not settings.model_sha256:
         return settings
     wanted, digest = settings.request.model, settings.model_sha256 or ""
@@ -41,11 +52,39 @@ def with_model_here(
             notes.append(f"Several models here could be its {shown(wanted)}; {found.name} is taken.")
         hashed = replace(found, sha256=sha256(found.name) or "") if len(digest) >= _AUTOV2 else found
         if digest and (hashed.sha256 or len(digest) == _AUTOV1) and not has_hash(hashed, digest):
-            notes.append(
-                f"The model {found.name} here is not the file that made it, so pictures will differ."
-            )
+            notes.append(f"The model {found.name} here is not the file that made it; pictures will differ.")
     request = replace(settings.request, model=found.name)
     return replace(settings, request=request, given=settings.given | {"model"}, notes=tuple(notes))
+
+
+def _with_loras_here(settings: Settings, entries: Sequence[Entry]) -> Settings:
+    """Those that are here become adapters, and leave the prompt; the others stay there."""
+    there = [entry for entry in entries if entry.kind == ADAPTER and not entry.problem]
+    uses: dict[str, AdapterUse] = {}
+    notes: list[str] = []
+    for lora in settings.loras:
+        found = next((entry for entry in there if has_hash(entry, lora.digest)), None)
+        found = found or next((entry for entry in there if _key(lora.name) in _keys(entry)), None)
+        use = None if found is None else _use(found.name, lora)
+        if use is None:
+            why = "is not here" if found is None else "has a weight that is not allowed here"
+            notes.append(f"Its LoRA {shown(str(lora))} {why}, so the picture will differ.")
+        else:
+            uses[lora.name] = use
+    distinct = {use.name: use for use in uses.values()}
+    if not distinct or len(distinct) > MAX_ADAPTERS:
+        return replace(settings, notes=(*settings.notes, *notes))
+    prompt = LORA.sub(lambda match: "" if match[1].strip() in uses else match[0], settings.request.prompt)
+    request = replace(settings.request, prompt=prompt, adapters=tuple(distinct.values()))
+    given = settings.given | {"adapters"}
+    return replace(settings, request=request, given=given, notes=(*settings.notes, *notes))
+
+
+def _use(name: str, lora: Lora) -> AdapterUse | None:
+    unet = 1.0 if lora.weight is None else number_of(lora.weight)
+    text = unet if lora.text_weight is None else number_of(lora.text_weight)
+    read = RULES["adapters"].read([{"name": name, "unet": unet, "text": text}])
+    return read[0] if isinstance(read, tuple) else None
 
 
 def _keys(entry: Entry) -> tuple[str, str]:

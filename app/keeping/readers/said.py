@@ -9,14 +9,21 @@ Value = int | float | str | None  # as it stands there; None where nothing is sa
 
 @dataclass(frozen=True, slots=True)
 class Lora:
-    """A LoRA; `weight` is the network's, `digest` the short hash that the program wrote, if it did."""
+    """A LoRA.
+
+    Attributes:
+        weight: of the UNet, and of the text encoders where `text_weight` does not say theirs.
+        digest: a short hash of its file, where the program wrote one.
+    """
 
     name: str
     weight: Value = None
+    text_weight: Value = None
     digest: str = ""
 
     def __str__(self) -> str:
-        return " ".join(str(one) for one in (self.name, self.weight, self.digest) if one not in (None, ""))
+        told = (self.name, self.weight, self.text_weight, self.digest)
+        return " ".join(str(one) for one in told if one not in (None, ""))
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ def _loras(given: Object, outer: Object) -> tuple[Lora, ...]:
     }
     paired = zip(names, [*weights, *[""] * len(names)], strict=False)
     return tuple(
-        Lora(name_of(name), weight or None, digests.get(name_of(name), "")) for name, weight in paired
+        Lora(name_of(name), weight or None, digest=digests.get(name_of(name), "")) for name, weight in paired
     )
 
 

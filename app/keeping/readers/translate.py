@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from app.keeping.readers.names import parted, sampler_of, spacing_of
-from app.keeping.readers.said import Said, Value
+from app.keeping.readers.said import Lora, Said, Value
 from ldm_core.errors import RequestError
 from ldm_core.request import RULES, SAMPLERS, Request, parse_request
 from ldm_core.request.rules import brief
@@ -34,6 +34,7 @@ class Settings:
         given: the request's fields that the picture itself told; the others have their defaults.
         model_sha256: of the weights' file; the first digits where only those are known.
         notes: sentences about what could not be taken over.
+        loras: that it names; `readers.models` finds them.
         program: that wrote it; "" for this one.
     """
 
@@ -42,6 +43,7 @@ class Settings:
     model_sha256: str | None = None
     notes: tuple[str, ...] = ()
     program: str = ""
+    loras: tuple[Lora, ...] = ()
 
 
 def translated(said: Said) -> Settings:
@@ -68,6 +70,7 @@ def translated(said: Said) -> Settings:
         said.model_hash or None,
         tuple(dict.fromkeys(notes)),
         said.program,
+        said.loras,
     )
 
 
@@ -195,7 +198,6 @@ def _extras(said: Said) -> Iterator[tuple[str, object]]:
         yield "clip skip", said.clip_skip
     if said.vae:
         yield "VAE", said.vae
-    yield from (("LoRA", one) for one in said.loras)
     yield from (("control", one) for one in said.controls)
     yield from said.hires
     yield from said.others
