@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from app.canvas_value import pack
+from app.widgets.canvas_value import pack
 
 FOLDER = Path(__file__).resolve().parent / "javascript"
 OLDEST = (20, 19)  # reads ES modules without a package.json beside them
@@ -69,7 +69,7 @@ def test_tools(check: str, npm: str) -> None:
 
 
 def test_label_maps_are_packed_alike_at_both_ends(node: str) -> None:
-    """assets/canvas/value.js and app/canvas_value.py write the same bytes of the same map."""
+    """assets/canvas/value.js and app/widgets/canvas_value.py write the same bytes of the same map."""
     rng = np.random.default_rng(0)
     maps = [rng.integers(0, 4, n).astype(np.uint8) for n in (1, 2, 300)]
     maps += [np.repeat(rng.integers(0, 256, n), rng.integers(1, 9, n)).astype(np.uint8) for n in (3, 50, 400)]

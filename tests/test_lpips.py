@@ -57,6 +57,7 @@ def test_a_first_stage_is_trained_with_lpips(weights: dict[str, torch.Tensor], t
     path.write_text(yaml.safe_dump(described), "utf-8")
     training = cli.make_task(path, described, tmp_path, tmp_path / "out", torch.device("cpu"))
     losses = [training.update(step, 2e-3)["perceptual"] for step in range(20)]
+    # Measured: 0.34 and 0.40 with seeds 0 and 1 in float32, 0.34 where products are rounded to bfloat16.
     assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
 
 

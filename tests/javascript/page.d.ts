@@ -9,7 +9,7 @@ interface Problem {
   problem: string;
 }
 
-// Functions of app/components.py.
+// Functions of app/widgets/components.py.
 declare const server: {
   previews(key: string): Promise<{ previews: [step: number, address: string][] } | Problem>;
   look(asked: { key: string; step: number }): Promise<{ step: number; src: string } | Problem>;
