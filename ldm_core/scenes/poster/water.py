@@ -116,8 +116,11 @@ def paint_river(s: Stage, rng: np.random.Generator, river: River, bank: F32) -> 
     """The sky's colours between banks of a darker tone."""
     light, label = s.light, s.sheet.new("water")
     s.sheet.polygon(river.outline(0.16), light.tone(bank * np.float32(0.74), 0.35, 0.12), 0)
-    blue = light.tone(rgb((86, 160, 200)), 0.85)
-    far, near = mix(light.horizon, blue, 0.3), mix(mix(light.zenith, light.middle, 0.5), blue, 0.55)
+    # Cooler than any ground, or it would pass for a road.
+    blue = mix(light.tone(rgb((86, 160, 200)), 0.85), light.zenith, 0.35)
+    if s.attributes.time in ("dawn", "sunset"):
+        blue = mix(blue, rgb((92, 150, 196)), 0.6)
+    far, near = mix(mix(light.horizon, WHITE, 0.2), blue, 0.3), mix(light.middle, blue, 0.7)
     count = 22
     for k in range(count):  # strips of slowly changing colour: a polygon has one
         low, high = (len(river.y) - 1) * k // count, (len(river.y) - 1) * (k + 1) // count + 1
