@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from app.widgets.canvas_value import pack
 
 FOLDER = Path(__file__).resolve().parent / "javascript"

@@ -22,7 +22,8 @@ CLAIMS = Path(__file__).parent / "claims.txt"
 # Turns in which such words claim something else, or nothing.
 IDIOMS = re.compile(
     r"\b(sun (baked|scorched)|long shadows fall|(night|evening|dusk|twilight) falls|rain falls|"
-    r"two or three|2 or 3|forests of \w+|(fir|oak|birch|palm|pine|spruce|maple) (and \w+|\w+)|more than one boat)\b"
+    r"two or three|2 or 3|forests of \w+|(fir|oak|birch|palm|pine|spruce|maple) (and \w+|\w+)|"
+    r"more than one boat)\b"
 )
 # A phrase of what is not there is true of these, though what it names is there too.
 QUALIFIED = re.compile(
