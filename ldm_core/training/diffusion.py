@@ -183,6 +183,7 @@ class DiffusionTraining:
         return {"loss": total}
 
     def _loss(self, batch: Batch, t: Tensor, eps: Tensor) -> Tensor:
+        """Eq. 2, and with a condition eq. 3."""
         alpha, sigma = self.schedule.alpha_sigma(t)
         x_t = alpha * batch.z + sigma * eps
         wanted = torch.ones_like(x_t) if batch.drawn is None else batch.drawn
