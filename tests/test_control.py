@@ -261,7 +261,7 @@ def test_what_does_not_suit_is_refused_in_a_sentence(
     ):
         with pytest.raises(RequestError, match="controls is"):
             parse_request({"task": "text-to-image", "controls": wrong})
-    with pytest.raises(RequestError, match="controls is given"):
+    with pytest.raises(RequestError, match="controls is there"):
         parse_request(
             {"task": "super-resolution", "image": image, "controls": [{"name": "a", "image": image}]}
         )

@@ -96,7 +96,7 @@ def test_what_is_no_model_is_not_added(own: Path, tmp_path: Path, capsys: pytest
     save_file({"lora_unet_x.lora_up.weight": torch.zeros(2, 2)}, tmp_path / "style.safetensors")
     (tmp_path / "cut.ckpt").write_bytes(b"PK\x03\x04")
     for name, words in (
-        ("style.safetensors", "It is a LoRA, not a model."),
+        ("style.safetensors", "or incomplete, at lora_unet_x (up)"),
         ("cut.ckpt", "cannot be loaded"),
     ):
         assert run("add", str(tmp_path / name)) == 1

@@ -77,7 +77,7 @@ def test_the_list_says_what_everything_is(page: Page, running: Running, folder: 
         expect(page.locator(button)).to_have_text(label)
     page.locator("#model-list input").fill("lora")
     expect(page.locator("#model-list .rows button")).to_have_count(1)
-    expect(page.locator("#model-list .problem")).to_have_text("It is a LoRA, not a model.")
+    expect(page.locator("#model-list .problem")).to_contain_text("It is an adapter")
     page.locator("#model-list input").fill("nothing has this")
     expect(page.locator("#model-list .more")).to_have_text("No model fits the filter.")
     page.locator("#model-list input").fill("")

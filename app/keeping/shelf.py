@@ -54,11 +54,12 @@ class Shelf:
         Raises:
             AtelierError: it is no model, there is no room, or the name is taken.
         """
-        from ldm_core.formats.identify import MODEL, SEGMENTATION, identify
+        from ldm_core.formats.identify import ADAPTER, CONTROL, MODEL, SEGMENTATION, identify
 
         source = source.expanduser().absolute()
         identity = identify(source)
-        if identity.kind not in (MODEL, SEGMENTATION):
+        extends = identity.kind in (ADAPTER, CONTROL) and not identity.problem
+        if identity.kind not in (MODEL, SEGMENTATION) and not extends:
             raise FileError(identity.problem or f"{printable(source.name)} is no model.")
         target = self.folder / source.name
         if target.exists() or target.is_symlink():

@@ -94,7 +94,7 @@ def adapter_problem(names: Iterable[str]) -> str:
     if not which:
         return ""
     kinds = ", ".join(kind.title for kind in KINDS)
-    return f"It has {which}: incomplete, or of a kind that is not known here. Kinds of adapters: {kinds}."
+    return f"It is an adapter of a kind that is not known here, or incomplete, at {which}. Known: {kinds}."
 
 
 def _peft_alphas(
