@@ -11,7 +11,10 @@ from playwright.sync_api import Browser, Page
 pytest_plugins = ["tests.browser"]
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
-DOT = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+DOT = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAC"
+    "hwGA60e6kgAAAABJRU5ErkJggg=="
+)
 
 # Runs a script as gr.HTML does, then `act`; returns what was triggered, and what `act` returns.
 MOUNT = """async ([script, value, act]) => {
@@ -36,7 +39,8 @@ MOUNT = """async ([script, value, act]) => {
 
 PAGE = """<button class="generate" id="text-generate">Generate</button><button class="stop">Stop</button>
 <div id="stage"></div><div id="strip"><button>1</button></div><button id="theme"></button>
-<button id="fold"></button><button id="grid"></button><div id="picture"><div class="image-container"><button></button></div></div>
+<button id="fold"></button><button id="grid"></button>
+<div id="picture"><div class="image-container"><button></button></div></div>
 <div class="given"><input type="file"></div><div id="open"><input type="file"></div><div id="status"></div>
 <div id="field"><input></div>"""
 
