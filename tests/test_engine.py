@@ -238,14 +238,14 @@ def test_a_job_stops_between_two_evaluations_of_one_step(
     output, submitted = LatentDiffusion.output, threading.Event()
 
     def stopping(
-        self: LatentDiffusion, x: torch.Tensor, t: torch.Tensor, context: torch.Tensor
+        self: LatentDiffusion, x: torch.Tensor, t: torch.Tensor, context: Cond, hints: Hints
     ) -> torch.Tensor:
         nonlocal calls
         calls += 1
         if calls == 3:  # the first of the second step's two
             assert submitted.wait(20)
             jobs[0].cancel()
-        return output(self, x, t, context)
+        return output(self, x, t, context, hints)
 
     monkeypatch.setattr(LatentDiffusion, "output", stopping)
     jobs.append(shared.submit(replace(SMALL, sampler="heun")))
@@ -274,10 +274,10 @@ def test_outside_of_guidance_the_network_is_not_asked_twice(
     output = LatentDiffusion.output
 
     def counted(
-        self: LatentDiffusion, x: torch.Tensor, t: torch.Tensor, context: torch.Tensor
+        self: LatentDiffusion, x: torch.Tensor, t: torch.Tensor, context: Cond, hints: Hints
     ) -> torch.Tensor:
         asked.append(len(x))
-        return output(self, x, t, context)
+        return output(self, x, t, context, hints)
 
     monkeypatch.setattr(LatentDiffusion, "output", counted)
     shared.submit(parse_request({**to_json(SMALL), "steps": 10, **change})).pictures()

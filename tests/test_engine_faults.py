@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from ldm_core.conditioners import Cond
+from ldm_core.conditioners import Cond, Hints
 from ldm_core.engine import engine as engine_module
 from ldm_core.engine.engine import Engine
 from ldm_core.engine.events import Cancelled, Done, Failed, Picture, Queued, Started, Step
@@ -175,10 +175,12 @@ def test_a_fault_of_one_job_in_a_shared_call_spares_the_others(
     output = LatentDiffusion.output
     poison = 123
 
-    def faulty(self: LatentDiffusion, x: torch.Tensor, t: torch.Tensor, condition: Cond) -> torch.Tensor:
+    def faulty(
+        self: LatentDiffusion, x: torch.Tensor, t: torch.Tensor, cond: Cond, hints: Hints
+    ) -> torch.Tensor:
         if any(self.poisoned(row) for row in x):  # type: ignore[operator]
             raise ValueError("no")
-        return output(self, x, t, condition)
+        return output(self, x, t, cond, hints)
 
     bad = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(poison))[0]
     monkeypatch.setattr(LatentDiffusion, "output", faulty)
@@ -197,10 +199,12 @@ def test_memory_too_short_for_all_at_once_is_answered_in_parts(
     expected = shared.submit(SMALL).pictures()[0]
     output = LatentDiffusion.output
 
-    def one_row(self: LatentDiffusion, x: torch.Tensor, t: torch.Tensor, condition: Cond) -> torch.Tensor:
+    def one_row(
+        self: LatentDiffusion, x: torch.Tensor, t: torch.Tensor, cond: Cond, hints: Hints
+    ) -> torch.Tensor:
         if len(x) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return output(self, x, t, condition)
+        return output(self, x, t, cond, hints)
 
     monkeypatch.setattr(LatentDiffusion, "output", one_row)
     got = shared.submit(SMALL).pictures()[0]
