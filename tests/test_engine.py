@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from ldm_core.conditioners import Cond, Inputs
+from ldm_core.conditioners.hint import Hints
 from ldm_core.engine import engine as engine_module
 from ldm_core.engine.engine import Engine
 from ldm_core.engine.events import Cancelled, Done, Failed, Picture, Queued, Started, Step

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from ldm_core.conditioners import Cond, Hints
+from ldm_core.conditioners import Cond
+from ldm_core.conditioners.hint import Hints
 from ldm_core.engine import engine as engine_module
 from ldm_core.engine.engine import Engine
 from ldm_core.engine.events import Cancelled, Done, Failed, Picture, Queued, Started, Step
