@@ -157,7 +157,8 @@ def test_label_maps_go_and_come_exactly(width: int, height: int, run: int, seed:
     flat = np.repeat(rng.choice([0, 1, 2, 255], width * height // run + 1), run)[: width * height]
     labels = flat.astype(np.uint8).reshape(height, width)
     sent = value_payload(CanvasValue(width, height, labels=labels), None)
-    value = parse_value(payload(width=width, height=height, packing=sent["packing"], labels=sent["labels"]))
+    message = payload(width=width, height=height, packing=sent["packing"], labels=sent["labels"])
+    value = parse_value(message, Path("/nonexistent"))
     assert value is not None
     assert np.array_equal(value.labels, labels)
 
