@@ -548,6 +548,12 @@ def test_a_bomb_hides_nothing() -> None:
         read_settings(with_chunk(b"zTXt", b"parameters\0\0" + BOMB))
 
 
+def test_a_text_that_was_changed_on_the_way_is_not_read() -> None:
+    data = png(parameters=A1111.replace("ünï 🎨", "x"))
+    with pytest.raises(FileError, match="damaged"):
+        read_settings(data.replace(b"Steps: 25", b"Steps: 26"))
+
+
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just(["1", 0]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
