@@ -239,6 +239,13 @@ def test_damaged_settings(text: str) -> None:
         read_settings(png(latent_atelier=text))
 
 
+def test_where_our_own_text_is_damaged_the_other_is_read_and_that_is_told() -> None:
+    data = encode_png(PIXELS, TextToImage(prompt="a lake", second_pass=0.5))
+    read = read_settings(data.replace(b'"second_pass": 0.5', b'"second_pass": 0.6'))
+    assert (read.request.prompt, read.program) == ("a lake", "A1111")
+    assert len(read.notes) == 1 and "damaged" in read.notes[0]
+
+
 @pytest.mark.parametrize(
     "data",
     [b"", b"hello", b"\x89PNG\r\n\x1a\n", png(parameters="x")[:60], b"GIF89a" + bytes(40), b"%!PS-Adobe"],

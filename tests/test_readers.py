@@ -163,6 +163,10 @@ def test_lines_behind_the_settings() -> None:
     read = from_parameters(f"a\n{line}\nTemplate: a {{b|c}}\nSteps: 9, Seed: 9\nNegative Template: d")
     assert (read.request.prompt, read.request.steps, read.notes) == ("a", 20, ())
     noted(from_parameters(f"a\n{line}\nwho knows"), "who knows")
+    # A prompt that was pasted with all that stood under it.
+    pasted = "x\nSteps: 9, Seed: 9\nTemplate: x"
+    read = from_parameters(f"{pasted}\n{line}")
+    assert (read.request.prompt, read.request.steps) == (pasted, 20)
 
 
 PIECES = [
@@ -387,6 +391,12 @@ DRAWN = packet(
     '"model":"sd_xl_base_1.0_f16.ckpt","size":"1024x768","strength":1,"seed_mode":"Scale Alike",'
     '"lora":[{"model":"ink.ckpt","weight":0.6}]}'
 )
+
+
+def test_a_packet_with_entities_is_not_read() -> None:
+    entity = '<!DOCTYPE a [<!ENTITY boat "boat">]>' + DRAWN.replace("boat", "&boat;")
+    with pytest.raises(FileError, match="carries no settings"):
+        read_settings(png_of({"XML:com.adobe.xmp": entity}))
 
 
 @pytest.mark.parametrize(

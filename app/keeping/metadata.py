@@ -13,7 +13,7 @@ What a picture says is checked like any other request: files come from anywhere.
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,7 @@ _RARE = {
     "guidance_end": "Guidance end",
 }
 _INPUTS = ("image", "mask", "label_map")
+_DAMAGED = "Its exact settings are damaged; these are from the text beside them, which says less."
 _MARK = OURS.encode() + b"\0"
 _BLOCK = 65_533 - len(_MARK)  # bytes of the text in one block of a JPEG
 _APP15 = b"\xff\xef"
@@ -118,7 +119,8 @@ def read_settings(source: Path | bytes) -> Settings:
         return _from_json(carried.ours)
     said = said_by(carried)
     if said is not None:
-        return translated(said)
+        settings = translated(said)
+        return replace(settings, notes=(*settings.notes, _DAMAGED)) if OURS in carried.damaged else settings
     if carried.damaged:
         raise FileError("The settings inside this picture are damaged.")
     raise FileError(
