@@ -155,6 +155,7 @@ def test_a_picture_of_another_program() -> None:
         ("Sampler: UniPC, Schedule type: Uniform", "unipc", "linspace"),
         ("Sampler: UniPC, Schedule type: DDIM", "unipc", "uniform"),
         ("Sampler: dpmpp_2m_sde_karras", "dpmpp_2m_sde", "karras"),
+        ("Sampler: DPM++ 2M Karras, Schedule type: SGM Uniform", "dpmpp_2m", "trailing"),
         ("Sampler: DDIM, Spacing: uniform", "ddim", "uniform"),  # our own first pictures
     ],
 )
@@ -277,7 +278,12 @@ def test_mutated_files_give_settings_or_a_sentence(at: int, byte: int) -> None:
 def test_long_texts_take_linear_time() -> None:
     begin = "prompt\nSteps: 1, Seed: 1, "
     start = time.process_time()
-    for text, count in (('a: "', 500_000), ('a: {"b":1,', 100_000), ("a: [1, ", 100_000), (", ", 500_000)):
+    for text, count in (
+        ('a: "', 500_000),
+        ('a: {"b":1,', 100_000),
+        ("a: [1, ", 100_000),
+        ('x: {"a":1,"x":', 70_000),
+    ):
         from_parameters(begin + text * count)
     read = from_parameters("a" * 500_000 + "\nSteps: 1, Seed: 1")
     assert "prompt" not in read.given and "500,000 characters" in read.notes[0]
