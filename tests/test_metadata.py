@@ -284,7 +284,7 @@ def test_long_texts_take_linear_time() -> None:
         ("a: [1, ", 100_000),
         ('x: {"a":1,"x":', 70_000),
     ):
-        from_parameters(begin + text * count)
+        from_parameters(f"{begin}x: {text * count}")
     read = from_parameters("a" * 500_000 + "\nSteps: 1, Seed: 1")
     assert "prompt" not in read.given and "500,000 characters" in read.notes[0]
     assert time.process_time() - start < 15
