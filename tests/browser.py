@@ -127,7 +127,7 @@ def set_number(page: Page, name: str, value: float) -> None:
 
 
 def open_more(page: Page) -> None:
-    page.locator(".more > button").click()
+    page.locator(".controls .more > button").click()
     expect(page.get_by_label("number input for Steps")).to_be_visible()
 
 
