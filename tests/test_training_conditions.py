@@ -147,6 +147,23 @@ def task(described: dict[str, Any], folder: Path, cache: Path) -> cli.Trainable:
     return cli.make_task(path, described, cache, folder / "out", torch.device("cpu"))
 
 
+def test_a_checkpoint_of_one_network_beside_the_unet_goes_on(
+    first_stage: Path, tmp_path: Path, cache: Path
+) -> None:
+    training = task(config("text", first_stage), tmp_path, cache)
+    training.update(0, 1e-3)
+    state = copy.deepcopy(training.state_dict())
+    after = training.update(1, 1e-3)
+    (tmp_path / "again").mkdir()
+    again = task(config("text", first_stage), tmp_path / "again", cache)
+    for part in ("model", "average"):
+        named = state[part].items()  # type: ignore[attr-defined]
+        state[part] = {n.replace("networks.cond_stage_model.", "conditioner."): t for n, t in named}
+    assert any(name.startswith("conditioner.") for name in state["model"])  # type: ignore[attr-defined]
+    again.load_state_dict(state)
+    assert again.update(1, 1e-3) == after
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_learns_and_its_export_draws(
     kind: str, first_stage: Path, tmp_path: Path, cache: Path

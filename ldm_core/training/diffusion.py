@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ldm_core import scenes
 from ldm_core.conditioners import Cond, KnownRegionSpec, TextSpec
-from ldm_core.conditioners.base import Conditioner
+from ldm_core.conditioners.base import COND_STAGE, Conditioner
 from ldm_core.conditioners.tokenizer import Tokenizer
 from ldm_core.diffusion.schedule import NoiseSchedule
 from ldm_core.engine.sample import sample
@@ -241,8 +241,8 @@ class DiffusionTraining:
         }
 
     def load_state_dict(self, state: dict[str, object]) -> None:
-        self.model.load_state_dict(state["model"])  # type: ignore[arg-type]
-        self.average.load_state_dict(state["average"])  # type: ignore[arg-type]
+        self.model.load_state_dict(_by_present_names(state["model"]))
+        self.average.load_state_dict(_by_present_names(state["average"]))
         self.optimizer.load_state_dict(state["optimizer"])  # type: ignore[arg-type]
 
     def export(self, folder: Path) -> None:
@@ -251,6 +251,16 @@ class DiffusionTraining:
         if self.shares_first_stage:
             weights = {name: t for name, t in weights.items() if not name.startswith("first_stage_model.")}
         write_model(folder, weights, self.config)
+
+
+def _by_present_names(state: object) -> dict[str, Tensor]:
+    """A checkpoint's tensors; one with a network beside the UNet, `conditioner`, means the published one."""
+    assert isinstance(state, dict)
+    former, present = "conditioner.", f"networks.{COND_STAGE}."
+    return {
+        present + name.removeprefix(former) if name.startswith(former) else name: tensor
+        for name, tensor in state.items()
+    }
 
 
 def timesteps(
