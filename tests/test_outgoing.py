@@ -162,3 +162,14 @@ def test_the_shared_cases_are_kept_bit_for_bit(shared: Path) -> None:
         seen = read_picture(encode_png(pixels, request))
         kept = request.mask.pixels == 0
         assert np.array_equal(own_pixels(seen)[kept], own_pixels(original)[kept]), path.name
+
+
+def test_a_picture_that_goes_on_does_not_carry_its_past_again() -> None:
+    request, pixels = filled(file_of(picture(), "PNG", icc_profile=profile_of("adobe-rgb")))
+    first = encode_png(pixels, request)
+    again = read_raster(first, "picture")
+    assert again.file is not None and len(again.file) < len(first) // 2
+    seen = read_picture(again.file)
+    assert seen.profile == profile_of("adobe-rgb") and np.array_equal(seen.pixels, read_picture(first).pixels)
+    plain = read_raster(encode_png(smooth(), TextToImage()), "picture")
+    assert plain.file is None and plain == Raster(smooth())

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import random
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, ImageOps, PngImagePlugin
+from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin
 
 from ldm_core.errors import FileError
 from ldm_core.pictures.masks import read_labels, read_mask
 from ldm_core.pictures.reading import MAX_PIXELS, over_white, own_pixels, read_picture
+from ldm_core.pictures.rights import kept_exif
 from tests.picture_files import deep_png, file_of, picture, png_header, profile_of, smooth
+
+# 40 x 24 pixels, written by pillow-heif, whose encoder the program does not need.
+HEIC = (
+    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAb1tZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAA"
+    "AAAAADRpbG9jAAAAAERAAAIAAQAAAAAB4QABAAAAAAAAAR4AAgAAAAAC/wABAAAAAAAAACwAAAA4aWluZgAAAAAAAgAAABVp"
+    "bmZlAgAAAAABAABodmMxAAAAABVpbmZlAgAAAQACAABFeGlmAAAAAA5waXRtAAAAAAABAAAA/GlwcnAAAADcaXBjbwAAAHVo"
+    "dmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNwAAADAJAAAAMAAAMAHroCQGEAAQApQgEBA3AAAAMAkAAA"
+    "AwAAAwAeoCCBBZbqrprm4CGgwIAAAAyAAAADAIRiAAEABkQBwXPBiQAAABNjb2xybmNseAABAA0ABoAAAAAUaXNwZQAAAAAA"
+    "AABAAAAAQAAAAChjbGFwAAAAKAAAAAEAAAAYAAAAAf///+gAAAAC////2AAAAAIAAAAQcGl4aQAAAAADCAgIAAAAGGlwbWEA"
+    "AAAAAAAAAQABBYECAwWEAAAAGmlyZWYAAAAAAAAADmNkc2MAAgABAAEAAAFSbWRhdAAAARooAa8JyCIJwDo98ZXxy68fqrcx"
+    "0/Y9JuhKXjJXN4StNsxV9CZQ+yOQVQoalCLvBZeRNLttlmD4S5vZZvhPTuRFw1k+bX6tnzKRFPJZW9I/zOQkK1/wPxKMl39e"
+    "OvDQC4Ugh2yCex5IHLdQeMyML1+siPEm2D843Ee8If7nWbymVN2vc/Igq2uLcBkG0P00n79nu/qH6009FUKTRV/lxti4kHij"
+    "AxHKFnMHjn5i9ahEt87hC4NESvgjhOxj6l+3lMfXofq7EmNnuhT3UgB/pVXruqka5hRQp/JMTiSDPP+bFTo8xXXgoQJYB2oC"
+    "qZLmYhynl/iCEkAmz3cqOb6AWegr+lDfq7RkmD8OIwegqtFq9k/BPwaUgv3zJfAAAAAGRXhpZgAATU0AKgAAAAgAAQEPAAIA"
+    "AAAHAAAAGgAAAABDYW1lcmEAAA=="
+)
 
 ORIENTATIONS = [*range(1, 9), 999]
 
@@ -133,6 +152,16 @@ def test_the_first_frame_of_an_animation_is_used_and_that_is_said() -> None:
         seen = read_picture(file_of(frames[0], kind, save_all=True, append_images=frames[1:]))
         assert seen.pixels.max() == 0
         assert seen.notes == ("Of its 5 frames the first is used.",)
+
+
+def test_heic_is_read_or_its_library_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = base64.b64decode(HEIC)
+    seen = read_picture(data)
+    assert seen.format == "HEIF" and np.abs(seen.pixels.astype(int) - np.asarray(picture())).mean() < 8
+    assert kept_exif(seen)[ExifTags.Base.Make] == "Camera"
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    with pytest.raises(FileError, match=r"a HEIC picture: run `pip install pi-heif`"):
+        read_picture(data)
 
 
 # The file's own pixels -----------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar, cast
@@ -61,7 +62,13 @@ def photograph(request: Request) -> Picture | None:
     """The picture that was filled, extended or enlarged, where its file holds more than pixels."""
     if not isinstance(request, _KEEPING) or request.image.file is None:
         return None
-    return read_picture(request.image.file)
+    return _read(request.image)
+
+
+@functools.lru_cache(maxsize=1)
+def _read(image: Raster) -> Picture | None:
+    """Kept for the other pictures of a batch."""
+    return None if image.file is None else read_picture(image.file)
 
 
 def without_facts(request: R) -> R:

@@ -103,7 +103,7 @@ def copy_of(pixels: Pixels) -> bytes | None:
 
 def thumb_of(pixels: Pixels) -> str:
     picture = Image.fromarray(pixels).convert("RGB")  # JPEG has no transparency
-    picture.thumbnail((THUMB_SIDE, THUMB_SIDE), Image.Resampling.LANCZOS)
+    picture.thumbnail((THUMB_SIDE, THUMB_SIDE), Image.Resampling.LANCZOS, reducing_gap=4)
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=82)
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()

@@ -30,7 +30,7 @@ MAX_BYTES = 45_000_000  # of a file: base64 of it stands in one text of a PNG, w
 SIZES = f"{MAX_SIDE:,} pixels a side, {MAX_PIXELS:,} in all and a shape of up to {MAX_ASPECT} : 1"
 
 _ORIENTATION = 0x0112
-_MORE = {"icc_profile", "exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}  # of a PNG's chunks
+_MORE = {"icc_profile", "exif", "Raw profile type exif"}  # of a PNG's chunks
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -55,7 +55,8 @@ class Picture:
         file: its bytes, from which `own_pixels` and `own_metadata` take the rest.
         format: Pillow's name of it.
         profile: of the colours of `own_pixels`; None: sRGB.
-        is_plain: whether the file holds nothing but `rgba`.
+        xmp: its XMP packet, empty without one.
+        is_plain: whether the file holds nothing but `rgba`, a packet and other texts.
         notes: sentences about what a person may not expect.
     """
 
@@ -64,6 +65,7 @@ class Picture:
     file: bytes
     format: str
     profile: bytes | None
+    xmp: bytes = b""
     is_plain: bool = False
     notes: tuple[str, ...] = ()
 
@@ -117,7 +119,9 @@ def read_picture(source: Path | bytes, name: str = "The picture") -> Picture:
         turn = turn_of(image)
         pixels, seen = np.asarray(turn(rgb)), None if alpha is None else np.asarray(turn(alpha))
         plain = image.format == "PNG" and not deep and not image.info.keys() & _MORE
-        return Picture(pixels, seen, data, str(image.format), profile, plain, tuple(notes))
+        xmp = image.info.get("xmp", b"")
+        xmp = xmp if isinstance(xmp, bytes) else b""
+        return Picture(pixels, seen, data, str(image.format), profile, xmp, plain, tuple(notes))
 
 
 def read_bytes(source: Path | bytes, name: str) -> bytes:

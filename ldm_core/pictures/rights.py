@@ -92,9 +92,8 @@ def xmp_of(source: str, original: Picture | None = None, *, place: bool = False)
 
 def _said(original: Picture, place: bool) -> list[ElementTree.Element]:
     """The properties of its XMP that are kept."""
-    with identified(original.file, "The picture") as image:
-        raw = image.info.get("xmp", b"")
-    if not isinstance(raw, bytes) or len(raw) > _MAX_XMP or b"<!" in raw:  # no entities, which can be bombs
+    raw = original.xmp
+    if len(raw) > _MAX_XMP or b"<!" in raw:  # no entities, which can be bombs
         return []
     try:
         packet = ElementTree.fromstring(raw.strip(b"\0 \r\n"))
@@ -108,6 +107,41 @@ def _said(original: Picture, place: bool) -> list[ElementTree.Element]:
             found.append(element)
         found.extend(about)
     return [element for element in found if _is_kept(element.tag, place)]
+
+
+def carried_file(picture: Picture) -> bytes | None:
+    """The file as a request carries it: without the settings of earlier pictures, which hold files again.
+
+    None where it holds nothing but pixels.
+    """
+    if picture.is_plain and picture.xmp in (b"", xmp_of(MADE), xmp_of(MADE_IN_PART)):
+        return None
+    if picture.format == "PNG":
+        return _without_texts(picture.file)
+    return picture.file if picture.format != "JPEG" else _without_blocks(picture.file)
+
+
+def _without_texts(png: bytes) -> bytes:
+    """Without text chunks but XMP."""
+    parts, at = [png[:8]], 8
+    while at + 8 <= len(png):
+        end = at + 12 + int.from_bytes(png[at : at + 4], "big")
+        kind, keyword = png[at + 4 : at + 8], png[at + 8 : at + 25]
+        if kind not in (b"tEXt", b"zTXt", b"iTXt") or keyword == b"XML:com.adobe.xmp":
+            parts.append(png[at:end])
+        at = end
+    return b"".join(parts)
+
+
+def _without_blocks(jpeg: bytes) -> bytes:
+    """Without this program's own blocks (APP15)."""
+    parts, at = [jpeg[:2]], 2
+    while at + 4 <= len(jpeg) and jpeg[at] == 0xFF and jpeg[at + 1] != _SCAN:
+        end = at + 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
+        if jpeg[at + 1] != 0xEF:
+            parts.append(jpeg[at:end])
+        at = end
+    return b"".join([*parts, jpeg[at:]])
 
 
 def bare_file(original: Picture) -> bytes:

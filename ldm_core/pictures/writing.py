@@ -85,7 +85,7 @@ def encode(
         quality: 1 to 100, of all but PNG, which loses nothing.
         chunks: of a PNG.
     """
-    said = (exif or Image.Exif()).tobytes()
+    said = exif.tobytes() if exif else b""
     if format == "PNG":
         return _png(content, chunks or PngImagePlugin.PngInfo(), xmp, said)
     pixels = content.pixels
@@ -108,7 +108,7 @@ def _png(content: Content, chunks: PngImagePlugin.PngInfo, xmp: bytes, exif: byt
     if content.profile is None:
         chunks.add(b"sRGB", b"\0")
     pixels, buffer = content.pixels, io.BytesIO()
-    options = {"pnginfo": chunks, "exif": exif, "icc_profile": content.profile}
+    options = {"pnginfo": chunks, "exif": exif or None, "icc_profile": content.profile}
     level = 2 if pixels.shape[0] * pixels.shape[1] > _LARGE else 6
     if pixels.dtype == np.uint8:
         Image.fromarray(pixels).save(buffer, "PNG", compress_level=level, **options)

@@ -20,6 +20,7 @@ from ldm_core.pictures.formats import mime_of
 from ldm_core.pictures.masks import WHITE as WHITE
 from ldm_core.pictures.masks import read_labels, read_mask
 from ldm_core.pictures.reading import Picture, fits, read_picture
+from ldm_core.pictures.rights import carried_file
 
 Kind = Literal["picture", "mask", "label map"]
 Pixels = NDArray[np.uint8]  # (H, W, 3) RGB, (H, W, 4) with transparency, or (H, W) of a mask or label map
@@ -75,7 +76,7 @@ class Raster:
 
 def raster_of(picture: Picture) -> Raster:
     """The picture as a value of a request; its file goes along where it holds more than its pixels."""
-    return Raster(picture.rgba, None if picture.is_plain else picture.file, picture.notes)
+    return Raster(picture.rgba, carried_file(picture), picture.notes)
 
 
 def read_raster(data: bytes, kind: Kind) -> Raster:
