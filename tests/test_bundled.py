@@ -10,6 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from app.tabs.text_to_image import PROMPT
 from ldm_core import scenes
 from ldm_core.bundled import BUNDLED_MODELS
 from ldm_core.conditioners.tokenizer import Tokenizer
@@ -23,6 +24,7 @@ from ldm_core.formats import load_model
 from ldm_core.library.models import ModelLibrary
 from ldm_core.network import tiling
 from ldm_core.network.images import to_pixels
+from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.network.preview import PreviewMap
 from ldm_core.nn.autoencoder import AutoencoderKL
 from ldm_core.request import ClassToImage, LayoutToImage, SuperResolution, TextToImage
@@ -178,14 +180,14 @@ def test_an_enlarged_picture_is_not_tinted_at_its_edges(engine: Engine) -> None:
     assert preview.shape == small.shape and off < 0.8 * moved
 
 
-def test_the_model_knows_every_word_of_the_captions() -> None:
-    tokenizer = load_model(BUNDLED_MODELS / "landscapes").tokenizer  # type: ignore[union-attr]
-    assert tokenizer is not None
-    rng = np.random.default_rng(5)
-    for _ in range(50):
-        text = scenes.caption(scenes.sample_attributes(rng), rng)
-        assert tokenizer.unknown_words(text) == ()
-    assert tokenizer.unknown_words("a dragon over a lake") == ("dragon",)
+def test_the_model_knows_every_word_of_its_classes_and_of_the_pages_example() -> None:
+    model = load_model(BUNDLED_MODELS / "landscapes")
+    assert isinstance(model, LatentDiffusion) and model.tokenizer is not None
+    prompts = [prompt for _, prompt in model.spec.class_prompts]
+    assert len(prompts) > 10
+    for text in (*prompts, PROMPT):
+        assert model.tokenizer.unknown_words(text) == (), text
+    assert model.tokenizer.unknown_words("a dragon over a lake") == ("dragon",)
 
 
 @pytest.mark.slow
