@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from pathlib import Path
 
@@ -111,3 +112,31 @@ def test_what_goes_along_with_a_photograph_is_asked_once(page: Page, outputs: Pa
         page.wait_for_selector("#inpaint-canvas [data-ready]", state="attached", timeout=WAIT)
         page.wait_for_timeout(1500)
         path = newest(page, outputs, "inpaint")
+
+
+IMAGE = """image => {
+  const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight);
+  const context = canvas.getContext('2d');
+  context.drawImage(image, 0, 0);
+  let text = '';
+  for (const byte of context.getImageData(0, 0, canvas.width, canvas.height).data)
+    text += String.fromCharCode(byte);
+  return btoa(text);
+}"""
+
+
+@pytest.mark.parametrize(
+    "name", ["landscape_turned_with_exif.jpg", "landscape_display_p3.jpg", "hopper_orientation_6.webp"]
+)
+def test_a_place_for_a_picture_shows_what_is_read(page: Page, shared: Path, name: str) -> None:
+    path = shared / "cases" / "images" / name
+    read = read_picture(path).pixels
+    page.get_by_role("tab", name="Text to image").click()
+    page.locator("#text-start > button").click()
+    page.locator("#text-picture input[type=file]").set_input_files(path)
+    page.wait_for_function("() => document.querySelector('#text-picture img')?.src.endsWith('.shown.png')")
+    image = page.locator("#text-picture img")
+    height, width = read.shape[:2]
+    page.wait_for_function(f"() => document.querySelector('#text-picture img').naturalWidth === {width}")
+    shown = np.frombuffer(base64.b64decode(image.evaluate(IMAGE)), np.uint8).reshape(height, width, 4)
+    assert np.abs(shown[..., :3].astype(int) - read).max() <= 2

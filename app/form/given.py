@@ -71,9 +71,8 @@ def show_as_read(picture: GivenPicture) -> None:
         try:
             file = original_of(uploaded_file(payload))
             copy = copy_for_page(file)
-        except FileError as error:
-            gr.Warning(str(error))
-            return None
+        except FileError:  # said where it is used
+            return gr.skip()
         if copy == file:
             return gr.skip()
         return ImageData(path=str(copy), orig_name=copy.name)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import gradio as gr
-import numpy as np
 
 from app.form import form as forms
 from app.form import translate
@@ -16,13 +15,10 @@ from app.keeping import metadata
 from app.keeping.readers.models import at_home
 from app.stage.stage import Stage, form_for, status_line
 from app.studio.jobs import Studio
-from app.widgets.canvas_value import MAX_SIDE
 from app.widgets.events import PRIVATE
 from app.widgets.updates import Updates, change
 from app.widgets.uploads import uploaded_file
 from ldm_core.errors import AtelierError, FileError
-from ldm_core.pictures.reading import over_white, read_picture
-from ldm_core.request.raster import Raster
 
 # What a picture without settings becomes in the tab that is open.
 USES = {
@@ -100,29 +96,9 @@ def _given(studio: Studio, stage: Stage, form: AnyForm, payload: object, model: 
     Raises:
         AtelierError: it is none, or the tab cannot use it.
     """
-    picture, smaller = _picture(form, payload)
+    picture = uploaded(payload)
+    if picture is None:
+        raise FileError("There is no picture; open one.")
     updates = translate.take(studio, form, picture, None, model)
-    size = f", made smaller to {picture.width} × {picture.height}" if smaller else ""
-    return {**updates, stage.status: status_line(f"No settings are in this file; {USES[form.name]}{size}.")}
-
-
-def _picture(form: AnyForm, payload: object) -> tuple[Raster, bool]:
-    """The pixels, and whether they were made fewer: what is to be larger stays as it is, and any camera's
-    picture can be worked on.
-
-    Raises:
-        FileError: it is no picture that can be used.
-    """
-    if form.tasks == ("super-resolution",):
-        picture = uploaded(payload)
-        if picture is None:
-            raise FileError("There is no picture; open one.")
-        return picture, False
-    from ldm_core.network.images import resized  # brings torch, which the page must not wait for
-
-    pixels = over_white(read_picture(uploaded_file(payload)).rgba)
-    shrink = MAX_SIDE / max(pixels.shape[:2])
-    if shrink >= 1:
-        return Raster(pixels), False
-    height, width = (max(1, round(side * shrink)) for side in pixels.shape[:2])
-    return Raster(np.asarray(resized(pixels, width, height))), True
+    text = " ".join([f"No settings are in this file; {USES[form.name]}.", *picture.notes])
+    return {**updates, stage.status: status_line(text, kind="note" if picture.notes else "news")}

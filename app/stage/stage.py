@@ -287,7 +287,11 @@ def _frame(stage: Stage, form: AnyForm, session: Session, batch: list[Finished],
     if isinstance(frame, Ended):
         if problem := next((picture.problem for picture in batch if picture.problem), ""):
             return {stage.status: status_line(problem, kind="failed")}
-        return {stage.status: refusal(form, frame.error) if frame.error else status_line(frame.text)}
+        if frame.error:
+            return {stage.status: refusal(form, frame.error)}
+        notes = batch[-1].request.notes() if batch else ()
+        said = " ".join([f"{frame.text}.", *notes]) if notes else frame.text
+        return {stage.status: status_line(said, kind="note" if notes else "news")}
     updates = {**_show(stage, frame), stage.rail: strip_of(session.newest_first(), frame.id)}
     if session.batch_size > 1 or len(batch) > 1:
         updates[stage.strip] = strip_of(batch, frame.id)
