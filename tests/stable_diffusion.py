@@ -30,7 +30,7 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from ldm_core.conditioners import ClipSpec, Inputs, LowResolutionSpec, MaskedImageSpec
-from ldm_core.formats.stable_diffusion import SCHEDULE, UPSCALER_SCHEDULE
+from ldm_core.formats.families.stable_diffusion import SCHEDULE, UPSCALER_SCHEDULE
 from ldm_core.model_spec import ModelSpec
 from ldm_core.spec import ClipTower
 from tests import tiny

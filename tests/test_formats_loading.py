@@ -17,7 +17,8 @@ from ldm_core.conditioners import Inputs, MaskedImageSpec
 from ldm_core.diffusion.schedule import NoiseSchedule
 from ldm_core.errors import AtelierError, ConfigError, ModelFileError, WeightsError
 from ldm_core.formats import load_model, read_config
-from ldm_core.formats.recognise import recognise
+from ldm_core.formats.families import family_of
+from ldm_core.formats.families.first_stage import FIRST_STAGE_ALONE
 from ldm_core.formats.shapes import conditioners, first_stage, schedule, unet
 from ldm_core.model_spec import ModelSpec
 from ldm_core.network.latent_diffusion import LatentDiffusion
@@ -28,6 +29,12 @@ from tests.golden import shared_folder
 
 SHARED = shared_folder()
 PUBLISHED_CONFIGS = sorted((SHARED / "published_configs").glob("*.yaml")) if SHARED else []
+
+
+def recognise(weights: dict[str, torch.Tensor]) -> ModelSpec | AutoencoderSpec:
+    """What tensors are that have our names, without a configuration."""
+    found = family_of(weights)
+    return (found[0] if found else FIRST_STAGE_ALONE).describe(weights)
 
 
 def refused(kind: type[AtelierError], path: Path, config: Path | None = None) -> str:

@@ -16,8 +16,8 @@ from ldm_core.diffusion.schedule import NoiseSchedule
 from ldm_core.engine.sample import sample
 from ldm_core.errors import ConfigError, ModelFileError, WeightsError
 from ldm_core.formats import load_model, read_config
+from ldm_core.formats.families.stable_diffusion import SCHEDULE
 from ldm_core.formats.identify import describe, identify
-from ldm_core.formats.stable_diffusion import SCHEDULE
 from ldm_core.library.models import ModelLibrary
 from ldm_core.model_spec import ModelSpec
 from ldm_core.network.latent_diffusion import LatentDiffusion

@@ -54,7 +54,8 @@ class Shelf:
         Raises:
             AtelierError: it is no model, there is no room, or the name is taken.
         """
-        from ldm_core.formats.identify import MODEL, SEGMENTATION, identify
+        from ldm_core.formats.family import MODEL
+        from ldm_core.formats.identify import SEGMENTATION, identify
         from ldm_core.request.extensions import ADAPTER, CONTROL
 
         source = source.expanduser().absolute()

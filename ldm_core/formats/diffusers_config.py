@@ -16,18 +16,6 @@ from ldm_core.facts import Section, Value
 from ldm_core.formats.folders import PARTS, read_json
 from ldm_core.spec import Parameterization, ScheduleKind, ScheduleSpec, Spacing
 
-FAMILIES = {
-    "StableDiffusionPipeline": "Stable Diffusion",
-    "StableDiffusionImg2ImgPipeline": "Stable Diffusion",
-    "StableDiffusionInpaintPipeline": "Stable Diffusion inpainting",
-    "StableDiffusionUpscalePipeline": "Stable Diffusion x4 upscaler",
-    "StableDiffusionXLPipeline": "Stable Diffusion XL",
-    "StableDiffusionXLImg2ImgPipeline": "Stable Diffusion XL refiner",
-    "StableDiffusionXLInpaintPipeline": "Stable Diffusion XL inpainting",
-    "LDMTextToImagePipeline": "latent diffusion, from text",
-    "LDMSuperResolutionPipeline": "latent diffusion, super-resolution",
-    "LDMPipeline": "latent diffusion, unconditional",
-}
 SUPER_RESOLUTION = "LDMSuperResolutionPipeline"
 
 _LIBRARIES = ("diffusers", "transformers", "stable_diffusion", "latent_diffusion")
@@ -103,7 +91,7 @@ class Index:
     """`model_index.json`.
 
     Attributes:
-        pipeline: the class, one of `FAMILIES`.
+        pipeline: the class.
         parts: with weights -> its class.
         zero_empty: whether an empty prompt is all zeros, in models with a pooled prompt.
     """
@@ -113,31 +101,22 @@ class Index:
     zero_empty: bool
 
 
-def pipeline_of(folder: Path) -> str:
-    """The class of a folder's pipeline.
+def pipeline_of(folder: Path) -> object:
+    """What a folder names as its pipeline's class; None where it names none.
 
     Raises:
-        ConfigError: it is none of `FAMILIES`.
+        ModelFileError, ConfigError: `model_index.json` cannot be read.
     """
-    return _pipeline(_read(folder / "model_index.json", "model_index.json"))
-
-
-def _pipeline(section: Section) -> str:
-    pipeline = section.values.get("_class_name")
-    if not isinstance(pipeline, str) or pipeline not in FAMILIES:
-        named = repr(pipeline)[:60] if pipeline is not None else "no pipeline"
-        raise ConfigError(f"model_index.json names {named}, which is none of the latent diffusion family.")
-    return pipeline
+    return _read(folder / "model_index.json", "model_index.json").values.get("_class_name")
 
 
 def read_index(folder: Path) -> Index:
     """What a folder consists of.
 
     Raises:
-        ConfigError: its pipeline or a part is of a class that is not known.
+        ConfigError: a part is of a class that is not known.
     """
     section = _read(folder / "model_index.json", "model_index.json")
-    pipeline = _pipeline(section)
     parts: dict[str, str] = {}
     for name, value in section.values.items():
         if not isinstance(value, list) or value == [None, None]:
@@ -149,6 +128,7 @@ def read_index(folder: Path) -> Index:
             parts[name] = str(kind)
     if "unet" not in parts or not {"vae", "vqvae"} & parts.keys():
         raise ConfigError("model_index.json names no UNet or no first stage (vae); download it again.")
+    pipeline = str(section.values.get("_class_name"))
     return Index(pipeline, parts, section.values.get("force_zeros_for_empty_prompt", True) is True)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ldm_core.conditioners import ClipSpec, Conditioner, LowResolutionSpec
@@ -22,29 +22,16 @@ from ldm_core.formats.diffusers_config import (
     unet_facts,
 )
 from ldm_core.formats.diffusers_names import bert_recipes, clip_recipes, first_stage_recipes, unet_recipes
+from ldm_core.formats.family import Opened
 from ldm_core.formats.folders import weights_in
 from ldm_core.formats.reading import Checkpoint
-from ldm_core.formats.renaming import Joined, Recipes, Renamed, Tensors
+from ldm_core.formats.renaming import Joined, Recipes, Renamed
 from ldm_core.formats.shapes import FIRST_STAGE
 from ldm_core.model_spec import ModelSpec
 from ldm_core.spec import Defaults
 
 _TEXT_ENCODERS = ("text_encoder", "text_encoder_2")
 _MAX_SIDE, _MIN_SIDE = 2048, 64  # pixels
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """An open model.
-
-    Attributes:
-        tensors: by our names.
-        tokenizers: for each text encoder, where its tokenizer may lie; the last is for all that follow.
-    """
-
-    tensors: Tensors
-    config: Config
-    tokenizers: tuple[tuple[Path, ...], ...]
 
 
 def open_folder(folder: Path, stack: ExitStack) -> Opened:

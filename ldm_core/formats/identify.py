@@ -14,7 +14,8 @@ from ldm_core.formats import segmentation_folders as segmentation
 from ldm_core.formats.adapter_files import adapter_problem
 from ldm_core.formats.config import Config
 from ldm_core.formats.control_files import control_problem
-from ldm_core.formats.diffusers_config import FAMILIES, pipeline_of
+from ldm_core.formats.families import family_of, family_of_folder
+from ldm_core.formats.family import FIRST_STAGE, MODEL
 from ldm_core.formats.folders import weights_of
 from ldm_core.formats.opening import open_model
 from ldm_core.formats.reading import read_shapes
@@ -25,17 +26,18 @@ from ldm_core.wording import shown
 
 Shapes = dict[str, torch.Tensor]
 
-MODEL, FIRST_STAGE, UNKNOWN = "model", "first stage", "unknown"
-SEGMENTATION = "segmentation model"
+UNKNOWN, SEGMENTATION = "unknown", "segmentation model"
 
-# Parts of tensor names -> what a file with such a name in it is.  The first that fits counts.
-_KINDS: tuple[tuple[tuple[str, ...], str], ...] = (
+# Parts of tensor names -> what a file with such a name in it is.  The first that fits counts: of these, then
+# of the families, then of the others.
+_Kinds = tuple[tuple[tuple[str, ...], str], ...]
+_EXTENSIONS: _Kinds = (
     (("lora_up.", "lora_down.", "lora_A.", "lora_B.", "hada_w1", "lokr_w", "_lora."), ADAPTER),
     (("control_model.", "controlnet_", "zero_convs.", "controlnet_cond_embedding."), CONTROL),
     (("emb_params", "string_to_param"), "textual inversion"),
-    (("model.diffusion_model.",), MODEL),
+)
+_OTHERS: _Kinds = (
     (("double_blocks.", "joint_blocks.", "transformer_blocks.0.attn.to_out"), "diffusion transformer"),
-    (("first_stage_model.decoder.", "decoder.conv_in.", "decoder.up_blocks."), FIRST_STAGE),
     (("down_blocks.0.resnets", "down_blocks.0.attentions"), "UNet"),
     (("text_model.", "token_embedding."), "text encoder"),
     (("vision_model.", "visual."), "image encoder"),
@@ -44,16 +46,6 @@ _KINDS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("ip_adapter.",), "IP-Adapter"),
 )
 
-# Tensor -> the family of a whole model that has it.  The first that fits counts.
-_TEXT_ENCODERS: tuple[tuple[str, str], ...] = (
-    ("conditioner.embedders.1.model.ln_final.weight", "Stable Diffusion XL"),
-    ("conditioner.embedders.0.model.ln_final.weight", "Stable Diffusion XL refiner"),
-    ("cond_stage_model.transformer.text_model.final_layer_norm.weight", "Stable Diffusion 1"),
-    ("cond_stage_model.model.ln_final.weight", "Stable Diffusion 2"),
-    ("cond_stage_model.transformer.token_emb.weight", "latent diffusion, from text"),
-    ("cond_stage_model.embedding.weight", "latent diffusion, from classes"),
-)
-_VARIANTS = {9: " inpainting", 8: " edit", 7: " x4 upscaler", 5: " depth"}  # by channels that go in
 _EXTENDS = {
     ADAPTER: "Changes what a model draws; a request names it among its adapters.",
     CONTROL: "Guides a model by a picture; a request names it among its controls.",
@@ -110,7 +102,7 @@ def describe(path: Path) -> Config:
 
 def _checkpoint(path: Path) -> Identity:
     shapes = read_shapes(path / "model.safetensors" if path.is_dir() else path)
-    kind = _kind(shapes)
+    kind, family = _kind(shapes)
     precision, count = _precision(shapes.values())
     if kind in _EXTENDS:
         problem = adapter_problem(shapes) if kind == ADAPTER else control_problem(shapes)
@@ -122,7 +114,6 @@ def _checkpoint(path: Path) -> Identity:
         )
         return Identity(kind, precision=precision, num_parameters=count, problem=problem)
     title = description = licence = problem = ""
-    family = _family(shapes) if kind == MODEL else ""
     tasks: tuple[str, ...] = ()
     try:
         config = describe(path)
@@ -137,22 +128,23 @@ def _checkpoint(path: Path) -> Identity:
     return Identity(kind, family, tasks, precision, count, title, description, licence, problem)
 
 
-def _kind(names: Iterable[str]) -> str:
-    text = "\n".join(names)
-    return next((kind for parts, kind in _KINDS if any(part in text for part in parts)), UNKNOWN)
+def _kind(shapes: Shapes) -> tuple[str, str]:
+    """The kind, and of a whole model the family."""
+    text = "\n".join(shapes)
+    if (extension := _first(_EXTENSIONS, text)) is not None:
+        return extension, ""
+    if (found := family_of(shapes)) is not None:
+        family, title = found
+        return family.kind, title if family.kind == MODEL else ""
+    return _first(_OTHERS, text) or UNKNOWN, ""
+
+
+def _first(kinds: _Kinds, text: str) -> str | None:
+    return next((kind for parts, kind in kinds if any(part in text for part in parts)), None)
 
 
 def _article(kind: str) -> str:
     return f"{'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}"
-
-
-def _family(shapes: Shapes) -> str:
-    stem = shapes.get("model.diffusion_model.input_blocks.0.0.weight")
-    channels = stem.shape[1] if stem is not None and stem.dim() == 4 else 0
-    for name, family in _TEXT_ENCODERS:
-        if name in shapes:
-            return family + (_VARIANTS.get(channels, "") if family.startswith("Stable") else "")
-    return "latent diffusion"
 
 
 def _precision(tensors: Iterable[torch.Tensor]) -> tuple[str, int]:
@@ -168,7 +160,7 @@ def _precision(tensors: Iterable[torch.Tensor]) -> tuple[str, int]:
 
 
 def _diffusers(folder: Path) -> Identity:
-    family = FAMILIES[pipeline_of(folder)]
+    _, family = family_of_folder(folder)
     precision, count = _precision(t for file in weights_of(folder) for t in read_shapes(file).values())
     tasks: tuple[str, ...] = ()
     problem = ""

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from ldm_core.conditioners.base import Tokenize
 from ldm_core.formats import FindTokenizer
+from ldm_core.formats.agreement import with_stored_scale
+from ldm_core.formats.family import Opened
 from ldm_core.formats.opening import open_model
-from ldm_core.formats.recognise import with_stored_scale
 from ldm_core.model_spec import ModelSpec
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.network.weights import fill, places, without_weights
 from ldm_core.nn.autoencoder import FirstStage, first_stage
-from ldm_core.spec import AutoencoderSpec, Defaults
+from ldm_core.nn.unet import UNet
+from ldm_core.spec import AutoencoderSpec
 
 
 def load(
@@ -33,7 +33,7 @@ def load(
         opened = open_model(path, stack, config)
         spec, shapes = opened.config.spec, opened.tensors.shapes
         tokenizer = _tokenizer(spec, opened.tokenizers, find_tokenizer)
-        model = _without_weights(spec, shapes, tokenizer, opened.config.defaults)
+        model = _without_weights(opened, tokenizer)
         names = places(model, shapes)
         tensors = ((names[name], tensor) for name, tensor in opened.tensors.read(names))
         upcast = dtype == torch.float16 and isinstance(spec, ModelSpec) and spec.first_stage_overflows
@@ -41,16 +41,13 @@ def load(
         return fill(model, tensors, device, dtype or torch.float32, in_float32)
 
 
-def _without_weights(
-    spec: ModelSpec | AutoencoderSpec,
-    shapes: Mapping[str, Tensor],
-    tokenizer: Tokenize | None,
-    defaults: Defaults,
-) -> LatentDiffusion | FirstStage:
+def _without_weights(opened: Opened, tokenizer: Tokenize | None) -> LatentDiffusion | FirstStage:
+    spec, defaults = opened.config.spec, opened.config.defaults
     if isinstance(spec, AutoencoderSpec):
         with without_weights():
             return first_stage(spec)
-    return LatentDiffusion.without_weights(with_stored_scale(spec, shapes), tokenizer, defaults)
+    spec = with_stored_scale(spec, opened.tensors.shapes)
+    return LatentDiffusion.without_weights(spec, tokenizer, defaults, opened.denoiser or UNet)
 
 
 def _tokenizer(

@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from ldm_core.errors import ModelFileError
-from ldm_core.facts import Weights
-from ldm_core.formats.clip_names import published_recipes
-from ldm_core.formats.config import Config, config_beside, read_config, usual_defaults
-from ldm_core.formats.diffusers_folder import Opened, open_folder
-from ldm_core.formats.diffusers_names import first_stage_recipes
+from ldm_core.formats.agreement import require_agreement, with_found_sizes
+from ldm_core.formats.config import Config, config_beside, read_config
+from ldm_core.formats.families import family_of, family_of_folder
+from ldm_core.formats.families.first_stage import FIRST_STAGE_ALONE
+from ldm_core.formats.families.first_stage import recipes as first_stage_recipes
+from ldm_core.formats.family import Family, Opened
 from ldm_core.formats.folders import first_stage_beside
 from ldm_core.formats.reading import Checkpoint
-from ldm_core.formats.recognise import recognise, require_agreement, with_found_sizes
-from ldm_core.formats.renaming import Joined, Recipe, Recipes, Renamed, Tensors
+from ldm_core.formats.renaming import Joined, Renamed, Tensors
 from ldm_core.formats.shapes import FIRST_STAGE
 from ldm_core.model_spec import ModelSpec
 
@@ -30,51 +30,43 @@ def open_model(path: Path, stack: ExitStack, config: Path | None = None) -> Open
         ModelError: it cannot be read, is no model, or its description does not fit.
     """
     if (path / "model_index.json").is_file():
-        return open_folder(path, stack)
+        folder_family, title = family_of_folder(path)
+        if folder_family.open_folder is None:
+            raise ModelFileError(f"Folders of {title} cannot be opened; choose a single file of it.")
+        return folder_family.open_folder(path, stack)
     file = _weights_file(path)
     found = config or config_beside(file)
     # Read before the weights: a wrong description is told in a moment.
     described = None if found is None else read_config(found)
-    tensors = _tensors(file, described, stack)
+    checkpoint = stack.enter_context(Checkpoint(file))
+    known = family_of(checkpoint.shapes)
+    family = known[0] if known else FIRST_STAGE_ALONE  # which tells what is missing
+    tensors = _tensors(checkpoint, family, file, described, stack)
     places = ((file.parent / "tokenizer", file.parent),)
     if described is None:
-        spec = recognise(tensors.shapes)
-        return Opened(tensors, Config(spec, usual_defaults(spec)), places)
+        spec = family.describe(tensors.shapes)
+        return Opened(tensors, Config(spec, family.defaults(spec)), places, family.denoiser)
     spec = described.spec
     if isinstance(spec, ModelSpec):
         spec = with_found_sizes(spec, tensors.shapes)
     require_agreement(spec, tensors.shapes)
-    return Opened(tensors, replace(described, spec=spec), places)
+    return Opened(tensors, replace(described, spec=spec), places, family.denoiser)
 
 
-def _tensors(file: Path, described: Config | None, stack: ExitStack) -> Tensors:
+def _tensors(
+    checkpoint: Checkpoint, family: Family, file: Path, described: Config | None, stack: ExitStack
+) -> Tensors:
     """Of the file, and of the first stage where another lies beside it."""
-    checkpoint = stack.enter_context(Checkpoint(file))
-    recipes = published_recipes(checkpoint.shapes)
+    recipes = family.recipes(checkpoint.shapes)
     name = described.defaults.first_stage if described else ""
     separate = _shared_first_stage(file, name) if name else first_stage_beside(file)
     if separate is None:
-        whole = any(name.startswith(("model.", FIRST_STAGE)) for name in recipes)
-        return Renamed(checkpoint, recipes if whole else _first_stage_recipes(checkpoint.shapes, ""))
+        return Renamed(checkpoint, recipes)
     rest = {ours: recipe for ours, recipe in recipes.items() if not ours.startswith(FIRST_STAGE)}
     other = stack.enter_context(Checkpoint(separate))
     if not any(name.endswith("decoder.conv_in.weight") for name in other.shapes):
         raise ModelFileError(f"{separate.name} is no first stage (VAE); put the right file in its place.")
-    return Joined(
-        [Renamed(checkpoint, rest), Renamed(other, _first_stage_recipes(other.shapes, FIRST_STAGE))]
-    )
-
-
-def _first_stage_recipes(weights: Weights, prefix: str) -> Recipes:
-    """A first stage alone: as published, cut out of a whole model, or as diffusers names it."""
-    if "decoder.mid_block.resnets.0.conv1.weight" in weights:
-        return first_stage_recipes(weights, prefix)
-    # What the trainer of a first stage left behind is told of as that.
-    beside = ("loss.", "model_ema.")
-    return {
-        (name if name.startswith(beside) else prefix + name.removeprefix(FIRST_STAGE)): Recipe((name,))
-        for name in weights
-    }
+    return Joined([Renamed(checkpoint, rest), Renamed(other, first_stage_recipes(other.shapes, FIRST_STAGE))])
 
 
 def _shared_first_stage(file: Path, name: str) -> Path:

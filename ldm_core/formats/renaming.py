@@ -33,6 +33,11 @@ class Recipe:
 Recipes = Mapping[str, Recipe]  # by our names
 
 
+def unchanged(weights: Mapping[str, Tensor]) -> Recipes:
+    """Every tensor as it is, under its own name."""
+    return {name: Recipe((name,)) for name in weights}
+
+
 def made_shapes(shapes: Mapping[str, Tensor], recipes: Recipes) -> dict[str, Tensor]:
     """Our tensors without their values.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import get_args
 
@@ -22,6 +22,43 @@ HOW = "Put the model's config.yaml beside the file."
 # Attention is given by resolution; the published first stages were all trained at this one, and only
 # the ratio matters.
 _RESOLUTION = 256
+
+
+def is_whole(names: Iterable[str]) -> bool:
+    """Whether tensors are, by their names, those of a model that makes pictures."""
+    return any("model.diffusion_model." in name for name in names)
+
+
+def channels_in(weights: Weights) -> int:
+    """Channels that the UNet takes; 0 where there is none."""
+    stem = weights.get(f"{UNET}input_blocks.0.0.weight")
+    return stem.shape[1] if stem is not None and stem.dim() == 4 else 0
+
+
+def networks(weights: Weights) -> tuple[AutoencoderSpec, UNetSpec, tuple[Conditioner, ...]]:
+    """A whole model's first stage, UNet and conditioners.
+
+    Raises:
+        ConfigError: one of them is not there, or is of a kind that cannot be told.
+    """
+    if f"{UNET}input_blocks.0.0.weight" not in weights:
+        raise unknown()
+    if f"{FIRST_STAGE}decoder.conv_in.weight" not in weights:
+        raise ConfigError(
+            "The model has no first stage (VAE) of its own. Put one beside the file, under the same name "
+            "with .vae before its ending: NAME.vae.safetensors beside NAME.safetensors."
+        )
+    autoencoder = first_stage(weights, FIRST_STAGE)
+    network = unet(weights)
+    return autoencoder, network, conditioners(weights, autoencoder, network)
+
+
+def unknown() -> ConfigError:
+    """The error where nothing that is known is among the tensors."""
+    return ConfigError(
+        "The tensors' names are not those of a latent diffusion model or a first stage; "
+        "choose another file, or put the model's config.yaml beside it."
+    )
 
 
 def first_stage(weights: Weights, prefix: str) -> AutoencoderSpec:

@@ -256,7 +256,7 @@ def _hash(one: Found, stop: threading.Event | None) -> str:
 
 def _fingerprint() -> str:
     """Changes with the code that recognises files, so that its answers are not kept longer than it."""
-    files = (*sorted((_PACKAGE / "formats").glob("*.py")), _PACKAGE / "spec.py")
+    files = (*sorted((_PACKAGE / "formats").rglob("*.py")), _PACKAGE / "spec.py")
     marks = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return hashlib.sha256(repr((_VERSION, marks)).encode()).hexdigest()
 

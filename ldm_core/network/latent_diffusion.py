@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -24,16 +24,18 @@ from ldm_core.network.weights import with_weights, without_weights
 from ldm_core.nn.autoencoder import first_stage
 from ldm_core.nn.control import Control
 from ldm_core.nn.unet import UNet
-from ldm_core.spec import Defaults
+from ldm_core.spec import Defaults, UNetSpec
+
+BuildDenoiser = Callable[[UNetSpec], nn.Module]
 
 
 class DiffusionWrapper(nn.Module):
     """Holds the UNet under the name that published checkpoints give it, and our second one beside it."""
 
-    diffusion_model: UNet
-    refiner: UNet | None
+    diffusion_model: nn.Module
+    refiner: nn.Module | None
 
-    def __init__(self, unet: UNet, refiner: UNet | None) -> None:
+    def __init__(self, unet: nn.Module, refiner: nn.Module | None) -> None:
         super().__init__()
         self.diffusion_model = unet
         self.refiner = refiner
@@ -44,12 +46,19 @@ class LatentDiffusion(nn.Module):
 
     Scale and shift of the latent live inside `encode` and `decode`.
 
+    Args:
+        denoiser: makes the network that is asked at each step, with the UNet's forward.
+
     Raises:
         ConfigError: the tokenizer does not suit the model, or the latent's scale is not known.
     """
 
     def __init__(
-        self, spec: ModelSpec, tokenizer: Tokenize | None = None, defaults: Defaults | None = None
+        self,
+        spec: ModelSpec,
+        tokenizer: Tokenize | None = None,
+        defaults: Defaults | None = None,
+        denoiser: BuildDenoiser = UNet,
     ) -> None:
         super().__init__()
         self.spec = spec
@@ -57,8 +66,8 @@ class LatentDiffusion(nn.Module):
         self.schedule = NoiseSchedule(spec.schedule)
         self.tokenizer = tokenizer
         self.first_stage_model = first_stage(spec.first_stage)
-        refiner = UNet(spec.refiner.unet) if spec.refiner else None
-        self.model = DiffusionWrapper(UNet(spec.unet), refiner)
+        refiner = denoiser(spec.refiner.unet) if spec.refiner else None
+        self.model = DiffusionWrapper(denoiser(spec.unet), refiner)
         for conditioner in spec.conditioners:
             if conditioner.module_name:
                 self.add_module(conditioner.module_name, conditioner.build())
@@ -87,11 +96,15 @@ class LatentDiffusion(nn.Module):
 
     @classmethod
     def without_weights(
-        cls, spec: ModelSpec, tokenizer: Tokenize | None = None, defaults: Defaults | None = None
+        cls,
+        spec: ModelSpec,
+        tokenizer: Tokenize | None = None,
+        defaults: Defaults | None = None,
+        denoiser: BuildDenoiser = UNet,
     ) -> LatentDiffusion:
         """On the meta device, to be filled (`ldm_core.network.weights`)."""
         with without_weights():
-            return cls(spec, tokenizer, defaults)
+            return cls(spec, tokenizer, defaults, denoiser)
 
     def with_controls(self, controls: Mapping[str, Control]) -> LatentDiffusion:
         """The same model, which shares its modules, with controls to give hints to."""

@@ -26,6 +26,7 @@ from ldm_core.formats.shapes import REFINER, UNET
 from ldm_core.model_spec import ModelSpec
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.nn.autoencoder import FirstStage
+from ldm_core.nn.unet import UNet
 from ldm_core.training import data
 from ldm_core.training.batches import Batch, Batches, TrainingSet, Wording
 from ldm_core.training.encoded import known_regions, latents
@@ -144,7 +145,7 @@ class DiffusionTraining:
                 f"A refiner and its UNet are trained one beside the other: initial has to hold {other}*."
             )
         unet = full.model.diffusion_model if settings.trains == "unet" else full.model.refiner
-        assert unet is not None
+        assert isinstance(unet, UNet)
         unet.checkpointing = settings.checkpointing
         self.model = Denoiser(unet, full)
         _start_from(self.model, start, self.prefix)

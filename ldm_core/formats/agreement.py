@@ -1,8 +1,4 @@
-"""What a model is, told by its tensors' names and shapes.
-
-Shapes tell nearly everything.  What they cannot tell (attention heads, scale of the latent, what is
-predicted) is known for the published models, which come as a bare `model.ckpt`.
-"""
+"""A configuration beside weights: whether they agree, and what only the weights tell."""
 
 from __future__ import annotations
 
@@ -11,67 +7,15 @@ from dataclasses import fields, replace
 
 import torch
 
-from ldm_core.conditioners import CONDITIONERS, Conditioner
+from ldm_core.conditioners import Conditioner
 from ldm_core.conditioners.base import Found
 from ldm_core.diffusion.schedule import NoiseSchedule
 from ldm_core.errors import ConfigError
 from ldm_core.facts import Weights
-from ldm_core.formats import shapes, stable_diffusion
-from ldm_core.formats.published_checkpoints import PUBLISHED
+from ldm_core.formats import shapes
 from ldm_core.formats.shapes import FIRST_STAGE, HOW, REFINER, UNET
 from ldm_core.model_spec import ModelSpec
 from ldm_core.spec import AutoencoderSpec, ScheduleSpec
-
-
-def recognise(weights: Weights) -> ModelSpec | AutoencoderSpec:
-    """The description of a checkpoint without a configuration.
-
-    Args:
-        weights: under our names (`clip_names`); names and shapes count, values only of the buffers
-            `betas` and `scale_factor`.
-
-    Raises:
-        ConfigError: a kind that cannot be built, or a fact is missing that the tensors do not tell.
-    """
-    if f"{UNET}input_blocks.0.0.weight" in weights:
-        return _model(weights)
-    if "encoder.conv_in.weight" in weights:
-        return shapes.first_stage(weights, "")
-    raise ConfigError(
-        "The tensors' names are not those of a latent diffusion model or a first stage; "
-        "choose another file, or put the model's config.yaml beside it."
-    )
-
-
-def _model(weights: Weights) -> ModelSpec:
-    if f"{FIRST_STAGE}decoder.conv_in.weight" not in weights:
-        raise ConfigError(
-            "The model has no first stage (VAE) of its own. Put one beside the file, under the same name "
-            "with .vae before its ending: NAME.vae.safetensors beside NAME.safetensors."
-        )
-    autoencoder = shapes.first_stage(weights, FIRST_STAGE)
-    unet = shapes.unet(weights)
-    conditioners = shapes.conditioners(weights, autoencoder, unet)
-    of_stable_diffusion = stable_diffusion.model(weights, autoencoder, unet, conditioners)
-    if of_stable_diffusion is not None:
-        return of_stable_diffusion
-    known = next((published for published in PUBLISHED if published.shapes == unet), None)
-    if known is None:
-        raise ConfigError(
-            "The number of attention heads cannot be told from the weights, and this is none of the "
-            f"published models. {HOW}"
-        )
-    if known.conditioner is not None:
-        kinds = [known.conditioner, *CONDITIONERS]
-        conditioners = shapes.conditioners(weights, autoencoder, unet, kinds)
-    return ModelSpec(
-        first_stage=autoencoder,
-        unet=known.unet,
-        conditioners=conditioners,
-        schedule=shapes.schedule(weights) or known.schedule,
-        parameterization="eps",
-        scale_factor=shapes.scale_factor(weights) or known.scale_factor,
-    )
 
 
 def with_stored_scale(spec: ModelSpec, weights: Weights) -> ModelSpec:

@@ -1,13 +1,23 @@
-"""The published models: how each is told apart, and what its tensors do not tell.
+"""The paper's models: how each published one is told apart, and what its tensors do not tell.
 
-They come as a bare `model.ckpt`.  Hyperparameters: github.com/CompVis/latent-diffusion, models/ and configs/.
+Shapes tell nearly everything.  What they cannot tell (attention heads, scale of the latent) is known for the
+published models, which come as a bare `model.ckpt`; those trained here have a `config.yaml`.
+Hyperparameters: github.com/CompVis/latent-diffusion, models/ and configs/.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ldm_core.conditioners import Conditioner, LayoutSpec
+from ldm_core.conditioners import CONDITIONERS, Conditioner, LayoutSpec
+from ldm_core.errors import ConfigError
+from ldm_core.facts import Weights
+from ldm_core.formats import shapes
+from ldm_core.formats.diffusers_folder import open_folder
+from ldm_core.formats.family import Family
+from ldm_core.formats.renaming import unchanged
+from ldm_core.formats.shapes import HOW
+from ldm_core.model_spec import ModelSpec
 from ldm_core.spec import ScheduleSpec, UNetSpec
 
 
@@ -117,4 +127,51 @@ PUBLISHED: tuple[Published, ...] = (
         _unet((7, 3), 256, (1, 2, 3, 4), (2, 4, 8), heads=8, resblock_updown=True),
         _schedule(0.0015, 0.0205),
     ),
+)
+
+# A text encoder's tensor -> what has it.
+_TITLES: tuple[tuple[str, str], ...] = (
+    ("cond_stage_model.transformer.token_emb.weight", "latent diffusion, from text"),
+    ("cond_stage_model.embedding.weight", "latent diffusion, from classes"),
+)
+
+
+def _recognise(weights: Weights) -> str:
+    if not shapes.is_whole(weights):
+        return ""
+    return next((title for name, title in _TITLES if name in weights), "latent diffusion")
+
+
+def _describe(weights: Weights) -> ModelSpec:
+    autoencoder, unet, conditioners = shapes.networks(weights)
+    known = next((published for published in PUBLISHED if published.shapes == unet), None)
+    if known is None:
+        raise ConfigError(
+            "The number of attention heads cannot be told from the weights, and this is none of the "
+            f"published models. {HOW}"
+        )
+    if known.conditioner is not None:
+        kinds = [known.conditioner, *CONDITIONERS]
+        conditioners = shapes.conditioners(weights, autoencoder, unet, kinds)
+    return ModelSpec(
+        first_stage=autoencoder,
+        unet=known.unet,
+        conditioners=conditioners,
+        schedule=shapes.schedule(weights) or known.schedule,
+        parameterization="eps",
+        scale_factor=shapes.scale_factor(weights) or known.scale_factor,
+    )
+
+
+LATENT_DIFFUSION = Family(
+    "latent diffusion",
+    _recognise,
+    unchanged,
+    _describe,
+    pipelines={
+        "LDMTextToImagePipeline": "latent diffusion, from text",
+        "LDMSuperResolutionPipeline": "latent diffusion, super-resolution",
+        "LDMPipeline": "latent diffusion, unconditional",
+    },
+    open_folder=open_folder,
 )
