@@ -512,7 +512,7 @@ def test_paths_are_read_beside_the_requests_file_and_nowhere_else(tmp_path: Path
     (tmp_path / "in.png").write_bytes(encode_png(PICTURE.pixels, parse_request({"task": "text-to-image"})))
     fields = {"task": "image-to-image", "image": "in.png"}
     assert parse_request(with_files(fields, tmp_path)) == parse_request({**fields, "image": PICTURE})
-    with pytest.raises(RequestError, match=r"image is 'out\.png'; it has to be the path of a picture"):
+    with pytest.raises(RequestError, match=r"image: there is no file out\.png beside the request"):
         with_files({**fields, "image": "out.png"}, tmp_path)
     with pytest.raises(RequestError, match=r"image is 'in\.png'"):
         parse_request(fields)

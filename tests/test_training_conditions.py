@@ -409,7 +409,7 @@ def test_a_model_is_trained_on_a_folder(folder: Path, first_stage: Path, tmp_pat
     [
         ("metadata.jsonl", b"{nonsense", "metadata.jsonl, line 1"),
         ("metadata.jsonl", b'{"file_name": "first.jpg", "boxes": [{"class": "sun"}]}', "first.jpg is wrong"),
-        ("first.jpg", b"no picture", "first.jpg cannot be read"),
+        ("first.jpg", b"no picture", "first.jpg is no picture that can be opened"),
     ],
 )
 def test_a_damaged_folder_is_named(

@@ -25,6 +25,7 @@ from ldm_core.pictures.reading import read_bytes
 from ldm_core.request import JSON_BYTES, RULES, Request, decode_json, parse_request, to_json
 from ldm_core.request.raster import read_raster
 from ldm_core.request.rules import RasterOf
+from ldm_core.wording import shown
 
 if TYPE_CHECKING:
     from ldm_core.engine.events import Event, Fetching, Step
@@ -188,6 +189,8 @@ def _with_file(name: object, value: object, folder: Path) -> object:
     try:
         path = folder / value
         if not path.is_file():
+            if "." in value and "://" not in value:  # no base64 has the first, and addresses are told as such
+                raise PictureError(str(name), f"there is no file {shown(value)} beside the request.")
             return value  # for the request to read, or to refuse
         return read_raster(read_bytes(path, path.name), rule.kind)
     except FileError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gradio as gr
 from gradio.data_classes import ImageData
 
+from app.widgets.events import QUICK
 from app.widgets.shown import copy_for_page, kept_upload, original_of, read_upload
 from app.widgets.uploads import uploaded_file
 from ldm_core.errors import FileError
@@ -77,4 +78,4 @@ def show_as_read(picture: GivenPicture) -> None:
             return gr.skip()
         return ImageData(path=str(copy), orig_name=copy.name)
 
-    picture.upload(show, picture, picture, preprocess=False, show_progress="hidden", queue=False)
+    picture.upload(show, picture, picture, **QUICK)

@@ -61,11 +61,16 @@ export class Files {
   /** @param {Blob} blob */
   async #openBoxes(blob) {
     const entries = await this.#read(async () => {
-      /** @type {unknown} */
-      const content = JSON.parse(await blob.text());
-      const list = Array.isArray(content) ? content : /** @type {{ boxes?: unknown } | null} */ (content)?.boxes;
-      if (!Array.isArray(list)) throw new Error("no boxes");
-      return fromBoxes(list.slice(0, 1000), this.board.sheet);
+      const text = await blob.text();
+      try {
+        /** @type {unknown} */
+        const content = JSON.parse(text);
+        const list = Array.isArray(content) ? content : /** @type {{ boxes?: unknown } | null} */ (content)?.boxes;
+        if (Array.isArray(list)) return fromBoxes(list.slice(0, 1000), this.board.sheet);
+      } catch {
+        // told below
+      }
+      throw new Refused("This file cannot be opened: it holds no boxes, or it is damaged.");
     });
     if (!entries) return false;
     const { board } = this;

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
@@ -114,6 +113,8 @@ def _png(content: Content, chunks: PngImagePlugin.PngInfo, xmp: bytes, exif: byt
         Image.fromarray(pixels).save(buffer, "PNG", compress_level=level, **options)
         return buffer.getvalue()
     # Pillow writes no colours of 16 bits; OpenCV does, and the chunks of a pixel's file go into its.
+    import cv2  # here, for the page starts without it
+
     Image.new("RGB", (1, 1)).save(buffer, "PNG", **options)
     head = buffer.getvalue()
     order = [2, 1, 0, 3][: pixels.shape[2]]
