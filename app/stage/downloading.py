@@ -53,7 +53,7 @@ class Options:
 
 def build() -> Options:
     """Makes the components under the stage."""
-    with gr.Accordion("Download as", open=False, elem_classes="more", elem_id="download-options") as fold:
+    with gr.Accordion("Download as", open=False, elem_id="download-options") as fold:
         carries = gr.Radio(
             list(CARRIES),
             value="everything",

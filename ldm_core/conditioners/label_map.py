@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -117,6 +116,8 @@ class LabelMapSpec(Plane):
         height, width = (side * 2**self.halvings for side in size)
         if labels.shape == (height, width):
             return labels
+        import cv2
+
         found = cv2.resize(labels.numpy(), (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
         return torch.from_numpy(found)
 
