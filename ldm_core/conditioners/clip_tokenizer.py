@@ -95,7 +95,7 @@ def _byte_pairs(folder: Path, most: int) -> tokenizers.Tokenizer:
             "one that the model was trained with there."
         )
     merges = [_pair(row, vocabulary) for row in rows]
-    tokenizer = CLIPTokenizer(vocab=vocabulary, merges=merges)  # type: ignore[arg-type]
+    tokenizer = CLIPTokenizer(vocab=vocabulary, merges=merges)
     return tokenizer.backend_tokenizer
 
 

@@ -88,9 +88,9 @@ def _pipeline(folder: Path, _changed: tuple[int, ...]) -> ImageSegmentationPipel
     if told["missing_keys"]:
         name = shown(min(told["missing_keys"]))
         raise WeightsError(f"{shown(folder.name)} lacks weights, as {name}; download it again.")
-    processor = transformers.AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]
+    processor = transformers.AutoImageProcessor.from_pretrained(
         folder, local_files_only=True, trust_remote_code=False
     )
-    return transformers.ImageSegmentationPipeline(  # type: ignore[no-untyped-call]
+    return transformers.ImageSegmentationPipeline(
         model=model.float().eval(), image_processor=processor, device="cpu"
     )

@@ -69,5 +69,5 @@ def _transformer(spec: ClipTower) -> CLIPTextModelWithProjection:
     # Positions are given in each call: this buffer has no values where models are made on the meta device.
     tower.text_model.embeddings.register_buffer("position_ids", None)
     if not spec.projection_dim:
-        tower.text_projection = nn.Identity()  # type: ignore[assignment]
+        tower.text_projection = nn.Identity()
     return tower
