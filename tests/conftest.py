@@ -11,10 +11,17 @@ import pytest
 # Threads that spin while they wait take the cores from the test beside them; read when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-# The index of models must not land among the person's own files.
-os.environ.setdefault("ATELIER_DATA", tempfile.mkdtemp(prefix="latent-atelier-tests-"))
+# Several processes of tests (`-n 2`) share the cores.
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
+
+# The index of models must not land among the person's own files, nor among those of another process.
+os.environ["ATELIER_DATA"] = tempfile.mkdtemp(prefix="latent-atelier-tests-")
 
 from tests.golden import shared_folder
+
+# Several processes take a file each, these first, so that no long one is left for the end.
+LONGEST = ("training_conditions", "training", "bundled", "adapters")
 
 for helpers in ("browser", "checkpoints", "engine_jobs", "stable_diffusion"):
     pytest.register_assert_rewrite(f"tests.{helpers}")
@@ -25,6 +32,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    files = [f"test_{name}.py" for name in LONGEST]
+    items.sort(key=lambda item: files.index(item.path.name) if item.path.name in files else len(files))
     if config.getoption("--slow"):
         return
     for item in items:

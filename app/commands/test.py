@@ -12,17 +12,22 @@ from pathlib import Path
 from app.keeping.places import ROOT
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "microsoft-edge")
+MOST_PROCESSES = 4  # of tests at once; each takes about 3 GB
+BY_FILE = ("--dist", "loadfile", "--no-loadscope-reorder")  # tests of one file share models and servers
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs pytest with the given arguments; returns its exit status."""
+    """Runs pytest with the given arguments, the whole suite in several processes; returns its exit status."""
     environment = dict(os.environ)
     browser = find_browser() or fetch_browser()
     if browser is not None:
         environment["ATELIER_CHROMIUM"] = str(browser)
     else:
         print("No Chromium could be found or installed; the browser tests will fail.", file=sys.stderr)
-    return subprocess.call([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, env=environment)
+    whole = not set(arguments) - {"--slow"}
+    processes = ["-n", str(min(MOST_PROCESSES, os.cpu_count() or 1)), *BY_FILE] if whole else []
+    command = [sys.executable, "-m", "pytest", *processes, *arguments]
+    return subprocess.call(command, cwd=ROOT, env=environment)
 
 
 def find_browser() -> Path | None:
