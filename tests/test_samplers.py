@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ldm_core.diffusion.guidance import Guidance, guided
 from ldm_core.diffusion.parameterization import Prediction, prediction
-from ldm_core.diffusion.samplers import FUNCTIONS, Ask, diffused
+from ldm_core.diffusion.samplers import FUNCTIONS, Ask, Sampling, diffused, keeping, redrawn, tiled
 from ldm_core.diffusion.schedule import NoiseSchedule, timesteps
 from ldm_core.request import SAMPLERS, SamplerSpec
 from ldm_core.request import SPACINGS as SPACING_SPECS
@@ -67,7 +67,7 @@ class Gaussian:
 
 def run(
     name: str,
-    model: Gaussian,
+    model: Gaussian | Flow,
     x: Tensor,
     steps: list[float],
     eta: float = 0.0,
@@ -326,3 +326,125 @@ def test_guidance_within_an_interval() -> None:
     assert [step for step in range(10) if middle.applies(step, 10)] == [2, 3, 4, 5, 6]
     assert all(Guidance(4.0).applies(step, 7) for step in range(7))
     assert not any(Guidance(4.0, start=1.0).applies(step, 7) for step in range(7))
+
+
+def test_guidance_is_at_every_step_and_without_rescaling_unless_said() -> None:
+    assert Guidance(7.0) == Guidance(7.0, rescale=0.0, start=0.0, end=1.0)
+
+
+def test_alpha_and_sigma_of_a_batch() -> None:
+    alpha, sigma = SCHEDULE.alpha_sigma(torch.tensor([0, 500, 999]))
+    assert alpha.shape == sigma.shape == (3, 1, 1, 1) and alpha.dtype == torch.float32
+    expected = [SCHEDULE.alpha_bar(t) ** 0.5 for t in (0, 500, 999)]
+    torch.testing.assert_close(alpha.flatten(), torch.tensor(expected))
+    torch.testing.assert_close(alpha**2 + sigma**2, torch.ones(3, 1, 1, 1))
+
+
+# Around a sampler -----------------------------------------------------------------------------------------
+
+
+def driven(sampling: Sampling, model: Callable[[Ask], Prediction]) -> tuple[Tensor, list[Ask]]:
+    """x_0, and all that was asked."""
+    asks: list[Ask] = []
+    try:
+        asks.append(next(sampling))
+        while True:
+            asks.append(sampling.send(model(asks[-1])))
+    except StopIteration as finished:
+        return finished.value, asks
+
+
+@pytest.mark.parametrize("name", ["ddim", "heun", "dpmpp_2m"])
+def test_a_known_region_is_kept_at_each_step_s_noise(name: str) -> None:
+    model, start = Gaussian(0.5, 0.8), noise(8).reshape(1, 1, 2, 4)
+    x_0 = torch.linspace(-2, 2, 8, dtype=torch.float64).reshape(1, 1, 2, 4)
+    known = torch.zeros_like(x_0)
+    known[..., :2] = 1
+    steps = timesteps(SCHEDULE, 6, "trailing")
+    sampling = FUNCTIONS[name](start, SCHEDULE, steps, 0.0, noise)
+    made, asks = driven(keeping(sampling, x_0, known, SCHEDULE), lambda ask: model(ask.x, ask.t))
+    free = run(name, model, start, steps)
+    torch.testing.assert_close(made[..., :2], x_0[..., :2], rtol=0, atol=1e-12)
+    torch.testing.assert_close(made[..., 2:], free[..., 2:])
+    eps = (start - SCHEDULE.alpha_bar(999) ** 0.5 * x_0) / (1 - SCHEDULE.alpha_bar(999)) ** 0.5
+    for ask in asks:  # its own noise all along the way
+        at_t = diffused(Prediction(x_0, eps), SCHEDULE.alpha_bar(ask.t))
+        torch.testing.assert_close(ask.x[..., :2], at_t[..., :2])
+
+
+def test_tiles_that_overlap_are_one_picture() -> None:
+    model, start = Gaussian(0.5, 0.8), noise(48).reshape(1, 1, 4, 12)
+    steps = timesteps(SCHEDULE, 4, "trailing")
+    regions = [(slice(0, 4), slice(left, left + 6)) for left in (0, 3, 6)]
+    shared = torch.full((4, 6), 0.5, dtype=torch.float64)
+    first, last = shared.clone(), shared.clone()
+    first[:, :3], last[:, 3:] = 1, 1
+    sampling = FUNCTIONS["heun"](start, SCHEDULE, steps, 0.0, noise)
+    made, asks = driven(tiled(sampling, regions, [first, shared, last]), lambda ask: model(ask.x, ask.t))
+    torch.testing.assert_close(made, run("heun", model, start, steps))
+    assert [ask.region for ask in asks[:3]] == regions
+    assert [ask.share for ask in asks[:4]] == [0, 1 / 3, 2 / 3, 0]
+    assert all(ask.whole is not None and torch.equal(ask.whole[..., 3:9], ask.x) for ask in asks[1::3])
+    whole: list[Ask] = []
+    run("heun", model, start, steps, asks=whole)
+    assert (whole[0].region, whole[0].whole, whole[0].share) == (None, None, 0)
+    with pytest.raises(ValueError, match="shorter"):
+        driven(tiled(FUNCTIONS["ddim"](start, SCHEDULE, steps, 0.0, noise), regions, [first]), asks_nothing)
+
+
+def asks_nothing(ask: Ask) -> Prediction:
+    return Prediction(ask.x, ask.x)
+
+
+def test_half_of_the_noise_is_drawn_anew_around_the_same_prediction() -> None:
+    alpha_bar, x_0, eps, fresh = 0.3, torch.tensor(0.7), torch.tensor(-1.2), torch.tensor(0.4)
+    x = diffused(Prediction(x_0, eps), alpha_bar)
+    std = ((1 - alpha_bar) / 2) ** 0.5  # of what is kept, and of what is drawn
+    torch.testing.assert_close(redrawn(x, x_0, alpha_bar, fresh), 0.3**0.5 * x_0 + std * eps + std * fresh)
+
+
+# Rectified flow: x_s = (1 - s) x_0 + s eps, and a network that says u = eps - x_0 ---------------------------
+
+
+class Flow:
+    """Data x_0 ~ N(mean, std^2), seen by a network of velocities at s = 1/T .. 1."""
+
+    def __init__(self, mean: float, std: float, count: int = 1000) -> None:
+        self.mean, self.std, self.count = mean, std, count
+        s = np.arange(1, count + 1) / count
+        alpha_bar = (1 - s) ** 2 / ((1 - s) ** 2 + s**2)
+        betas = 1 - alpha_bar / np.concatenate([[1.0], alpha_bar[:-1]])
+        self.schedule = NoiseSchedule(ScheduleSpec(count, 0, 0, betas=tuple(betas)))
+
+    def velocity(self, x: Tensor, s: float) -> Tensor:
+        """E[eps - x_0 | x_s]."""
+        variance = (1 - s) ** 2 * self.std**2 + s**2
+        return (s - (1 - s) * self.std**2) / variance * (x - (1 - s) * self.mean) - self.mean
+
+    def __call__(self, x: Tensor, t: float) -> Prediction:
+        """Of x as samplers hold it: c times smaller."""
+        s = (t + 1) / self.count
+        c = ((1 - s) ** 2 + s**2) ** 0.5
+        u = self.velocity(c * x, s)
+        return Prediction(x0=c * x - s * u, eps=c * x + (1 - s) * u)
+
+    def euler(self, x: Tensor, steps: list[float]) -> Tensor:
+        for t, t_prev in pairwise(steps):
+            s, s_prev = (t + 1) / self.count, (t_prev + 1) / self.count
+            x = x + (s_prev - s) * self.velocity(x, s)
+        return x
+
+
+def test_ddim_makes_the_steps_of_euler_along_a_rectified_flow() -> None:
+    flow = Flow(0.5, 0.8)
+    steps = timesteps(flow.schedule, 7, "trailing")
+    made = run("ddim", flow, noise(), steps)
+    torch.testing.assert_close(made, flow.euler(noise(), steps))
+
+
+@pytest.mark.parametrize("name", [spec.name for spec in DETERMINISTIC])
+def test_every_sampler_follows_a_rectified_flow(name: str) -> None:
+    """From noise to data each keeps its place in standard deviations."""
+    flow = Flow(0.5, 0.8)
+    made = run(name, flow, noise(), timesteps(flow.schedule, 200, "trailing"))
+    torch.testing.assert_close(made, 0.5 + 0.8 * noise(), rtol=0, atol=0.02)
