@@ -134,8 +134,8 @@ def read_schedule(params: Section, num_timesteps: int | None = None) -> Schedule
     """
     count = params.whole("timesteps", 2, 10_000, num_timesteps)
     if "given_betas" in params:
-        given = params.values["given_betas"]
-        betas = tuple(b for b in given if isinstance(b, float)) if isinstance(given, list) else ()
+        listed = params.values["given_betas"]
+        betas = tuple(b for b in listed if isinstance(b, float)) if isinstance(listed, list) else ()
         if len(betas) != count or not all(0 < beta < 1 for beta in betas):
             raise params.wrong("given_betas", f"a list of {count} numbers between 0 and 1")
         return ScheduleSpec(count, betas[0], betas[-1], betas=betas)

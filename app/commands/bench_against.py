@@ -100,8 +100,8 @@ def against_diffusers(
             rows = [(timed(ours), timed(theirs)) for _ in range(runs)]
             for whose, side in (("", 0), ("diffusers_", 1)):
                 figures[f"{whose}{name}_seconds"] = statistics.median(row[side][0] for row in rows)
-            own = [statistics.median(row[side][1] for row in rows) for side in (0, 1)]
-            figures[f"{name}_ratio"] = own[0] / own[1]
+            medians = [statistics.median(row[side][1] for row in rows) for side in (0, 1)]
+            figures[f"{name}_ratio"] = medians[0] / medians[1]
     return figures
 
 

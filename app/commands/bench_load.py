@@ -69,9 +69,9 @@ def measure_loading(name: str, models: Sequence[str], device: str | None) -> dic
 
 def timed(work: Callable[[], object]) -> tuple[float, float]:
     """Seconds by the clock, and of this process."""
-    began, own = time.perf_counter(), time.process_time()
+    began, cpu_began = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - began, time.process_time() - own
+    return time.perf_counter() - began, time.process_time() - cpu_began
 
 
 def _read(files: Sequence[Path]) -> None:

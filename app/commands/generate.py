@@ -226,8 +226,8 @@ def with_changes(request: Request, changes: Sequence[str]) -> Request:
 def _tell(library: ModelLibrary, request: Request) -> None:
     """Says which words of the prompts the model never learnt."""
     prompts = (getattr(request, name, "") for name in ("prompt", "negative_prompt"))
-    if told := library.told_of(request.model, *prompts):
-        print(told, file=sys.stderr)
+    if unknown_words := library.told_of(request.model, *prompts):
+        print(unknown_words, file=sys.stderr)
 
 
 def _completed(library: ModelLibrary, request: Request, given: Collection[str]) -> Request:

@@ -45,8 +45,8 @@ def fetch_browser() -> Path | None:
     install = [sys.executable, "-m", "playwright", "install", "chromium"]
     if is_root() and shutil.which("apt-get"):
         install.insert(4, "--with-deps")
-    if subprocess.call(install) == 0 and (own := _playwrights_own()):
-        return own
+    if subprocess.call(install) == 0 and (downloaded := _playwrights_own()):
+        return downloaded
     if is_root() and shutil.which("apt-get"):
         subprocess.call(["apt-get", "update"])
         subprocess.call(["apt-get", "install", "-y", "--no-install-recommends", "chromium"])

@@ -45,9 +45,9 @@ def outgoing(
         content = restored(pixels, original)
     if original is not None and isinstance(request, Outpaint):
         content = restored(pixels, original, request.left, request.top)
-    told = original if facts else None
-    exif = Image.Exif() if told is None else kept_exif(told, place=place)
-    return Outgoing(content, exif, xmp_of(source_of(request), told, place=place))
+    carried = original if facts else None
+    exif = Image.Exif() if carried is None else kept_exif(carried, place=place)
+    return Outgoing(content, exif, xmp_of(source_of(request), carried, place=place))
 
 
 def source_of(request: Request) -> str:

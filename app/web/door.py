@@ -96,8 +96,8 @@ class Door:
         """The answer to the form."""
         if int(request.headers.get("content-length", FORM_BYTES + 1)) > FORM_BYTES:
             return _form("That is no password.", 413)
-        given = parse_qs((await request.body()).decode("utf-8", "replace")).get("password", [""])[0]
-        status = self._checked(request, given)
+        entered = parse_qs((await request.body()).decode("utf-8", "replace")).get("password", [""])[0]
+        status = self._checked(request, entered)
         if status != 200:
             return _form(MANY if status == 429 else "That is not the password.", status)
         token = secrets.token_urlsafe(32)
@@ -109,9 +109,9 @@ class Door:
 
     def _asked(self, request: Request) -> Response | None:
         """The answer to somebody without a cookie; None lets a program with the password through."""
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        scheme, _, entered = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            status = self._checked(request, given.strip())
+            status = self._checked(request, entered.strip())
             if status == 200:
                 return None
             return PlainTextResponse(MANY if status == 429 else "That is not the password.", status)
@@ -119,14 +119,14 @@ class Door:
             return _form("", 401)
         return PlainTextResponse("Enter the password first.", 401)
 
-    def _checked(self, request: Request, given: str) -> int:
+    def _checked(self, request: Request, entered: str) -> int:
         """200 for the password, 401 for a wrong one, 429 for any after too many wrong ones."""
         address, now = request.client.host if request.client else "", self._clock()
         self._wrong = {one: recent for one, times in self._wrong.items() if (recent := _within(times, now))}
         wrong = self._wrong.get(address, [])
         if len(wrong) >= TRIES:
             return 429
-        if hmac.compare_digest(given.encode(), self._password):
+        if hmac.compare_digest(entered.encode(), self._password):
             return 200
         self._wrong[address] = [*wrong, now]
         return 401

@@ -279,13 +279,13 @@ def value_payload(value: CanvasValue, picture: Json | None, *, initial: bool = F
 
 def setup_payload(setup: CanvasSetup) -> Json:
     """What a browser takes."""
-    given = {
+    changes = {
         "palette": None if setup.palette is None else palette_payload(setup.palette),
         "cells": setup.cell,
         "maxBoxes": setup.max_boxes,
         "outline": None if setup.outline is None else asdict(setup.outline),
     }
-    return {"from": "python", "setup": {name: value for name, value in given.items() if value is not None}}
+    return {"from": "python", "setup": {name: value for name, value in changes.items() if value is not None}}
 
 
 def palette_payload(palette: Palette) -> list[Json]:

@@ -84,15 +84,15 @@ def main(argv: Sequence[str]) -> None:
 def _settings(args: argparse.Namespace, path: Path, spec: ModelSpec | AutoencoderSpec) -> Settings:
     """What is not said is as the model's description suggests it to a page."""
     beside = config_beside(path / "model.safetensors" if path.is_dir() else path)
-    own = usual_defaults(spec) if beside is None else read_config(beside).defaults
+    usual = usual_defaults(spec) if beside is None else read_config(beside).defaults
 
     def chosen(name: str) -> float:
         said: float | None = getattr(args, name)
-        return getattr(own, name) if said is None else said
+        return getattr(usual, name) if said is None else said
 
     steps, scale, end = (chosen(name) for name in ("steps", "guidance_scale", "guidance_end"))
     first, count = (args.seeds.start, len(args.seeds)) if args.seeds else (0, args.count)
-    return Settings(count, args.size, int(steps), scale, end, own.spacing, first, args.look)
+    return Settings(count, args.size, int(steps), scale, end, usual.spacing, first, args.look)
 
 
 def _range(text: str) -> range:

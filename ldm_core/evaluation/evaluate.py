@@ -195,7 +195,7 @@ def evaluate_inpainting(model: LatentDiffusion, judges: Judges, settings: Settin
         for pictures in (originals, filled, telea)
     ]
     borders = [
-        np.mean([metrics.border_error(*one) for one in zip(originals, pictures, masks, strict=True)])
+        np.mean([metrics.border_error(*triple) for triple in zip(originals, pictures, masks, strict=True)])
         for pictures in (filled, telea)
     ]
     real, ours, theirs = (judge_pictures(judges.scenes, p).features for p in (originals, filled, telea))

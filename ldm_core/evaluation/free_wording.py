@@ -44,4 +44,4 @@ def accuracies(sentences: Sequence[Sentence], seen: Mapping[str, Sequence[str]])
         for name in sentence.asked.keys() & seen.keys():
             right[name].append(seen[name][index] in sentence.asked[name])
     shares = {name: float(np.mean(those)) for name, those in sorted(right.items())}
-    return {**shares, "mean": float(np.mean([one for those in right.values() for one in those]))}
+    return {**shares, "mean": float(np.mean([is_right for those in right.values() for is_right in those]))}

@@ -66,7 +66,7 @@ def edge_energy(pictures: Pictures, bands: int = 4) -> Values:
 def spread(features: Values, group: int) -> float:
     """Mean distance between the members of a group; features (n, d), group after group."""
     groups = features.reshape(-1, group, features.shape[1])
-    return float(np.mean([_distances(one, one).sum() / (group * (group - 1)) for one in groups]))
+    return float(np.mean([_distances(rows, rows).sum() / (group * (group - 1)) for rows in groups]))
 
 
 def frechet_distance(a: Values, b: Values) -> float:

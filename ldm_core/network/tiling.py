@@ -62,7 +62,7 @@ def encode(stage: FirstStage, image: Tensor, tile: int = TILE) -> Tensor:
     layers, blended = stage.encoder.layers(), OVERLAP
     first = len(layers)
     if math.prod(image.shape[-2:]) <= INNER_CELLS * stage.spec.downsampling**2:
-        first, blended = next((i for i, one in enumerate(layers) if isinstance(one, AttnBlock)), first), 0
+        first, blended = next((i for i, entry in enumerate(layers) if isinstance(entry, AttnBlock)), first), 0
     h = torch.cat(run(in_tiles(layers[:first], image, tile, lambda strip: strip, blended)), dim=-2)
     return stage.after_encoder(through(layers[first:], h.to(image)))
 
@@ -76,7 +76,7 @@ def decoding(stage: FirstStage, z: Tensor, tile: int = TILE) -> Generator[Share,
         yield BEFORE * len(rows) * QUANTIZED_ROWS / (z.shape[-2] + QUANTIZED_ROWS)
     layers, h, blended, after = stage.decoder.layers(), torch.cat(rows, dim=-2), OVERLAP, 0
     if math.prod(z.shape[-2:]) <= INNER_CELLS:
-        after = max((i + 1 for i, one in enumerate(layers) if isinstance(one, AttnBlock)), default=0)
+        after = max((i + 1 for i, entry in enumerate(layers) if isinstance(entry, AttnBlock)), default=0)
         h, blended = through(layers[:after], h), 0
     cells = tile * h.shape[-1] // (stage.spec.downsampling * z.shape[-1])
     work = in_tiles(layers[after:], h, cells, lambda strip: to_pixels(strip[0]), blended)
@@ -145,7 +145,7 @@ def in_tiles(
 
 def _strips(regions: Sequence[Region]) -> list[tuple[int, int]]:
     """The first tile of each row of tiles, and the next one's."""
-    starts = [i for i, one in enumerate(regions) if one[1].start == 0]
+    starts = [i for i, entry in enumerate(regions) if entry[1].start == 0]
     return list(pairwise([*starts, len(regions)]))
 
 
@@ -200,7 +200,7 @@ def _statistics(
 ) -> Generator[Share, None, dict[int, Tensor]]:
     """Fills in what is known of each normalization; returns what the layers make of the tiles."""
     for depth, layer in enumerate(layers):
-        for norm in [one for one in layer.modules() if isinstance(one, nn.GroupNorm)]:
+        for norm in [entry for entry in layer.modules() if isinstance(entry, nn.GroupNorm)]:
             sums = torch.zeros((), dtype=torch.float64)
             for i, h in tiles.items():
                 sums = sums + _sums(layer, h, weights[i], known)
@@ -229,7 +229,7 @@ def _sums(layer: nn.Module, h: Tensor, weight: Tensor, known: Known) -> Tensor:
     except _Reached as reached:
         x = reached.x.float()
     fine = _enlarged(weight, x).to(x)
-    sums = [(fine * one).sum((0, 2, 3)) for one in (x, x.square())]
+    sums = [(fine * entry).sum((0, 2, 3)) for entry in (x, x.square())]
     return torch.stack([fine.sum().expand_as(sums[0]), *sums]).cpu().double()
 
 
@@ -238,7 +238,7 @@ def _affine(norm: nn.GroupNorm, sums: Tensor) -> tuple[Tensor, Tensor]:
     number, total, squares = sums.view(3, norm.num_groups, -1).sum(2)
     mean = total / number
     std = (squares / number - mean**2 + norm.eps).sqrt()
-    mean, std = (one.repeat_interleave(norm.num_channels // norm.num_groups) for one in (mean, std))
+    mean, std = (entry.repeat_interleave(norm.num_channels // norm.num_groups) for entry in (mean, std))
     scale = norm.weight.cpu().double() / std
     shift = norm.bias.cpu().double() - mean * scale
     device = norm.weight.device

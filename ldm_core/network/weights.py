@@ -82,13 +82,13 @@ def places(module: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, str]:
             if weights[there].shape != expected[name].shape
         },
     }
-    told = [
+    sentences = [
         f"{len(names)} {what}: {', '.join(sorted(names)[:5])}{', …' if len(names) > 5 else ''}"
         for what, names in problems.items()
         if names
     ]
-    if told:
-        raise WeightsError(f"The checkpoint does not fit its description. {'. '.join(told)}.")
+    if sentences:
+        raise WeightsError(f"The checkpoint does not fit its description. {'. '.join(sentences)}.")
     return {there: name for name, there in source.items()}
 
 

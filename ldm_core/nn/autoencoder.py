@@ -18,12 +18,12 @@ from ldm_core.spec import AutoencoderSpec
 Norm = Callable[[nn.GroupNorm, Tensor], Tensor]  # how a layer normalizes what it is given
 
 
-def own(norm: nn.GroupNorm, x: Tensor) -> Tensor:
+def plain_norm(norm: nn.GroupNorm, x: Tensor) -> Tensor:
     """By the statistics of x itself; a tile of a picture has others than the whole."""
     return norm(x)
 
 
-def through(layers: Sequence[nn.Module], h: Tensor, norm: Norm = own) -> Tensor:
+def through(layers: Sequence[nn.Module], h: Tensor, norm: Norm = plain_norm) -> Tensor:
     """What layers that follow each other make of h."""
     for layer in layers:
         if isinstance(layer, ResnetBlock | AttnBlock):
@@ -49,7 +49,7 @@ class ResnetBlock(nn.Module):
         if in_channels != out_channels:
             self.nin_shortcut = nn.Conv2d(in_channels, out_channels, 1)
 
-    def forward(self, x: Tensor, norm: Norm = own) -> Tensor:
+    def forward(self, x: Tensor, norm: Norm = plain_norm) -> Tensor:
         h = self.conv1(F.silu(norm(self.norm1, x)))
         h = self.conv2(F.silu(norm(self.norm2, h)))
         shortcut: Tensor = self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x
@@ -67,7 +67,7 @@ class AttnBlock(nn.Module):
         self.v = nn.Conv2d(channels, channels, 1)
         self.proj_out = nn.Conv2d(channels, channels, 1)
 
-    def forward(self, x: Tensor, norm: Norm = own) -> Tensor:
+    def forward(self, x: Tensor, norm: Norm = plain_norm) -> Tensor:
         normed = norm(self.norm, x)
         q, k, v = (
             conv(normed).flatten(2).transpose(1, 2)[:, None].contiguous()  # (b, 1, h * w, c)
@@ -103,7 +103,7 @@ class Level(nn.Module):
         for i, block in enumerate(self.block):
             yield block
             yield from self.attn[i : i + 1]
-        yield from (one for one in (self.downsample, self.upsample) if one is not None)
+        yield from (resampling for resampling in (self.downsample, self.upsample) if resampling is not None)
 
 
 class Middle(nn.Module):

@@ -43,8 +43,8 @@ class ClipText(nn.Module):
 
     def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         found = [
-            embedder(own, self.penultimate)
-            for embedder, own in zip(self.embedders, ids.unbind(1), strict=True)
+            embedder(tokens_of, self.penultimate)
+            for embedder, tokens_of in zip(self.embedders, ids.unbind(1), strict=True)
         ]
         return torch.cat([tokens for tokens, _ in found], dim=-1), found[-1][1]
 

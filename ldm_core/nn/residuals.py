@@ -58,7 +58,10 @@ class Residuals:
         added = (*self.skips, *[None] * (len(skips) - len(self.skips)))
         return (
             h if self.middle is None else h + self.middle,
-            [skip if one is None else skip + one for skip, one in zip(skips, added, strict=True)],
+            [
+                skip if residual is None else skip + residual
+                for skip, residual in zip(skips, added, strict=True)
+            ],
         )
 
 
@@ -70,5 +73,5 @@ def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
 
 def _sums(a: Maps, b: Maps) -> Maps:
     length = max(len(a), len(b))
-    padded = ((*one, *[None] * (length - len(one))) for one in (a, b))
+    padded = ((*residual, *[None] * (length - len(residual))) for residual in (a, b))
     return tuple(_sum(x, y) for x, y in zip(*padded, strict=True))

@@ -46,16 +46,16 @@ def restored(pixels: NDArray[np.uint8], original: Picture, left: int = 0, top: i
         pixels: (H, W, 3) or (H, W, 4) of sRGB.
         original: its upper left corner is at (left, top).
     """
-    own, shown = own_pixels(original), original.rgba
-    if original.profile is None and own.dtype == np.uint8:
+    kept, shown = own_pixels(original), original.rgba
+    if original.profile is None and kept.dtype == np.uint8:
         return Content(pixels)
     height, width = shown.shape[:2]
     there = slice(top, top + height), slice(left, left + width)
     made = np.ones(pixels.shape[:2], bool)
     made[there] = (pixels[there] != shown).any(2)
-    result = np.empty(pixels.shape, own.dtype)
-    result[there] = own
-    result[made] = _converted(pixels, made, original.profile, own.dtype)
+    result = np.empty(pixels.shape, kept.dtype)
+    result[there] = kept
+    result[made] = _converted(pixels, made, original.profile, kept.dtype)
     return Content(result, original.profile)
 
 

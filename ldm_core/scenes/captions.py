@@ -220,8 +220,8 @@ _JOINED = ("without", "not ", "free of", "bare of")
 def _statements(s: _Speaker, topics: list[str], named: bool) -> str:
     """Whole sentences: "dusk falls, two boats drift on the lake and there are no trees"."""
     rest = list(topics)
-    told = [phrase for topic in topics[:4] if (phrase := s.say(topic, "says"))]
-    if not told:
+    clauses = [phrase for topic in topics[:4] if (phrase := s.say(topic, "says"))]
+    if not clauses:
         return ""
     where = s.first([t for t in rest[4:] if t in _QUALITIES or s.chance(0.4)], ("where", "adjectives"))
     lead = ""
@@ -230,7 +230,7 @@ def _statements(s: _Speaker, topics: list[str], named: bool) -> str:
         if named and s.chance(0.5):
             lead, named = s.say("look", "kinds") + " " + s.draw.choice(("in which", "where")) + " ", False
     glue = s.draw.choice((", ", ". ", " and ", " while "))
-    text = lead + (told[0] if len(told) == 1 else ", ".join(told[:-1]) + glue + told[-1])
+    text = lead + (clauses[0] if len(clauses) == 1 else ", ".join(clauses[:-1]) + glue + clauses[-1])
     text += "".join(" " + phrase for phrase in where[:2] if " " in phrase)
     end = "." if ". " in text or s.chance(0.15) else ""
     return ", ".join([text, *s.look(named, s.draw.choice(("tags", "where")))]) + end

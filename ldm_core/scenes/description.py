@@ -44,12 +44,14 @@ _BOATS = {"one": "a", "two": "two", "three": "three"}
 
 def describe(attributes: Attributes) -> str:
     """Such as "snowy mountains, a lake, a few pine trees, a meadow, at dawn, in spring, fog"."""
-    told = {name: words[getattr(attributes, name)] for name, words in (*PHRASES.items(), *_MORE.items())} | {
+    words_of = {
+        name: words[getattr(attributes, name)] for name, words in (*PHRASES.items(), *_MORE.items())
+    } | {
         "trees": _trees(attributes),
         "boat": _boats(attributes),
     }
     order = ("look", "mountains", "water", "trees", "ground", "building", "boat", "bridge", "birds", "disc")
-    return ", ".join(told[name] for name in (*order, "time", "season", "weather") if told[name])
+    return ", ".join(words_of[name] for name in (*order, "time", "season", "weather") if words_of[name])
 
 
 def description_words() -> frozenset[str]:

@@ -44,8 +44,8 @@ def paint_water(c: Canvas, rng: np.random.Generator, mask: F32 | None = None) ->
         borderMode=cv2.BORDER_REFLECT_101,
     )
     t = dy / (1 - c.layout.horizon)
-    own = {"lake": (48, 110, 132), "river": (58, 118, 134), "sea": (30, 108, 140)}[a.water]
-    body = rgb(own) if a.season != "winter" else mix(rgb(own), rgb((92, 128, 156)), 0.45)
+    of_water = {"lake": (48, 110, 132), "river": (58, 118, 134), "sea": (30, 108, 140)}[a.water]
+    body = rgb(of_water) if a.season != "winter" else mix(rgb(of_water), rgb((92, 128, 156)), 0.45)
     body = mix(body * (light.ambient * 1.1 + light.direct * 0.6), mix(light.middle, light.zenith, 0.4), 0.45)
     keep = (0.14 + 0.3 * t) if a.water != "sea" else (0.4 + 0.25 * t)
     colour = mirror + (body.astype(np.float32) - mirror) * keep[..., None].astype(np.float32)

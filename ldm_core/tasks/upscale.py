@@ -125,12 +125,12 @@ def check(request: SuperResolution, info: ModelInfo) -> None:
     width, height = request.size
     needed, free = _bytes(request, info), available_memory("cpu")
     if free is not None and needed > free:
-        own = Verbatim(f"{request.image.width:,} x {request.image.height:,} pixels large")
+        got = Verbatim(f"{request.image.width:,} x {request.image.height:,} pixels large")
         allowed = (
             f"so small that what is made fits into memory: {width:,} x {height:,} pixels take about "
             f"{needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
         )
-        refuse("image", own, allowed)
+        refuse("image", got, allowed)
 
 
 def _bytes(request: SuperResolution, info: ModelInfo) -> int:

@@ -171,11 +171,11 @@ class DiffusionTraining:
         eps = torch.randn(batch.z.shape, generator=generator)
         for turn in range(s.accumulate):
 
-            def own(part: Tensor, turn: int = turn) -> Tensor:
+            def of_turn(part: Tensor, turn: int = turn) -> Tensor:
                 return self.processes.own_part(part, s.accumulate, turn).to(self.device)
 
             with gathering(self.network, last=turn == s.accumulate - 1):
-                loss = self._loss(batch.map(own), own(t), own(eps)) / s.accumulate
+                loss = self._loss(batch.map(of_turn), of_turn(t), of_turn(eps)) / s.accumulate
                 loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -293,8 +293,8 @@ def training_sets(
         varied = VariedSource("train", size, count)
         sources.append((varied if settings.varied else SceneSource("train", size, count, *look), share))
     if settings.folder:
-        own = FolderSource.read(Path(settings.folder), settings.size, scenes.BOX_CLASSES)
-        sources.append((own, 1.0))
+        folder = FolderSource.read(Path(settings.folder), settings.size, scenes.BOX_CLASSES)
+        sources.append((folder, 1.0))
     if not processes.first:
         processes.wait()
     file = Path(settings.first_stage)
@@ -354,7 +354,7 @@ def _tokenizer(
         return None
     vocabulary, begun = out / "vocab.txt", Path(initial) / "vocab.txt"
     if processes.first and not vocabulary.is_file():
-        words = {word for one in sets for word in one.source.vocabulary()}
+        words = {word for entry in sets for word in entry.source.vocabulary()}
         write_vocabulary(words, vocabulary, begun if initial and begun.is_file() else None)
     processes.wait()
     return Tokenizer(vocabulary, text.max_length)

@@ -44,12 +44,12 @@ def known_regions(first_stage: FirstStage, source: Source, cache: Path, weights:
     path = cache / f"known-{holes}-{source.name}-{_age(weights)}.npy"
     if not path.exists():
         images = cached(source, cache).images
-        told = []
+        regions = []
         for index, image in enumerate(tqdm(images, f"holes {source.name}")):
             masks = random_masks(holes, source.size, np.random.default_rng([1, index]))
             closed = without_hole(data.to_tensor(image[None]).expand(holes, -1, -1, -1), masks)
-            told.append(known_region(encode(first_stage, closed), masks).half())
-        _save(path, torch.stack(told))
+            regions.append(known_region(encode(first_stage, closed), masks).half())
+        _save(path, torch.stack(regions))
     return torch.from_numpy(np.load(path))
 
 

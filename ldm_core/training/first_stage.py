@@ -145,21 +145,21 @@ class FirstStageTraining:
         k = int(rng.integers(len(self.sets)))
         pictures, latents = self.sets[k], self.denoised[k]
         cells = min(s.crop, pictures.shape[1]) // f
-        crops, given = [], []
+        crops, cropped_latents = [], []
         for _ in range(s.batch_size):
             i = int(rng.integers(len(pictures)))
             y, x = (int(v) for v in rng.integers(0, pictures.shape[1] // f - cells + 1, 2))
             crops.append(pictures[i, y * f : (y + cells) * f, x * f : (x + cells) * f])
-            given.append(latents[i, :, y : y + cells, x : x + cells])
-        half = torch.stack(given[: (s.batch_size + 1) // 2]).float()
+            cropped_latents.append(latents[i, :, y : y + cells, x : x + cells])
+        half = torch.stack(cropped_latents[: (s.batch_size + 1) // 2]).float()
         return data.to_tensor(np.stack(crops)).to(self.device), half.to(self.device)
 
-    def _decoded(self, images: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:
+    def _decoded(self, images: Tensor, cropped_latents: Tensor) -> tuple[Tensor, Tensor]:
         """As `_reconstruct`, the first ones from the latents that are given."""
         with precision(self.device):
             with torch.no_grad():
-                z = self.model.latent(images[len(given) :])
-            return self.model.decode(torch.cat([given, z.float()])).float(), torch.zeros(
+                z = self.model.latent(images[len(cropped_latents) :])
+            return self.model.decode(torch.cat([cropped_latents, z.float()])).float(), torch.zeros(
                 (), device=self.device
             )
 
@@ -229,14 +229,14 @@ class FirstStageTraining:
     def update(self, step: int, learning_rate: float) -> dict[str, float]:
         s, renewed = self.settings, {}
         if self.denoised:
-            images, given = self._batch_with_latents(step)
+            images, cropped_latents = self._batch_with_latents(step)
         else:
             images = self._batch(step)
         due = step >= s.quantize_start and (step - s.quantize_start) % s.revive_every == 0
         if len(self.usage) and s.train_encoder and due:
             renewed = self._renew_codebook(step)
         output, regularization = (
-            self._decoded(images, given) if self.denoised else self._reconstruct(images, step)
+            self._decoded(images, cropped_latents) if self.denoised else self._reconstruct(images, step)
         )
         losses = self._generator_loss(images, output, regularization, step) | renewed
         _apply(self.optimizer, losses["loss"], learning_rate)

@@ -26,11 +26,11 @@ def class_weights(labels: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(np.where(share > 0, weights, 1.0)).float()
 
 
-def told_weights(labels: Tensor, of_class: Tensor, told: Tensor) -> Tensor:
+def told_weights(labels: Tensor, of_class: Tensor, is_known: Tensor) -> Tensor:
     """Labels (b, H, W), told (b, 1, h, w) bool -> (b, 1, h, w): of a cell's classes where told, else 1."""
     of_pixel = of_class[labels.long()][:, None]
-    of_cell = F.adaptive_avg_pool2d(of_pixel, (told.shape[2], told.shape[3]))
-    return torch.where(told, of_cell, torch.ones_like(of_cell))
+    of_cell = F.adaptive_avg_pool2d(of_pixel, (is_known.shape[2], is_known.shape[3]))
+    return torch.where(is_known, of_cell, torch.ones_like(of_cell))
 
 
 def hole_weights(known: Tensor) -> Tensor:

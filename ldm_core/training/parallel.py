@@ -70,5 +70,5 @@ def join(device: str) -> tuple[Processes, torch.device]:
         return ALONE, torch.device(device)
     # Gloo beside NCCL: small values are averaged on the CPU.
     dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo")
-    own = torch.device(device, int(os.environ["LOCAL_RANK"])) if device == "cuda" else torch.device(device)
-    return Processes(dist.get_rank(), dist.get_world_size()), own
+    chosen = torch.device(device, int(os.environ["LOCAL_RANK"])) if device == "cuda" else torch.device(device)
+    return Processes(dist.get_rank(), dist.get_world_size()), chosen

@@ -77,9 +77,9 @@ class SceneNetworkTraining:
         chosen = np.sort(rng.integers(0, len(self.places), self.settings.batch_size))
         rows = [(self.sets[k], i) for k, i in (self.places[c] for c in chosen)]
         # Every second pixel: the network tells classes at half of the picture's size.
-        maps = np.stack([one.labels[i, ::2, ::2] for one, i in rows]).astype(np.int64)
+        maps = np.stack([scene_set.labels[i, ::2, ::2] for scene_set, i in rows]).astype(np.int64)
         labels = torch.from_numpy(maps).to(self.device)
-        pictures = data.to_tensor(np.stack([one.images[i] for one, i in rows])).to(self.device)
+        pictures = data.to_tensor(np.stack([scene_set.images[i] for scene_set, i in rows])).to(self.device)
         images, labels = augment(pictures, labels, step, self.settings.seed)
         wanted = targets([self.attributes[i] for i in chosen])
         self.network.train()

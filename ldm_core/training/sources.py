@@ -176,8 +176,10 @@ class FolderSource:
         images = [path for path in images if not path.name.endswith(".labels.png")]
         if not images:
             raise FileError(f"{folder} holds no picture ({', '.join(PICTURES)}); choose another folder.")
-        told = _metadata(folder / "metadata.jsonl")
-        return cls(folder, size, tuple(_item(path, told.get(path.name, {})) for path in images), box_classes)
+        metadata = _metadata(folder / "metadata.jsonl")
+        return cls(
+            folder, size, tuple(_item(path, metadata.get(path.name, {})) for path in images), box_classes
+        )
 
     @property
     def name(self) -> str:
@@ -218,32 +220,32 @@ class FolderSource:
 
 def _metadata(path: Path) -> dict[str, Mapping[str, object]]:
     """File name -> what `metadata.jsonl` says of it."""
-    told: dict[str, Mapping[str, object]] = {}
+    metadata: dict[str, Mapping[str, object]] = {}
     for number, line in enumerate(path.read_text("utf-8").splitlines() if path.is_file() else (), 1):
         try:
             entry = json.loads(line)
-            told[entry["file_name"]] = entry
+            metadata[entry["file_name"]] = entry
         except (ValueError, KeyError, TypeError) as error:
             raise FileError(f"{path.name}, line {number}: expected a JSON object with file_name.") from error
-    return told
+    return metadata
 
 
-def _item(image: Path, told: Mapping[str, object]) -> Item:
+def _item(image: Path, metadata: Mapping[str, object]) -> Item:
     text, labels = image.with_suffix(".txt"), image.with_suffix(".labels.png")
-    captions = told.get("captions", ())
+    captions = metadata.get("captions", ())
     if isinstance(captions, str):
         captions = [captions]
     try:
         lines = text.read_text("utf-8").splitlines() if text.is_file() else list(captions)  # type: ignore[call-overload]
         boxes = tuple(
             scenes.Box(b["class"], b["x"], b["y"], b["x"] + b["width"], b["y"] + b["height"])
-            for b in told.get("boxes", ())  # type: ignore[attr-defined]
+            for b in metadata.get("boxes", ())  # type: ignore[attr-defined]
         )
         return Item(
             image,
             labels if labels.is_file() else None,
             tuple(line.strip() for line in lines if line.strip()),
-            int(told.get("class_id", 0)),  # type: ignore[call-overload]
+            int(metadata.get("class_id", 0)),  # type: ignore[call-overload]
             boxes,
         )
     except (TypeError, KeyError, ValueError, AttributeError) as error:

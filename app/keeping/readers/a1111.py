@@ -100,13 +100,13 @@ def _prompts(lines: list[str]) -> tuple[str, str, list[str]]:
 
 
 def _said(facts: dict[str, str], prompt: str, negative: str, program: str, unread: list[str]) -> Said:
-    given: dict[str, str] = {}
+    written: dict[str, str] = {}
     for field, names in _FIELDS.items():
         name = next((name for name in names if name in facts), None)
         if name is not None:
-            given[field] = facts[name]
+            written[field] = facts[name]
     if "Spacing" in facts:
-        given["schedule"] = _SPACINGS.get(facts["Spacing"], facts["Spacing"])
+        written["schedule"] = _SPACINGS.get(facts["Spacing"], facts["Spacing"])
     width, height = size_of(facts.get("Size"))
     if "Size" in facts and width is None:
         unread.append(f"Its size {facts['Size'][:40]!r} is not understood.")
@@ -115,8 +115,8 @@ def _said(facts: dict[str, str], prompt: str, negative: str, program: str, unrea
     controls = {name: value for name, value in facts.items() if re.match(r"ControlNet( \d+)?$", name)}
     known = names_of_fields | _TAKEN | _IDLE | hires.keys() | controls.keys()
     digest = facts.get("Model hash", "")
-    texts = {name: given.get(name, "") for name in _TEXTS}
-    numbers: dict[str, Value] = {name: given.get(name) for name in _FIELDS if name not in _TEXTS}
+    texts = {name: written.get(name, "") for name in _TEXTS}
+    numbers: dict[str, Value] = {name: written.get(name) for name in _FIELDS if name not in _TEXTS}
     return Said(
         program=program,
         prompt=prompt,
@@ -154,10 +154,10 @@ def _said(facts: dict[str, str], prompt: str, negative: str, program: str, unrea
 def _loras(prompt: str, facts: Mapping[str, str]) -> tuple[Lora, ...]:
     """From the prompt, with the hashes and weights that stand as "name: hash, name: hash"."""
     hashes, weights = (_pairs(facts.get(name, "")) for name in ("Lora hashes", "Lora weights"))
-    found = {one.name: one for one in map(_lora, LORA.finditer(prompt))}
+    found = {entry.name: entry for entry in map(_lora, LORA.finditer(prompt))}
     names = dict.fromkeys((*found, *hashes, *weights))
-    told = (found.get(name, Lora(name, weights.get(name))) for name in names)
-    return tuple(replace(one, digest=hashes.get(one.name, "")) for one in told)
+    used = (found.get(name, Lora(name, weights.get(name))) for name in names)
+    return tuple(replace(entry, digest=hashes.get(entry.name, "")) for entry in used)
 
 
 def _lora(match: re.Match[str]) -> Lora:
@@ -171,7 +171,7 @@ def _lora(match: re.Match[str]) -> Lora:
 
 
 def _pairs(text: str) -> dict[str, str]:
-    halves = (one.partition(":") for one in text.split(","))
+    halves = (entry.partition(":") for entry in text.split(","))
     return {name.strip(): value.strip() for name, _, value in halves if name.strip()}
 
 

@@ -41,13 +41,13 @@ _UNDERSTOOD = re.compile(
 
 def read(carried: Carried) -> Said | None:
     """None where it carries no graph with a sampler."""
-    given = json_object(carried.texts.get("prompt"))
-    graph = from_api(given) if given is not None else None
+    parsed = json_object(carried.texts.get("prompt"))
+    graph = from_api(parsed) if parsed is not None else None
     said = None if graph is None else _said(graph, ())
     if said is not None:
         return said
-    given = json_object(carried.texts.get("workflow"))
-    graph = from_editor(given) if given is not None else None
+    parsed = json_object(carried.texts.get("workflow"))
+    graph = from_editor(parsed) if parsed is not None else None
     edited = "Only the editor's graph is in this file; its values may be those after the picture."
     return None if graph is None else _said(graph, (edited,))
 
@@ -137,13 +137,13 @@ class _Sampler:
         self._graph, self._node = graph, node
         sigmas, noise = graph.source(node.inputs.get("sigmas")), graph.source(node.inputs.get("noise"))
         guider, chosen = graph.source(node.inputs.get("guider")), graph.source(node.inputs.get("sampler"))
-        self._told = guider or node  # who holds prompts, model and guidance
-        self.model_user = self._told
+        self._guider = guider or node  # who holds prompts, model and guidance
+        self.model_user = self._guider
         self.steps: Value = graph.value(node, "steps") or graph.value(sigmas, "steps")
         self.seed: Value = graph.value(node, "seed", "noise_seed")
         if self.seed is None:
             self.seed = graph.value(noise, "noise_seed", "seed")
-        self.cfg: Value = graph.value(self._told, "cfg", "cfg_scale", "guidance_scale")
+        self.cfg: Value = graph.value(self._guider, "cfg", "cfg_scale", "guidance_scale")
         if self.cfg is None and guider is not None and "conditioning" in guider.inputs:
             self.cfg = 1  # BasicGuider guides by nothing
         self.sampler: Value = graph.value(node, "sampler_name") or graph.value(chosen, "sampler_name")
@@ -155,13 +155,14 @@ class _Sampler:
         self.denoise: Value = graph.value(node, "denoise") or graph.value(sigmas, "denoise")
 
     def prompt(self, role: str) -> _Prompt:
-        link = self._told.inputs.get(role)
+        link = self._guider.inputs.get(role)
         if link is None and role == "positive":
-            link = self._told.inputs.get("conditioning", self._told.inputs.get("cond1"))
+            link = self._guider.inputs.get("conditioning", self._guider.inputs.get("cond1"))
         if link is None:  # behind a pipe
-            walk = self._graph.upstream(self._told)
+            walk = self._graph.upstream(self._guider)
             link = next(
-                (one.inputs[role] for one in walk if role in one.inputs and one is not self._told), None
+                (entry.inputs[role] for entry in walk if role in entry.inputs and entry is not self._guider),
+                None,
             )
         return _prompt(self._graph, link, role)
 
@@ -180,9 +181,14 @@ class _Sampler:
 
 def _later(graph: Graph, node: Node) -> tuple[str, Value]:
     """A further sampler in a few words."""
-    told = _Sampler(graph, node)
-    facts = (("steps", told.steps), ("denoise", told.denoise), ("cfg", told.cfg), ("seed", told.seed))
-    sampler = " ".join(str(one) for one in (told.sampler, told.schedule) if one)
+    settings = _Sampler(graph, node)
+    facts = (
+        ("steps", settings.steps),
+        ("denoise", settings.denoise),
+        ("cfg", settings.cfg),
+        ("seed", settings.seed),
+    )
+    sampler = " ".join(str(entry) for entry in (settings.sampler, settings.schedule) if entry)
     return "further sampler", ", ".join(
         [node.kind, sampler, *(f"{n} {v}" for n, v in facts if v is not None)]
     )
@@ -215,10 +221,10 @@ def _prompt(graph: Graph, link: object, role: str) -> _Prompt:
         if node.kind == "ConditioningZeroOut":
             ended.add(node.id)
             continue
-        own = _encoded(graph, node, role)
-        if own is not None:
+        encoded = _encoded(graph, node, role)
+        if encoded is not None:
             ended.add(node.id)
-            texts.append(own)
+            texts.append(encoded)
         if node.kind == "FluxGuidance":
             others.append(("Distilled guidance", graph.value(node, "guidance")))
     distinct = list(dict.fromkeys(text for text in texts if text.strip()))

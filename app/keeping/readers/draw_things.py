@@ -14,32 +14,34 @@ _KNOWN = (
 
 def read(carried: Carried) -> Said | None:
     texts = xmp_texts(carried.texts.get("XMP", ""))
-    given = json_object(texts.get("UserComment"))
-    if given is None or not ("Draw Things" in texts.get("CreatorTool", "") or {"c", "uc"} <= given.keys()):
+    settings = json_object(texts.get("UserComment"))
+    if settings is None or not (
+        "Draw Things" in texts.get("CreatorTool", "") or {"c", "uc"} <= settings.keys()
+    ):
         return None
-    width, height = size_of(given.get("size"))
-    strength = value_of(given.get("strength"))
+    width, height = size_of(settings.get("size"))
+    strength = value_of(settings.get("strength"))
     is_edit = isinstance(strength, int | float) and strength < 1
     return Said(
         program="Draw Things",
-        prompt=text_of(given.get("c")),
-        negative_prompt=text_of(given.get("uc")),
-        steps=value_of(given.get("steps")),
-        sampler=text_of(given.get("sampler")),
-        cfg_scale=value_of(given.get("scale")),
-        seed=value_of(given.get("seed")),
+        prompt=text_of(settings.get("c")),
+        negative_prompt=text_of(settings.get("uc")),
+        steps=value_of(settings.get("steps")),
+        sampler=text_of(settings.get("sampler")),
+        cfg_scale=value_of(settings.get("scale")),
+        seed=value_of(settings.get("seed")),
         width=width,
         height=height,
-        model=name_of(given.get("model")),
+        model=name_of(settings.get("model")),
         denoising_strength=strength if is_edit else None,
         from_picture=is_edit,
         loras=tuple(
-            Lora(name_of(one.get("model") or one.get("file")), value_of(one.get("weight")))
-            for one in objects_of(given.get("lora"))
+            Lora(name_of(entry.get("model") or entry.get("file")), value_of(entry.get("weight")))
+            for entry in objects_of(settings.get("lora"))
         ),
         controls=tuple(
-            Control(name_of(one.get("model") or one.get("file")), value_of(one.get("weight")))
-            for one in objects_of(given.get("control"))
+            Control(name_of(entry.get("model") or entry.get("file")), value_of(entry.get("weight")))
+            for entry in objects_of(settings.get("control"))
         ),
-        others=rest(given, _KNOWN),
+        others=rest(settings, _KNOWN),
     )

@@ -21,55 +21,55 @@ _KNOWN = (
 def read(carried: Carried) -> Said | None:
     text = carried.texts.get("parameters", "")
     scheme = carried.texts.get("fooocus_scheme") or carried.texts.get("MakerNote", "")
-    given = json_object(text)
-    if given is None:
+    settings = json_object(text)
+    if settings is None:
         is_ours = scheme == "a1111" or re.search(r"Version: \"?Fooocus", text)
         return a1111.said_in(text, PROGRAM) if is_ours else None
-    if "base_model" not in given or ("metadata_scheme" not in given and scheme != "fooocus"):
+    if "base_model" not in settings or ("metadata_scheme" not in settings and scheme != "fooocus"):
         return None
-    width, height = size_of(given.get("resolution"))
-    vae = name_of(given.get("vae"))
+    width, height = size_of(settings.get("resolution"))
+    vae = name_of(settings.get("vae"))
     return Said(
         program=PROGRAM,
-        prompt=_full(given, "prompt"),
-        negative_prompt=_full(given, "negative_prompt"),
-        steps=value_of(given.get("steps")),
-        sampler=text_of(given.get("sampler")),
-        schedule=text_of(given.get("scheduler")),
-        cfg_scale=value_of(given.get("guidance_scale")),
-        seed=value_of(given.get("seed")),
+        prompt=_full(settings, "prompt"),
+        negative_prompt=_full(settings, "negative_prompt"),
+        steps=value_of(settings.get("steps")),
+        sampler=text_of(settings.get("sampler")),
+        schedule=text_of(settings.get("scheduler")),
+        cfg_scale=value_of(settings.get("guidance_scale")),
+        seed=value_of(settings.get("seed")),
         width=width,
         height=height,
-        model=name_of(given.get("base_model")),
-        model_hash=hash_of(given.get("base_model_hash")),
+        model=name_of(settings.get("base_model")),
+        model_hash=hash_of(settings.get("base_model_hash")),
         vae="" if vae.startswith("Default") else vae,
-        clip_skip=value_of(given.get("clip_skip")),
-        loras=_loras(given),
+        clip_skip=value_of(settings.get("clip_skip")),
+        loras=_loras(settings),
         others=tuple(
-            (name, value) for name, value in rest(given, _KNOWN) if not name.startswith("lora_combined_")
+            (name, value) for name, value in rest(settings, _KNOWN) if not name.startswith("lora_combined_")
         ),
-        unread=_about_styles(given),
+        unread=_about_styles(settings),
     )
 
 
-def _full(given: Object, name: str) -> str:
+def _full(settings: Object, name: str) -> str:
     """What the network was told: the prompt with its styles, joined as Fooocus's own A1111 scheme does."""
-    parts = given.get(f"full_{name}")
+    parts = settings.get(f"full_{name}")
     if isinstance(parts, list) and parts and all(isinstance(part, str) for part in parts):
         return ", ".join(part for part in parts if part)
-    return text_of(given.get(name))
+    return text_of(settings.get(name))
 
 
-def _about_styles(given: Object) -> tuple[str, ...]:
-    typed = text_of(given.get("prompt"))
-    if typed and _full(given, "prompt") != typed:
+def _about_styles(settings: Object) -> tuple[str, ...]:
+    typed = text_of(settings.get("prompt"))
+    if typed and _full(settings, "prompt") != typed:
         return (f"The prompt is the one with its styles written out; typed was {typed[:80]!r}.",)
     return ()
 
 
-def _loras(given: Object) -> tuple[Lora, ...]:
+def _loras(settings: Object) -> tuple[Lora, ...]:
     """Name, weight and hash; older versions: "lora_combined_1": "name : weight"."""
-    listed = given.get("loras")
+    listed = settings.get("loras")
     if isinstance(listed, list) and listed:
         rows = [row for row in listed if isinstance(row, list) and row]
         return tuple(
@@ -81,6 +81,8 @@ def _loras(given: Object) -> tuple[Lora, ...]:
             for row in rows
         )
     combined = (
-        text_of(one).rpartition(" : ") for name, one in given.items() if name.startswith("lora_combined_")
+        text_of(entry).rpartition(" : ")
+        for name, entry in settings.items()
+        if name.startswith("lora_combined_")
     )
     return tuple(Lora(name_of(name), weight) for name, colon, weight in combined if colon)

@@ -131,9 +131,9 @@ class Graph:
             source = self.source(thing)
             if source is None:
                 return value_of(thing)
-            held = next((one for one in (name, *_VALUES) if one in source.inputs), None)
+            held = next((entry for entry in (name, *_VALUES) if entry in source.inputs), None)
             if held is None:
-                alone = [one for one in self._inputs(source).values() if value_of(one) is not None]
+                alone = [entry for entry in self._inputs(source).values() if value_of(entry) is not None]
                 return value_of(alone[0]) if len(alone) == 1 else None
             thing = source.inputs[held]
         return None
@@ -154,27 +154,29 @@ class Graph:
                 (text_of(source.inputs[name]) for name in _SEPARATORS if name in source.inputs), ""
             )
             parts = (
-                self._text(one, seen) for name, one in self._inputs(source).items() if name not in _SEPARATORS
+                self._text(entry, seen)
+                for name, entry in self._inputs(source).items()
+                if name not in _SEPARATORS
             )
             return between.join(part for part in parts if part)
         held = (self._text(source.inputs[name], seen) for name in _TEXTS if name in source.inputs)
-        return next((one for one in held if one.strip()), "")
+        return next((entry for entry in held if entry.strip()), "")
 
 
-def from_api(given: Object) -> Graph | None:
+def from_api(graph: Object) -> Graph | None:
     """None where it is no graph."""
     nodes: dict[str, Node] = {}
-    for name, one in list(given.items())[:MAX_NODES]:
-        kind = object_of(one).get("class_type")
+    for name, entry in list(graph.items())[:MAX_NODES]:
+        kind = object_of(entry).get("class_type")
         if isinstance(kind, str):
-            nodes[name] = Node(name, kind, object_of(object_of(one).get("inputs")))
+            nodes[name] = Node(name, kind, object_of(object_of(entry).get("inputs")))
     return Graph(nodes) if nodes else None
 
 
-def from_editor(given: Object) -> Graph | None:
+def from_editor(graph: Object) -> Graph | None:
     """None where it is no graph.  What is switched off in the editor is left out."""
-    listed = {str(one.get("id")): one for one in objects_of(given.get("nodes"))[:MAX_NODES]}
-    rows = given.get("links")
+    listed = {str(entry.get("id")): entry for entry in objects_of(graph.get("nodes"))[:MAX_NODES]}
+    rows = graph.get("links")
     links = {
         row[0]: (str(row[1]), row[2])
         for row in (rows if isinstance(rows, list) else [])
@@ -195,14 +197,19 @@ def from_editor(given: Object) -> Graph | None:
             outputs = objects_of(node.get("outputs"))
             wanted = outputs[slot].get("type") if isinstance(slot, int) and 0 <= slot < len(outputs) else None
             link = next(
-                (one.get("link") for one in objects_of(node.get("inputs")) if one.get("type") == wanted), None
+                (
+                    entry.get("link")
+                    for entry in objects_of(node.get("inputs"))
+                    if entry.get("type") == wanted
+                ),
+                None,
             )
         return None
 
     nodes = {
-        id: Node(id, text_of(one.get("type")), _editor_inputs(one, resolved))
-        for id, one in listed.items()
-        if one.get("mode") not in (_MUTED, _BYPASSED) and isinstance(one.get("type"), str)
+        id: Node(id, text_of(entry.get("type")), _editor_inputs(entry, resolved))
+        for id, entry in listed.items()
+        if entry.get("mode") not in (_MUTED, _BYPASSED) and isinstance(entry.get("type"), str)
     }
     return Graph(nodes) if nodes else None
 
@@ -210,9 +217,9 @@ def from_editor(given: Object) -> Graph | None:
 def _editor_inputs(node: Object, resolved: Callable[[object], list[object] | None]) -> Object:
     values = _widgets(node)
     links = {
-        text_of(one.get("name")): link
-        for one in objects_of(node.get("inputs"))
-        if (link := resolved(one.get("link"))) is not None
+        text_of(entry.get("name")): link
+        for entry in objects_of(node.get("inputs"))
+        if (link := resolved(entry.get("link"))) is not None
     }
     return values | links
 
@@ -228,11 +235,11 @@ def _widgets(node: Object) -> dict[str, object]:
     names = _WIDGETS.get(kind)
     if names is None:
         names = tuple(
-            text_of(one.get("name"))
-            for one in objects_of(node.get("inputs"))
-            if isinstance(one.get("widget"), dict)
+            text_of(entry.get("name"))
+            for entry in objects_of(node.get("inputs"))
+            if isinstance(entry.get("widget"), dict)
         )
-        values = [one for one in values if one not in _AFTER_SEED]
-        if not names and len(texts := [one for one in values if isinstance(one, str)]) == 1:
+        values = [entry for entry in values if entry not in _AFTER_SEED]
+        if not names and len(texts := [entry for entry in values if isinstance(entry, str)]) == 1:
             return {"text": texts[0]}
-    return {name: one for name, one in zip(names, values, strict=False) if name}
+    return {name: entry for name, entry in zip(names, values, strict=False) if name}

@@ -43,48 +43,48 @@ _SWITCHES = {
 
 def read(carried: Carried) -> Said | None:
     for keyword, reading in (("invokeai_metadata", _latest), ("sd-metadata", _second)):
-        given = json_object(carried.texts.get(keyword))
-        said = None if given is None else reading(given)
+        settings = json_object(carried.texts.get(keyword))
+        said = None if settings is None else reading(settings)
         if said is not None:
             return said
     return _dream(carried.texts.get("Dream", ""))
 
 
-def _latest(given: Object) -> Said:
-    model = object_of(given.get("model"))
-    mode = text_of(given.get("generation_mode"))
+def _latest(settings: Object) -> Said:
+    model = object_of(settings.get("model"))
+    mode = text_of(settings.get("generation_mode"))
     styles = {
-        name: one
-        for name, one in given.items()
-        if name.endswith("_style_prompt") and one not in ("", given.get(name.replace("_style", "")))
+        name: entry
+        for name, entry in settings.items()
+        if name.endswith("_style_prompt") and entry not in ("", settings.get(name.replace("_style", "")))
     }
-    hires = {name: one for name, one in given.items() if name.startswith(("hrf_", "refiner_"))}
+    hires = {name: entry for name, entry in settings.items() if name.startswith(("hrf_", "refiner_"))}
     return Said(
         program=PROGRAM,
-        prompt=text_of(given.get("positive_prompt")),
-        negative_prompt=text_of(given.get("negative_prompt")),
-        steps=value_of(given.get("steps")),
-        sampler=text_of(given.get("scheduler")),
-        cfg_scale=value_of(given.get("cfg_scale")),
-        guidance_rescale=value_of(given.get("cfg_rescale_multiplier")),
-        seed=value_of(given.get("seed")),
-        width=value_of(given.get("width")),
-        height=value_of(given.get("height")),
+        prompt=text_of(settings.get("positive_prompt")),
+        negative_prompt=text_of(settings.get("negative_prompt")),
+        steps=value_of(settings.get("steps")),
+        sampler=text_of(settings.get("scheduler")),
+        cfg_scale=value_of(settings.get("cfg_scale")),
+        guidance_rescale=value_of(settings.get("cfg_rescale_multiplier")),
+        seed=value_of(settings.get("seed")),
+        width=value_of(settings.get("width")),
+        height=value_of(settings.get("height")),
         model=_model(model),
         model_hash=hash_of(model.get("hash")),
-        vae=_model(object_of(given.get("vae"))),
-        denoising_strength=value_of(given.get("strength")),
+        vae=_model(object_of(settings.get("vae"))),
+        denoising_strength=value_of(settings.get("strength")),
         from_picture=bool(mode) and "txt2img" not in mode,
-        clip_skip=_clip_skip(given.get("clip_skip")),
-        hires=() if given.get("hrf_enabled") is False else rest(hires, ()),
+        clip_skip=_clip_skip(settings.get("clip_skip")),
+        hires=() if settings.get("hrf_enabled") is False else rest(hires, ()),
         loras=tuple(
-            Lora(_model(object_of(one.get("model") or one.get("lora"))), value_of(one.get("weight")))
-            for one in objects_of(given.get("loras"))
+            Lora(_model(object_of(entry.get("model") or entry.get("lora"))), value_of(entry.get("weight")))
+            for entry in objects_of(settings.get("loras"))
         ),
-        controls=_controls(given),
+        controls=_controls(settings),
         others=(
             *rest(styles, ()),
-            *rest({name: one for name, one in given.items() if name not in hires}, _KNOWN),
+            *rest({name: entry for name, entry in settings.items() if name not in hires}, _KNOWN),
         ),
     )
 
@@ -98,26 +98,26 @@ def _model(field: Object) -> str:
     return name_of(field.get("name") or field.get("model_name"))
 
 
-def _controls(given: Object) -> tuple[Control, ...]:
+def _controls(settings: Object) -> tuple[Control, ...]:
     kinds = (
         ("controlnets", "control_model", "control_weight"),
         ("ipAdapters", "ip_adapter_model", "weight"),
         ("t2iAdapters", "t2i_adapter_model", "weight"),
     )
     return tuple(
-        Control(_model(object_of(one.get(model))), value_of(one.get(weight)))
+        Control(_model(object_of(entry.get(model))), value_of(entry.get(weight)))
         for kind, model, weight in kinds
-        for one in objects_of(given.get(kind))
+        for entry in objects_of(settings.get(kind))
     )
 
 
-def _second(given: Object) -> Said | None:
-    image = object_of(given.get("image"))
+def _second(settings: Object) -> Said | None:
+    image = object_of(settings.get("image"))
     if not image:
         return None
     parts = image.get("prompt")
     listed = objects_of(parts) or [{"prompt": parts}]
-    prompt, negative = _brackets(", ".join(text_of(one.get("prompt")) for one in listed))
+    prompt, negative = _brackets(", ".join(text_of(entry.get("prompt")) for entry in listed))
     return Said(
         program=PROGRAM,
         prompt=prompt,
@@ -128,8 +128,8 @@ def _second(given: Object) -> Said | None:
         seed=value_of(image.get("seed")),
         width=value_of(image.get("width")),
         height=value_of(image.get("height")),
-        model=name_of(given.get("model_weights")),
-        model_hash=hash_of(given.get("model_hash")),
+        model=name_of(settings.get("model_weights")),
+        model_hash=hash_of(settings.get("model_hash")),
         denoising_strength=value_of(image.get("strength")),
         from_picture=image.get("type") == "img2img",
         others=tuple(pair for pair in rest(image, _KNOWN_BEFORE) if pair[1] != 0),

@@ -28,7 +28,7 @@ def _key(name: str) -> str:
 def _by_key(table: Mapping[str, SamplerSpec | SpacingSpec], more: Mapping[str, str]) -> dict[str, str]:
     """Our names by the keys of all spellings; A1111's first, which has other words for the same."""
     names = {_key(spec.name): spec.name for spec in table.values()}
-    return names | dict(more) | {_key(one): spec.name for spec in table.values() for one in spec.a1111}
+    return names | dict(more) | {_key(alias): spec.name for spec in table.values() for alias in spec.a1111}
 
 
 _SAMPLERS_BY_KEY, _SPACINGS_BY_KEY = _by_key(SAMPLERS, _SAMPLERS), _by_key(SPACINGS, _SPACINGS)

@@ -22,8 +22,8 @@ class Lora:
     digest: str = ""
 
     def __str__(self) -> str:
-        told = (self.name, self.weight, self.text_weight, self.digest)
-        return " ".join(str(one) for one in told if one not in (None, ""))
+        parts = (self.name, self.weight, self.text_weight, self.digest)
+        return " ".join(str(part) for part in parts if part not in (None, ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,9 @@ class Control:
     module: str = ""  # what makes the hint from the picture
 
     def __str__(self) -> str:
-        return " ".join(str(one) for one in (self.module, self.model, self.weight) if one not in (None, ""))
+        return " ".join(
+            str(part) for part in (self.module, self.model, self.weight) if part not in (None, "")
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

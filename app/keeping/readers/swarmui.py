@@ -30,30 +30,32 @@ def read(carried: Carried) -> Said | None:
     outer = json_object(carried.texts.get("parameters")) or {}
     if not isinstance(outer.get("sui_image_params"), dict):
         return None
-    given = object_of(outer["sui_image_params"])
-    skip = _number(given.get("clipstopatlayer"))  # from the end: -2 is A1111's 2
-    refiner = {name: one for name, one in given.items() if name.startswith(("refiner", "upscale"))}
+    settings = object_of(outer["sui_image_params"])
+    skip = _number(settings.get("clipstopatlayer"))  # from the end: -2 is A1111's 2
+    refiner = {name: entry for name, entry in settings.items() if name.startswith(("refiner", "upscale"))}
     return Said(
         program="SwarmUI",
-        prompt=text_of(given.get("prompt")),
-        negative_prompt=text_of(given.get("negativeprompt")),
-        steps=value_of(given.get("steps")),
-        sampler=text_of(given.get("sampler") or given.get("comfyuisampler") or given.get("autowebuisampler")),
-        schedule=text_of(given.get("scheduler") or given.get("comfyuischeduler")),
-        cfg_scale=value_of(given.get("cfgscale")),
-        seed=value_of(given.get("seed")),
-        variation_seed=value_of(given.get("variationseed")),
-        variation_strength=value_of(given.get("variationseedstrength")),
-        width=value_of(given.get("width")),
-        height=value_of(given.get("height")),
-        model=name_of(given.get("model")),
-        vae=name_of(given.get("vae")),
-        denoising_strength=value_of(given.get("initimagecreativity")),
-        from_picture="initimagecreativity" in given or "initimage" in given,
+        prompt=text_of(settings.get("prompt")),
+        negative_prompt=text_of(settings.get("negativeprompt")),
+        steps=value_of(settings.get("steps")),
+        sampler=text_of(
+            settings.get("sampler") or settings.get("comfyuisampler") or settings.get("autowebuisampler")
+        ),
+        schedule=text_of(settings.get("scheduler") or settings.get("comfyuischeduler")),
+        cfg_scale=value_of(settings.get("cfgscale")),
+        seed=value_of(settings.get("seed")),
+        variation_seed=value_of(settings.get("variationseed")),
+        variation_strength=value_of(settings.get("variationseedstrength")),
+        width=value_of(settings.get("width")),
+        height=value_of(settings.get("height")),
+        model=name_of(settings.get("model")),
+        vae=name_of(settings.get("vae")),
+        denoising_strength=value_of(settings.get("initimagecreativity")),
+        from_picture="initimagecreativity" in settings or "initimage" in settings,
         clip_skip=None if skip is None else -skip,
         hires=rest(refiner, ()),
-        loras=_loras(given, outer),
-        others=rest({n: v for n, v in given.items() if n not in refiner}, _KNOWN),
+        loras=_loras(settings, outer),
+        others=rest({n: v for n, v in settings.items() if n not in refiner}, _KNOWN),
     )
 
 
@@ -64,11 +66,11 @@ def _number(thing: object) -> int | None:
         return None
 
 
-def _loras(given: Object, outer: Object) -> tuple[Lora, ...]:
-    names, weights = (_listed(given.get(name)) for name in ("loras", "loraweights"))
+def _loras(settings: Object, outer: Object) -> tuple[Lora, ...]:
+    names, weights = (_listed(settings.get(name)) for name in ("loras", "loraweights"))
     digests = {
-        name_of(one.get("name")): text_of(one.get("hash")).removeprefix("0x")[:12]
-        for one in objects_of(outer.get("sui_models"))
+        name_of(entry.get("name")): text_of(entry.get("hash")).removeprefix("0x")[:12]
+        for entry in objects_of(outer.get("sui_models"))
     }
     paired = zip(names, [*weights, *[""] * len(names)], strict=False)
     return tuple(
@@ -79,5 +81,5 @@ def _loras(given: Object, outer: Object) -> tuple[Lora, ...]:
 def _listed(thing: object) -> list[str]:
     """A list, or one as text with commas."""
     if isinstance(thing, list):
-        return [str(one) for one in thing if isinstance(one, str | int | float)]
-    return [one.strip() for one in text_of(thing).split(",") if one.strip()]
+        return [str(entry) for entry in thing if isinstance(entry, str | int | float)]
+    return [entry.strip() for entry in text_of(thing).split(",") if entry.strip()]

@@ -50,7 +50,7 @@ def object_of(thing: object) -> Object:
 
 
 def objects_of(thing: object) -> list[Object]:
-    return [one for one in thing if isinstance(one, dict)] if isinstance(thing, list) else []
+    return [entry for entry in thing if isinstance(entry, dict)] if isinstance(thing, list) else []
 
 
 def name_of(thing: object) -> str:

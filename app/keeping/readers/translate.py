@@ -52,8 +52,8 @@ def translated(said: Said) -> Settings:
     fields: dict[str, object] = {}
     for name, label in (("prompt", "prompt"), ("negative_prompt", "negative prompt")):
         fields |= _checked(name, label, getattr(said, name), notes)
-    for own, (name, label) in _NUMBERS.items():
-        value = getattr(said, own)
+    for attribute, (name, label) in _NUMBERS.items():
+        value = getattr(said, attribute)
         if value is not None:
             fields |= _checked(name, label, number_of(value), notes)
     fields |= _size(said, notes)
@@ -198,6 +198,6 @@ def _extras(said: Said) -> Iterator[tuple[str, object]]:
         yield "clip skip", said.clip_skip
     if said.vae:
         yield "VAE", said.vae
-    yield from (("control", one) for one in said.controls)
+    yield from (("control", control) for control in said.controls)
     yield from said.hires
     yield from said.others

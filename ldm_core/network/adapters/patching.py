@@ -56,10 +56,10 @@ def adapted(model: LatentDiffusion, applied: Sequence[Applied]) -> LatentDiffusi
         WeightsError: an adapter's tensors do not fit the model's.
     """
     changes: dict[str, list[tuple[Applied, ModulePatch]]] = {}
-    for one in applied:
-        for patch in one.adapter.patches:
-            if one.strength(patch.module):
-                changes.setdefault(patch.module, []).append((one, patch))
+    for use in applied:
+        for patch in use.adapter.patches:
+            if use.strength(patch.module):
+                changes.setdefault(patch.module, []).append((use, patch))
     weights = {
         f"{module}.{name}": weight
         for module, patches in changes.items()
@@ -70,7 +70,7 @@ def adapted(model: LatentDiffusion, applied: Sequence[Applied]) -> LatentDiffusi
 
 def num_bytes(model: LatentDiffusion, applied: Sequence[Applied]) -> int:
     """About what the changed weights take."""
-    modules = {patch.module for one in applied for patch in one.adapter.patches if one.strength(patch.module)}
+    modules = {patch.module for use in applied for patch in use.adapter.patches if use.strength(patch.module)}
     return sum(
         weight.numel() * weight.element_size()
         for module in modules
@@ -83,15 +83,15 @@ def _patched(module: nn.Module, patches: Iterable[tuple[Applied, ModulePatch]]) 
     base = dict(module.named_parameters(recurse=False))
     now: dict[str, Tensor] = {name: weight.float() for name, weight in base.items()}
     changed: set[str] = set()
-    for one, patch in sorted(patches, key=lambda pair: pair[1].kind.last):
+    for use, patch in sorted(patches, key=lambda pair: pair[1].kind.last):
         device = next(iter(base.values())).device
         parts = {name: part.to(device, torch.float32) for name, part in patch.parts.items()}
         try:
             deltas = patch.kind.delta(parts, now)
-            now |= {name: now[name] + one.strength(patch.module) * delta for name, delta in deltas.items()}
+            now |= {name: now[name] + use.strength(patch.module) * delta for name, delta in deltas.items()}
         except (RuntimeError, ValueError, KeyError, IndexError):
             raise WeightsError(
-                f"The {patch.kind.title} {one.adapter.name} does not fit this model at {patch.module}, whose "
+                f"The {patch.kind.title} {use.adapter.name} does not fit this model at {patch.module}, whose "
                 f"weight is {list(now['weight'].shape)}: it was made for a model of another family."
             ) from None
         changed |= deltas.keys()
