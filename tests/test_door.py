@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
 from pathlib import Path
 
 import httpx
@@ -12,7 +12,7 @@ import pytest
 from gradio_client import Client
 from playwright.sync_api import Browser, expect
 
-from app.web.door import COOKIE, ENTRY, OPEN, TRIES, Door, made_password
+from app.web.door import COOKIE, ENTRY, MANY, OPEN, TRIES, Door, made_password
 from app.web.server import Options, Running, start
 from tests.browser import WAIT, free_port
 from tests.tiny import write_model
@@ -69,6 +69,80 @@ def test_a_password_can_be_tried_only_a_few_times() -> None:
             assert huge.status_code == 413
 
     asyncio.run(visit())
+
+
+def test_what_is_said_at_the_door() -> None:
+    clock = Clock()
+    guest = guests(clock)
+
+    async def visit() -> None:
+        async with guest("1.1.1.1") as one:
+            page = await one.get("/")
+            assert page.status_code == 401 and f'action="{ENTRY}"' in page.text
+            assert '<p role="alert"></p>' in page.text
+            other = await one.get("/config")
+            assert (other.status_code, other.text) == (401, "Enter the password first.")
+            assert (await one.get(ENTRY)).text == "Enter the password first."
+            wrong = await one.post(ENTRY, data={"password": "<b>"})
+            assert wrong.status_code == 401 and ">That is not the password.<" in wrong.text
+            none = await one.post(ENTRY, data={"word": PASSWORD})
+            assert none.status_code == 401
+            by_program = await one.get("/", headers={"Authorization": "Bearer x"})
+            assert (by_program.status_code, by_program.text) == (401, "That is not the password.")
+            basic = await one.get("/config", headers={"Authorization": f"Basic {PASSWORD}"})
+            assert (basic.status_code, basic.text) == (401, "Enter the password first.")
+            clock.now += 59  # within the minute that began with the first
+            for _ in range(2):
+                assert (await one.get("/", headers={"Authorization": "Bearer x"})).status_code == 401
+            shut = await one.get("/", headers={"Authorization": f"bearer  {PASSWORD} "})
+            assert (shut.status_code, shut.text) == (429, MANY)
+            assert MANY in (await one.post(ENTRY, data={"password": PASSWORD})).text
+            clock.now += 1  # the first three are a minute old
+            let_in = await one.get("/x", headers={"Authorization": f"bearer  {PASSWORD} "})
+            assert (let_in.status_code, let_in.text) == (200, "hello")
+            for path in OPEN:
+                assert (await one.get(path)).text == "hello"
+
+    asyncio.run(visit())
+
+
+def test_the_form_takes_little_and_the_cookie_lasts_a_week() -> None:
+    guest = guests(Clock())
+
+    async def visit() -> None:
+        async with guest("1.1.1.1") as one, guest("2.2.2.2") as other:
+            body = b"password=" + PASSWORD.replace(" ", "+").encode()
+            form = {"content-type": "application/x-www-form-urlencoded"}
+            full = body + b"&x=" + b"x" * (4096 - len(body) - 3)
+            entered = await one.post(ENTRY, content=full, headers=form)
+            assert (entered.status_code, entered.headers["location"]) == (303, "/")
+            assert "max-age=604800" in entered.headers["set-cookie"].lower()
+            over = await other.post(ENTRY, content=full + b"x", headers=form)
+            assert over.status_code == 413 and "That is no password." in over.text
+
+            async def chunks() -> AsyncIterator[bytes]:
+                yield body
+
+            assert (await other.post(ENTRY, content=chunks(), headers=form)).status_code == 413
+            assert (await other.get("/x", cookies={COOKIE: "x"})).status_code == 401
+            forwarded = {"x-forwarded-proto": "http"}  # from where there is no https
+            plain = await other.post(ENTRY, data={"password": PASSWORD}, headers=forwarded)
+            assert "secure" not in plain.headers["set-cookie"].lower()
+
+    asyncio.run(visit())
+
+
+def test_the_server_s_start_passes() -> None:
+    passed: list[object] = []
+
+    async def app(scope: Message, _receive: object, _send: object) -> None:
+        passed.append(scope["type"])
+
+    async def nothing(*_: object) -> Message:
+        raise AssertionError("nobody is asked or answered")
+
+    asyncio.run(Door(app, PASSWORD)({"type": "lifespan"}, nothing, nothing))
+    assert passed == ["lifespan"]
 
 
 def test_sockets_stay_shut() -> None:

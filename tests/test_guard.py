@@ -24,8 +24,8 @@ async def hello(
     await send({"type": "http.response.body", "body": b"hello"})
 
 
-def ask(headers: dict[str, str], chunks: int = 0) -> tuple[int, dict[bytes, bytes]]:
-    """Status and headers of the answer; 0 where there was none."""
+def answers_to(headers: dict[str, str], chunks: int = 0) -> list[Message]:
+    """The messages of the answer; a chunk is of 1 MB."""
     answers: list[Message] = []
     left = iter(range(chunks))
 
@@ -38,6 +38,12 @@ def ask(headers: dict[str, str], chunks: int = 0) -> tuple[int, dict[bytes, byte
 
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
     asyncio.run(Guard(hello, LOOPBACK)({"type": "http", "headers": raw}, receive, send))
+    return answers
+
+
+def ask(headers: dict[str, str], chunks: int = 0) -> tuple[int, dict[bytes, bytes]]:
+    """Status and headers of the answer; 0 where there was none."""
+    answers = answers_to(headers, chunks)
     if not answers:
         return 0, {}
     return int(str(answers[0]["status"])), dict(answers[0]["headers"])  # type: ignore[call-overload]
@@ -75,3 +81,43 @@ def test_large_bodies_are_refused() -> None:
         assert ask({**host, "content-length": length})[0] == 413
     assert ask(host, chunks=MAX_BODY // 2**20 + 1)[0] == 0
     assert ask(host, chunks=3)[0] == 200
+
+
+def test_64_mb_are_let_through_and_not_a_byte_more() -> None:
+    host = {"host": "localhost"}
+    assert ask({**host, "content-length": "67108864"}, chunks=64)[0] == 200
+    assert ask({**host, "content-length": "67108865"})[0] == 413
+    assert ask({**host, "content-length": "0" * 30 + "1"})[0] == 200
+
+
+def test_a_refusal_is_an_answer_in_words() -> None:
+    start, body = answers_to({"host": "evil.example"})
+    headers = [(b"content-type", b"text/plain; charset=utf-8")]
+    assert start == {"type": "http.response.start", "status": 403, "headers": headers}
+    assert body == {"type": "http.response.body", "body": b"This address is not served here."}
+    assert (
+        answers_to({"host": "localhost", "content-length": "x"})[1]["body"] == b"At most 64 MB can be sent."
+    )
+
+
+def test_what_is_no_request_and_where_no_host_is_known() -> None:
+    passed: list[str] = []
+
+    async def app(scope: Message, receive: object, send: object) -> None:
+        passed.append(str(scope["type"]))
+
+    async def nothing(*_: object) -> Message:
+        raise AssertionError("nobody is asked or answered")
+
+    asyncio.run(Guard(app, LOOPBACK)({"type": "lifespan"}, nothing, nothing))
+    anywhere = {"headers": [(b"host", b"evil.example")]}
+    for kind in ("http", "websocket"):
+        asyncio.run(Guard(app)({"type": kind, **anywhere}, nothing, nothing))
+    assert passed == ["lifespan", "http", "websocket"]
+    answers: list[Message] = []
+
+    async def send(message: Message) -> None:
+        answers.append(message)
+
+    asyncio.run(Guard(app, LOOPBACK)({"type": "websocket", **anywhere}, nothing, send))
+    assert answers[0]["status"] == 403 and len(passed) == 3
