@@ -18,6 +18,8 @@ from ldm_core.errors import FileError
 from ldm_core.request import Request
 
 SLUG_BYTES = 80  # of the prompt in a file name; the whole name stays far below 200
+OWNER = "owner"  # of this computer: the person whose pictures lie in the folder itself
+GUESTS = "guests"  # the folder in which every other person has one
 _PART = re.compile(r"\.\d{5,}\.part")
 
 
@@ -42,18 +44,20 @@ class Library:
         self.folder = folder
         self._dated = dated
 
-    def save(self, png: bytes, request: Request) -> Path:
+    def save(self, png: bytes, request: Request, person: str = OWNER) -> Path:
         """Writes a picture under a new name; an existing file is never touched.
 
         Args:
             png: the file's content.
             request: gives the seed and the words in its name.
+            person: whose it is; every guest has a folder, so that the files alone tell.
 
         Raises:
             FileError: the disk is full, or the folder cannot be written or is gone.
         """
         try:
-            folder = self.folder / date.today().isoformat() if self._dated else self.folder
+            whose = self.folder if person == OWNER else self.folder / GUESTS / person
+            folder = whose / date.today().isoformat() if self._dated else whose
             folder.mkdir(parents=True, exist_ok=True)
             number, part, held = _reserve(folder)
             words = slug(request.prompt)
@@ -81,7 +85,11 @@ class Library:
         """Removes what interrupted writers left; returns how many files that were."""
         removed = 0
         try:
-            folders = [self.folder, *(entry for entry in self.folder.iterdir() if entry.is_dir())]
+            inside = ("*", f"{GUESTS}/*", f"{GUESTS}/*/*")
+            folders = [
+                self.folder,
+                *(one for each in inside for one in self.folder.glob(each) if one.is_dir()),
+            ]
         except OSError:
             return 0
         for folder in folders:
