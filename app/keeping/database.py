@@ -59,6 +59,7 @@ class Database:
             FileError: the database cannot be read.
         """
         with _as_file_error(self.path):
+            self._require_open()
             try:
                 connection = self._idle.pop()
             except IndexError:
@@ -79,6 +80,7 @@ class Database:
             FileError: the database cannot be written.
         """
         with _as_file_error(self.path), self._turn:
+            self._require_open()
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
@@ -94,6 +96,10 @@ class Database:
         with self._turn:
             self._writer.close()
         self._close_idle()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise FileError(f"{self.path.name} is closed: the program ends.")
 
     def _close_idle(self) -> None:
         while self._idle:

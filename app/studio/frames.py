@@ -59,6 +59,7 @@ class Finished:
     request: Request
     steps: Steps | None = None  # None of a sketch, and where none are kept
     copy: bytes | None = None  # a smaller PNG of a picture that is too large to be shown as it is
+    entry: int | None = None  # its id in the history
 
 
 @dataclass(frozen=True, slots=True)

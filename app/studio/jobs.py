@@ -6,10 +6,12 @@ session with at most one running job; it sees only its own pictures.
 
 from __future__ import annotations
 
+import logging
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.keeping import metadata
@@ -26,10 +28,13 @@ from ldm_core.library.models import ModelLibrary
 from ldm_core.request import DEFAULT_MODEL, Request, SuperResolution, rebased
 
 if TYPE_CHECKING:
+    from app.keeping.history import Entry, History
     from app.keeping.shelf import Shelf
     from ldm_core.engine.engine import Engine, Job
 
 __all__ = ["Session", "Studio"]
+
+log = logging.getLogger(__name__)
 
 HASH_SECONDS = 10.0  # between two looks for models without a hash
 START_SECONDS = 60.0  # longer than the engine takes to start
@@ -43,6 +48,7 @@ class Studio:
         library: where finished pictures go; None saves nothing.
         device: as `Engine` takes it; None lets the engine choose.
         shelf: adds and removes models; None where others than this computer's owner can reach the page.
+        history: of the pictures in the library; None where there is none.
     """
 
     def __init__(
@@ -53,12 +59,14 @@ class Studio:
         shelf: Shelf | None = None,
         *,
         has_guests: bool = False,
+        history: History | None = None,
     ) -> None:
         self.models = models
         self.has_guests = has_guests  # then nothing is kept of what their photographs say of themselves
         self.shelf = shelf
         self.timelines = Timelines(self.engine)
         self.paces = Paces(self.engine, models)
+        self.history = history
         self._library = library
         self._device = device
         self._engine: Engine | None = None
@@ -140,6 +148,8 @@ class Studio:
             self.stop(name)
         if self._engine is not None:
             self._engine.close()
+        if self.history is not None:
+            self.history.close()
 
     # Sessions ----------------------------------------------------------------------------------------
 
@@ -299,6 +309,7 @@ class Studio:
                 path = self._library.save(png, event.request)
             except FileError as error:
                 problem = str(error)
+        entry = None if path is None else self._remember(path, png, event)
         name = path.name if path else f"{event.request.seed}.png"
         id, steps = SKETCH, None
         if not session.sketch:
@@ -306,10 +317,20 @@ class Studio:
             if moments := job.trajectory(event.index):
                 steps = Steps(key_of(job, event.index), moments[-1].step, moments[-1].step)
         thumb, copy = thumb_of(event.pixels), copy_of(event.pixels)
-        picture = Finished(id, png, name, path, problem, thumb, event.request, steps, copy)
+        picture = Finished(
+            id, png, name, path, problem, thumb, event.request, steps, copy, entry.id if entry else None
+        )
         with self._lock:
             session.add(picture)
         return picture
+
+    def _remember(self, path: Path, png: bytes, event: Picture) -> Entry | None:
+        """A saved picture's place in the history; a fault there is no reason to lose sight of the picture."""
+        try:
+            return None if self.history is None else self.history.add(path, png, event.pixels, event.request)
+        except AtelierError as error:
+            log.warning("%s The picture itself is saved: %s", error, path.name)
+            return None
 
     def make(self, request: Request) -> list[Finished]:
         """Runs a request to its end, for callers that do not watch.

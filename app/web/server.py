@@ -22,6 +22,7 @@ from ldm_core.errors import AtelierError, FileError
 if TYPE_CHECKING:
     import gradio as gr
 
+    from app.keeping.history import History
     from app.studio.jobs import Studio
 
 FIRST_PORT = 7860
@@ -106,24 +107,37 @@ def start(options: Options, port: int) -> Running:
     """Serves the page and, once it is up, wakes the engine; returns at once."""
     from starlette.middleware import Middleware
 
-    from app.keeping.library import Library
+    from app.keeping.library import OWNER, Library
     from app.keeping.shelf import Shelf
     from app.studio.jobs import Studio
     from app.web import page
     from app.web.door import Door, made_password
+    from app.web.history import HistoryRoutes
     from app.web.theme import make_theme
     from app.widgets import canvas
 
     library = Library(outputs_folder(options.outputs))
     models = open_models(options.models, wait=False)
     shelf = Shelf(models) if options.is_private else None
-    studio = Studio(models, library, options.device, shelf, has_guests=not options.is_private)
+    history = _open_history(library.folder)
+    studio = Studio(
+        models, library, options.device, shelf, has_guests=not options.is_private, history=history
+    )
     blocks = page.build_page(studio)
     blocks.queue(max_size=64, default_concurrency_limit=8)
     password = options.password or (None if options.is_private else made_password())
     middleware = [Middleware(Guard, hosts=LOOPBACK if options.is_private else ())]
     if password is not None:
         middleware.append(Middleware(Door, password=password))
+    routes = [canvas.serve_files()]
+    if history is not None:
+
+        def whose(_: object) -> str | None:
+            """Where guests reach the page nobody is known."""
+            return OWNER if options.is_private else None
+
+        served = HistoryRoutes(history, whose, studio.model_hash, is_private=options.is_private)
+        routes.append(served.mount())
     blocks.launch(
         server_name=options.host,
         server_port=port,
@@ -139,8 +153,10 @@ def start(options: Options, port: int) -> Running:
         max_file_size=UPLOAD,
         ssr_mode=False,
         allowed_paths=[],
-        app_kwargs={"middleware": middleware, "routes": [canvas.serve_files()]},
+        app_kwargs={"middleware": middleware, "routes": routes},
     )
+    if history is not None:
+        threading.Thread(target=history.start, name="history", daemon=True).start()
 
     def wake() -> None:
         studio.warm_up()
@@ -148,6 +164,20 @@ def start(options: Options, port: int) -> Running:
 
     threading.Thread(target=wake, name="warm-up", daemon=True).start()
     return Running(f"http://{options.host}:{port}", studio, blocks, password)
+
+
+def _open_history(folder: Path) -> History | None:
+    """The history of a folder's pictures; None, and a word about it, where it cannot be kept."""
+    from app.keeping.history import History
+
+    try:
+        history = History(folder)
+    except FileError as error:
+        print(f"There is no history of pictures: {error}", flush=True)
+        return None
+    if history.notice:
+        print(history.notice, flush=True)
+    return history
 
 
 def _share(port: int) -> None:
