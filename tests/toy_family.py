@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
@@ -12,17 +13,31 @@ from ldm_core.formats.family import Family
 from ldm_core.formats.renaming import Recipe, Recipes
 from ldm_core.model_spec import ModelSpec
 from ldm_core.nn.unet import timestep_embedding
-from ldm_core.spec import AutoencoderSpec, Defaults, ScheduleSpec, UNetSpec
+from ldm_core.spec import AutoencoderSpec, Defaults, ScheduleSpec
 
 _OURS = {"mixer.": shapes.UNET, "vae.": shapes.FIRST_STAGE}
+
+
+@dataclass(frozen=True, slots=True)
+class MixerSpec:
+    """What is asked of any denoiser (`DenoiserSpec`), and `width`, of the embedding of t."""
+
+    in_channels: int
+    out_channels: int
+    width: int
+    context_dim: int = 0
+    vector_dim: int = 0
+    num_noise_levels: int = 0
+    patch_size: int = 1
+    downsampling: int = 1
 
 
 class Mixer(nn.Module):
     """A convolution, and t added to what it gives."""
 
-    def __init__(self, spec: UNetSpec) -> None:
+    def __init__(self, spec: MixerSpec) -> None:
         super().__init__()
-        self.width = spec.model_channels
+        self.width = spec.width
         self.mix = nn.Conv2d(spec.in_channels, spec.out_channels, 3, padding=1)
         self.time = nn.Linear(self.width, spec.out_channels)
 
@@ -50,7 +65,7 @@ def _describe(weights: Weights) -> ModelSpec:
     out_channels, width = Shapes(weights, shapes.UNET).of("time.weight")
     return ModelSpec(
         first_stage=first_stage,
-        unet=UNetSpec(out_channels, out_channels, width, (1,), 1, ()),
+        unet=MixerSpec(out_channels, out_channels, width),
         conditioners=(),
         schedule=ScheduleSpec(1000, 0.00085, 0.012),
         parameterization="v",
@@ -73,4 +88,4 @@ TOY = Family(
 )
 
 FIRST_STAGE = AutoencoderSpec(3, 3, 32, (1, 1), 1, (), 256, z_channels=16, embed_dim=16)
-UNET = UNetSpec(16, 16, 8, (1,), 1, ())
+UNET = MixerSpec(16, 16, 8)

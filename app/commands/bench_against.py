@@ -129,6 +129,7 @@ def _their_unet(model: LatentDiffusion) -> UNet2DConditionModel:
     from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 
     spec = model.spec.unet
+    assert isinstance(spec, UNetSpec)
     attends = [2**level in spec.attention_resolutions for level in range(len(spec.channel_mult))]
     with torch.device("meta"):
         unet = UNet2DConditionModel(

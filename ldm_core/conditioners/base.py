@@ -16,7 +16,7 @@ from ldm_core.conditioners.inputs import Inputs
 from ldm_core.errors import ConfigError, RequestError
 from ldm_core.facts import Section, Weights
 from ldm_core.model_spec import ModelSpec
-from ldm_core.spec import AutoencoderSpec, TaskName, UNetSpec
+from ldm_core.spec import AutoencoderSpec, DenoiserSpec, TaskName
 
 if TYPE_CHECKING:
     import torch
@@ -112,7 +112,7 @@ class Found:
 
     weights: Weights
     first_stage: AutoencoderSpec
-    unet: UNetSpec
+    unet: DenoiserSpec
     beside: int
 
 

@@ -14,6 +14,7 @@ from ldm_core.conditioners.clip import EMBEDDERS
 from ldm_core.formats.diffusers_names import unet_module
 from ldm_core.formats.shapes import UNET
 from ldm_core.model_spec import ModelSpec
+from ldm_core.spec import UNetSpec
 
 # Before the module in a file's key; "_": with the module's dots as underscores.
 _PUBLISHED = ("lora_unet_", "oft_unet_", "diffusion_model.", UNET)  # by the names of the published UNet
@@ -30,8 +31,9 @@ def spellings(modules: Iterable[str], spec: ModelSpec) -> dict[str, str]:
     for module in modules:
         if module.startswith(UNET):
             own = module.removeprefix(UNET)
-            theirs = unet_module(own, spec.unet.num_res_blocks)
-            names = (*_spelled(_PUBLISHED, own), *_spelled(_DIFFUSERS, theirs))
+            names = tuple(_spelled(_PUBLISHED, own))
+            if isinstance(spec.unet, UNetSpec):
+                names += tuple(_spelled(_DIFFUSERS, unet_module(own, spec.unet.num_res_blocks)))
         elif module.startswith(EMBEDDERS):
             number, _, inside = module.removeprefix(EMBEDDERS).partition(".")
             names = tuple(_text_spellings(int(number), inside.partition(".")[2], spec))

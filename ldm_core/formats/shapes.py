@@ -13,7 +13,7 @@ from ldm_core.conditioners.base import Found
 from ldm_core.diffusion.schedule import betas_of
 from ldm_core.errors import ConfigError
 from ldm_core.facts import Shapes, Weights
-from ldm_core.spec import AutoencoderSpec, ScheduleKind, ScheduleSpec, UNetSpec
+from ldm_core.spec import AutoencoderSpec, DenoiserSpec, ScheduleKind, ScheduleSpec, UNetSpec
 
 UNET, REFINER = "model.diffusion_model.", "model.refiner."
 FIRST_STAGE = "first_stage_model."
@@ -156,7 +156,7 @@ _RESIZES = ("conv.weight", "in_layers.2.weight")
 def conditioners(
     weights: Weights,
     autoencoder: AutoencoderSpec,
-    network: UNetSpec,
+    network: DenoiserSpec,
     kinds: Sequence[type[Conditioner]] = CONDITIONERS,
 ) -> tuple[Conditioner, ...]:
     """The published conditioners, those with networks first.

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from ldm_core.errors import ConfigError
 from ldm_core.library.collection import Stamp
 from ldm_core.library.residents import Residents
+from ldm_core.spec import UNetSpec
+from ldm_core.wording import shown
 
 if TYPE_CHECKING:
     from ldm_core.library.tokens import Report
@@ -95,6 +98,8 @@ class ExtensionLoader:
         from ldm_core.formats.control_files import read_control
 
         unet = model.spec.unet
+        if not isinstance(unet, UNetSpec):
+            raise ConfigError(f"{shown(file.name)} is for a UNet; this model's network is another one.")
         own = (file, unet, model.device, model.dtype)
         found = self._residents.get(own)
         if found is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,9 +25,9 @@ from ldm_core.network.weights import with_weights, without_weights
 from ldm_core.nn.autoencoder import first_stage
 from ldm_core.nn.control import Control
 from ldm_core.nn.unet import UNet
-from ldm_core.spec import Defaults, UNetSpec
+from ldm_core.spec import Defaults
 
-BuildDenoiser = Callable[[UNetSpec], nn.Module]
+BuildDenoiser = Callable[[Any], nn.Module]  # of the spec that its family describes
 
 
 class DiffusionWrapper(nn.Module):
