@@ -2,7 +2,8 @@
 
     AtelierError
     ├── RequestError         a field of a request is wrong
-    │   └── PictureError     a picture in it cannot be used
+    │   ├── PictureError     a picture in it cannot be used
+    │   └── PromptError      words cannot become its prompt
     ├── ModelError
     │   ├── ModelNotFound    no model of that name
     │   ├── ModelFileError   a file is not a checkpoint, is incomplete or is unsafe to read
@@ -54,6 +55,19 @@ class PictureError(RequestError):
     def __init__(self, field: str, reason: str) -> None:
         self.field = field
         AtelierError.__init__(self, f"{field}: {reason}")
+
+
+class PromptError(RequestError):
+    """Words that cannot become a prompt.
+
+    Args:
+        field: as in `RequestError`.
+        reason: the sentence that says why.
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        self.field = field
+        AtelierError.__init__(self, reason)
 
 
 class ModelError(AtelierError):

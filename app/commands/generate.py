@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 
 from app.keeping import metadata
 from app.keeping.library import Library
-from app.keeping.places import open_models
+from app.keeping.places import open_models, prompts_folder
 from app.keeping.readers import Settings
 from app.keeping.readers.models import at_home
+from app.prompts.words import PAIRS, Words
 from ldm_core.errors import AtelierError, FileError, PictureError, RequestError
 from ldm_core.library.models import ModelLibrary
 from ldm_core.pictures.reading import read_bytes
@@ -66,14 +67,16 @@ def generate(
             given = settings.given.union(change.partition("=")[0] for change in changes)
             request = _completed(library, request, given)
         print(f"Seed: {request.seed}", file=sys.stderr)  # which may have been drawn
-        _tell(library, request)
+        requests = Words(prompts_folder(), library.entries).expanded(request)
+        for each in requests:
+            _tell(library, each)
     except AtelierError as error:
         print(error, file=sys.stderr)
         return WRONG_INPUT
     try:
         for note in request.notes():
             print(note, file=sys.stderr)
-        print(json.dumps(_make(library, request, Path(out), device, events)), flush=True)
+        print(json.dumps(_make(library, requests, Path(out), device, events)), flush=True)
     except AtelierError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
@@ -84,7 +87,7 @@ def generate(
 
 
 def _make(
-    library: ModelLibrary, request: Request, out: Path, device: str | None, events: bool
+    library: ModelLibrary, requests: Sequence[Request], out: Path, device: str | None, events: bool
 ) -> dict[str, object]:
     from ldm_core.engine.engine import Engine
     from ldm_core.engine.events import Failed, Fetching, Picture, Step
@@ -94,8 +97,8 @@ def _make(
     paths: list[str] = []
     engine = Engine(library, device=device)
     try:
-        job = engine.submit(request)
-        for event in job.events():
+        jobs = [engine.submit(request) for request in requests]
+        for event in (event for job in jobs for event in job.events()):
             if isinstance(event, Picture):
                 png = metadata.encode_png(event.pixels, event.request, library.sha256(event.request.model))
                 paths.append(str(files.save(png, event.request)))
@@ -220,6 +223,11 @@ def with_changes(request: Request, changes: Sequence[str]) -> Request:
             except ValueError:
                 value = text  # for the request to refuse
         fields[name] = value
+        if template := dict(PAIRS).get(name):  # the one is not drawn from the other any more
+            fields.pop(template, None)
+        for prompt, template in PAIRS:
+            if name == template:
+                fields[prompt] = ""
     return parse_request(fields)
 
 

@@ -14,6 +14,7 @@ import gradio as gr
 from gradio.components import Component
 
 from app.form import parts
+from app.prompts.words import Words
 from app.studio.jobs import Studio
 from app.widgets.canvas import Canvas, CanvasSetup, CanvasValue
 from app.widgets.components import BranchNote
@@ -105,6 +106,8 @@ class Form(Generic[E]):
         takes: whether a finished picture can be sent to it.
         kin: out of sight: the seed that was filled in, and of what it makes a variation.
         branch: of what the pictures are branches, once that was filled in.
+        words: make prompts of what is written.
+        styles: the names of those that are put around it.
     """
 
     name: str
@@ -118,6 +121,8 @@ class Form(Generic[E]):
     kin: gr.JSON
     branch: BranchNote
     extra: E
+    words: Words
+    styles: gr.Dropdown | None = None
     live: tuple[gr.Checkbox, Canvas] | None = None
     several: Callable[[Request, Values], Sequence[Request]] | None = None
     takes: bool = True
@@ -143,12 +148,14 @@ class Form(Generic[E]):
         """The components from which a request is made."""
         switch = [self.live[0]] if self.live else []
         extra = self.extra.components()
-        return [*self.fields.values(), self.seed_mode, self.kin, self.branch, *switch, *extra]
+        styles = [self.styles] if self.styles else []
+        return [*self.fields.values(), *styles, self.seed_mode, self.kin, self.branch, *switch, *extra]
 
     def kept(self) -> dict[str, Component]:
         """The components whose values outlive a reload of the page."""
         common = {"seed_mode": self.seed_mode, "kin": self.kin, "branch": self.branch}
-        return {**self.fields, **common, **self.extra.kept()}
+        styles = {"styles": self.styles} if self.styles else {}
+        return {**self.fields, **styles, **common, **self.extra.kept()}
 
     def filled(self) -> list[Component]:
         """The components that a request or another model fills."""
@@ -182,12 +189,13 @@ def make_form(
     start = model_defaults(studio, chosen)
     reads = takes_prompts(studio, chosen)
     fields: dict[str, Component] = {}
-    shape = unknown = None
+    shape = unknown = styles = None
     with gr.Column(elem_classes="controls", min_width=0):
         with gr.Column(elem_classes="settings", min_width=0):
             branch = BranchNote(label="Branch", elem_id=f"{name}-branch")
             if prompt:
                 fields["prompt"], unknown = parts.prompt(name, prompt, visible=reads)
+                styles = parts.styles(name, studio.words.styles.names())
             made = extra()
             fields |= made.controls()
             if sized:
@@ -214,7 +222,21 @@ def make_form(
             component.elem_id = component.elem_id or f"{name}-{field}"
         generate, stop = parts.actions(name)
         kin = gr.JSON(visible=False)
-    return Form(name, tasks, fields, seed_mode, shape, unknown, generate, stop, kin, branch, made)
+    return Form(
+        name,
+        tasks,
+        fields,
+        seed_mode,
+        shape,
+        unknown,
+        generate,
+        stop,
+        kin,
+        branch,
+        made,
+        studio.words,
+        styles,
+    )
 
 
 # Models ---------------------------------------------------------------------------------------------------

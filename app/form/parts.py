@@ -35,6 +35,19 @@ def prompt(name: str, example: str, *, visible: bool) -> tuple[gr.Textbox, gr.HT
     return field, unknown
 
 
+def styles(name: str, names: list[str]) -> gr.Dropdown:
+    """The styles that are put around the words; out of sight where there are none."""
+    return gr.Dropdown(
+        names,
+        value=[],
+        multiselect=True,
+        label="Styles",
+        info="Words by name around yours, one after the other; the picture keeps the words themselves.",
+        elem_id=f"{name}-styles",
+        visible=bool(names),
+    )
+
+
 def actions(name: str) -> tuple[gr.Button, gr.Button]:
     """Generate and Stop."""
     with gr.Row(elem_classes="actions"):

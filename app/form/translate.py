@@ -16,6 +16,7 @@ from app.form.form import (
     starting_model,
     suit_extra,
 )
+from app.prompts.words import PAIRS
 from app.studio.jobs import Studio
 from app.widgets.updates import Updates, Values
 from ldm_core.request import RULES, TASKS, Request, Semantic, drawn_seed, lasting_branch, parse_request
@@ -27,7 +28,31 @@ WORDS = {"prompt", "negative_prompt"}
 
 
 def request_from(form: AnyForm, values: Values) -> Request:
-    """The request that a form describes, with a seed of its own where the person wants a new one.
+    """The request that a form describes, with a seed of its own where the person wants a new one; the first
+    where each picture of a batch has its own words.
+
+    Raises:
+        AtelierError: a value is not allowed.
+    """
+    return form.words.expanded(as_written(form, values))[0]
+
+
+def requests_from(form: AnyForm, values: Values, *, sketch: bool = False) -> Sequence[Request]:
+    """What one press asks for.
+
+    Raises:
+        AtelierError: a value is not allowed.
+    """
+    if sketch:
+        return [sketch_from(form, values)]
+    requests = form.words.expanded(as_written(form, values))
+    if form.several is None:
+        return requests
+    return [each for request in requests for each in form.several(request, values)]
+
+
+def as_written(form: AnyForm, values: Values) -> Request:
+    """The request of a form whose words are not yet prompts: its templates are what stands in the fields.
 
     Raises:
         AtelierError: a value is not allowed.
@@ -40,6 +65,7 @@ def request_from(form: AnyForm, values: Values) -> Request:
         common |= {name: kin.get(name) for name in KIN}
     if values[form.branch]:
         common["branch"] = values[form.branch]
+    common |= _templates(form, values)
     extra = form.extra.fields(values)
     task = str(extra.get("task", form.tasks[0]))
     known = {field.name for field in dataclasses.fields(TASKS[task])}
@@ -47,16 +73,16 @@ def request_from(form: AnyForm, values: Values) -> Request:
     return parse_request({"task": task, **common, **extra})
 
 
-def requests_from(form: AnyForm, values: Values, *, sketch: bool = False) -> Sequence[Request]:
-    """What one press asks for.
-
-    Raises:
-        AtelierError: a value is not allowed.
-    """
-    if sketch:
-        return [sketch_from(form, values)]
-    request = request_from(form, values)
-    return [request] if form.several is None else form.several(request, values)
+def _templates(form: AnyForm, values: Values) -> dict[str, object]:
+    """What is written, with the chosen styles around it."""
+    if "prompt" not in form.fields:
+        return {}
+    texts = [str(values[form.fields[name]] or "") for name, _ in PAIRS]
+    chosen = values[form.styles] if form.styles is not None else None
+    if isinstance(chosen, list) and chosen:
+        texts = list(form.words.styles.applied(texts[0], texts[1], map(str, chosen)))
+    templates = {template: text for (_, template), text in zip(PAIRS, texts, strict=True)}
+    return {**templates, **{name: "" for name, _ in PAIRS}}
 
 
 def sketch_from(form: AnyForm, values: Values) -> Request:
@@ -76,11 +102,14 @@ def fill(studio: Studio, form: AnyForm, request: Request, given: Collection[str]
     Args:
         given: the fields that count; all others stay as they are.  None counts all.
     """
+    written = form.words.written(request)
     updates: Updates = {
-        component: getattr(request, name)
+        component: getattr(written if name in WORDS else request, name)
         for name, component in form.fields.items()
         if hasattr(request, name) and (given is None or name in given)
     }
+    if form.styles is not None and (given is None or "prompt" in given):
+        updates[form.styles] = []  # they are part of the words
     if request.model not in (entry.name for entry in serving(studio, form.tasks)):
         updates.pop(form.model, None)
     updates[form.branch] = lasting_branch(request)
@@ -113,6 +142,9 @@ def take(studio: Studio, form: AnyForm, picture: Raster, request: Request | None
     maker = "" if request is None else request.model
     same = any(maker == entry.name for entry in serving(studio, form.tasks))
     before = {name: getattr(request, name, None) for name in form.fields}
+    if request is not None:
+        written = form.words.written(request)
+        before |= {name: getattr(written, name) for name in WORDS if name in before}
     left = {"batch_size", "width", "height"} if same else form.fields.keys() - WORDS
     updates: Updates = {
         form.fields[name]: value

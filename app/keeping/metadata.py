@@ -208,16 +208,19 @@ def to_parameters(request: Request, model_sha256: str | None = None) -> str:
             if getattr(request, field) != getattr(usual, field)
         }
     )
-    tags = [_lora_tag(use) for use in request.adapters or ()]
+    tags = [lora_tag(use) for use in request.adapters or ()]
     prompt = " ".join([request.prompt, *tags] if request.prompt else tags)
     lines = [prompt] if prompt else []
     if request.negative_prompt:
         lines.append(f"{NEGATIVE} {request.negative_prompt}")
     lines.append(", ".join(f"{name}: {_quoted(str(value))}" for name, value in facts.items()))
+    # As A1111's extension for dynamic prompts writes them, behind the settings.
+    templates = {"Template": request.template, "Negative Template": request.negative_template}
+    lines += [f"{name}: {text}" for name, text in templates.items() if text]
     return "\n".join(lines)
 
 
-def _lora_tag(use: AdapterUse) -> str:
+def lora_tag(use: AdapterUse) -> str:
     """As A1111 writes it into the prompt: the text encoders' strength first."""
     strengths = dict.fromkeys((use.text, use.unet))
     return f"<lora:{use.name}:{':'.join(f'{one:g}' for one in strengths)}>"

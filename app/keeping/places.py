@@ -13,6 +13,7 @@ from ldm_core.library.models import ModelLibrary
 ROOT = Path(__file__).resolve().parents[2]
 OWN_MODELS = ROOT / "models"  # the person's own checkpoints
 OUTPUTS = ROOT / "outputs"
+PROMPTS = ROOT / "prompts"  # the person's own wildcards, styles and tags
 
 
 def model_folders(more: Sequence[str] = ()) -> tuple[Path, ...]:
@@ -52,6 +53,11 @@ def data_folder() -> Path:
 def outputs_folder(chosen: str | None = None) -> Path:
     """Where pictures go: the folder chosen, else `ATELIER_OUTPUTS`, else `outputs` beside launch.py."""
     return Path(chosen or os.environ.get("ATELIER_OUTPUTS") or OUTPUTS)
+
+
+def prompts_folder() -> Path:
+    """Where wildcards, styles and tags are: `ATELIER_PROMPTS`, else `prompts` beside launch.py."""
+    return Path(os.environ.get("ATELIER_PROMPTS") or PROMPTS)
 
 
 def shown(path: Path) -> str:

@@ -76,9 +76,11 @@ def _settings(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[AnyFor
         notes.insert(0, "It does not say its model, so the chosen one stays.")
     elif model not in (entry.name for entry in there):
         notes.insert(0, f"Its model {model[:60]!r} is not here, so the chosen one stays.")
-    for field, word in (("adapters", "LoRAs"), ("controls", "ControlNets")):
+    if note := form.words.written(settings.request).note:
+        notes.append(note)
+    for field, word, home in (("adapters", "LoRAs", "prompt"), ("controls", "ControlNets", "controls")):
         uses = getattr(settings.request, field)
-        if uses and field not in form.fields:
+        if uses and home not in form.fields:
             names = ", ".join(use.name for use in uses)
             notes.append(f"Its {word} ({names}) are not taken over: this form has no place for them.")
     by = f" as {settings.program} writes them" if settings.program else ""

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 from app.keeping import metadata
 from app.keeping.library import Library
 from app.keeping.outgoing import without_facts
+from app.keeping.places import prompts_folder
+from app.prompts.words import Words
 from app.studio.frames import Ended, Finished, Frame, Steps, Waiting, copy_of, thumb_of
 from app.studio.paces import Paces
 from app.studio.relay import Relay
@@ -64,6 +66,7 @@ class Studio:
         self.models = models
         self.has_guests = has_guests  # then nothing is kept of what their photographs say of themselves
         self.shelf = shelf
+        self.words = Words(prompts_folder(), models.entries)
         self.timelines = Timelines(self.engine)
         self.paces = Paces(self.engine, models)
         self.history = history

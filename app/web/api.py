@@ -35,7 +35,7 @@ def _endpoint(studio: Studio, task: str | None = None) -> Callable[[Json], Json]
         try:
             implied = {} if task is None else {"task": task}
             asked = parse_request({**with_uploads(request), **implied})
-            pictures = studio.make(asked)
+            pictures = [each for one in studio.words.expanded(asked) for each in studio.make(one)]
         except AtelierError as error:
             raise gr.Error(str(error), print_exception=False) from None
         return {

@@ -86,6 +86,8 @@ class Request:
     variation_strength: float = 0.2  # share of the noise's variance that each variation draws anew
     adapters: tuple[AdapterUse, ...] | None = None
     controls: tuple[ControlUse, ...] | None = None
+    template: str | None = None  # what the prompt was drawn from, where that is other than the prompt itself
+    negative_template: str | None = None
     branch: Branch | None = None  # how the first steps were made, where it was otherwise
 
     def __post_init__(self) -> None:

@@ -45,6 +45,8 @@ FIELDS: Mapping[str, Rule] = {
     "model": Name(0, NAME_CHARACTERS),
     "prompt": Text(PROMPT_CHARACTERS),
     "negative_prompt": Text(PROMPT_CHARACTERS),
+    "template": Text(PROMPT_CHARACTERS),
+    "negative_template": Text(PROMPT_CHARACTERS),
     "steps": Whole(*STEPS),
     "sampler": OneOf(tuple(SAMPLERS)),
     "eta": Real(*ETA),

@@ -154,13 +154,13 @@ def _said(facts: dict[str, str], prompt: str, negative: str, program: str, unrea
 def _loras(prompt: str, facts: Mapping[str, str]) -> tuple[Lora, ...]:
     """From the prompt, with the hashes and weights that stand as "name: hash, name: hash"."""
     hashes, weights = (_pairs(facts.get(name, "")) for name in ("Lora hashes", "Lora weights"))
-    found = {entry.name: entry for entry in map(_lora, LORA.finditer(prompt))}
+    found = {entry.name: entry for entry in map(lora_of, LORA.finditer(prompt))}
     names = dict.fromkeys((*found, *hashes, *weights))
     used = (found.get(name, Lora(name, weights.get(name))) for name in names)
     return tuple(replace(entry, digest=hashes.get(entry.name, "")) for entry in used)
 
 
-def _lora(match: re.Match[str]) -> Lora:
+def lora_of(match: re.Match[str]) -> Lora:
     """A LoRA of a prompt; https://github.com/AUTOMATIC1111/stable-diffusion-webui `extra_networks`."""
     words = [word.strip() for word in match[2].split(":")[1:]]
     named = {name: value for name, equals, value in (word.partition("=") for word in words) if equals}

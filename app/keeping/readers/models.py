@@ -64,8 +64,8 @@ def _with_loras_here(settings: Settings, entries: Sequence[Entry]) -> Settings:
     notes: list[str] = []
     for lora in settings.loras:
         found = next((entry for entry in there if has_hash(entry, lora.digest)), None)
-        found = found or next((entry for entry in there if _key(lora.name) in _keys(entry)), None)
-        use = None if found is None else _use(found.name, lora)
+        found = found or next((entry for entry in there if is_named(entry, lora.name)), None)
+        use = None if found is None else use_of(found.name, lora)
         if use is None:
             why = "is not here" if found is None else "has a weight that is not allowed here"
             notes.append(f"Its LoRA {shown(str(lora))} {why}, so the picture will differ.")
@@ -80,11 +80,17 @@ def _with_loras_here(settings: Settings, entries: Sequence[Entry]) -> Settings:
     return replace(settings, request=request, given=given, notes=(*settings.notes, *notes))
 
 
-def _use(name: str, lora: Lora) -> AdapterUse | None:
+def use_of(name: str, lora: Lora) -> AdapterUse | None:
+    """The adapter of that name as strong as a tag says; None where that is not allowed."""
     unet = 1.0 if lora.weight is None else number_of(lora.weight)
     text = unet if lora.text_weight is None else number_of(lora.text_weight)
     read = RULES["adapters"].read([{"name": name, "unet": unet, "text": text}])
     return read[0] if isinstance(read, tuple) else None
+
+
+def is_named(entry: Entry, name: str) -> bool:
+    """Whether a name that another program or a person wrote is this entry's."""
+    return _key(name) in _keys(entry)
 
 
 def _keys(entry: Entry) -> tuple[str, str]:
