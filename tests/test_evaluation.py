@@ -22,7 +22,8 @@ from ldm_core.diffusion.guidance import Guidance
 from ldm_core.engine.sample import sample
 from ldm_core.errors import AtelierError, ModelFileError, RequestError
 from ldm_core.evaluation import cli, objects
-from ldm_core.evaluation.evaluate import EVALUATIONS, Judges
+from ldm_core.evaluation.compare import Judges
+from ldm_core.evaluation.evaluate import EVALUATIONS
 from ldm_core.evaluation.inception import read_inception
 from ldm_core.evaluation.unseen import Settings, unseen_scenes
 from ldm_core.formats import load_model

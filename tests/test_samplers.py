@@ -14,9 +14,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from ldm_core.diffusion.around import keeping, tiled
 from ldm_core.diffusion.guidance import Guidance, guided
 from ldm_core.diffusion.parameterization import Prediction, prediction
-from ldm_core.diffusion.samplers import FUNCTIONS, Ask, Sampling, diffused, keeping, redrawn, tiled
+from ldm_core.diffusion.samplers import FUNCTIONS, Ask, Sampling, diffused, redrawn
 from ldm_core.diffusion.schedule import NoiseSchedule, timesteps
 from ldm_core.request import SAMPLERS, SamplerSpec
 from ldm_core.request import SPACINGS as SPACING_SPECS

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from ldm_core.diffusion.around import counted
 from ldm_core.diffusion.parameterization import Prediction
-from ldm_core.diffusion.samplers import Noise, Sampler, Sampling, counted, diffused
+from ldm_core.diffusion.samplers import Noise, Sampler, Sampling, diffused
 from ldm_core.diffusion.schedule import NoiseSchedule
 
 

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from ldm_core.conditioners import Inputs
 from ldm_core.conditioners.spatial import kept_bits
+from ldm_core.diffusion.around import counted, keeping
 from ldm_core.diffusion.experts import with_refiner
 from ldm_core.diffusion.guidance import Guidance
-from ldm_core.diffusion.samplers import FUNCTIONS, Noise, Sampler, Sampling, counted, keeping
+from ldm_core.diffusion.samplers import FUNCTIONS, Noise, Sampler, Sampling
 from ldm_core.diffusion.schedule import timesteps
 from ldm_core.engine.answers import answers
 from ldm_core.errors import RequestError

@@ -13,7 +13,8 @@ from PIL import Image
 
 from ldm_core import bundled
 from ldm_core.errors import ModelNotFound, RequestError
-from ldm_core.evaluation.evaluate import EVALUATIONS, Judges, Report, as_json, evaluate_first_stage
+from ldm_core.evaluation.compare import Judges
+from ldm_core.evaluation.evaluate import EVALUATIONS, Report, as_json, evaluate_first_stage
 from ldm_core.evaluation.inception import read_inception
 from ldm_core.evaluation.unseen import Settings
 from ldm_core.formats import load_model

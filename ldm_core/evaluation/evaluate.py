@@ -18,9 +18,9 @@ from ldm_core import scenes
 from ldm_core.conditioners import Box, Inputs
 from ldm_core.diffusion.guidance import Guidance
 from ldm_core.engine.sample import sample
-from ldm_core.evaluation import metrics, objects
-from ldm_core.evaluation.inception import Features
-from ldm_core.evaluation.judging import BATCH, Opinion, Pictures, accuracies, judge_pictures
+from ldm_core.evaluation import compare, metrics, objects
+from ldm_core.evaluation.compare import Judges
+from ldm_core.evaluation.judging import BATCH, Pictures, accuracies, judge_pictures
 from ldm_core.evaluation.unseen import Settings, images, unseen_scenes
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.nn.autoencoder import FirstStage
@@ -30,8 +30,7 @@ from ldm_core.training import data
 from ldm_core.training.degrade import degrade
 from ldm_core.training.lpips import LPIPS
 from ldm_core.training.masks import random_mask
-from ldm_core.training.scene_network import SceneNetwork
-from ldm_core.training.sources import Arrays, SceneSource
+from ldm_core.training.sources import SceneSource
 
 SHOWN = 32  # pictures on a contact sheet at most
 _VARIED = 6  # prompts, and pictures of each, that tell variety
@@ -51,18 +50,6 @@ class Report:
     sheet: Pictures
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Judges:
-    """lpips, inception: None where no weights are given.  neighbours: scenes of a training, to look for
-    copies.
-    """
-
-    scenes: SceneNetwork
-    lpips: LPIPS | None = None
-    neighbours: Arrays | None = None
-    inception: Features | None = None
-
-
 @torch.inference_mode()
 def evaluate_first_stage(model: FirstStage, settings: Settings, lpips: LPIPS | None = None) -> Report:
     """Reconstructions; KL: through the posterior's mean."""
@@ -73,7 +60,7 @@ def evaluate_first_stage(model: FirstStage, settings: Settings, lpips: LPIPS | N
         for i in range(0, settings.count, BATCH)
     ]
     reconstructions = np.concatenate(outputs)
-    figures = _likeness(originals, reconstructions, lpips)
+    figures = compare.likeness(originals, reconstructions, lpips)
     shown = min(6, settings.count)
     return Report(figures, data.sheet(np.concatenate([originals[:shown], reconstructions[:shown]]), shown))
 
@@ -89,13 +76,13 @@ def evaluate_text_to_image(model: LatentDiffusion, judges: Judges, settings: Set
     wanted = [scene.attributes for scene in rendered]
     figures = {f"judge_on_scenes_{name}": v for name, v in accuracies(real, wanted).items()}
     figures |= {f"shown_{name}": v for name, v in accuracies(made, wanted).items()}
-    figures |= _objects(rendered, judges, objects.by_prompt, real, made)
+    figures |= compare.objects_found(rendered, judges, objects.by_prompt, real, made)
     figures |= {"invented": objects.invented(rendered, made.labels, judges.scenes.classes)}
-    figures |= _distribution(real, made) | _fid(judges, images(rendered), pictures)
-    figures |= _sharpness(images(rendered), pictures) | {"variety": _variety(model, judges, settings)}
+    figures |= compare.distribution(real, made) | compare.fid(judges, images(rendered), pictures)
+    figures |= compare.sharpness(images(rendered), pictures) | {"variety": _variety(model, judges, settings)}
     figures |= {"pictures_per_second": settings.count / seconds}
     if judges.neighbours is not None:
-        figures |= _copies(judges.scenes, made, judges.neighbours, real)
+        figures |= compare.copies(judges.scenes, made, judges.neighbours, real)
     return Report(figures, _sheet(pictures))
 
 
@@ -115,9 +102,9 @@ def _plain(model: LatentDiffusion, judges: Judges, settings: Settings, inputs: l
     originals = images(unseen_scenes(settings))
     pictures = generate(model, inputs, settings)
     real, made = (judge_pictures(judges.scenes, p) for p in (originals, pictures))
-    figures = _distribution(real, made) | _fid(judges, originals, pictures)
+    figures = compare.distribution(real, made) | compare.fid(judges, originals, pictures)
     if judges.neighbours is not None:
-        figures |= _copies(judges.scenes, made, judges.neighbours, real)
+        figures |= compare.copies(judges.scenes, made, judges.neighbours, real)
     return Report(figures, _sheet(pictures))
 
 
@@ -134,10 +121,10 @@ def evaluate_semantic(model: LatentDiffusion, judges: Judges, settings: Settings
     figures = {
         "judge_on_scenes_miou": metrics.mean_iou(wanted, scenes.coarse(real.labels), classes),
         "miou": metrics.mean_iou(wanted, scenes.coarse(made.labels), classes),
-        **_objects(rendered, judges, objects.by_map, real, made),
-        **_sharpness(images(rendered), pictures),
-        **_distribution(real, made),
-        **_fid(judges, images(rendered), pictures),
+        **compare.objects_found(rendered, judges, objects.by_map, real, made),
+        **compare.sharpness(images(rendered), pictures),
+        **compare.distribution(real, made),
+        **compare.fid(judges, images(rendered), pictures),
     }
     return Report(figures, _sheet(images(rendered), pictures))
 
@@ -149,12 +136,12 @@ def evaluate_layout(model: LatentDiffusion, judges: Judges, settings: Settings) 
     pictures = generate(model, inputs, settings)
     real, made = (judge_pictures(judges.scenes, p) for p in (images(rendered), pictures))
     figures = {
-        "judge_on_scenes_box_recall": _box_recall(rendered, real),
-        "box_recall": _box_recall(rendered, made),
-        **_objects(rendered, judges, objects.by_box, real, made),
-        **_sharpness(images(rendered), pictures),
-        **_distribution(real, made),
-        **_fid(judges, images(rendered), pictures),
+        "judge_on_scenes_box_recall": compare.box_recall(rendered, real),
+        "box_recall": compare.box_recall(rendered, made),
+        **compare.objects_found(rendered, judges, objects.by_box, real, made),
+        **compare.sharpness(images(rendered), pictures),
+        **compare.distribution(real, made),
+        **compare.fid(judges, images(rendered), pictures),
     }
     return Report(figures, _sheet(np.stack([_outlined(scene) for scene in rendered]), pictures))
 
@@ -180,7 +167,7 @@ def evaluate_inpainting(model: LatentDiffusion, judges: Judges, settings: Settin
             for o, m in zip(originals, masks, strict=True)
         ]
     )
-    distance = _feature_distance(judges)
+    distance = compare.feature_distance(judges)
     limits = distance(originals, telea)
 
     def preferred(pictures: Pictures) -> float:
@@ -209,7 +196,7 @@ def evaluate_inpainting(model: LatentDiffusion, judges: Judges, settings: Settin
         "border_error_of_telea": float(borders[1]),
         "scene_frechet_distance": metrics.frechet_distance(real, ours),
         "scene_frechet_distance_of_telea": metrics.frechet_distance(real, theirs),
-        **_likeness(originals, filled, judges.lpips),
+        **compare.likeness(originals, filled, judges.lpips),
     }
     grey = np.where(masks[..., None], np.uint8(128), originals)
     return Report(figures, _sheet(grey, telea, filled))
@@ -240,7 +227,7 @@ def evaluate_super_resolution(model: LatentDiffusion, judges: Judges, settings: 
     bicubic = np.stack([cv2.resize(s, side, interpolation=cv2.INTER_CUBIC) for s in small]).astype(np.uint8)
     real, ours, theirs = (judge_pictures(judges.scenes, p).features for p in (originals, made, bicubic))
     figures = {
-        **_likeness(originals, made, judges.lpips),
+        **compare.likeness(originals, made, judges.lpips),
         "psnr_of_bicubic_db": float(metrics.psnr(originals, bicubic).mean()),
         "scene_frechet_distance": metrics.frechet_distance(real, ours),
         "scene_frechet_distance_of_bicubic": metrics.frechet_distance(real, theirs),
@@ -280,53 +267,6 @@ def generate(model: LatentDiffusion, inputs: Sequence[Inputs], settings: Setting
     return np.concatenate(batches)
 
 
-def _likeness(originals: Pictures, pictures: Pictures, lpips: LPIPS | None) -> dict[str, float]:
-    values = metrics.psnr(originals, pictures)
-    figures = {"psnr_db": float(values.mean()), "psnr_worst_db": float(values.min())}
-    figures |= {"ssim": float(metrics.ssim(originals, pictures).mean())}
-    if lpips is not None:
-        figures |= {"lpips": float(_lpips(lpips, originals, pictures).mean())}
-    return figures
-
-
-@torch.inference_mode()
-def _lpips(lpips: LPIPS, a: Pictures, b: Pictures) -> NDArray[np.float64]:
-    parts = [
-        lpips(data.to_tensor(a[i : i + BATCH]), data.to_tensor(b[i : i + BATCH])).double().numpy()
-        for i in range(0, len(a), BATCH)
-    ]
-    return np.concatenate(parts)
-
-
-def _feature_distance(judges: Judges) -> Callable[[Pictures, Pictures], NDArray[np.float64]]:
-    """LPIPS where its weights are given, else the distance of the judge's features."""
-    if (lpips := judges.lpips) is not None:
-        return lambda a, b: _lpips(lpips, a, b)
-
-    def distance(a: Pictures, b: Pictures) -> NDArray[np.float64]:
-        features = [judge_pictures(judges.scenes, p).features for p in (a, b)]
-        return np.asarray(np.linalg.norm(features[0] - features[1], axis=1), np.float64)
-
-    return distance
-
-
-def _objects(
-    rendered: Sequence[scenes.Scene], judges: Judges, found: objects.Found, real: Opinion, made: Opinion
-) -> dict[str, float]:
-    """Which things the judge finds, in the scenes and in the pictures."""
-    known = judges.scenes.classes
-    limits = objects.shares_found(rendered, real.labels, found, known)
-    return {f"judge_on_scenes_{name}": share for name, share in limits.items()} | objects.shares_found(
-        rendered, made.labels, found, known
-    )
-
-
-def _sharpness(originals: Pictures, pictures: Pictures) -> dict[str, float]:
-    """Edge energy by that of the scenes, in octaves from the finest on; 1 is as sharp."""
-    ratios = metrics.edge_energy(pictures).mean(axis=0) / metrics.edge_energy(originals).mean(axis=0)
-    return {f"sharpness_{k + 1}": float(ratio) for k, ratio in enumerate(ratios)}
-
-
 def _variety(model: LatentDiffusion, judges: Judges, settings: Settings) -> float:
     """How far pictures of one prompt lie apart, by how far scenes of the same attributes do."""
     prompts = min(_VARIED, settings.count)
@@ -337,29 +277,6 @@ def _variety(model: LatentDiffusion, judges: Judges, settings: Settings) -> floa
     pictures = generate(model, [Inputs(prompt=scenes.describe(a)) for a in attributes], settings)
     made, real = (judge_pictures(judges.scenes, p).features for p in (pictures, originals))
     return metrics.spread(made, _VARIED) / metrics.spread(real, _VARIED)
-
-
-def _distribution(real: Opinion, made: Opinion) -> dict[str, float]:
-    """In the judge's features; not the FID, whose features are Inception's."""
-    precision, recall = metrics.precision_recall(real.features, made.features)
-    return {
-        "scene_frechet_distance": metrics.frechet_distance(real.features, made.features),
-        "scene_precision": precision,
-        "scene_recall": recall,
-    }
-
-
-def _fid(judges: Judges, originals: Pictures, pictures: Pictures) -> dict[str, float]:
-    if judges.inception is None:
-        return {}
-    return {"fid": metrics.frechet_distance(judges.inception(originals), judges.inception(pictures))}
-
-
-def _copies(judge: SceneNetwork, made: Opinion, among: Arrays, real: Opinion) -> dict[str, float]:
-    """How near pictures come to scenes of the training, by how near unseen scenes do; far under 1: copies."""
-    trained = judge_pictures(judge, among.images[:2048]).features
-    ours, theirs = (metrics.nearest(o.features, trained)[1] for o in (made, real))
-    return {"nearest_neighbour_ratio": float(np.median(ours) / np.median(theirs))}
 
 
 def _boxes(scene: scenes.Scene) -> tuple[Box, ...]:
@@ -373,15 +290,6 @@ def _outlined(scene: scenes.Scene) -> Pictures:
         x0, y0, x1, y1 = (round(float(v) * len(picture)) for v in (box.x0, box.y0, box.x1, box.y1))
         cv2.rectangle(picture, (x0, y0), (x1, y1), (255, 255, 255), 2)
     return picture
-
-
-def _box_recall(rendered: Sequence[scenes.Scene], opinion: Opinion) -> float:
-    found = [
-        metrics.box_found((box.x0, box.y0, box.x1, box.y1), labels == scenes.CLASSES.index(box.label))
-        for scene, labels in zip(rendered, scenes.coarse(opinion.labels), strict=True)
-        for box in scene.boxes
-    ]
-    return float(np.mean(found))
 
 
 def _sheet(*rows: Pictures) -> Pictures:

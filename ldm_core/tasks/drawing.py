@@ -8,9 +8,10 @@ from torch import Tensor
 
 from ldm_core.conditioners import Inputs
 from ldm_core.conditioners.spatial import kept_bits
+from ldm_core.diffusion.around import counted, keeping
 from ldm_core.diffusion.experts import with_refiner
 from ldm_core.diffusion.parameterization import Prediction
-from ldm_core.diffusion.samplers import FUNCTIONS, Region, counted, diffused, keeping
+from ldm_core.diffusion.samplers import FUNCTIONS, Region, diffused
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.request import Request
 from ldm_core.request.base import with_share

@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from ldm_core.diffusion.samplers import Region, Sampling, counted
+from ldm_core.diffusion.around import counted
+from ldm_core.diffusion.samplers import Region, Sampling
 from ldm_core.library.models import ModelInfo
 from ldm_core.network.images import fitted, from_pixels
 from ldm_core.network.latent_diffusion import LatentDiffusion

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ldm_core.conditioners import Inputs
-from ldm_core.diffusion.samplers import FUNCTIONS, Region, counted, tiled
+from ldm_core.diffusion.around import counted, tiled
+from ldm_core.diffusion.samplers import FUNCTIONS, Region
 from ldm_core.errors import RequestError
 from ldm_core.library.models import ModelInfo
 from ldm_core.network.images import from_pixels, resized
