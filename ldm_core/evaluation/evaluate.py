@@ -36,7 +36,7 @@ SHOWN = 32  # pictures on a contact sheet at most
 _VARIED = 6  # prompts, and pictures of each, that tell variety
 # What holes hide.  The scene itself with this drawn anew in the hole shows what a share of preferred pictures
 # is worth; a model that goes on with what crosses the border may do better.
-_HIDDEN: Mapping[str, tuple[scenes.Stage, ...]] = {
+_HIDDEN: Mapping[str, tuple[scenes.Part, ...]] = {
     "objects": ("objects",),
     "details": ("sky", "water", "ground", "objects", "finish"),
 }
@@ -202,7 +202,7 @@ def evaluate_inpainting(model: LatentDiffusion, judges: Judges, settings: Settin
     return Report(figures, _sheet(grey, telea, filled))
 
 
-def _anew(scene: scenes.Scene, stages: Collection[scenes.Stage]) -> scenes.Scene:
+def _anew(scene: scenes.Scene, stages: Collection[scenes.Part]) -> scenes.Scene:
     height, width = scene.labels.shape
     return scenes.render(scene.attributes, scene.seed, height, width, stages)
 

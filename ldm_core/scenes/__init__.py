@@ -12,7 +12,7 @@ from .attributes import (
 )
 from .captions import MAX_TOKENS, MAX_WORDS, caption, vocabulary
 from .description import PHRASES, describe
-from .render import Stage, coarse, render
+from .render import Part, coarse, render
 from .sampler import sample_attributes
 
 __all__ = [
@@ -27,7 +27,7 @@ __all__ = [
     "Attributes",
     "Box",
     "Scene",
-    "Stage",
+    "Part",
     "caption",
     "coarse",
     "describe",

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from .attributes import CLASSES
-from .canvas import Canvas
+from .landscape import Landscape
 from .noise import F32, PERIOD, crop_tiled, field
 
 # (half length, half width, angle in degrees, spread of the angle); texels are 1/256 of the height.
@@ -67,7 +67,7 @@ def _strokes(layer: int) -> F32:
     return np.ascontiguousarray(np.tile(out, (2, 3, 1)))
 
 
-def finish(c: Canvas, rng: np.random.Generator) -> None:
+def finish(c: Landscape, rng: np.random.Generator) -> None:
     """Turn the smooth picture into strokes, then grade it; in place."""
     h, w = c.height, c.width
     flat = crop_tiled(_strokes(0), rng, h, w)
@@ -99,7 +99,7 @@ def finish(c: Canvas, rng: np.random.Generator) -> None:
     c.image[:] = _grade(c, np.asarray(painted, dtype=np.float32))
 
 
-def _grade(c: Canvas, image: F32) -> F32:
+def _grade(c: Landscape, image: F32) -> F32:
     """A gentle shoulder for the lights, a little more colour, and a vignette."""
     grey = image @ np.array([0.3, 0.55, 0.15], np.float32)
     image = grey[..., None] + (image - grey[..., None]) * np.float32(1.12)

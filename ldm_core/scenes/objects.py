@@ -10,7 +10,7 @@ import numpy as np
 
 from . import sprites
 from .attributes import CLASS_ID
-from .canvas import Canvas
+from .landscape import Landscape
 from .light import Colour, mix, rgb
 from .noise import F32
 
@@ -38,7 +38,7 @@ _FLOWERS: dict[str, tuple[Colour, ...]] = {
 }
 
 
-def _stand(c: Canvas, patch: sprites.Patch, colour: F32, label: str) -> None:
+def _stand(c: Landscape, patch: sprites.Patch, colour: F32, label: str) -> None:
     """Blend a coloured sprite (r, c, 3) and register it as an object."""
     ident = c.begin_object(label)
     mask = patch.data[..., 0]
@@ -46,12 +46,12 @@ def _stand(c: Canvas, patch: sprites.Patch, colour: F32, label: str) -> None:
     c.instances[patch.rows, patch.cols][mask > 0.5] = ident
 
 
-def _depth(c: Canvas, base: float) -> float:
+def _depth(c: Landscape, base: float) -> float:
     """Haze depth of something that stands at height `base`: 0 at the lower edge, 0.5 at the horizon."""
     return float(0.5 * np.clip((1 - base) / (1 - c.layout.horizon), 0, 1) ** 1.5)
 
 
-def _shadow(c: Canvas, x: float, base: float, wide: float) -> None:
+def _shadow(c: Landscape, x: float, base: float, wide: float) -> None:
     """A soft shadow on the ground, thrown away from the sun, long when the sun is low."""
     stretch = 2.0 if c.light.low else 1.2
     blob = sprites.shadow_blob()
@@ -66,7 +66,7 @@ def _shadow(c: Canvas, x: float, base: float, wide: float) -> None:
     region += (region * tint - region) * (patch.data[..., 0] * strength * on_ground)[..., None]
 
 
-def _tree(c: Canvas, rng: np.random.Generator, x: float, base: float, tall: float) -> None:
+def _tree(c: Landscape, rng: np.random.Generator, x: float, base: float, tall: float) -> None:
     kind, season = c.attributes.trees, c.attributes.season
     bare = season == "winter" and kind in ("broadleaf", "birch")
     bank = sprites.tree_bank({"broadleaf": "bare", "birch": "bare birch"}[kind] if bare else kind)
@@ -100,7 +100,7 @@ def _tree(c: Canvas, rng: np.random.Generator, x: float, base: float, tall: floa
     _stand(c, patch, colour, "tree")
 
 
-def _boulder(c: Canvas, rng: np.random.Generator, x: float, base: float, tall: float) -> None:
+def _boulder(c: Landscape, rng: np.random.Generator, x: float, base: float, tall: float) -> None:
     bank = sprites.boulders()
     patch = sprites.place(
         bank[int(rng.integers(len(bank)))], c, x, base, tall, tall * float(rng.uniform(1.4, 1.8))
@@ -122,7 +122,7 @@ def _boulder(c: Canvas, rng: np.random.Generator, x: float, base: float, tall: f
 class _Drawing:
     """Antialiased polygons in a square of `size` picture heights, upper left at (x, y)."""
 
-    def __init__(self, c: Canvas, x: float, y: float, size: float, flip: bool) -> None:
+    def __init__(self, c: Landscape, x: float, y: float, size: float, flip: bool) -> None:
         self.c, self.size, self.flip = c, size, flip
         self.px, self.py = round(x * c.height), round(y * c.height)
         self.n = max(4, round(size * c.height))
@@ -154,7 +154,7 @@ class _Drawing:
             c.instances[rows, cols][mask > 0.5] = ident
 
 
-def _house(c: Canvas, rng: np.random.Generator, x: float, base: float, size: float) -> None:
+def _house(c: Landscape, rng: np.random.Generator, x: float, base: float, size: float) -> None:
     """A cottage in three-quarter view: gable front, long side, roof, chimney, door, windows."""
     light = c.light
     walls: tuple[Colour, ...] = (
@@ -193,7 +193,7 @@ def _house(c: Canvas, rng: np.random.Generator, x: float, base: float, size: flo
     d.fill([(0.19, 0.38), (0.31, 0.38), (0.31, 0.5), (0.19, 0.5)], glow, "house", ident)
 
 
-def paint_boat(c: Canvas, rng: np.random.Generator, x: float, base: float, size: float) -> None:
+def paint_boat(c: Landscape, rng: np.random.Generator, x: float, base: float, size: float) -> None:
     """A rowboat or sailboat that floats at `base`, with its reflection."""
     light = c.light
     hulls: tuple[Colour, ...] = ((196, 62, 48), (52, 104, 156), (176, 112, 62), (240, 234, 220))
@@ -234,7 +234,7 @@ def paint_boat(c: Canvas, rng: np.random.Generator, x: float, base: float, size:
         mirror.fill([(px, 1.06 - py) for px, py in lamp], rgb((255, 200, 96)), "water", 0, 0.6)
 
 
-def _flowers(c: Canvas, rng: np.random.Generator, line: F32) -> None:
+def _flowers(c: Landscape, rng: np.random.Generator, line: F32) -> None:
     """Drifts of blossom on the meadow, larger towards the viewer."""
     choices = _FLOWERS[c.attributes.season]
     pair = rng.choice(len(choices), 2, replace=False)
@@ -258,7 +258,7 @@ def _flowers(c: Canvas, rng: np.random.Generator, line: F32) -> None:
         c.blend(colour, mask, slice(None))
 
 
-def paint_objects(c: Canvas, rng: np.random.Generator, line: F32) -> None:
+def paint_objects(c: Landscape, rng: np.random.Generator, line: F32) -> None:
     """Everything on the ground below `line` (w,), painted from far to near."""
     a, layout = c.attributes, c.layout
     if a.ground == "meadow" and a.season in _FLOWERS:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .attributes import CLASS_ID, KINDS, Attributes, Box, Scene
 from .brush import finish
-from .canvas import Canvas, Layout, new_canvas
+from .landscape import Landscape, Layout, new_landscape
 from .light import make_light
 from .noise import field
 from .objects import paint_boat, paint_objects
@@ -19,11 +19,11 @@ from .sky import paint_sky, paint_sparks
 from .terrain import ground_line, paint_ground, paint_hills, paint_mountains
 from .water import paint_water, river_mask
 
-Stage = Literal["layout", "light", "sky", "mountains", "hills", "water", "ground", "objects", "finish"]
+Part = Literal["layout", "light", "sky", "mountains", "hills", "water", "ground", "objects", "finish"]
 
 
 def render(
-    attributes: Attributes, seed: int, height: int = 256, width: int = 256, anew: Collection[Stage] = ()
+    attributes: Attributes, seed: int, height: int = 256, width: int = 256, anew: Collection[Part] = ()
 ) -> Scene:
     """One landscape in the look that its attributes name.
 
@@ -38,13 +38,13 @@ def render(
         raise ValueError(f"size is {width}x{height}; expected at least 16x16")
     if attributes.look == "poster":
         return render_poster(attributes, seed, height, width, anew)
-    # A generator per stage: what one stage draws cannot shift the others.
+    # A generator per part: what one of them draws cannot shift the others.
     layout_rng, light_rng, sky_rng, mountain_rng, hill_rng, water_rng, ground_rng, object_rng, end_rng = (
-        np.random.default_rng((seed, number, 1) if stage in anew else (seed, number))
-        for number, stage in enumerate(get_args(Stage))
+        np.random.default_rng((seed, number, 1) if part in anew else (seed, number))
+        for number, part in enumerate(get_args(Part))
     )
     layout = _layout(attributes, layout_rng)
-    c = new_canvas(height, width, make_light(attributes, light_rng, layout.horizon), layout, attributes)
+    c = new_landscape(height, width, make_light(attributes, light_rng, layout.horizon), layout, attributes)
     paint_sky(c, sky_rng)
     if attributes.mountains != "none":
         paint_mountains(c, mountain_rng)
@@ -74,7 +74,7 @@ def _layout(a: Attributes, rng: np.random.Generator) -> Layout:
     return Layout(horizon, shore, focus)
 
 
-def _launch(c: Canvas, rng: np.random.Generator) -> None:
+def _launch(c: Landscape, rng: np.random.Generator) -> None:
     """Put the boat where the water is open."""
     layout = c.layout
     size = (
@@ -90,14 +90,14 @@ def _launch(c: Canvas, rng: np.random.Generator) -> None:
     paint_boat(c, rng, x, base, size)
 
 
-def _mist(c: Canvas, rng: np.random.Generator) -> None:
+def _mist(c: Landscape, rng: np.random.Generator) -> None:
     """A bank of fog lying over the horizon."""
     drift = field("wide", rng, c.height, c.width)
     band = np.exp(-(((c.y - c.layout.horizon - 0.02) / 0.13) ** 2)) * np.clip(0.5 + 0.18 * drift, 0, 0.85)
     c.blend(c.light.haze, band.astype(np.float32), slice(None))
 
 
-def _kinds_told(c: Canvas) -> NDArray[np.uint8]:
+def _kinds_told(c: Landscape) -> NDArray[np.uint8]:
     """The label map with the kinds of trees and mountains; the painters know coarse classes alone."""
     labels = c.labels
     for kind in (c.attributes.trees, f"{c.attributes.mountains} mountain"):
@@ -114,7 +114,7 @@ def coarse(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return classes[labels]
 
 
-def _boxes(c: Canvas) -> tuple[Box, ...]:
+def _boxes(c: Landscape) -> tuple[Box, ...]:
     """Boxes of the objects as far as they can be seen; specks are left out."""
     out = []
     least = max(4, round(0.0006 * c.height * c.height))

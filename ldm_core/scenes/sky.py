@@ -7,12 +7,12 @@ import numpy as np
 
 from . import sprites
 from .attributes import CLASS_ID
-from .canvas import Canvas
+from .landscape import Landscape
 from .light import mix, rgb
 from .noise import F32, field, lookup, smoothstep
 
 
-def paint_sky(c: Canvas, rng: np.random.Generator) -> None:
+def paint_sky(c: Landscape, rng: np.random.Generator) -> None:
     """The whole sky, down to a little under the horizon (the land covers the rest)."""
     rows = slice(0, min(c.height, c.row(c.layout.horizon + 0.05) + 1))
     _gradient(c, rng, rows)
@@ -22,7 +22,7 @@ def paint_sky(c: Canvas, rng: np.random.Generator) -> None:
         _cumulus(c, rng)
 
 
-def paint_sparks(c: Canvas, rng: np.random.Generator) -> None:
+def paint_sparks(c: Landscape, rng: np.random.Generator) -> None:
     """Stars and lightning; after the brush strokes, which would scatter such small lights."""
     if c.attributes.time == "night":
         _stars(c, rng)
@@ -30,7 +30,7 @@ def paint_sparks(c: Canvas, rng: np.random.Generator) -> None:
         _lightning(c, rng)
 
 
-def _gradient(c: Canvas, rng: np.random.Generator, rows: slice) -> None:
+def _gradient(c: Landscape, rng: np.random.Generator, rows: slice) -> None:
     light = c.light
     drift = field("wide", rng, c.height, c.width)[rows]
     t = np.clip(c.y[rows] / c.layout.horizon + 0.035 * drift, 0, 1)
@@ -41,7 +41,7 @@ def _gradient(c: Canvas, rng: np.random.Generator, rows: slice) -> None:
     c.image[rows] = table.astype(np.float32)[(t * 255).astype(np.uint8)]
 
 
-def _stars(c: Canvas, rng: np.random.Generator) -> None:
+def _stars(c: Landscape, rng: np.random.Generator) -> None:
     count = 60 if c.attributes.weather == "clear" else 14
     where = rng.random((count, 3))
     for u, v, size in where:
@@ -62,7 +62,7 @@ def _stars(c: Canvas, rng: np.random.Generator) -> None:
         )
 
 
-def _sun(c: Canvas, rng: np.random.Generator, rows: slice) -> None:
+def _sun(c: Landscape, rng: np.random.Generator, rows: slice) -> None:
     light, a = c.light, c.attributes
     dx = c.x - light.sun_x * c.aspect
     dy = c.y[rows] - light.sun_y
@@ -85,7 +85,7 @@ def _sun(c: Canvas, rng: np.random.Generator, rows: slice) -> None:
     c.instances[rows][disc > 0.5] = ident
 
 
-def _cloud_colours(c: Canvas) -> tuple[F32, F32]:
+def _cloud_colours(c: Landscape) -> tuple[F32, F32]:
     """(lit, shaded) colours of the clouds."""
     light, a = c.light, c.attributes
     if a.weather == "stormy":
@@ -102,7 +102,7 @@ def _cloud_colours(c: Canvas) -> tuple[F32, F32]:
     return mix(light.horizon, rgb((255, 250, 244)), 0.4), mix(light.middle, light.zenith, 0.6)
 
 
-def _cloud_deck(c: Canvas, rng: np.random.Generator, rows: slice) -> None:
+def _cloud_deck(c: Landscape, rng: np.random.Generator, rows: slice) -> None:
     """A layer of clouds in perspective: broad overhead, thin bands at the horizon."""
     a, light = c.attributes, c.light
     threshold = {"clear": 1.15, "cloudy": 0.25, "foggy": 0.9, "stormy": -0.65}[a.weather] + float(
@@ -131,7 +131,7 @@ def _cloud_deck(c: Canvas, rng: np.random.Generator, rows: slice) -> None:
     c.blend(dark + (bright - dark) * lit, mask * fade * np.float32(opacity), rows, label="cloud")
 
 
-def _cumulus(c: Canvas, rng: np.random.Generator) -> None:
+def _cumulus(c: Landscape, rng: np.random.Generator) -> None:
     """A few heaped clouds above the horizon, the sky's focal shapes."""
     bright, dark = _cloud_colours(c)
     bank = sprites.cumulus()
@@ -150,7 +150,7 @@ def _cumulus(c: Canvas, rng: np.random.Generator) -> None:
         c.blend(colour, patch.data[..., 0] * np.float32(0.95), patch.rows, patch.cols, label="cloud")
 
 
-def _lightning(c: Canvas, rng: np.random.Generator) -> None:
+def _lightning(c: Landscape, rng: np.random.Generator) -> None:
     """One forked bolt, drawn with a glow, in about half of the storms."""
     wanted = rng.random() < 0.55
     xs = np.cumsum(rng.normal(0, 0.03, 9)) + 0.5 + rng.uniform(-0.3, 0.3)

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .canvas import Canvas
+from .landscape import Landscape
 from .noise import F32
 
 _COUNT = 10
@@ -28,7 +28,7 @@ class Patch:
     cols: slice
 
 
-def place(sprite: F32, c: Canvas, x: float, base: float, tall: float, wide: float) -> Patch | None:
+def place(sprite: F32, c: Landscape, x: float, base: float, tall: float, wide: float) -> Patch | None:
     """Resize `sprite` so that it stands at `x`, `base` (picture heights); None when outside the canvas."""
     h, w = max(2, round(tall * c.height)), max(2, round(wide * c.height))
     # The sprites are drawn for light from the left.

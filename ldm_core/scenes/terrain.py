@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .canvas import Canvas
+from .landscape import Landscape
 from .light import Colour, mix, rgb
 from .noise import F32, lookup, profile, smoothstep
 
@@ -45,7 +45,7 @@ def forest_colour(trees: str, season: str, rng: np.random.Generator) -> F32:
     return rgb(base)
 
 
-def paint_mountains(c: Canvas, rng: np.random.Generator) -> None:
+def paint_mountains(c: Landscape, rng: np.random.Generator) -> None:
     """A far range in haze and a near one, each of several peaks painted back to front."""
     snowy = c.attributes.mountains == "snowy"
     sky = c.layout.horizon
@@ -74,7 +74,7 @@ def paint_mountains(c: Canvas, rng: np.random.Generator) -> None:
 
 
 def _peak(
-    c: Canvas,
+    c: Landscape,
     rng: np.random.Generator,
     apex_x: float,
     apex_y: float,
@@ -133,7 +133,7 @@ def _peak(
     c.blend(colour.astype(np.float32), edge, rows, cols, label="mountain")
 
 
-def paint_hills(c: Canvas, rng: np.random.Generator) -> None:
+def paint_hills(c: Landscape, rng: np.random.Generator) -> None:
     """Two or three rolling layers up to the horizon, the nearer the richer; a sea keeps one headland."""
     sea = c.attributes.water == "sea"
     count = 1 if sea else int(rng.integers(2, 4))
@@ -159,7 +159,7 @@ def paint_hills(c: Canvas, rng: np.random.Generator) -> None:
             _fringe(c, rng, line.astype(np.float32), depth, 0.024 + 0.022 * near)
 
 
-def _hill(c: Canvas, rng: np.random.Generator, line: F32, lit_c: F32, dark_c: F32, depth: float) -> None:
+def _hill(c: Landscape, rng: np.random.Generator, line: F32, lit_c: F32, dark_c: F32, depth: float) -> None:
     rows = slice(c.row(float(line.min()) - 0.01), min(c.height, c.row(c.layout.horizon + 0.03) + 1))
     ou, ov = (float(v) for v in rng.uniform(0, 512, 2))
     under = c.y[rows] - line[None]
@@ -177,7 +177,7 @@ def _hill(c: Canvas, rng: np.random.Generator, line: F32, lit_c: F32, dark_c: F3
     c.blend(colour, c.below(line, rows), rows, label="hill")
 
 
-def _fringe(c: Canvas, rng: np.random.Generator, line: F32, depth: float, tall: float) -> None:
+def _fringe(c: Landscape, rng: np.random.Generator, line: F32, depth: float, tall: float) -> None:
     """Woods along the top of a hill, in stretches with gaps."""
     pines = c.attributes.trees == "pine"
     stretch = smoothstep(0.6 + 0.9 * profile(3.6, rng, c.x[0]))
@@ -197,7 +197,7 @@ def _fringe(c: Canvas, rng: np.random.Generator, line: F32, depth: float, tall: 
     c.blend(colour, mask.astype(np.float32), rows, label="tree")
 
 
-def ground_line(c: Canvas, rng: np.random.Generator) -> F32:
+def ground_line(c: Landscape, rng: np.random.Generator) -> F32:
     """The upper edge of the foreground, (w,) in picture heights."""
     wave = profile(3.6, rng, c.x[0], 0.7)
     if c.layout.shore <= c.layout.horizon:
@@ -208,7 +208,7 @@ def ground_line(c: Canvas, rng: np.random.Generator) -> F32:
     return np.asarray(np.clip(line, c.layout.horizon + 0.1, 0.93), dtype=np.float32)
 
 
-def ground_noise(c: Canvas, rng: np.random.Generator, rows: slice, kind: str = "smooth") -> F32:
+def ground_noise(c: Landscape, rng: np.random.Generator, rows: slice, kind: str = "smooth") -> F32:
     """Noise lying on the ground plane: stretched to the horizon, broad at the viewer's feet."""
     away = np.float32(1) / (np.maximum(c.y[rows] - c.layout.horizon, 0) + np.float32(0.09))
     ou, ov = (float(v) for v in rng.uniform(0, 512, 2))
@@ -217,14 +217,14 @@ def ground_noise(c: Canvas, rng: np.random.Generator, rows: slice, kind: str = "
     return lookup(kind, u, np.ascontiguousarray(v))
 
 
-def _cooling(c: Canvas) -> float:
+def _cooling(c: Landscape) -> float:
     """How much of the light's colour the ground refuses, so that snow stays white and stone grey."""
     if c.light.low:
         return {"snow": 0.5, "rocks": 0.4}.get(c.attributes.ground, 0.0)
     return 0.3 if c.attributes.time == "night" and c.attributes.ground == "snow" else 0.0
 
 
-def paint_ground(c: Canvas, rng: np.random.Generator, line: F32) -> None:
+def paint_ground(c: Landscape, rng: np.random.Generator, line: F32) -> None:
     """The foreground below `line`: sunny and shaded patches of the ground's own two colours."""
     a, light = c.attributes, c.light
     rows = slice(c.row(float(line.min()) - 0.01), c.height)

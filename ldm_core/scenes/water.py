@@ -5,12 +5,12 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .canvas import Canvas
+from .landscape import Landscape
 from .light import mix, rgb
 from .noise import F32, lookup, profile, smoothstep
 
 
-def river_mask(c: Canvas, rng: np.random.Generator) -> F32:
+def river_mask(c: Landscape, rng: np.random.Generator) -> F32:
     """Coverage (h, w) of a river winding from the horizon to the viewer, ever wider."""
     t = np.clip((c.y[:, 0] - c.layout.horizon - 0.012) / (1 - c.layout.horizon), 0, 1)
     bend = float(rng.uniform(0.16, 0.26)) * -c.layout.focus
@@ -24,7 +24,7 @@ def river_mask(c: Canvas, rng: np.random.Generator) -> F32:
     return np.asarray(np.clip(edge * c.height + 0.5, 0, 1) * start, dtype=np.float32)
 
 
-def paint_water(c: Canvas, rng: np.random.Generator, mask: F32 | None = None) -> None:
+def paint_water(c: Landscape, rng: np.random.Generator, mask: F32 | None = None) -> None:
     """Water from the horizon down, through `mask` (h, w) for a river."""
     light, a = c.light, c.attributes
     top = c.row(c.layout.horizon)
@@ -68,7 +68,7 @@ def paint_water(c: Canvas, rng: np.random.Generator, mask: F32 | None = None) ->
     c.blend(colour, cover, rows, label="water")
 
 
-def _ripples(c: Canvas, rng: np.random.Generator, dy: F32, scale: float) -> F32:
+def _ripples(c: Landscape, rng: np.random.Generator, dy: F32, scale: float) -> F32:
     """Horizontal wavelets in perspective, about unit variance."""
     away = np.float32(1) / (dy + np.float32(0.16))
     ou, ov = (float(v) for v in rng.uniform(0, 512, 2))
@@ -77,7 +77,7 @@ def _ripples(c: Canvas, rng: np.random.Generator, dy: F32, scale: float) -> F32:
     return lookup("ripple", u, np.ascontiguousarray(v))
 
 
-def _glitter(c: Canvas, colour: F32, dy: F32, swell: F32) -> None:
+def _glitter(c: Landscape, colour: F32, dy: F32, swell: F32) -> None:
     """The broken path of light under the sun or moon, in place."""
     light, a = c.light, c.attributes
     strength = {"clear": 0.85, "cloudy": 0.5, "foggy": 0.35, "stormy": 0.1}[a.weather]

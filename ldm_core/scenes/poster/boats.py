@@ -6,14 +6,14 @@ import numpy as np
 
 from ldm_core.scenes.noise import F32
 from ldm_core.scenes.poster.palette import Colour, mix, rgb
-from ldm_core.scenes.poster.stage import Stage
+from ldm_core.scenes.poster.poster import Poster
 from ldm_core.scenes.poster.water import streak
 
 _HULLS: tuple[Colour, ...] = ((198, 62, 50), (44, 92, 148), (150, 92, 58), (242, 236, 224), (48, 116, 110))
 _SAILS: tuple[Colour, ...] = ((254, 251, 242), (250, 238, 212), (226, 96, 66), (238, 176, 72))
 
 
-def paint_boat(s: Stage, rng: np.random.Generator, x: float, y: float, tall: float, depth: float) -> None:
+def paint_boat(s: Poster, rng: np.random.Generator, x: float, y: float, tall: float, depth: float) -> None:
     """A boat of the scene's kind that floats at (x, y); `tall`: a sailboat's height, a rowboat's length."""
     light = s.light
     hull = rgb(_HULLS[int(rng.integers(len(_HULLS)))])

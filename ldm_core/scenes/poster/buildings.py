@@ -8,8 +8,8 @@ import numpy as np
 
 from ldm_core.scenes.noise import F32
 from ldm_core.scenes.poster.palette import Colour, mix, rgb
+from ldm_core.scenes.poster.poster import Poster
 from ldm_core.scenes.poster.sheet import Points
-from ldm_core.scenes.poster.stage import Stage
 
 _WALLS: tuple[Colour, ...] = (
     (248, 240, 224),
@@ -27,7 +27,7 @@ _LAMP = rgb((255, 218, 124))
 class _Drawing:
     """Shapes in a building's own unit: (0, 0) is the middle of its foot, y up; its lit side is x > 0."""
 
-    def __init__(self, s: Stage, x: float, y: float, tall: float, depth: float, ident: int) -> None:
+    def __init__(self, s: Poster, x: float, y: float, tall: float, depth: float, ident: int) -> None:
         self.s, self.x, self.y, self.tall, self.depth, self.ident = s, x, y, tall, depth, ident
         self.side = s.light.side
 
@@ -55,7 +55,7 @@ def _rect(x: float, y: float, wide: float, tall: float) -> list[tuple[float, flo
 
 
 def paint_building(
-    s: Stage, rng: np.random.Generator, x: float, y: float, tall: float, depth: float = 0.05
+    s: Poster, rng: np.random.Generator, x: float, y: float, tall: float, depth: float = 0.05
 ) -> None:
     """The scene's building, its foot at (x, y)."""
     name = s.attributes.building
@@ -219,7 +219,7 @@ _PAINTERS: dict[str, Callable[[_Drawing, np.random.Generator], None]] = {
 
 
 def paint_bridge(
-    s: Stage, rng: np.random.Generator, span: tuple[float, float], y: float, tall: float, arches: int
+    s: Poster, rng: np.random.Generator, span: tuple[float, float], y: float, tall: float, arches: int
 ) -> None:
     """A stone bridge over the water at height `y`; a lake shows its arches upside down."""
     left, right = span

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ldm_core.scenes.noise import F32
 from ldm_core.scenes.poster.palette import WHITE, Colour, mix, rgb
-from ldm_core.scenes.poster.stage import Stage
+from ldm_core.scenes.poster.poster import Poster
 
 _ROCK: tuple[Colour, ...] = ((112, 106, 132), (128, 112, 116), (96, 112, 138), (136, 118, 104))
 Heights = NDArray[np.floating]
@@ -29,7 +29,7 @@ _FLOWERS: dict[str, tuple[Colour, ...]] = {
 }
 
 
-def ground_colour(s: Stage, rng: np.random.Generator) -> F32:
+def ground_colour(s: Poster, rng: np.random.Generator) -> F32:
     a = s.attributes
     choices = {"meadow": _GRASS[a.season], "sand": _SAND, "rocks": _STONE, "snow": ((246, 249, 255),)}[
         a.ground
@@ -37,7 +37,7 @@ def ground_colour(s: Stage, rng: np.random.Generator) -> F32:
     return rgb(choices[int(rng.integers(len(choices)))])
 
 
-def paint_mountains(s: Stage, rng: np.random.Generator) -> None:
+def paint_mountains(s: Poster, rng: np.random.Generator) -> None:
     """A far range and a nearer one with a summit that rules the picture."""
     rock = rgb(_ROCK[int(rng.integers(len(_ROCK)))])
     far, near = s.sheet.new(_mountain(s)), s.sheet.new(_mountain(s))
@@ -54,12 +54,12 @@ def paint_mountains(s: Stage, rng: np.random.Generator) -> None:
     s.sheet.veil(s.horizon - 0.13, s.horizon + 0.03, s.light.haze, 0.62)
 
 
-def _mountain(s: Stage) -> str:
+def _mountain(s: Poster) -> str:
     return "snowy mountain" if s.attributes.mountains == "snowy" else "mountain"
 
 
 def _peak(
-    s: Stage,
+    s: Poster,
     rng: np.random.Generator,
     x: float,
     top: float,
@@ -114,7 +114,7 @@ def _cap(a: F32, b: F32, y: Heights, cut: int) -> Heights:
     return np.concatenate([np.stack([a[:cut], y[:cut]], 1), hem[::-1], np.stack([b[:cut], y[:cut]], 1)[::-1]])
 
 
-def paint_hills(s: Stage, rng: np.random.Generator, colour: F32) -> None:
+def paint_hills(s: Poster, rng: np.random.Generator, colour: F32) -> None:
     """Two or three rounded lines of far hills; with a forest's edge where trees grow."""
     a, light = s.attributes, s.light
     if a.ground == "sand" and a.water == "none":
@@ -140,7 +140,7 @@ def paint_hills(s: Stage, rng: np.random.Generator, colour: F32) -> None:
     s.sheet.veil(s.horizon - 0.05, s.horizon + 0.03, light.haze, 0.25)
 
 
-def _forest(s: Stage, rng: np.random.Generator, line: F32, ground: F32, depth: float) -> None:
+def _forest(s: Poster, rng: np.random.Generator, line: F32, ground: F32, depth: float) -> None:
     """The edge of a wood far away, one tone."""
     a = s.attributes
     leaf = {
@@ -169,7 +169,7 @@ class Ground:
     near: F32
 
 
-def paint_ground(s: Stage, rng: np.random.Generator, colour: F32) -> Ground:
+def paint_ground(s: Poster, rng: np.random.Generator, colour: F32) -> Ground:
     """From the shore, or the hills, to the viewer's feet, in three swells, the nearest one darkest."""
     a, light = s.attributes, s.light
     label = s.sheet.new({"rocks": "rock"}.get(a.ground, a.ground))
@@ -188,7 +188,7 @@ def paint_ground(s: Stage, rng: np.random.Generator, colour: F32) -> Ground:
     return Ground(edge, near)
 
 
-def paint_details(s: Stage, rng: np.random.Generator, colour: F32, ground: Ground) -> None:
+def paint_details(s: Poster, rng: np.random.Generator, colour: F32, ground: Ground) -> None:
     """What lies on the near ground: dune shadows, drifts, boulders, flowers, tufts of grass."""
     a = s.attributes
     label = s.sheet.new({"rocks": "rock"}.get(a.ground, a.ground))
@@ -208,7 +208,9 @@ def paint_details(s: Stage, rng: np.random.Generator, colour: F32, ground: Groun
             _tufts(s, rng, colour, label)
 
 
-def _ripples(s: Stage, rng: np.random.Generator, colour: F32, ground: Ground, ident: int, lit: float) -> None:
+def _ripples(
+    s: Poster, rng: np.random.Generator, colour: F32, ground: Ground, ident: int, lit: float
+) -> None:
     """Long bows of shadow on dunes or drifts."""
     for _ in range(3):
         x, long = rng.uniform(0, s.width), rng.uniform(0.16, 0.34)
@@ -222,7 +224,7 @@ def _ripples(s: Stage, rng: np.random.Generator, colour: F32, ground: Ground, id
 
 
 def boulder(
-    s: Stage, rng: np.random.Generator, x: float, y: float, tall: float, stone: F32, ident: int
+    s: Poster, rng: np.random.Generator, x: float, y: float, tall: float, stone: F32, ident: int
 ) -> None:
     """An angular stone in three tones."""
     wide, light = tall * rng.uniform(0.9, 1.3), s.light
@@ -239,7 +241,7 @@ def boulder(
     s.sheet.polygon([p[2], p[3], p[4], middle], light.tone(cap, 1.0, 0.08), ident)
 
 
-def _flowers(s: Stage, rng: np.random.Generator, ground: Ground, ident: int) -> None:
+def _flowers(s: Poster, rng: np.random.Generator, ground: Ground, ident: int) -> None:
     """Blossoms in drifts, larger towards the viewer."""
     choices = _FLOWERS[s.attributes.season]
     for index in rng.choice(len(choices), 2, replace=False):
@@ -253,7 +255,7 @@ def _flowers(s: Stage, rng: np.random.Generator, ground: Ground, ident: int) -> 
                 s.sheet.ellipse(x, y, r, r * 0.8, colour, ident)
 
 
-def _tufts(s: Stage, rng: np.random.Generator, colour: F32, ident: int) -> None:
+def _tufts(s: Poster, rng: np.random.Generator, colour: F32, ident: int) -> None:
     """Blades at the picture's lower corners, dark against the meadow."""
     dark = s.light.tone(colour * np.float32(0.62), 0.25)
     for u in np.concatenate([rng.uniform(0, 0.3, 5), rng.uniform(0.7, 1, 5), rng.uniform(0.3, 0.7, 1)]):
@@ -267,7 +269,7 @@ def _tufts(s: Stage, rng: np.random.Generator, colour: F32, ident: int) -> None:
             )
 
 
-def headland(s: Stage, colour: F32) -> float:
+def headland(s: Poster, colour: F32) -> float:
     """A rocky cape at the side of the building that ends in the water; the height of its top there."""
     light, label, side = s.light, s.sheet.new("rock"), -s.frame
     u = (s.x / s.width - 0.5) * side  # 0.5 at the picture's edge

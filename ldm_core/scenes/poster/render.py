@@ -21,9 +21,9 @@ from ldm_core.scenes.poster.land import (
     paint_mountains,
 )
 from ldm_core.scenes.poster.palette import make_palette
+from ldm_core.scenes.poster.poster import Poster
 from ldm_core.scenes.poster.sheet import Sheet, new_sheet
 from ldm_core.scenes.poster.sky import paint_birds, paint_sky
-from ldm_core.scenes.poster.stage import Stage
 from ldm_core.scenes.poster.trees import paint_tree
 from ldm_core.scenes.poster.water import River, paint_river, paint_water, surf
 
@@ -69,7 +69,7 @@ def _draw(
         np.random.default_rng((*seed, number, 1 if stage in anew else 0))
         for number, stage in enumerate(_STAGES)
     )
-    s = _stage(attributes, layout_rng, height, width)
+    s = _poster(attributes, layout_rng, height, width)
     paint_sky(s, sky_rng)
     if attributes.mountains != "none":
         paint_mountains(s, mountain_rng)
@@ -100,7 +100,7 @@ def _draw(
     return s.sheet
 
 
-def _stage(a: Attributes, rng: np.random.Generator, height: int, width: int) -> Stage:
+def _poster(a: Attributes, rng: np.random.Generator, height: int, width: int) -> Poster:
     """The composition: horizon, trees to one side, the building on the other third, the disc between."""
     sheet = new_sheet(height, width)
     frame = -1 if rng.random() < 0.5 else 1
@@ -118,7 +118,7 @@ def _stage(a: Attributes, rng: np.random.Generator, height: int, width: int) -> 
     light = make_palette(a, rng)
     if a.disc != "none":
         light = replace(light, side=1 if x > 0.5 * sheet.width else -1)
-    s = Stage(sheet, light, a, horizon, shore, frame, motif, (x, y, radius))
+    s = Poster(sheet, light, a, horizon, shore, frame, motif, (x, y, radius))
     if a.building != "none":
         s.taken.append((motif, 0.5 * _WIDE[a.building] * _TALL[a.building] + 0.02))
     if a.disc != "none":
@@ -126,7 +126,7 @@ def _stage(a: Attributes, rng: np.random.Generator, height: int, width: int) -> 
     return s
 
 
-def _boats(s: Stage, rng: np.random.Generator) -> None:
+def _boats(s: Poster, rng: np.random.Generator) -> None:
     """The nearest one last."""
     count = ("none", "one", "two", "three").index(s.attributes.boat_count)
     sail = s.attributes.boat == "sailboat"
@@ -142,7 +142,7 @@ def _boats(s: Stage, rng: np.random.Generator) -> None:
         paint_boat(s, rng, x, y, tall, 0.4 * (1 - near) + 0.1)
 
 
-def _river(s: Stage, rng: np.random.Generator, things: np.random.Generator, bank: F32) -> None:
+def _river(s: Poster, rng: np.random.Generator, things: np.random.Generator, bank: F32) -> None:
     river = River(s, rng)
     paint_river(s, rng, river, bank)
     if s.attributes.bridge != "none":
@@ -158,7 +158,7 @@ def _river(s: Stage, rng: np.random.Generator, things: np.random.Generator, bank
 
 
 def _stand(
-    s: Stage, things: np.random.Generator, rng: np.random.Generator, ground: Ground, cape: bool
+    s: Poster, things: np.random.Generator, rng: np.random.Generator, ground: Ground, cape: bool
 ) -> None:
     """Building and trees on the near ground, from far to near."""
     a = s.attributes
@@ -178,7 +178,7 @@ def _stand(
         paint_building(s, things, s.motif, foot, tall)
 
 
-def _tree_spots(s: Stage, rng: np.random.Generator, ground: Ground) -> list[tuple[float, float, float]]:
+def _tree_spots(s: Poster, rng: np.random.Generator, ground: Ground) -> list[tuple[float, float, float]]:
     """(y, x, height): a near group at the frame's side; of many, others stand behind and across."""
     a = s.attributes
     count = {"one": 1, "few": int(rng.integers(2, 4)), "many": int(rng.integers(7, 11))}[a.tree_count]

@@ -7,10 +7,10 @@ import numpy as np
 
 from ldm_core.scenes.noise import F32
 from ldm_core.scenes.poster.palette import WHITE, mix, rgb
-from ldm_core.scenes.poster.stage import Stage
+from ldm_core.scenes.poster.poster import Poster
 
 
-def paint_sky(s: Stage, rng: np.random.Generator) -> None:
+def paint_sky(s: Poster, rng: np.random.Generator) -> None:
     """The whole picture down to a little under the horizon."""
     _gradient(s)
     if s.attributes.time == "night" and s.attributes.weather in ("clear", "cloudy"):
@@ -29,7 +29,7 @@ def paint_sky(s: Stage, rng: np.random.Generator) -> None:
             _storm(s, rng)
 
 
-def _gradient(s: Stage) -> None:
+def _gradient(s: Poster) -> None:
     """Zenith, middle, horizon; warmer around the disc.  Made small and enlarged: it has no detail."""
     light, n = s.light, 64
     wide = max(2, round(n * s.width))
@@ -51,7 +51,7 @@ def _gradient(s: Stage) -> None:
     cv2.resize(small, s.sheet.image.shape[1::-1], dst=s.sheet.image, interpolation=cv2.INTER_LINEAR)
 
 
-def _stars(s: Stage, rng: np.random.Generator) -> None:
+def _stars(s: Poster, rng: np.random.Generator) -> None:
     colour = mix(s.light.disc, WHITE, 0.4)
     for x, y, size in rng.random((26, 3)):
         at = (x * s.width, y * 0.82 * s.horizon)
@@ -63,7 +63,7 @@ def _stars(s: Stage, rng: np.random.Generator) -> None:
         )
 
 
-def _disc(s: Stage, rng: np.random.Generator) -> None:
+def _disc(s: Poster, rng: np.random.Generator) -> None:
     x, y, r = s.disc
     light, kind = s.light, s.attributes.disc
     label = s.sheet.new("sun" if kind == "sun" else "moon", boxed=True)
@@ -99,7 +99,7 @@ def _disc(s: Stage, rng: np.random.Generator) -> None:
             )
 
 
-def _streaks(s: Stage, rng: np.random.Generator, count: int) -> None:
+def _streaks(s: Poster, rng: np.random.Generator, count: int) -> None:
     """Long thin clouds low in the sky."""
     label = s.sheet.new("cloud")
     for _ in range(count + int(rng.integers(3))):
@@ -110,7 +110,7 @@ def _streaks(s: Stage, rng: np.random.Generator, count: int) -> None:
         _lens(s, x + long * rng.uniform(-0.5, 0.5), y + 0.018, long * 0.6, 0.011, colour, label)
 
 
-def _lens(s: Stage, x: float, y: float, long: float, tall: float, colour: F32, ident: int) -> None:
+def _lens(s: Poster, x: float, y: float, long: float, tall: float, colour: F32, ident: int) -> None:
     """A flat shape with pointed ends, highest in the middle."""
     t = np.linspace(-1, 1, 25)
     bulge = (1 - t**2) ** 1.3
@@ -119,7 +119,7 @@ def _lens(s: Stage, x: float, y: float, long: float, tall: float, colour: F32, i
     s.sheet.polygon(np.concatenate([upper, lower]), colour, ident)
 
 
-def _clouds(s: Stage, rng: np.random.Generator) -> None:
+def _clouds(s: Poster, rng: np.random.Generator) -> None:
     """Heaped clouds with flat bases in two or three tones."""
     light = s.light
     bright = {"day": WHITE, "night": mix(light.middle, light.horizon, 0.55)}.get(
@@ -142,7 +142,7 @@ def _clouds(s: Stage, rng: np.random.Generator) -> None:
         )
 
 
-def _beside_disc(s: Stage, rng: np.random.Generator, wide: float, y: float) -> float:
+def _beside_disc(s: Poster, rng: np.random.Generator, wide: float, y: float) -> float:
     for _ in range(8):
         x = float(rng.uniform(-0.05, 1.05) * s.width)
         clear = abs(x - s.disc[0]) > wide + s.disc[2] * 1.1 or abs(y - s.disc[1] - 0.03) > 0.09 + s.disc[2]
@@ -152,7 +152,7 @@ def _beside_disc(s: Stage, rng: np.random.Generator, wide: float, y: float) -> f
 
 
 def _heap(
-    s: Stage, rng: np.random.Generator, x: float, y: float, wide: float, bright: F32, shade: F32
+    s: Poster, rng: np.random.Generator, x: float, y: float, wide: float, bright: F32, shade: F32
 ) -> None:
     """Round lobes on a flat base, the shaded ones behind, lit ones towards the light."""
     label, count = s.sheet.new("cloud"), int(rng.integers(4, 6))
@@ -177,7 +177,7 @@ def _heap(
             s.sheet.polygon(shape, tone, label)
 
 
-def _storm(s: Stage, rng: np.random.Generator) -> None:
+def _storm(s: Poster, rng: np.random.Generator) -> None:
     """Dark banks with scalloped lower edges, lighter towards the horizon; sometimes lightning."""
     light = s.light
     label = s.sheet.new("cloud")
@@ -194,7 +194,7 @@ def _storm(s: Stage, rng: np.random.Generator) -> None:
             _lightning(s, rng)
 
 
-def _lightning(s: Stage, rng: np.random.Generator) -> None:
+def _lightning(s: Poster, rng: np.random.Generator) -> None:
     x, y = rng.uniform(0.25, 0.75) * s.width, s.horizon * 0.42
     spine = [(x, y)]
     for k in range(4):
@@ -210,7 +210,7 @@ def _lightning(s: Stage, rng: np.random.Generator) -> None:
     s.sheet.polygon(left + right[::-1], rgb((255, 248, 220)), 0)
 
 
-def paint_birds(s: Stage, rng: np.random.Generator) -> None:
+def paint_birds(s: Poster, rng: np.random.Generator) -> None:
     """A few birds in a loose line, wings as two bows."""
     label = s.sheet.new("bird")
     colour = mix(s.light.tone(rgb((40, 44, 60)), 0.3), s.light.horizon, 0.06)

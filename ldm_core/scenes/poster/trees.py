@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ldm_core.scenes.noise import F32
 from ldm_core.scenes.poster.palette import Colour, mix, rgb
-from ldm_core.scenes.poster.stage import Stage
+from ldm_core.scenes.poster.poster import Poster
 
 Floats = NDArray[np.floating]
 
@@ -32,7 +32,7 @@ _SNOW = rgb((248, 251, 255))
 
 
 def paint_tree(
-    s: Stage, rng: np.random.Generator, x: float, y: float, tall: float, depth: float = 0.0
+    s: Poster, rng: np.random.Generator, x: float, y: float, tall: float, depth: float = 0.0
 ) -> None:
     """A tree of the scene's kind that stands at (x, y)."""
     kind, season = s.attributes.trees, s.attributes.season
@@ -51,7 +51,7 @@ def paint_tree(
             _broadleaf(s, rng, x, y, tall, depth, ident)
 
 
-def _shadow(s: Stage, x: float, y: float, tall: float) -> None:
+def _shadow(s: Poster, x: float, y: float, tall: float) -> None:
     """A flat shadow thrown away from the light."""
     if s.attributes.weather in ("foggy", "stormy"):
         return
@@ -65,7 +65,7 @@ def _shadow(s: Stage, x: float, y: float, tall: float) -> None:
 
 
 def _pine(
-    s: Stage, rng: np.random.Generator, x: float, y: float, tall: float, depth: float, ident: int
+    s: Poster, rng: np.random.Generator, x: float, y: float, tall: float, depth: float, ident: int
 ) -> None:
     choices = _PINE[s.attributes.season]
     leaf = rgb(choices[int(rng.integers(len(choices)))]) * np.float32(rng.uniform(0.92, 1.08))
@@ -108,7 +108,7 @@ def _box(x: float, y: float, wide: float, tall: float) -> list[tuple[float, floa
     return [(x - a, y - b), (x + a, y - b), (x + a, y + b), (x - a, y + b)]
 
 
-def _limb(s: Stage, path: Floats, widths: Floats, colour: F32, ident: int) -> None:
+def _limb(s: Poster, path: Floats, widths: Floats, colour: F32, ident: int) -> None:
     """A tapering line along a path (n, 2)."""
     along = np.gradient(path, axis=0)
     normal = np.stack([-along[:, 1], along[:, 0]], 1) / (np.linalg.norm(along, axis=1, keepdims=True) + 1e-9)
@@ -117,7 +117,7 @@ def _limb(s: Stage, path: Floats, widths: Floats, colour: F32, ident: int) -> No
 
 
 def _broadleaf(
-    s: Stage, rng: np.random.Generator, x: float, y: float, tall: float, depth: float, ident: int
+    s: Poster, rng: np.random.Generator, x: float, y: float, tall: float, depth: float, ident: int
 ) -> None:
     choices = _LEAVES[s.attributes.season]
     leaf = rgb(choices[int(rng.integers(len(choices)))]) * np.float32(rng.uniform(0.95, 1.05))
@@ -173,7 +173,7 @@ def _broadleaf(
 
 
 def _birch(
-    s: Stage, rng: np.random.Generator, x: float, y: float, tall: float, depth: float, ident: int
+    s: Poster, rng: np.random.Generator, x: float, y: float, tall: float, depth: float, ident: int
 ) -> None:
     """White stems with dark marks, and a light crown."""
     winter = s.attributes.season == "winter"
@@ -219,7 +219,7 @@ def _birch(
             _twigs(s, path, tall * high, grey, ident)
 
 
-def _twigs(s: Stage, path: Floats, tall: float, colour: F32, ident: int) -> None:
+def _twigs(s: Poster, path: Floats, tall: float, colour: F32, ident: int) -> None:
     """Thin branches to both sides of a stem."""
     for k, u in enumerate((0.4, 0.5, 0.6, 0.7, 0.8, 0.9)):
         at = np.array([np.interp(u, np.linspace(0, 1, len(path)), path[:, i]) for i in (0, 1)])
@@ -229,7 +229,7 @@ def _twigs(s: Stage, path: Floats, tall: float, colour: F32, ident: int) -> None
 
 
 def _bare(
-    s: Stage, rng: np.random.Generator, x: float, y: float, tall: float, depth: float, ident: int
+    s: Poster, rng: np.random.Generator, x: float, y: float, tall: float, depth: float, ident: int
 ) -> None:
     """A leafless tree that forks four times, with snow on its limbs."""
     bark = s.light.tone(rgb((92, 72, 70)), 0.35, depth)
@@ -248,7 +248,7 @@ def _bare(
 
 
 def _palm(
-    s: Stage, rng: np.random.Generator, x: float, y: float, tall: float, depth: float, ident: int
+    s: Poster, rng: np.random.Generator, x: float, y: float, tall: float, depth: float, ident: int
 ) -> None:
     """A bowed trunk and a crown of hanging leaves."""
     leaf = rgb((74, 150, 84)) * np.float32(rng.uniform(0.92, 1.08))
@@ -289,7 +289,7 @@ def _palm(
         )
 
 
-def _frond(s: Stage, x: float, y: float, angle: float, long: float, colour: F32, ident: int) -> None:
+def _frond(s: Poster, x: float, y: float, angle: float, long: float, colour: F32, ident: int) -> None:
     """One leaf: it rises a little, hangs over, and is toothed below."""
     t = np.linspace(0, 1, 9)
     side, out = np.sign(np.sin(angle)) or 1.0, abs(np.sin(angle))

@@ -6,10 +6,10 @@ import numpy as np
 
 from ldm_core.scenes.noise import F32, smoothstep
 from ldm_core.scenes.poster.palette import WHITE, mix, rgb
-from ldm_core.scenes.poster.stage import Stage
+from ldm_core.scenes.poster.poster import Poster
 
 
-def paint_water(s: Stage, rng: np.random.Generator) -> None:
+def paint_water(s: Poster, rng: np.random.Generator) -> None:
     """A lake or the sea, from the horizon to the lower edge; the near ground covers the rest."""
     sheet, light = s.sheet, s.light
     first, end = sheet.row(s.horizon), sheet.row(min(1.0, s.shore + 0.12))
@@ -33,7 +33,7 @@ def paint_water(s: Stage, rng: np.random.Generator) -> None:
         _glitter(s, rng)
 
 
-def _line_of_light(s: Stage) -> None:
+def _line_of_light(s: Poster) -> None:
     """A bright thread where water and land meet."""
     y = s.horizon
     s.sheet.glaze(
@@ -41,7 +41,7 @@ def _line_of_light(s: Stage) -> None:
     )
 
 
-def streak(s: Stage, x: float, y: float, long: float, tall: float, colour: F32, alpha: float) -> None:
+def streak(s: Poster, x: float, y: float, long: float, tall: float, colour: F32, alpha: float) -> None:
     """A long thin lens."""
     t = np.linspace(-1, 1, 15)
     bulge = tall * (1 - t**2)
@@ -50,7 +50,7 @@ def streak(s: Stage, x: float, y: float, long: float, tall: float, colour: F32, 
     s.sheet.glaze(np.concatenate([upper, lower]), colour, alpha)
 
 
-def _ripples(s: Stage, rng: np.random.Generator, count: int, calm: bool) -> None:
+def _ripples(s: Poster, rng: np.random.Generator, count: int, calm: bool) -> None:
     pale, deep = mix(s.light.horizon, WHITE, 0.35), mix(s.light.zenith, np.zeros(3, np.float32), 0.15)
     for k in range(count):
         v = (k + 0.6) / count
@@ -68,7 +68,7 @@ def _ripples(s: Stage, rng: np.random.Generator, count: int, calm: bool) -> None
         )
 
 
-def _glitter(s: Stage, rng: np.random.Generator) -> None:
+def _glitter(s: Poster, rng: np.random.Generator) -> None:
     """The path of light below sun or moon: dashes that widen towards the viewer."""
     x, _, r = s.disc
     colour = mix(s.light.disc, WHITE, 0.2)
@@ -79,7 +79,7 @@ def _glitter(s: Stage, rng: np.random.Generator) -> None:
         streak(s, x + r * rng.uniform(-0.25, 0.25), y, long, 0.003 + 0.005 * v, colour, 0.62 - 0.25 * v)
 
 
-def surf(s: Stage, edge: F32) -> None:
+def surf(s: Poster, edge: F32) -> None:
     """Foam along the sea's shore, and the wet ground before it."""
     label = s.sheet.new("water")
     foam = s.light.tone(WHITE, 0.95, 0.1)
@@ -93,7 +93,7 @@ def surf(s: Stage, edge: F32) -> None:
 class River:
     """A winding river: centre and half width at each height, (n,)."""
 
-    def __init__(self, s: Stage, rng: np.random.Generator) -> None:
+    def __init__(self, s: Poster, rng: np.random.Generator) -> None:
         top = s.horizon + 0.022
         self.y = np.linspace(top, 1.02, 60).astype(np.float32)
         t = (self.y - top) / (1.02 - top)
@@ -112,7 +112,7 @@ class River:
         return np.asarray(np.concatenate([left, right[::-1]]), np.float32)
 
 
-def paint_river(s: Stage, rng: np.random.Generator, river: River, bank: F32) -> None:
+def paint_river(s: Poster, rng: np.random.Generator, river: River, bank: F32) -> None:
     """The sky's colours between banks of a darker tone."""
     light, label = s.light, s.sheet.new("water")
     s.sheet.polygon(river.outline(0.16), light.tone(bank * np.float32(0.74), 0.35, 0.12), 0)

@@ -15,7 +15,7 @@ POINTS = 97  # of a height line across the picture
 
 
 @dataclass(slots=True)
-class Stage:
+class Poster:
     """One poster at work.  `horizon` and `shore`, where the near ground begins, are heights; `frame` -1 or 1
     is the side of the nearest trees, and `motif` where the building stands, in picture heights.
 

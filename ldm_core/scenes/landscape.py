@@ -22,7 +22,7 @@ class Layout:
 
 
 @dataclass(slots=True)
-class Canvas:
+class Landscape:
     """Mutable state of one rendering.
 
     `image` (h, w, 3) float32 about [0, 1]; `labels` (h, w) uint8; `instances` (h, w) int16, 0 where no
@@ -76,9 +76,9 @@ class Canvas:
         return len(self.names)
 
 
-def new_canvas(height: int, width: int, light: Light, layout: Layout, attributes: Attributes) -> Canvas:
-    """An empty canvas of (height, width)."""
-    return Canvas(
+def new_landscape(height: int, width: int, light: Light, layout: Layout, attributes: Attributes) -> Landscape:
+    """An empty landscape of (height, width)."""
+    return Landscape(
         image=np.zeros((height, width, 3), np.float32),
         labels=np.zeros((height, width), np.uint8),
         instances=np.zeros((height, width), np.int16),
