@@ -241,6 +241,11 @@ class _Recorder:
     def __init__(self) -> None:
         self.coverage = coverage.Coverage(data_file=None, source=[str(ROOT / "ldm_core"), str(ROOT / "app")])
         self.seconds: dict[str, float] = {}
+        self.failed: set[str] = set()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.failed.add(report.nodeid)
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
@@ -251,13 +256,11 @@ class _Recorder:
 
 
 def measure(tests: Sequence[str]) -> Coverage:
-    """Runs the tests in this process; all must pass."""
+    """Runs the tests in this process.  What fails, such as a test of time while lines are traced, is left out."""
     recorder = _Recorder()
     recorder.coverage.start()
-    status = pytest.main(["-q", "-p", "no:cacheprovider", *tests], plugins=[recorder])
+    pytest.main(["-q", "-p", "no:cacheprovider", *tests], plugins=[recorder])
     recorder.coverage.stop()
-    if status:
-        sys.exit("The tests fail before anything is changed.")
     data, lines = recorder.coverage.get_data(), dict[str, dict[int, list[str]]]()
     for file in data.measured_files():
         found = {
@@ -391,7 +394,7 @@ def main() -> None:
             return 0
 
         if in_fork(work, 3600) != 0:
-            sys.exit("The tests fail before anything is changed.")
+            sys.exit("The tests could not be run.")
     else:
         path = options.record
     lines, seconds = json.loads(path.read_text("utf-8"))
