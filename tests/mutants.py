@@ -256,7 +256,7 @@ class _Recorder:
 
 
 def measure(tests: Sequence[str]) -> Coverage:
-    """Runs the tests in this process.  What fails, such as a test of time while lines are traced, is left out."""
+    """Runs the tests in this process; those that fail, as some do while lines are traced, are left out."""
     recorder = _Recorder()
     recorder.coverage.start()
     pytest.main(["-q", "-p", "no:cacheprovider", *tests], plugins=[recorder])
