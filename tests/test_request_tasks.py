@@ -23,6 +23,9 @@ from ldm_core.request import (
     TextToImage,
     Unconditional,
     branched,
+    decode_json,
+    drawn_seed,
+    lasting_branch,
     lineage,
     parse_request,
     rebased,
@@ -30,6 +33,7 @@ from ldm_core.request import (
     varied,
 )
 from ldm_core.request.extensions import ControlUse, Extensions
+from ldm_core.request.fields import FIXED
 from ldm_core.request.raster import Raster
 from ldm_core.request.rules import MAX_BOXES, MAX_SEEDS, LabelledBox
 
@@ -411,3 +415,44 @@ def test_a_picture_has_so_many_branches_at_most() -> None:
     assert len(lineage(request)) == module.BRANCHINGS + 1
     with pytest.raises(RequestError, match=f"{module.BRANCHINGS + 1}th; it has to be one of at most"):
         branched(request, 3, request)
+
+
+def test_a_branch_that_lasts_says_all_that_may_change() -> None:
+    assert lasting_branch(TextToImage()) is None
+    first = TextToImage(prompt="a", adapters=(AdapterUse("ink"),))
+    second = TextToImage(prompt="b", seed=3, branch=Branch(8, first))
+    kept = lasting_branch(second)
+    assert kept is not None and kept["step"] == 8
+    of = kept["of"]
+    assert isinstance(of, dict) and not set(of) & {*FIXED, "batch_size", "branch"}
+    assert (of["prompt"], of["seed"], of["variation_of"]) == ("a", 0, None)
+    assert of["adapters"] == [{"name": "ink", "unet": 1.0, "text": 1.0}]
+    other = {**to_json(replace(second, branch=None)), "prompt": "c", "guidance_scale": 9.0, "branch": kept}
+    assert parse_request(other) == replace(second, prompt="c", guidance_scale=9.0)
+    third = replace(second, prompt="c", branch=Branch(9, second))
+    assert parse_request({**to_json(replace(third, branch=None)), "branch": lasting_branch(third)}) == third
+    said = to_json(third)["branch"]
+    assert isinstance(said, dict) and said["step"] == 9
+    assert said["of"]["prompt"] == "b" and said["of"]["branch"]["of"]["seed"] == 0
+
+
+def test_json_of_many_kinds() -> None:
+    with pytest.raises(RequestError, match=r"is 100,000,001 long; it has to be JSON of at most 100,000,000"):
+        decode_json(" " * 100_000_001)
+    assert decode_json(b"\xef\xbb\xbf[1]") == decode_json("\ufeff[1]") == [1]
+    for text, words in {
+        '{"a": 1, "a": 2}': "a is there twice; it has to be given once",
+        "[NaN]": r"request is not JSON \(NaN is no JSON number\); it has to be a JSON object of finite",
+        "[1,\n2": r"request is not JSON \(Expecting ',' delimiter at line 2, column 2\)",
+        "[" * 100_000: "request is nested too deeply; it has to be a flat JSON object",
+        "1" * 5_000: "request is a number too long",
+    }.items():
+        with pytest.raises(RequestError, match=words):
+            decode_json(text)
+    with pytest.raises(RequestError, match="request is not UTF-8 text; it has to be a JSON object in UTF-8"):
+        decode_json(b"\xff")
+
+
+def test_seeds_are_drawn_from_ten_million() -> None:
+    drawn = [drawn_seed() for _ in range(200)]
+    assert len(set(drawn)) > 190 and min(drawn) >= 0 and 10**6 < max(drawn) < 10**7
