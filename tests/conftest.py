@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # Threads that spin while they wait take the cores from the test beside them; read when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -22,6 +23,10 @@ from tests.golden import shared_folder
 
 # Several processes take a file each, these first, so that no long one is left for the end.
 LONGEST = ("training_conditions", "training", "bundled", "adapters")
+
+# A busy machine is no fault: what has to be quick has a test that says so.
+settings.register_profile("without deadline", deadline=None)
+settings.load_profile("without deadline")
 
 for helpers in ("browser", "checkpoints", "engine_jobs", "stable_diffusion"):
     pytest.register_assert_rewrite(f"tests.{helpers}")
