@@ -132,3 +132,65 @@ def test_memory_is_that_of_a_tile(monkeypatch: pytest.MonkeyPatch) -> None:
         time.sleep(0.02)
     features = 128 * 4096 * 32 * 4  # bytes of the largest map; at once it took five times as much
     assert 0 < peak.bytes < 2 * features
+
+
+def spans(count: int, tile: int, overlap: int, multiple: int = 1) -> list[tuple[int, int]]:
+    """Where the tiles of one row of tiles begin and end."""
+    regions = tiling.grid((1, count), tile, overlap, multiple)
+    assert all(rows == slice(0, 1) for rows, _ in regions)
+    return [(columns.start, columns.stop) for _, columns in regions]
+
+
+def test_as_few_tiles_as_cover_a_latent_and_overlap_enough() -> None:
+    assert spans(8, 8, 4) == [(0, 8)] and spans(5, 8, 4) == [(0, 5)]
+    assert spans(12, 8, 4) == [(0, 8), (4, 12)]
+    assert spans(13, 8, 4) == [(0, 8), (2, 10), (5, 13)]
+    assert spans(26, 10, 2) == [(0, 10), (8, 18), (16, 26)]
+    assert spans(27, 10, 2) == [(0, 10), (6, 16), (11, 21), (17, 27)]
+    assert spans(24, 16, 4, multiple=4) == [(0, 16), (8, 24)]
+    assert spans(32, 16, 4, multiple=8) == [(0, 16), (8, 24), (16, 32)]
+    both = tiling.grid((12, 13), 8, 4, 1)
+    assert [(rows.start, columns.start) for rows, columns in both] == [
+        (0, 0), (0, 2), (0, 5), (4, 0), (4, 2), (4, 5)
+    ]  # fmt: skip
+
+
+def test_where_tiles_overlap_their_weights_sum_to_one() -> None:
+    regions = tiling.grid((10, 22), 10, 4, 1)
+    for reach in (0, 1):
+        weights = tiling.blending((10, 22), regions, reach)
+        total = torch.zeros(10, 22)
+        for region, weight in zip(regions, weights, strict=True):
+            assert weight.shape == (10, 10) and weight.min() >= 0
+            total[region] += weight
+        torch.testing.assert_close(total, torch.ones(10, 22))
+        first = weights[0][0]  # falls towards the next tile, which begins at cell 6
+        assert (first[:6] == 1).all() and (first[6:].diff() < 0).all()
+        assert (weights[1].flip(1)[0, :4] > 0.5).sum() == 2 and (first[-1] < 1e-4) == (reach == 1)
+
+
+def test_what_goes_through_a_first_stage_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, patches = made(ATTENTION), made("KL, f = 8, patches, no attention")
+    monkeypatch.setattr(tiling, "WHOLE_BYTES", {"cpu": 64 * 64 * 32 * 4})
+    assert tiling.fits(plain, (64, 64)) and not tiling.fits(plain, (64, 65))
+    # 3 * 32 channels at a quarter of the resolution, in both directions.
+    assert tiling.fits(patches, (64, 320)) and not tiling.fits(patches, (64, 352))
+    assert tiling.fits(plain.half(), (128, 64))
+    monkeypatch.setattr(tiling, "WHOLE_BYTES", {"cuda": 64 * 64 * 32 * 4, "mps": 0})
+    assert not tiling.fits(plain, (1, 1))  # on another device as on the smallest
+
+
+@torch.inference_mode()
+def test_attention_is_of_the_whole_up_to_a_number_of_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = made(ATTENTION)
+    image, z = picture(512, 64), varied_latent(stage, 64, 512)
+    latent = stage.latent(image)
+    made_of: list[NDArray[np.int64]] = []
+    for cells, same in ((512, True), (511, False)):
+        monkeypatch.setattr(tiling, "INNER_CELLS", cells)
+        in_tiles = tiling.encode(stage, image, TILE)
+        assert in_tiles.shape == latent.shape
+        assert ((latent - in_tiles).abs().max() < 1e-3 * latent.abs().max()) == same
+        made_of.append(decoded(stage, z)[0])
+    assert not np.array_equal(*made_of)
+    assert np.abs(made_of[0] - at_once(stage, z)).max() <= 2
