@@ -13,10 +13,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from app.keeping.metadata import encode, encode_png, from_parameters, read_settings, to_parameters
+from app.keeping import metadata
+from app.keeping.metadata import (
+    encode,
+    encode_png,
+    explain,
+    from_parameters,
+    read_settings,
+    to_parameters,
+    written,
+)
+from app.keeping.outgoing import outgoing
 from ldm_core.errors import AtelierError, FileError, RequestError
 from ldm_core.pictures.writing import FORMATS, Format
 from ldm_core.request import SAMPLERS, SPACINGS, Inpaint, TextToImage
+from ldm_core.request.extensions import AdapterUse
 from ldm_core.request.raster import Raster, read_raster
 
 PIXELS = np.arange(64 * 48 * 3, dtype=np.uint8).reshape(48, 64, 3)
@@ -288,3 +299,119 @@ def test_long_texts_take_linear_time() -> None:
     read = from_parameters("a" * 500_000 + "\nSteps: 1, Seed: 1")
     assert "prompt" not in read.given and "500,000 characters" in read.notes[0]
     assert time.process_time() - start < 15
+
+
+def test_the_text_of_other_programs_word_for_word() -> None:
+    ink, wash = AdapterUse("ink", unet=0.5, text=1.0), AdapterUse("wash", unet=0.25, text=0.25)
+    request = TextToImage(
+        prompt="a lake", sampler="ddim", eta=0.5, guidance_rescale=0.25, guidance_start=0.125,
+        guidance_end=0.75, model='My "model", 2', width=64, height=128, adapters=(ink, wash),
+    )  # fmt: skip
+    assert to_parameters(request, DIGEST) == (
+        "a lake <lora:ink:1:0.5> <lora:wash:0.25>\nSteps: 30, Sampler: DDIM, Schedule type: SGM Uniform, "
+        'CFG scale: 2.5, Seed: 0, Size: 64x128, Model hash: 0123456789, Model: "My \\"model\\", 2", '
+        "Eta DDIM: 0.5, Guidance rescale: 0.25, Guidance start: 0.125, Guidance end: 0.75"
+    )
+    bare = TextToImage(sampler="euler", eta=0.5, adapters=(wash,), negative_prompt="fog", model="x ")
+    assert to_parameters(bare) == (
+        "<lora:wash:0.25>\nNegative prompt: fog\nSteps: 30, Sampler: Euler, Schedule type: SGM Uniform, "
+        'CFG scale: 2.5, Seed: 0, Size: 256x256, Model: "x ", Eta: 0.5'
+    )
+    for name, quoted in (
+        ("{x", '"{x"'),
+        ("[x", '"[x"'),
+        ("a:b", '"a:b"'),
+        ("a{", "a{"),
+        ("é", "é"),
+        ("", ""),
+    ):
+        assert to_parameters(TextToImage(model=name)).endswith(f"Model: {quoted}")
+
+
+def test_a_text_that_is_too_long_for_a_jpeg_is_left_out_and_nothing_else() -> None:
+    for length, there in ((24_700, True), (25_100, False)):
+        request = TextToImage(prompt="é" * 18_000, negative_prompt="y" * (length - 18_000))
+        size = len(to_parameters(request).encode("utf-16-be")) + 8
+        assert (size <= 50_000) == there
+        data = encode(PIXELS, request, None, "JPEG")
+        assert read_settings(data).request == request
+        with Image.open(io.BytesIO(data)) as picture:
+            assert (0x9286 in picture.getexif().get_ifd(0x8769)) == there
+
+
+def test_blocks_of_a_jpeg_are_filled_to_the_last_byte() -> None:
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    for length in (65_518 - 1, 65_518, 65_518 + 1, 2 * 65_518):
+        plain = outgoing(pixels, TextToImage())
+        data = written(plain, json.dumps("x" * (length - 2)), "", "JPEG")
+        blocks = data.split(b"latent-atelier\0")[1:]
+        assert len(blocks) == -(-length // 65_518)
+        assert data.count(b"\xff\xef\xff\xff" + b"latent-atelier\0") == length // 65_518
+        with Image.open(io.BytesIO(data)) as picture:
+            picture.load()
+            assert 0x8769 not in picture.getexif()
+
+
+def test_quality_and_facts_are_what_is_asked_for() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    sizes = [len(encode(noise, TextToImage(), None, "JPEG", quality=quality)) for quality in (50, 90, 100)]
+    assert sizes == sorted(set(sizes)) and len(encode(noise, TextToImage(), None, "JPEG")) == sizes[1]
+    other = outgoing(noise, TextToImage())
+    assert len(written(other, "", "", "WEBP")) == len(written(other, "", "", "WEBP", quality=90))
+    exif = Image.Exif()
+    exif[0x010F] = "A camera"
+    file = io.BytesIO()
+    Image.fromarray(PIXELS).save(file, "JPEG", exif=exif)
+    photograph = read_raster(file.getvalue(), "picture")
+    request = Inpaint(image=photograph, mask=Raster(np.full(PIXELS.shape[:2], 255, np.uint8)))
+    for facts in (True, False):
+        for data in (
+            encode_png(PIXELS, request, facts=facts), encode(PIXELS, request, None, "JPEG", facts=facts)
+        ):  # fmt: skip
+            with Image.open(io.BytesIO(data)) as picture:
+                assert (picture.getexif().get(0x010F) == "A camera") == facts
+    with Image.open(io.BytesIO(encode_png(PIXELS, request))) as picture:
+        assert picture.getexif()[0x010F] == "A camera"
+
+
+def ours(**outer: object) -> bytes:
+    whole = {"version": 1, "request": {"task": "text-to-image"}, "model_sha256": None} | outer
+    return png(latent_atelier=json.dumps(whole))
+
+
+@pytest.mark.parametrize(
+    ("digest", "is_one"),
+    [("a" * 64, True), ("0", True), ("", False), ("a" * 65, False), ("g", False), (5, False), (None, False)],
+)
+def test_only_a_hash_is_taken_for_one(digest: object, is_one: bool) -> None:
+    assert read_settings(ours(model_sha256=digest)).model_sha256 == (digest if is_one else None)
+
+
+def test_what_is_wrong_with_settings_is_said() -> None:
+    for outer, sentence in (
+        ({"version": 2}, "were written by a newer version of this program."),
+        ({"version": 0}, "were written by a newer version of this program."),
+        ({"request": []}, "are damaged."),
+        ({"inputs": []}, "are damaged."),
+    ):
+        with pytest.raises(FileError, match=f"The settings inside this picture {sentence}"):
+            read_settings(ours(**outer))
+    with pytest.raises(FileError, match="not in a form that this program reads"):
+        from_parameters("a lake")
+    refused = RequestError("seed", -2, "from 0 on")
+    assert explain(refused) == f"The settings inside this picture cannot be used: {refused}"
+    assert explain(FileError("It is gone.")) == "It is gone."
+    everything = read_settings(ours()).given
+    assert {"prompt", "seed", "width", "branch"} <= everything
+
+
+def test_a_file_is_read_up_to_a_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (path := tmp_path / "a.png").write_bytes(data := ours())
+    monkeypatch.setattr(metadata, "MAX_FILE", len(data))
+    assert read_settings(path).request == TextToImage()
+    monkeypatch.setattr(metadata, "MAX_FILE", len(data) - 1)
+    with pytest.raises(FileError, match=r"a\.png is larger than 0 MB, so its settings were not read"):
+        read_settings(path)
+    with pytest.raises(FileError, match=r"There is no file none\.png"):
+        read_settings(tmp_path / "none.png")
+    assert len(data) < 2**28 and read_settings(data).request == TextToImage()
