@@ -45,9 +45,67 @@
     document.querySelector("#stage")?.classList.toggle("as-grid", on);
     document.querySelector("#grid")?.setAttribute("aria-pressed", `${on}`);
   };
+  // What a person has changed by hand, by the id of its component.
+  /** @type {Set<string>} */
+  const touched = new Set();
+  const touch = (/** @type {Event} */ event) => {
+    for (const part of event.composedPath()) if (part instanceof Element && part.id) touched.add(part.id);
+  };
+  for (const kind of ["input", "change", "drop", "paste"]) document.addEventListener(kind, touch, true);
+  document.addEventListener("mousedown", (event) => within(event, "[role=option]") && touch(event), true);
+
+  // The owner's settings are kept by the program as well, a moment after the last change.
+  /** @type {Map<string, object>} */
+  const unsaved = new Map();
+  let saving = 0;
+  const save = () => {
+    clearTimeout(saving);
+    for (const [form, settings] of unsaved) {
+      const body = new Blob([JSON.stringify(settings)], { type: "application/json" });
+      if (body.size < 60_000) navigator.sendBeacon(`prompting/last/${form}`, body);
+    }
+    unsaved.clear();
+  };
+  addEventListener("pagehide", save);
+  document.addEventListener("visibilitychange", () => document.hidden && save());
+
+  /** @type {Map<string, string>} */
+  const models = new Map();
   window.latentAtelier = {
-    restored() {
+    isOwner: document.documentElement.dataset.owner !== "no",
+    modelOf: (form) => models.get(form) ?? "",
+    restored(arrived, places) {
       document.body.classList.add("restored");
+      const same = { __type__: "update" };
+      return (places ?? []).map(([form, name, id]) => {
+        const values = arrived?.[form] ?? {};
+        return name in values && !touched.has(id) ? values[name] : same;
+      });
+    },
+    exportPreset(form, name, values) {
+      const settings = Object.fromEntries(
+        Object.entries(values).filter(([key]) => !["kin", "branch", "picture"].includes(key))
+      );
+      const preset = { program: "Latent Atelier", kind: "preset", version: 1, form, name, settings };
+      const url = URL.createObjectURL(new Blob([JSON.stringify(preset, null, 2)], { type: "application/json" }));
+      const called = name.replace(/[^\p{L}\p{N}_-]+/gu, " ").trim() || form;
+      window.latentAtelier.save({ url, name: `${called}.preset.json` });
+      setTimeout(() => URL.revokeObjectURL(url), 60_000);
+    },
+    keep(form, values) {
+      // Gradio refuses whatever holds a file, by its `meta`, that a program started anew has no more.
+      const plain = (/** @type {string} */ _, /** @type {any} */ value) => {
+        const { meta, ...file } = value ?? {};
+        return meta ? file : value;
+      };
+      models.set(form, String(values.model ?? ""));
+      const kept = JSON.parse(JSON.stringify({ ...values, at: Date.now() }, plain));
+      if (window.latentAtelier.isOwner && document.body.classList.contains("restored")) {
+        unsaved.set(form, kept);
+        clearTimeout(saving);
+        saving = setTimeout(save, 1500);
+      }
+      return kept;
     },
     openTab() {
       const button = inSight(".generate").at(0);

@@ -25,7 +25,7 @@ FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 ).split()
-WAIT = 60_000  # milliseconds; the machine may be busy
+WAIT = 15_000  # milliseconds; the machine may be busy
 CUT_OFF = ("AbortError: signal is aborted", "Unexpected error Connection errored out")
 
 # Notes every different preview that the picture shows.
@@ -59,13 +59,23 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory, models: Path, outputs: Path) -> Iterator[Running]:
+def remembers() -> bool:
+    """Whether the program itself keeps last settings, which a test would leave to the next."""
+    return False
+
+
+@pytest.fixture(scope="module")
+def running(
+    tmp_path_factory: pytest.TempPathFactory, models: Path, outputs: Path, remembers: bool
+) -> Iterator[Running]:
     """The page, served from this process."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["GRADIO_TEMP_DIR"] = str(tmp_path_factory.mktemp("cache"))
     os.environ["ATELIER_MODELS"] = str(models)
     options = Options(outputs=str(outputs))
     served = start(options, free_port())
+    if not remembers:
+        served.studio.presets = None
     yield served
     served.close()
     del os.environ["ATELIER_MODELS"]

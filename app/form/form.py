@@ -14,6 +14,7 @@ import gradio as gr
 from gradio.components import Component
 
 from app.form import parts
+from app.form.keeping_parts import PresetParts, make_presets
 from app.prompts.words import Words
 from app.studio.jobs import Studio
 from app.widgets.canvas import Canvas, CanvasSetup, CanvasValue
@@ -107,6 +108,7 @@ class Form(Generic[E]):
         kin: out of sight: the seed that was filled in, and of what it makes a variation.
         branch: of what the pictures are branches, once that was filled in.
         words: make prompts of what is written.
+        presets: its settings by name.
         styles: the names of those that are put around it.
     """
 
@@ -122,6 +124,7 @@ class Form(Generic[E]):
     branch: BranchNote
     extra: E
     words: Words
+    presets: PresetParts
     styles: gr.Dropdown | None = None
     live: tuple[gr.Checkbox, Canvas] | None = None
     several: Callable[[Request, Values], Sequence[Request]] | None = None
@@ -218,6 +221,8 @@ def make_form(
                         "", label="Leave out", info="The negative prompt.", lines=2, visible=reads
                     )
                 fields |= (parts.guidance(start) if guided else {}) | parts.method(start)
+            names = [] if studio.presets is None else studio.presets.names(name)
+            presets = make_presets(name, names, owner=studio.presets is not None, worded=bool(prompt))
         for field, component in fields.items():
             component.elem_id = component.elem_id or f"{name}-{field}"
         generate, stop = parts.actions(name)
@@ -235,6 +240,7 @@ def make_form(
         branch,
         made,
         studio.words,
+        presets,
         styles,
     )
 

@@ -65,6 +65,13 @@ def still_there(payload: object) -> ImageData | None:
     return ImageData(path=str(copy_for_page(file)), orig_name=file.name)
 
 
+def as_browser_has_it(value: object) -> object:
+    """A component's value as the browser holds it, where no component has made it that."""
+    if not isinstance(value, ImageData):
+        return value
+    return {**value.model_dump(), "url": f"/gradio_api/file={value.path}"}
+
+
 def show_as_read(picture: GivenPicture) -> None:
     """Once a file has arrived, shows what the program reads in it: a browser may read it otherwise."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Sequence
 
+from gradio.components import Component
+
 from app.form import parts
 from app.form.form import (
     AnyForm,
@@ -18,7 +20,7 @@ from app.form.form import (
 )
 from app.prompts.words import PAIRS
 from app.studio.jobs import Studio
-from app.widgets.updates import Updates, Values
+from app.widgets.updates import Updates, Values, change, is_change
 from ldm_core.request import RULES, TASKS, Request, Semantic, drawn_seed, lasting_branch, parse_request
 from ldm_core.request.raster import Raster
 
@@ -160,10 +162,52 @@ def take(studio: Studio, form: AnyForm, picture: Raster, request: Request | None
     return over(over(suited, updates), form.extra.take(picture, request))
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Restored:
+    """What settings make of a form.
+
+    Attributes:
+        values: by the names of `restorable`, as the browser takes them.
+        looks: what else changes: choices, the canvas's classes.
+    """
+
+    values: dict[str, object]
+    looks: Updates
+
+
+def restorable(form: AnyForm) -> dict[str, Component]:
+    """The components that settings fill, by name."""
+    return {**form.kept(), **({"shape": form.shape} if form.shape is not None else {})}
+
+
 def restore(studio: Studio, form: AnyForm, kept: object) -> Updates:
-    """Fills a form from what the browser kept: input like any other, what does not fit is left out."""
-    if not isinstance(kept, dict):
-        return {}
+    """Fills a form from settings that were kept: input like any other, what does not fit is left out."""
+    restored = restored_from(studio, form, kept)
+    names = restorable(form)
+    return over(restored.looks, {names[name]: value for name, value in restored.values.items()})
+
+
+def restored_from(studio: Studio, form: AnyForm, kept: object) -> Restored:
+    """What settings that were kept make of a form."""
+    if not isinstance(kept, dict) or not kept:
+        return Restored({}, {})
+    names = {component: name for name, component in restorable(form).items()}
+    values: dict[str, object] = {}
+    looks: Updates = {}
+    for component, update in _restored(studio, form, kept).items():
+        name = names.get(component)
+        if name is None:
+            looks[component] = update
+        elif is_change(update):
+            if "value" in update:
+                values[name] = update["value"]
+            looks[component] = {key: part for key, part in update.items() if key != "value"}
+        else:
+            values[name] = update
+    return Restored(values, looks)
+
+
+def _restored(studio: Studio, form: AnyForm, kept: dict[object, object]) -> Updates:
     updates: Updates = {}
     for name, component in form.fields.items():
         value = RULES[name].read(kept.get(name))
@@ -176,9 +220,15 @@ def restore(studio: Studio, form: AnyForm, kept: object) -> Updates:
     updates[form.kin] = kept.get("kin")
     branch = kept.get("branch")
     updates[form.branch] = branch if isinstance(branch, dict) else None
+    styles = kept.get("styles")
+    if form.styles is not None:
+        there = form.words.styles.names()
+        chosen = [name for name in styles if name in there] if isinstance(styles, list) else []
+        updates[form.styles] = change(choices=list(there), value=chosen, visible=bool(there))
     model = updates.get(form.model, starting_model(studio, form.tasks))
     if form.shape is not None:
         start = model_defaults(studio, model)
         size = (updates.get(form.fields[side], getattr(start, side)) for side in ("width", "height"))
         updates[form.shape] = shape_of(studio, start.model, *size)
-    return over(over(suit_extra(studio, form, model), updates), form.extra.restore(kept))
+    known = {str(name): value for name, value in kept.items()}
+    return over(over(suit_extra(studio, form, model), updates), form.extra.restore(known))

@@ -13,6 +13,7 @@ from app.keeping.readers.a1111 import LORA, lora_of
 from app.keeping.readers.models import is_named, use_of
 from app.prompts.dynamic import TemplateError, escaped, expand
 from app.prompts.styles import Styles
+from app.prompts.tags import Tags
 from app.prompts.wildcards import Wildcards
 from ldm_core.errors import PromptError
 from ldm_core.library.index import Entry
@@ -42,6 +43,7 @@ class Words:
         self.folder = folder
         self.wildcards = Wildcards(folder / "wildcards")
         self.styles = Styles(folder)
+        self.tags = Tags(folder / "tags")
         self._entries = entries
 
     def loras(self) -> list[Entry]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Sequence
 
 import gradio as gr
@@ -10,6 +11,8 @@ import gradio as gr
 from app.form import form as forms
 from app.form import parts, translate
 from app.form.form import AnyForm
+from app.form.given import as_browser_has_it
+from app.stage import presets
 from app.studio.jobs import Studio
 from app.widgets.events import QUICK
 from app.widgets.updates import Updates, change
@@ -19,6 +22,7 @@ def connect(page: gr.Blocks, studio: Studio, made: Sequence[AnyForm]) -> None:
     """Connects the controls of all forms."""
     for form in made:
         _connect_form(studio, form)
+    presets.connect(studio, made)
     _remember(page, studio, made)
 
 
@@ -27,7 +31,8 @@ def _connect_form(studio: Studio, form: AnyForm) -> None:
     fields = form.fields
 
     def suit(model: object) -> Updates:
-        return forms.suit(studio, form, model)
+        own = presets.model_default(studio, form, model)
+        return forms.over(forms.suit(studio, form, model), own)
 
     def explain_eta(sampler: object) -> Updates:
         return forms.explain_eta(form, sampler)
@@ -77,20 +82,37 @@ def _connect_shape(studio: Studio, form: AnyForm, shape: gr.Radio) -> None:
 
 
 def _remember(page: gr.Blocks, studio: Studio, made: Sequence[AnyForm]) -> None:
-    """Keeps the settings in the browser, across reloads and restarts of the program."""
+    """Keeps the settings in the browser, and the owner's in the program too, across reloads and restarts."""
     kept = [_kept(form) for form in made]
+    arrived = gr.JSON(visible=False)
+    places = [(form.name, name, part) for form in made for name, part in translate.restorable(form).items()]
 
     def restore(*values: object) -> Updates:
         updates: Updates = {}
+        found: dict[str, object] = {}
         for form, value in zip(made, values, strict=True):
-            updates |= translate.restore(studio, form, value)
-        return updates
+            restored = translate.restored_from(studio, form, _newest(studio, form, value))
+            updates |= restored.looks
+            found[form.name] = {name: as_browser_has_it(part) for name, part in restored.values.items()}
+        return {**updates, arrived: found}
 
+    # A field that a person touched meanwhile keeps what is in it: what arrived is put there by the browser.
+    names = json.dumps([(form, name, part.elem_id) for form, name, part in places])
     filled = [component for form in made for component in form.filled()]
-    # What a person typed before this arrives would be lost, so the controls wait for it.
-    page.load(restore, kept, filled, **QUICK).then(
-        None, None, None, js="() => latentAtelier.restored()", api_visibility="private"
+    page.load(restore, kept, [arrived, *filled], **QUICK).then(
+        None,
+        arrived,
+        [part for _, _, part in places],
+        js=f"(arrived) => latentAtelier.restored(arrived, {names})",
+        api_visibility="private",
     )
+
+
+def _newest(studio: Studio, form: AnyForm, kept: object) -> object:
+    """What the browser kept of a form, or the program of its owner, whichever is newer."""
+    ours = None if studio.presets is None else studio.presets.read(form.name, "last")
+    times = [float(one.get("at") or 0) if isinstance(one, dict) else -1.0 for one in (kept, ours)]
+    return ours if times[1] > times[0] else kept
 
 
 def _kept(form: AnyForm) -> gr.BrowserState:
@@ -98,14 +120,12 @@ def _kept(form: AnyForm) -> gr.BrowserState:
     fields = form.kept()
     kept = gr.BrowserState({}, storage_key=f"latent-atelier.{form.name}", secret="latent-atelier")
     names = ", ".join(fields)
-    # Gradio refuses whatever holds a file, by its `meta`, that a program started anew has no more.
-    plain = "(_, value) => { const { meta, ...file } = value ?? {}; return meta ? file : value; }"
     gr.on(
         [component.change for component in fields.values()],
         None,
         list(fields.values()),
         kept,
-        js=f"({names}) => JSON.parse(JSON.stringify({{{names}}}, {plain}))",
+        js=f"({names}) => latentAtelier.keep({json.dumps(form.name)}, {{{names}}})",
         api_visibility="private",
     )
     return kept

@@ -31,7 +31,9 @@ from ldm_core.request import DEFAULT_MODEL, Request, SuperResolution, rebased
 
 if TYPE_CHECKING:
     from app.keeping.history import Entry, History
+    from app.keeping.presets import Presets
     from app.keeping.shelf import Shelf
+    from app.prompts.history import PromptHistory
     from ldm_core.engine.engine import Engine, Job
 
 __all__ = ["Session", "Studio"]
@@ -51,6 +53,7 @@ class Studio:
         device: as `Engine` takes it; None lets the engine choose.
         shelf: adds and removes models; None where others than this computer's owner can reach the page.
         history: of the pictures in the library; None where there is none.
+        presets, prompts: the owner's settings and last prompts; None where guests can reach the page.
     """
 
     def __init__(
@@ -62,10 +65,14 @@ class Studio:
         *,
         has_guests: bool = False,
         history: History | None = None,
+        presets: Presets | None = None,
+        prompts: PromptHistory | None = None,
     ) -> None:
         self.models = models
         self.has_guests = has_guests  # then nothing is kept of what their photographs say of themselves
         self.shelf = shelf
+        self.presets = presets
+        self.prompts = prompts
         self.words = Words(prompts_folder(), models.entries)
         self.timelines = Timelines(self.engine)
         self.paces = Paces(self.engine, models)

@@ -102,16 +102,17 @@ def _keep_listed(studio: Studio, tab: gr.Tab, form: AnyForm) -> None:
     tab.select(look, form.model, form.filled(), **QUICK)
 
 
-def head() -> str:
+def head(*, owner: bool = True) -> str:
     """What goes into the page's head: our style and script, in the page itself.
 
     Given as gradio's `css`, every rule would be moved below a class of gradio's, `:root` and `body` as well.
     """
     style, script = (
         "".join((ASSETS / name).read_text(encoding="utf-8") for name in names)
-        for names in (("atelier.css", "models.css"), ("atelier.js", "fault.js", "keys.js"))
+        for names in (("atelier.css", "models.css"), ("atelier.js", "fault.js", "keys.js", "prompting.js"))
     )
-    return f"<style>{style}</style><script>{script}</script>"
+    guest = "" if owner else 'document.documentElement.dataset.owner = "no";'
+    return f"<style>{style}</style><script>{guest}{script}</script>"
 
 
 def _watch_engine(studio: Studio, engine: gr.HTML, made: Sequence[AnyForm]) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.keeping.places import open_models, outputs_folder
+from app.keeping.places import data_folder, open_models, outputs_folder
 from app.web.guard import LOOPBACK, Guard
 from ldm_core.errors import AtelierError, FileError
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import gradio as gr
 
     from app.keeping.history import History
+    from app.keeping.presets import Presets
+    from app.prompts.history import PromptHistory
     from app.studio.jobs import Studio
 
 FIRST_PORT = 7860
@@ -113,6 +115,7 @@ def start(options: Options, port: int) -> Running:
     from app.web import page
     from app.web.door import Door, made_password
     from app.web.history import HistoryRoutes
+    from app.web.prompting import PromptingRoutes
     from app.web.theme import make_theme
     from app.widgets import canvas
 
@@ -120,8 +123,16 @@ def start(options: Options, port: int) -> Running:
     models = open_models(options.models, wait=False)
     shelf = Shelf(models) if options.is_private else None
     history = _open_history(library.folder)
+    presets, prompts = _owners() if options.is_private else (None, None)
     studio = Studio(
-        models, library, options.device, shelf, has_guests=not options.is_private, history=history
+        models,
+        library,
+        options.device,
+        shelf,
+        has_guests=not options.is_private,
+        history=history,
+        presets=presets,
+        prompts=prompts,
     )
     blocks = page.build_page(studio)
     blocks.queue(max_size=64, default_concurrency_limit=8)
@@ -129,7 +140,7 @@ def start(options: Options, port: int) -> Running:
     middleware = [Middleware(Guard, hosts=LOOPBACK if options.is_private else ())]
     if password is not None:
         middleware.append(Middleware(Door, password=password))
-    routes = [canvas.serve_files()]
+    routes = [canvas.serve_files(), PromptingRoutes(studio).mount()]
     if history is not None:
 
         def whose(_: object) -> str | None:
@@ -144,7 +155,7 @@ def start(options: Options, port: int) -> Running:
         prevent_thread_lock=True,
         quiet=True,
         theme=make_theme(),
-        head=page.head(),
+        head=page.head(owner=options.is_private),
         footer_links=[],
         show_error=False,
         enable_monitoring=False,
@@ -164,6 +175,19 @@ def start(options: Options, port: int) -> Running:
 
     threading.Thread(target=wake, name="warm-up", daemon=True).start()
     return Running(f"http://{options.host}:{port}", studio, blocks, password)
+
+
+def _owners() -> tuple[Presets | None, PromptHistory | None]:
+    """The owner's settings and last prompts; none, and a word about it, where they cannot be kept."""
+    from app.keeping.presets import Presets
+    from app.prompts.history import PromptHistory
+
+    folder = data_folder()
+    try:
+        return Presets(folder / "presets.sqlite"), PromptHistory(folder / "prompts.sqlite")
+    except FileError as error:
+        print(f"Presets and last prompts are not kept: {error}", file=sys.stderr)
+        return None, None
 
 
 def _open_history(folder: Path) -> History | None:

@@ -17,7 +17,14 @@ declare const server: {
 };
 
 interface LatentAtelier {
-  restored(): void;
+  isOwner: boolean;
+  modelOf(form: string): string;
+  restored(
+    arrived?: Record<string, Record<string, unknown>>,
+    places?: [form: string, name: string, id: string][]
+  ): unknown[];
+  exportPreset(form: string, name: string, values: Record<string, unknown>): void;
+  keep(form: string, values: Record<string, unknown>): object;
   openTab(): string | null;
   save(file: { url: string; name: string } | null): void;
   toggleTheme(): void;

@@ -1,0 +1,83 @@
+"""What could stand where a person is writing: wildcards, LoRAs, tags and words that the model knows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.prompts.tags import Tag, Tags
+from app.prompts.words import Words
+
+MOST = 12
+SEEN = 200  # characters before the caret
+_WILDCARD = re.compile(r"__([^\s_{}|#$][^{}|#$\n]*?)?$")
+_LORA = re.compile(r"<(?:lora|lyco):([^:>\n]*)$", re.IGNORECASE)
+# A tag may hold blanks; it begins behind a comma, a bracket, an option's border or a line's beginning.
+_WORDS = re.compile(r"[^,\n(){}|\[\]<>:.;]*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """What would be inserted, and what is told of it."""
+
+    text: str
+    kind: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """Suggestions for the last `length` characters before the caret."""
+
+    length: int = 0
+    items: tuple[Suggestion, ...] = ()
+
+
+def complete(words: Words, tags: Tags, before: str, known: Sequence[str]) -> Completion:
+    """What could go on from a text.
+
+    Args:
+        before: what stands before the caret.
+        known: the words that the chosen model knows.
+    """
+    before = before[-SEEN:]
+    if match := _LORA.search(before):
+        names = {entry.name: entry.title for entry in words.loras()}
+        found = _fitting(list(names), match[1])
+        items = (Suggestion(f"<lora:{name}:1>", "LoRA", names[name]) for name in found)
+        return Completion(len(match[0]), tuple(items))
+    if match := _WILDCARD.search(before):
+        found = _fitting(words.wildcards.names(), match[1] or "")
+        return Completion(len(match[0]), tuple(Suggestion(f"__{name}__", "wildcard") for name in found))
+    match = _WORDS.search(before)
+    typed = match[0].lstrip() if match else ""
+    if len(typed) < 2:
+        return Completion()
+    tagged = [Suggestion(_written(tag), "tag", _told(tag)) for tag in tags.find(typed, MOST)]
+    last = typed.rpartition(" ")[2]
+    plain = [word for word in known if word.startswith(last.lower()) and word != last.lower()]
+    if tagged or len(last) < 2:
+        return Completion(len(typed), tuple(tagged))
+    return Completion(len(last), tuple(Suggestion(word, "word") for word in plain[:MOST]))
+
+
+def _fitting(names: Sequence[str], typed: str) -> list[str]:
+    """Names that hold what was typed, those that begin with it first."""
+    low = typed.casefold()
+    fits = [name for name in names if low in name.casefold()]
+    return sorted(fits, key=lambda name: (not name.casefold().startswith(low), name.casefold()))[:MOST]
+
+
+def _written(tag: Tag) -> str:
+    """As it stands in a prompt: brackets would be weights."""
+    text = tag.name.replace("_", " ") if len(tag.name) > 3 else tag.name  # not of a face like ^_^
+    return re.sub(r"[()\[\]]", r"\\\g<0>", text)
+
+
+def _told(tag: Tag) -> str:
+    count = tag.count
+    much = str(count or "")
+    if count >= 1000:
+        much = f"{count / 1e6:.1f}M" if count >= 1e6 else f"{count / 1e3:.0f}k"
+    return f"{tag.alias} · {much}".strip(" ·") if tag.alias else much

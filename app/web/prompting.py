@@ -1,0 +1,123 @@
+"""Help in writing prompts, for the page's scripts, and the owner's own settings.
+
+GET  complete?before=&model=    what could go on from there
+GET  used?words=                prompts that were used last; 403 for a guest, whose browser keeps its own
+POST used, last/FORM            a prompt that is used; the settings of a form
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+
+from app.keeping.presets import MAX_BYTES
+from app.prompts.completion import complete
+from app.studio.jobs import Studio
+from ldm_core.errors import AtelierError
+from ldm_core.request.fields import PROMPT_CHARACTERS
+
+NEVER = {"cache-control": "no-store"}
+FORMS = 40  # characters of a form's name
+MAX_WORDS = 300
+
+
+class PromptingRoutes:
+    """Answers the page's scripts."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+
+    def mount(self) -> Mount:
+        """All routes, below `/prompting`."""
+        return Mount(
+            "/prompting",
+            routes=[
+                Route("/complete", self._complete),
+                Route("/used", self._used),
+                Route("/used", self._use, methods=["POST"]),
+                Route("/last/{form}", self._keep, methods=["POST"]),
+            ],
+        )
+
+    def _complete(self, request: Request) -> Response:
+        words, asked = self._studio.words, request.query_params
+        known = known_words(self._studio, asked.get("model", ""))
+        found = complete(words, words.tags, asked.get("before", ""), known)
+        return JSONResponse(asdict(found), headers=NEVER)
+
+    def _used(self, request: Request) -> Response:
+        used = self._studio.prompts
+        if used is None:
+            return _refused()
+        try:
+            found = used.find(request.query_params.get("words", "")[:MAX_WORDS])
+        except AtelierError as error:
+            return JSONResponse({"problem": str(error)}, status_code=400)
+        listed = [{"prompt": prompt, "negative": negative} for prompt, negative in found]
+        return JSONResponse(listed, headers=NEVER)
+
+    async def _use(self, request: Request) -> Response:
+        given = await _json(request)
+        used = self._studio.prompts
+        if used is None or given is None:
+            return _refused()
+        texts = [str(given.get(name) or "")[:PROMPT_CHARACTERS] for name in ("prompt", "negative")]
+        return await _done(lambda: used.add(texts[0], texts[1]))
+
+    async def _keep(self, request: Request) -> Response:
+        given = await _json(request)
+        presets, form = self._studio.presets, str(request.path_params["form"])[:FORMS]
+        if presets is None or given is None:
+            return _refused()
+        return await _done(lambda: presets.write(form, "last", given))
+
+
+def known_words(studio: Studio, model: str) -> list[str]:
+    """The words that a model was taught, where it has such a list."""
+    try:
+        path = studio.models.info(model).path
+    except AtelierError:
+        return []
+    return _vocabulary((path if path.is_dir() else path.parent) / "vocab.txt")
+
+
+@functools.lru_cache(maxsize=16)
+def _vocabulary(path: Path) -> list[str]:
+    try:
+        words = path.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError):
+        return []
+    return sorted(word for word in words if word.isalpha() and len(word) > 2)
+
+
+async def _json(request: Request) -> dict[str, object] | None:
+    """What was sent; None where that is no JSON object of a reasonable size."""
+    if int(request.headers.get("content-length") or 0) > MAX_BYTES:
+        return None
+    if request.headers.get("content-type") != "application/json":
+        return None
+    try:
+        given = json.loads(await request.body())
+    except (ValueError, RecursionError):
+        return None
+    return given if isinstance(given, dict) else None
+
+
+async def _done(act: Callable[[], None]) -> Response:
+    try:
+        await run_in_threadpool(act)
+    except AtelierError as error:
+        return JSONResponse({"problem": str(error)}, status_code=400)
+    return Response(status_code=204)
+
+
+def _refused() -> Response:
+    return JSONResponse({"problem": "This is kept in your browser alone."}, status_code=403)
