@@ -8,7 +8,7 @@
     clear();
     const control = document.getElementById(line?.dataset.at ?? "");
     if (!line || !control) return;
-    const fold = control.closest(".more, .start");
+    const fold = control.closest(".more, .start, .aside");
     const folded = fold instanceof HTMLElement && fold.offsetParent && !control.offsetParent;
     if (folded) fold.querySelector("button")?.click();
     const said = Object.assign(document.createElement("p"), {

@@ -25,7 +25,7 @@ FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 ).split()
-WAIT = 15_000  # milliseconds; the machine may be busy
+WAIT = 60_000  # milliseconds; the machine may be busy
 CUT_OFF = ("AbortError: signal is aborted", "Unexpected error Connection errored out")
 
 # Notes every different preview that the picture shows.

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from app.keeping.metadata import read_settings
 from app.web.server import Running
-from tests.browser import newest, opened_page
+from tests.browser import newest, open_more, opened_page
 from tests.tiny import write_model
 
 pytest_plugins = ["tests.browser"]
@@ -112,11 +112,17 @@ def test_unknown_wildcards_are_told_at_the_prompt(page: Page) -> None:
     expect(page.locator("#text-prompt .fault")).to_contain_text("Is it __season__?")
 
 
+def give(page: Page, file: Path) -> None:
+    with page.expect_file_chooser() as chooser:
+        page.locator("#text-preset-import").click()
+    chooser.value.set_files(file)
+
+
 def test_presets(page: Page, tmp_path: Path) -> None:
     prompt, steps = page.locator("#text-prompt textarea"), page.get_by_label("number input for Steps").first
     page.locator("#text-presets > button").click()
     prompt.fill("of a preset")
-    page.locator(".controls .more > button").first.click()
+    open_more(page)
     steps.fill("7")
     steps.press("Tab")
     page.locator("#text-preset-name textarea, #text-preset-name input").fill("Mine")
@@ -134,10 +140,10 @@ def test_presets(page: Page, tmp_path: Path) -> None:
     expect(prompt).to_have_value("of a preset")
     expect(steps).to_have_value("7")
     prompt.fill("other")
-    page.locator("#text-preset-import input").set_input_files(file)
+    give(page, file)
     expect(prompt).to_have_value("of a preset")
     file.write_text('{"kind": "preset", "form": "upscale", "settings": {}}')
-    page.locator("#text-preset-import input").set_input_files(file)
+    give(page, file)
     expect(page.locator("#text-preset-note")).to_contain_text("another tab")
     page.locator("#text-preset-delete").click()
     expect(page.locator("#text-preset-note")).to_contain_text("deleted")
@@ -176,5 +182,6 @@ def test_a_late_restore_leaves_what_was_typed(running: Running, browser: Browser
     page.wait_for_selector("body.restored")
     page.wait_for_timeout(2500)
     expect(prompt).to_have_value("typed by hand")
-    expect(page.get_by_label("number input for Steps").first).to_have_value("11")
+    open_more(page)
+    expect(page.get_by_label("number input for Steps")).to_have_value("11")
     context.close()

@@ -14,8 +14,10 @@ import gradio as gr
 from gradio.components import Component
 
 from app.form import parts
+from app.form.grid_parts import GridParts, make_grid
 from app.form.keeping_parts import PresetParts, make_presets
 from app.prompts.words import Words
+from app.studio.grids import Grids
 from app.studio.jobs import Studio
 from app.widgets.canvas import Canvas, CanvasSetup, CanvasValue
 from app.widgets.components import BranchNote
@@ -109,6 +111,7 @@ class Form(Generic[E]):
         branch: of what the pictures are branches, once that was filled in.
         words: make prompts of what is written.
         presets: its settings by name.
+        grid, grids: what varies in a grid, and the grids under way.
         styles: the names of those that are put around it.
     """
 
@@ -125,6 +128,8 @@ class Form(Generic[E]):
     extra: E
     words: Words
     presets: PresetParts
+    grids: Grids
+    grid: GridParts | None = None
     styles: gr.Dropdown | None = None
     live: tuple[gr.Checkbox, Canvas] | None = None
     several: Callable[[Request, Values], Sequence[Request]] | None = None
@@ -151,8 +156,9 @@ class Form(Generic[E]):
         """The components from which a request is made."""
         switch = [self.live[0]] if self.live else []
         extra = self.extra.components()
-        styles = [self.styles] if self.styles else []
-        return [*self.fields.values(), *styles, self.seed_mode, self.kin, self.branch, *switch, *extra]
+        styles: list[Component] = [self.styles] if self.styles else []
+        grid = self.grid.inputs() if self.grid else []
+        return [*self.fields.values(), *styles, *grid, self.seed_mode, self.kin, self.branch, *switch, *extra]
 
     def kept(self) -> dict[str, Component]:
         """The components whose values outlive a reload of the page."""
@@ -222,6 +228,7 @@ def make_form(
                     )
                 fields |= (parts.guidance(start) if guided else {}) | parts.method(start)
             names = [] if studio.presets is None else studio.presets.names(name)
+            grid = make_grid(name, fields) if several else None
             presets = make_presets(name, names, owner=studio.presets is not None, worded=bool(prompt))
         for field, component in fields.items():
             component.elem_id = component.elem_id or f"{name}-{field}"
@@ -241,6 +248,8 @@ def make_form(
         made,
         studio.words,
         presets,
+        studio.grids,
+        grid,
         styles,
     )
 

@@ -35,7 +35,7 @@ def make_presets(form: str, names: Sequence[str], *, owner: bool, worded: bool) 
         owner: whether they can be kept here.
         worded: whether the form has a prompt, of which a style can be made.
     """
-    with gr.Accordion("Presets", open=False, elem_classes="more", elem_id=f"{form}-presets"):
+    with gr.Accordion("Presets", open=False, elem_classes="aside", elem_id=f"{form}-presets"):
         choose = gr.Dropdown(
             list(names),
             value=None,

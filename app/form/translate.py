@@ -18,6 +18,8 @@ from app.form.form import (
     starting_model,
     suit_extra,
 )
+from app.grids.axes import Fields, axis_of
+from app.grids.plan import Plan, plan
 from app.prompts.words import PAIRS
 from app.studio.jobs import Studio
 from app.widgets.updates import Updates, Values, change, is_change
@@ -47,10 +49,32 @@ def requests_from(form: AnyForm, values: Values, *, sketch: bool = False) -> Seq
     """
     if sketch:
         return [sketch_from(form, values)]
+    form.grids.asked()
+    if (plan := plan_from(form, values)) is not None and form.grid is not None:
+        form.grids.begin(str(values[form.grid.token]), plan)
+        return plan.requests
     requests = form.words.expanded(as_written(form, values))
     if form.several is None:
         return requests
     return [each for request in requests for each in form.several(request, values)]
+
+
+def plan_from(form: AnyForm, values: Values) -> Plan | None:
+    """The grid that a form asks for; None where it asks for none.
+
+    Raises:
+        AtelierError: it is too large, or a value is not allowed.
+    """
+    asked = form.grid.asked(values) if form.grid is not None else []
+    if not asked:
+        return None
+    whole = as_written(form, values)
+    fields: Fields = {field.name: getattr(whole, field.name) for field in dataclasses.fields(whole)}
+
+    def finished(changed: Fields) -> Request:
+        return form.words.expanded(parse_request(changed))[0]
+
+    return plan(fields, [axis_of(kind, text, fields) for kind, text in asked], finished)
 
 
 def as_written(form: AnyForm, values: Values) -> Request:

@@ -11,6 +11,7 @@ import errno
 import os
 import re
 import unicodedata
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -42,6 +43,7 @@ class Library:
 
     def __init__(self, folder: Path, *, dated: bool = True) -> None:
         self.folder = folder
+        self.on_saved: Callable[[Path, bytes, Request], None] | None = None  # hears of every new picture
         self._dated = dated
 
     def save(self, png: bytes, request: Request, person: str = OWNER) -> Path:
@@ -74,12 +76,14 @@ class Library:
             finally:
                 part.unlink(missing_ok=True)  # there only where writing failed
             _sync_folder(folder)
-            return final
         except OSError as error:
             raise FileError(
                 f"The picture could not be saved ({error.strerror or error}). "
                 "Make room for it, or allow writing in the outputs folder."
             ) from None
+        if self.on_saved is not None:
+            self.on_saved(final, png, request)
+        return final
 
     def sweep(self) -> int:
         """Removes what interrupted writers left; returns how many files that were."""

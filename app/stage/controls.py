@@ -12,7 +12,7 @@ from app.form import form as forms
 from app.form import parts, translate
 from app.form.form import AnyForm
 from app.form.given import as_browser_has_it
-from app.stage import presets
+from app.stage import grids, presets
 from app.studio.jobs import Studio
 from app.widgets.events import QUICK
 from app.widgets.updates import Updates, change
@@ -23,6 +23,7 @@ def connect(page: gr.Blocks, studio: Studio, made: Sequence[AnyForm]) -> None:
     for form in made:
         _connect_form(studio, form)
     presets.connect(studio, made)
+    grids.connect(page, studio, made)
     _remember(page, studio, made)
 
 

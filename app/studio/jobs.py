@@ -20,6 +20,7 @@ from app.keeping.outgoing import without_facts
 from app.keeping.places import prompts_folder
 from app.prompts.words import Words
 from app.studio.frames import Ended, Finished, Frame, Steps, Waiting, copy_of, thumb_of
+from app.studio.grids import Grids
 from app.studio.paces import Paces
 from app.studio.relay import Relay
 from app.studio.session import SKETCH, Session
@@ -73,6 +74,9 @@ class Studio:
         self.shelf = shelf
         self.presets = presets
         self.prompts = prompts
+        self.grids = Grids()
+        if library is not None:
+            library.on_saved = self.grids.saved
         self.words = Words(prompts_folder(), models.entries)
         self.timelines = Timelines(self.engine)
         self.paces = Paces(self.engine, models)

@@ -2,6 +2,7 @@
 
 GET  complete?before=&model=    what could go on from there
 GET  used?words=                prompts that were used last; 403 for a guest, whose browser keeps its own
+GET  grid/TOKEN, grid/TOKEN/PAGE  how far a grid is, and what it looks like
 POST used, last/FORM            a prompt that is used; the settings of a form
 """
 
@@ -44,6 +45,8 @@ class PromptingRoutes:
                 Route("/used", self._used),
                 Route("/used", self._use, methods=["POST"]),
                 Route("/last/{form}", self._keep, methods=["POST"]),
+                Route("/grid/{token}", self._progress),
+                Route("/grid/{token}/{page:int}", self._grid),
             ],
         )
 
@@ -78,6 +81,19 @@ class PromptingRoutes:
         if presets is None or given is None:
             return _refused()
         return await _done(lambda: presets.write(form, "last", given))
+
+    def _progress(self, request: Request) -> Response:
+        found = self._studio.grids.progress(request.path_params["token"])
+        if found is None:
+            return JSONResponse(None, headers=NEVER)
+        return JSONResponse(dict(zip(("done", "count", "pages"), found, strict=True)), headers=NEVER)
+
+    def _grid(self, request: Request) -> Response:
+        """A page of a grid; its address, a secret of the page, is all that is asked."""
+        file = self._studio.grids.drawn(request.path_params["token"], request.path_params["page"])
+        if file is None:
+            return Response(status_code=404)
+        return Response(file, media_type="image/jpeg", headers=NEVER)
 
 
 def known_words(studio: Studio, model: str) -> list[str]:

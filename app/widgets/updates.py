@@ -20,6 +20,7 @@ def change(
     value: object = _SAME,
     choices: Sequence[str | tuple[str, str]] | None = None,
     info: str | None = None,
+    placeholder: str | None = None,
     interactive: bool | None = None,
     visible: bool | None = None,
     open: bool | None = None,
@@ -27,8 +28,8 @@ def change(
 ) -> Change:
     """A change of a component; what is left out stays as it is."""
     looks = {
-        "choices": choices, "info": info, "interactive": interactive, "visible": visible, "open": open,
-        "selected": selected,
+        "choices": choices, "info": info, "placeholder": placeholder, "interactive": interactive,
+        "visible": visible, "open": open, "selected": selected,
     }  # fmt: skip
     changed = {name: look for name, look in looks.items() if look is not None}
     return {**gr.skip(), **changed, **({} if value is _SAME else {"value": value})}

@@ -23,6 +23,7 @@ interface LatentAtelier {
     arrived?: Record<string, Record<string, unknown>>,
     places?: [form: string, name: string, id: string][]
   ): unknown[];
+  watchGrid(form: string): string;
   exportPreset(form: string, name: string, values: Record<string, unknown>): void;
   keep(form: string, values: Record<string, unknown>): object;
   openTab(): string | null;

@@ -1,0 +1,52 @@
+"""What the controls of grids do: they say what would be made, and show what is."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Sequence
+
+import gradio as gr
+
+from app.form import translate
+from app.form.form import AnyForm
+from app.grids.axes import KINDS
+from app.studio.grids import outlook
+from app.studio.jobs import Studio
+from app.widgets.events import QUICK
+from app.widgets.updates import Updates, Values, change
+from ldm_core.errors import AtelierError
+
+
+def connect(page: gr.Blocks, studio: Studio, made: Sequence[AnyForm]) -> None:
+    """For all forms that have a grid."""
+    for form in made:
+        if form.grid is not None:
+            _connect(page, studio, form)
+
+
+def _connect(page: gr.Blocks, studio: Studio, form: AnyForm) -> None:
+    grid = form.grid
+    assert grid is not None
+
+    def foresee(values: Values) -> Updates:
+        try:
+            plan = translate.plan_from(form, values)
+        except AtelierError as error:
+            return {grid.note: f'<p class="problem">{html.escape(str(error))}</p>'}
+        text = "" if plan is None else f"{outlook(plan, studio.grids)}."
+        return {grid.note: f"<p>{html.escape(text)}</p>" if text else ""}
+
+    def exemplify(kind: object) -> dict[str, object]:
+        known = KINDS.get(str(kind))
+        example = known.example if known else ""
+        if kind == "model":
+            example = ", ".join(entry.name for entry in studio.models.entries() if entry.is_usable)[:200]
+        return change(placeholder=example)
+
+    for kind, text in grid.pairs():
+        kind.change(exemplify, kind, text, **QUICK)
+    watched = [part.change for part in (*grid.inputs()[:-1], *form.fields.values())]
+    gr.on(watched, foresee, set(form.inputs()), grid.note, trigger_mode="always_last", **QUICK)
+    script = f"() => latentAtelier.watchGrid({json.dumps(form.name)})"
+    page.load(None, None, grid.token, js=script, api_visibility="private")
