@@ -178,7 +178,7 @@
     const told = window.latentAtelier.isOwner
       ? await fetch("prompting/used", { method: "POST", headers, body: JSON.stringify(used) }).catch(() => null)
       : null;
-    if (told?.ok) return;
+    if (told?.ok && (await told.json()).kept) return;
     const others = own().filter((one) => one.prompt !== used.prompt || one.negative !== used.negative);
     try {
       localStorage.setItem(STORE, JSON.stringify([used, ...others].slice(0, KEPT)));
@@ -191,7 +191,8 @@
     const answer = window.latentAtelier.isOwner
       ? await fetch(`prompting/used?${new URLSearchParams({ words })}`).catch(() => null)
       : null;
-    if (answer?.ok) return answer.json();
+    const kept = answer?.ok ? await answer.json() : null;
+    if (kept) return kept;
     const all = words.toLowerCase().split(/\s+/);
     return own().filter(({ prompt }) => all.every((word) => prompt.toLowerCase().includes(word)));
   };

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from app.grids.axes import KINDS, axis_of
 from app.grids.legend import MOST_SIDE, draw, pages
 from app.grids.plan import Plan, plan
+from app.keeping.metadata import read_settings
 from ldm_core.errors import RequestError
 from ldm_core.request import Request, parse_request
+from tests.test_cli import generate, models
+
+__all__ = ["models"]
 
 FIELDS: dict[str, object] = {
     "task": "text-to-image",
@@ -126,3 +134,26 @@ def test_long_labels_and_many_pictures_stay_within_bounds() -> None:
     sheet = draw(grid(("replace", words), ("steps", "1-4")), {})
     assert max(sheet.size) <= MOST_SIDE
     assert (np.asarray(sheet)[: sheet.height // 8] < 128).any()
+
+
+def test_the_command_line_makes_grids(tmp_path: Path, models: Path) -> None:
+    source = tmp_path / "request.json"
+    asked = {"task": "text-to-image", "prompt": "a lake, trees", "width": 64, "height": 64, "seed": 3}
+    source.write_text(json.dumps(asked))
+    axes = ("--grid", "steps=1-3", "--grid", "replace=lake, sea")
+    done = generate(source, tmp_path / "out", models, *axes)
+    assert done.returncode == 0 and "6 pictures (3 × 2)" in done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    requests = [read_settings(Path(path)).request for path in told["images"]]
+    assert {(one.steps, one.prompt) for one in requests} == {
+        (steps, f"a {word}, trees") for steps in (1, 2, 3) for word in ("lake", "sea")
+    }
+    with Image.open(told["grid"][0]) as legend:
+        assert legend.width > 3 * 64 and legend.height > 2 * 64
+    for axis, words in (
+        ("model=nowhere", "nowhere"),
+        ("steps", "FIELD=VALUES"),
+        ("replace=bird", "in the prompt"),
+    ):
+        refused = generate(source, tmp_path / "out", models, "--grid", axis)
+        assert refused.returncode == 2 and words in refused.stderr

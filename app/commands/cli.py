@@ -69,6 +69,13 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="another value for a field, as often as wanted",
     )
+    generate.add_argument(
+        "--grid",
+        metavar="FIELD=VALUES",
+        action="append",
+        default=[],
+        help="a picture for each value, up to three times, as in steps='10-50 (+10)'",
+    )
     generate.add_argument("--events", action="store_true", help="print what happens as JSON lines")
     _add_engine_options(generate)
     generate.set_defaults(run=_generate)
@@ -149,7 +156,13 @@ def _generate(options: argparse.Namespace) -> int:
     from app.commands.generate import generate
 
     return generate(
-        options.request, options.out, options.set, options.models_dir, options.device, options.events
+        options.request,
+        options.out,
+        options.set,
+        options.models_dir,
+        options.device,
+        options.events,
+        options.grid,
     )
 
 

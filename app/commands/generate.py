@@ -6,19 +6,24 @@ before it.  Everything else goes to stderr.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.grids.axes import axis_of
+from app.grids.legend import save_grid, smaller
+from app.grids.plan import Plan, plan
 from app.keeping import metadata
 from app.keeping.library import Library
 from app.keeping.places import open_models, prompts_folder
 from app.keeping.readers import Settings
 from app.keeping.readers.models import at_home
+from app.prompts.dynamic import escaped
 from app.prompts.words import PAIRS, Words
 from ldm_core.errors import AtelierError, FileError, PictureError, RequestError
 from ldm_core.library.models import ModelLibrary
@@ -29,6 +34,10 @@ from ldm_core.request.rules import RasterOf
 from ldm_core.wording import shown
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ldm_core.engine.engine import Engine
     from ldm_core.engine.events import Event, Fetching, Step
 
 WRONG_INPUT = 2
@@ -43,6 +52,7 @@ def generate(
     models: Sequence[str],
     device: str | None,
     events: bool = False,
+    grid: Sequence[str] = (),
 ) -> int:
     """Makes the pictures of a request file or of a saved picture; returns the exit status.
 
@@ -53,6 +63,7 @@ def generate(
         models: folders to look for models in; none means the usual ones.
         device: as the engine takes it.
         events: whether to print what happens meanwhile.
+        grid: FIELD=VALUES, each an axis of a grid (`app.grids.axes`).
     """
     library = open_models(models)
     try:
@@ -67,16 +78,18 @@ def generate(
             given = settings.given.union(change.partition("=")[0] for change in changes)
             request = _completed(library, request, given)
         print(f"Seed: {request.seed}", file=sys.stderr)  # which may have been drawn
-        requests = Words(prompts_folder(), library.entries).expanded(request)
-        for each in requests:
-            _tell(library, each)
+        words = Words(prompts_folder(), library.entries)
+        planned = None if not grid else _planned(library, words, request, grid)
+        requests = words.expanded(request) if planned is None else planned.requests
+        _tell(library, requests[0])
     except AtelierError as error:
         print(error, file=sys.stderr)
         return WRONG_INPUT
     try:
         for note in request.notes():
             print(note, file=sys.stderr)
-        print(json.dumps(_make(library, requests, Path(out), device, events)), flush=True)
+        made = _make(library, requests, Path(out), device, events, planned)
+        print(json.dumps(made), flush=True)
     except AtelierError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
@@ -87,7 +100,12 @@ def generate(
 
 
 def _make(
-    library: ModelLibrary, requests: Sequence[Request], out: Path, device: str | None, events: bool
+    library: ModelLibrary,
+    requests: Sequence[Request],
+    out: Path,
+    device: str | None,
+    events: bool,
+    planned: Plan | None = None,
 ) -> dict[str, object]:
     from ldm_core.engine.engine import Engine
     from ldm_core.engine.events import Failed, Fetching, Picture, Step
@@ -95,13 +113,16 @@ def _make(
     start = time.monotonic()
     files = Library(out, dated=False)
     paths: list[str] = []
+    pictures: dict[tuple[int, ...], NDArray[np.uint8]] = {}
+    cells = iter(planned.cells if planned else ())
     engine = Engine(library, device=device)
     try:
-        jobs = [engine.submit(request) for request in requests]
-        for event in (event for job in jobs for event in job.events()):
+        for event in _events(engine, requests):
             if isinstance(event, Picture):
                 png = metadata.encode_png(event.pixels, event.request, library.sha256(event.request.model))
                 paths.append(str(files.save(png, event.request)))
+                if cell := next(cells, None):
+                    pictures[cell.at] = smaller(event.pixels)
             if events:
                 print(json.dumps(event_json(event, paths)), flush=True)
             elif isinstance(event, Step | Fetching):
@@ -112,7 +133,46 @@ def _make(
         engine.close()
     if sys.stderr.isatty():
         print(file=sys.stderr)
-    return {"images": paths, "seconds": round(time.monotonic() - start, 3)}
+    result: dict[str, object] = {"images": paths, "seconds": round(time.monotonic() - start, 3)}
+    if planned is not None:
+        result["grid"] = [str(path) for path in save_grid(planned, pictures, Path(paths[-1]))]
+    return result
+
+
+def _events(engine: Engine, requests: Sequence[Request]) -> Iterator[Event]:
+    """Of several requests, as many at once as the engine lets take turns."""
+    from ldm_core.engine.engine import MAX_RUNNING
+
+    for start in range(0, len(requests), MAX_RUNNING):
+        jobs = [engine.submit(request) for request in requests[start : start + MAX_RUNNING]]
+        for job in jobs:
+            yield from job.events()
+
+
+def _planned(library: ModelLibrary, words: Words, request: Request, grid: Sequence[str]) -> Plan:
+    """The grid around a request; says how large it is.
+
+    Raises:
+        AtelierError: an axis is not understood, or names a model that is not there.
+    """
+    fields: dict[str, object] = {
+        field.name: getattr(request, field.name) for field in dataclasses.fields(request)
+    }
+    for name, template in PAIRS:
+        # What varies words works on what was written.
+        fields[template] = fields[template] or escaped(str(fields[name]))
+        fields[name] = ""
+    axes = []
+    for axis in grid:
+        kind, equals, text = axis.partition("=")
+        if not equals:
+            raise RequestError("--grid", axis, "FIELD=VALUES, for example steps=10-50 (+10)")
+        axes.append(axis_of(kind.strip(), text, fields))
+    planned = plan(fields, axes, lambda changed: words.expanded(parse_request(changed))[0])
+    for each in {cell.request.model: cell.request for cell in planned.cells}.values():
+        library.info(each.model or library.best(each.task))
+    print(planned.outlook(None), file=sys.stderr)
+    return planned
 
 
 def event_json(event: Event, paths: Sequence[str]) -> dict[str, object]:

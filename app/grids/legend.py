@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import functools
+import logging
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from app.grids.axes import Axis
 from app.grids.plan import Plan
+
+log = logging.getLogger(__name__)
 
 MOST_SIDE = 8192  # pixels of the whole
 CELL = 512  # pixels, the longer side of a picture in it at most
@@ -65,6 +70,32 @@ def draw(plan: Plan, pictures: Mapping[tuple[int, ...], NDArray[np.uint8]], page
             left = measures.left + GAP + x * (measures.width + GAP)
             _place(sheet, pen, pictures.get(at), (left, top), measures)
     return sheet
+
+
+def save_grid(plan: Plan, pictures: dict[tuple[int, ...], NDArray[np.uint8]], beside: Path) -> list[Path]:
+    """Writes the pages of a grid beside its last picture; where that fails the single pictures are there."""
+    files = []
+    told = PngImagePlugin.PngInfo()
+    told.add_text("Description", f"Grid: {' × '.join(axis.title for axis in plan.axes)}")
+    for page in range(pages(plan)):
+        number = f"-{page + 1}" if pages(plan) > 1 else ""
+        path = beside.with_name(f"{beside.stem[:120]}-grid{number}.png")
+        part = path.with_name(f".{path.name}.part")
+        try:
+            draw(plan, pictures, page).save(part, "PNG", pnginfo=told)
+            os.replace(part, path)
+            files.append(path)
+        except OSError as error:
+            log.warning("The picture of the grid could not be saved: %s", error)
+            part.unlink(missing_ok=True)
+    return files
+
+
+def smaller(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture as large as a grid shows it at most, (h, w, 3)."""
+    picture = Image.fromarray(pixels[..., :3])
+    picture.thumbnail((CELL, CELL), Image.Resampling.LANCZOS)
+    return np.asarray(picture)
 
 
 def pages(plan: Plan) -> int:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
-import os
 import threading
 import time
 from collections import OrderedDict
@@ -14,16 +12,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
-from app.grids.legend import CELL, draw, pages
+from app.grids.legend import draw, pages, save_grid, smaller
 from app.grids.plan import Plan
 from ldm_core.request import Request
 
-log = logging.getLogger(__name__)
-
 KEPT = 6  # grids that can still be looked at
-BEGIN, SUFFIX = "Grid", "-grid"
 
 
 @dataclass(slots=True, eq=False)
@@ -82,11 +77,11 @@ class Grids:
                 at = board.place_of(request)
                 if at is None:
                     continue
-                board.pictures[at] = _small(png)
+                board.pictures[at] = _pixels(png)
                 if board.is_complete:
                     done.append(board)
         for board in done:
-            board.files = save(board.plan, board.pictures, path)
+            board.files = save_grid(board.plan, board.pictures, path)
 
     def progress(self, token: str) -> tuple[int, int, int] | None:
         """Pictures so far, pictures in all, pages; None where there is no such grid."""
@@ -108,25 +103,6 @@ class Grids:
         return file.getvalue()
 
 
-def save(plan: Plan, pictures: dict[tuple[int, ...], NDArray[np.uint8]], beside: Path) -> list[Path]:
-    """Writes the pages of a grid beside its last picture; where that fails the single pictures are there."""
-    files = []
-    told = PngImagePlugin.PngInfo()
-    told.add_text("Description", f"{BEGIN}: {' × '.join(axis.title for axis in plan.axes)}")
-    for page in range(pages(plan)):
-        number = f"-{page + 1}" if pages(plan) > 1 else ""
-        path = beside.with_name(f"{beside.stem[:120]}{SUFFIX}{number}.png")
-        part = path.with_name(f".{path.name}.part")
-        try:
-            draw(plan, pictures, page).save(part, "PNG", pnginfo=told)
-            os.replace(part, path)
-            files.append(path)
-        except OSError as error:
-            log.warning("The picture of the grid could not be saved: %s", error)
-            part.unlink(missing_ok=True)
-    return files
-
-
 def outlook(plan: Plan, grids: Grids) -> str:
     """How many pictures it has, and about how long they take."""
     known: Sequence[float | None] = [grids.seconds(cell.request) for cell in plan.cells]
@@ -139,7 +115,6 @@ def _work(request: Request) -> float:
     return max(1, request.num_steps(request.steps)) * width * height
 
 
-def _small(png: bytes) -> NDArray[np.uint8]:
+def _pixels(png: bytes) -> NDArray[np.uint8]:
     with Image.open(io.BytesIO(png)) as picture:
-        picture.thumbnail((CELL, CELL), Image.Resampling.LANCZOS)
-        return np.asarray(picture.convert("RGB"))
+        return smaller(np.asarray(picture.convert("RGB")))

@@ -1,7 +1,7 @@
 """Help in writing prompts, for the page's scripts, and the owner's own settings.
 
 GET  complete?before=&model=    what could go on from there
-GET  used?words=                prompts that were used last; 403 for a guest, whose browser keeps its own
+GET  used?words=                prompts that were used last; null where the browser keeps its own
 GET  grid/TOKEN, grid/TOKEN/PAGE  how far a grid is, and what it looks like
 POST used, last/FORM            a prompt that is used; the settings of a form
 """
@@ -59,7 +59,7 @@ class PromptingRoutes:
     def _used(self, request: Request) -> Response:
         used = self._studio.prompts
         if used is None:
-            return _refused()
+            return JSONResponse(None, headers=NEVER)
         try:
             found = used.find(request.query_params.get("words", "")[:MAX_WORDS])
         except AtelierError as error:
@@ -71,7 +71,7 @@ class PromptingRoutes:
         given = await _json(request)
         used = self._studio.prompts
         if used is None or given is None:
-            return _refused()
+            return JSONResponse({"kept": False})
         texts = [str(given.get(name) or "")[:PROMPT_CHARACTERS] for name in ("prompt", "negative")]
         return await _done(lambda: used.add(texts[0], texts[1]))
 
@@ -79,7 +79,7 @@ class PromptingRoutes:
         given = await _json(request)
         presets, form = self._studio.presets, str(request.path_params["form"])[:FORMS]
         if presets is None or given is None:
-            return _refused()
+            return JSONResponse({"kept": False})
         return await _done(lambda: presets.write(form, "last", given))
 
     def _progress(self, request: Request) -> Response:
@@ -132,8 +132,4 @@ async def _done(act: Callable[[], None]) -> Response:
         await run_in_threadpool(act)
     except AtelierError as error:
         return JSONResponse({"problem": str(error)}, status_code=400)
-    return Response(status_code=204)
-
-
-def _refused() -> Response:
-    return JSONResponse({"problem": "This is kept in your browser alone."}, status_code=403)
+    return JSONResponse({"kept": True})
