@@ -45,7 +45,7 @@ class Tags:
                 return []
             first, last = (bisect.bisect_left(self._keys, one) for one in (key, key + "\U0010ffff"))
             same = bisect.bisect_right(self._keys, key)
-            exact = sorted(set(self._at[first:same]))
+            exact = [row for row in set(self._at[first:same]) if _key(self._rows[row][0]) == key]
             rows = exact + heapq.nsmallest(most + len(exact), set(self._at[first:last]))
             return [self._tag(row, key) for row in list(dict.fromkeys(rows))[:most]]
 

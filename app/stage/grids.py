@@ -46,7 +46,7 @@ def _connect(page: gr.Blocks, studio: Studio, form: AnyForm) -> None:
 
     for kind, text in grid.pairs():
         kind.change(exemplify, kind, text, **QUICK)
-    watched = [part.change for part in (*grid.inputs()[:-1], *form.fields.values())]
+    watched = [part.change for part in (grid.switch, *grid.kinds, *grid.values)]
     gr.on(watched, foresee, set(form.inputs()), grid.note, trigger_mode="always_last", **QUICK)
     script = f"() => latentAtelier.watchGrid({json.dumps(form.name)})"
     page.load(None, None, grid.token, js=script, api_visibility="private")
