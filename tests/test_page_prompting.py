@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from app.keeping.metadata import read_settings
 from app.web.server import Running
-from tests.browser import newest, open_more, opened_page
+from tests.browser import newest, open_more, opened_page, pictures
 from tests.tiny import write_model
 
 pytest_plugins = ["tests.browser"]
@@ -185,3 +185,24 @@ def test_a_late_restore_leaves_what_was_typed(running: Running, browser: Browser
     open_more(page)
     expect(page.get_by_label("number input for Steps")).to_have_value("11")
     context.close()
+
+
+def test_a_grid_fills_while_it_is_made(page: Page, outputs: Path) -> None:
+    before = pictures(outputs)
+    page.locator("#text-prompt textarea").fill("a lake, at sunset")
+    page.locator("#text-grid > button").click()
+    page.locator("#text-grid-switch input").check()
+    page.locator("#text-axis-0 input").click()
+    page.get_by_role("option", name="Prompt: replace words").click()
+    page.locator("#text-axis-0-values").get_by_label("Values").fill("sunrise, night")
+    expect(page.locator("#text-grid-note .problem")).to_contain_text("in the prompt")
+    page.locator("#text-axis-0-values").get_by_label("Values").fill("sunset, night, noon")
+    expect(page.locator("#text-grid-note")).to_contain_text("3 pictures")
+    page.locator("#text-generate").click()
+    board = page.locator("#text-grid-board")
+    expect(board).to_contain_text("3 of 3 pictures")
+    assert board.locator("img").evaluate("one => one.decode().then(() => one.naturalWidth)") > 3 * 64
+    made = pictures(outputs) - before
+    (legend,) = (path for path in made if path.stem.endswith("-grid"))
+    prompts = {read_settings(path).request.prompt for path in made - {legend}}
+    assert prompts == {"a lake, at sunset", "a lake, at night", "a lake, at noon"}
