@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +22,8 @@ from ldm_core.training.loop import precision
 from ldm_core.training.masks import random_masks
 from ldm_core.training.sources import Arrays, Source, cached
 
+PIECE = 16  # pictures that are encoded and kept at once
+
 
 @torch.inference_mode()
 def encode(first_stage: FirstStage, images: Tensor) -> Tensor:
@@ -30,27 +35,27 @@ def encode(first_stage: FirstStage, images: Tensor) -> Tensor:
 
 def latents(first_stage: FirstStage, source: Source, cache: Path, weights: Path) -> Tensor:
     """(count, c, h, w) float16; encoded on first use."""
-    path = cache / f"latents-{source.name}-{_age(weights)}.npy"
-    if not path.exists():
-        images = cached(source, cache).images
-        pictures = (data.to_tensor(images[i : i + 32]) for i in range(0, len(images), 32))
-        encoded = [encode(first_stage, part).half() for part in tqdm(pictures, f"encode {source.name}")]
-        _save(path, torch.cat(encoded))
-    return torch.from_numpy(np.load(path))
+    images = cached(source, cache).images
+
+    def piece(rows: range) -> Tensor:
+        return encode(first_stage, data.to_tensor(images[rows.start : rows.stop])).half()
+
+    return _kept(cache / f"latents-{source.name}-{_age(weights)}.npy", len(images), piece)
 
 
 def known_regions(first_stage: FirstStage, source: Source, cache: Path, weights: Path, holes: int) -> Tensor:
     """(count, holes, c + 1, h, w) float16, the `known_region` of each picture with so many random holes."""
-    path = cache / f"known-{holes}-{source.name}-{_age(weights)}.npy"
-    if not path.exists():
-        images = cached(source, cache).images
-        regions = []
-        for index, image in enumerate(tqdm(images, f"holes {source.name}")):
-            masks = random_masks(holes, source.size, np.random.default_rng([1, index]))
-            closed = without_hole(data.to_tensor(image[None]).expand(holes, -1, -1, -1), masks)
-            regions.append(known_region(encode(first_stage, closed), masks).half())
-        _save(path, torch.stack(regions))
-    return torch.from_numpy(np.load(path))
+    images = cached(source, cache).images
+
+    def piece(rows: range) -> Tensor:
+        return torch.stack([regions(i) for i in rows])
+
+    def regions(row: int) -> Tensor:
+        masks = random_masks(holes, source.size, np.random.default_rng([1, row]))
+        closed = without_hole(data.to_tensor(images[row][None]).expand(holes, -1, -1, -1), masks)
+        return known_region(encode(first_stage, closed), masks).half()
+
+    return _kept(cache / f"known-{holes}-{source.name}-{_age(weights)}.npy", len(images), piece)
 
 
 @torch.inference_mode()
@@ -59,15 +64,12 @@ def denoised(model: LatentDiffusion, source: Source, cache: Path, weights: Path,
 
     These are the latents that a decoder is given when the model draws.
     """
-    path = cache / f"denoised-{below}-{source.name}-{_age(weights)}.npy"
-    if not path.exists():
-        arrays = cached(source, cache)
-        parts = [
-            _denoised(model, source, arrays, range(i, min(i + 16, len(source))), below)
-            for i in tqdm(range(0, len(source), 16), f"denoise {source.name}")
-        ]
-        _save(path, torch.cat(parts))
-    return torch.from_numpy(np.load(path))
+    arrays = cached(source, cache)
+
+    def piece(rows: range) -> Tensor:
+        return _denoised(model, source, arrays, rows, below)
+
+    return _kept(cache / f"denoised-{below}-{source.name}-{_age(weights)}.npy", len(source), piece)
 
 
 def _denoised(model: LatentDiffusion, source: Source, arrays: Arrays, rows: range, below: int) -> Tensor:
@@ -91,7 +93,22 @@ def _age(weights: Path) -> str:
     return f"{weights.stat().st_mtime_ns:x}"
 
 
-def _save(path: Path, array: Tensor) -> None:
+def _kept(path: Path, count: int, compute: Callable[[range], Tensor]) -> Tensor:
+    """What a file holds; computed where there is none, in pieces that outlast an interruption."""
+    if not path.exists():
+        pieces = path.with_suffix("")
+        pieces.mkdir(exist_ok=True)
+        files = []
+        for first in tqdm(range(0, count, PIECE), path.stem):
+            files.append(pieces / f"{first}.npy")
+            if not files[-1].exists():
+                _save(files[-1], compute(range(first, min(first + PIECE, count))).numpy())
+        _save(path, np.concatenate([np.load(file) for file in files]))
+        shutil.rmtree(pieces)
+    return torch.from_numpy(np.load(path))
+
+
+def _save(path: Path, array: np.ndarray[Any, np.dtype[np.float16]]) -> None:
     unfinished = path.with_suffix(".part.npy")
-    np.save(unfinished, array.numpy())
+    np.save(unfinished, array)
     unfinished.rename(path)
