@@ -1,8 +1,8 @@
-// The page's own small behaviours: keys, theme, the rail that folds away, dropping a picture.
+// The page's own small behaviours: keys, theme, what folds away, dropping a picture.
 (() => {
   "use strict";
 
-  /** @typedef {"theme" | "rail"} Choice  that a browser remembers */
+  /** @typedef {"theme" | "rail" | "queue"} Choice  that a browser remembers */
 
   const remembered = (/** @type {Choice} */ name) => {
     try {
@@ -40,6 +40,10 @@
   const setRail = (/** @type {boolean} */ open) => {
     document.body.classList.toggle("rail-folded", !open);
     document.querySelector("#fold")?.setAttribute("aria-pressed", `${open}`);
+  };
+  const setQueue = (/** @type {boolean} */ open) => {
+    document.body.classList.toggle("queue-open", open);
+    document.querySelector("#queue-fold")?.setAttribute("aria-pressed", `${open}`);
   };
   const setGrid = (/** @type {boolean} */ on) => {
     document.querySelector("#stage")?.classList.toggle("as-grid", on);
@@ -156,6 +160,11 @@
       setRail(open);
       remember("rail", open ? "open" : "folded");
     },
+    toggleQueue() {
+      const open = !document.body.classList.contains("queue-open");
+      setQueue(open);
+      remember("queue", open ? "open" : "folded");
+    },
     toggleGrid() {
       setGrid(!document.querySelector("#stage")?.classList.contains("as-grid"));
     },
@@ -269,6 +278,7 @@
     const stored = remembered("theme");
     setTheme(stored ? stored === "dark" : matchMedia("(prefers-color-scheme: dark)").matches);
     setRail(remembered("rail") !== "folded");
+    setQueue(remembered("queue") === "open");
     const keys = document.querySelector("#keys");
     keys?.setAttribute("aria-label", "Keys");
     keys?.setAttribute("title", "Keys (?)");

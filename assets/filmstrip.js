@@ -10,6 +10,8 @@ const draw = () => {
   element.replaceChildren(
     ...items.map((item, i) => {
       const button = old.get(item.id) || make(item);
+      const picture = button.querySelector("img");
+      if (picture && item.src?.startsWith("data:image/") && picture.src !== item.src) picture.src = item.src;
       button.setAttribute("aria-pressed", `${item.id === selected}`);
       button.setAttribute("aria-label", `Picture ${i + 1}: ${item.alt}`);
       return button;
@@ -26,7 +28,6 @@ const make = (/** @type {Item} */ item) => {
   button.title = item.alt;
   const picture = document.createElement("img");
   picture.alt = "";
-  if (item.src?.startsWith("data:image/")) picture.src = item.src;
   button.append(picture);
   return button;
 };
@@ -34,7 +35,6 @@ const make = (/** @type {Item} */ item) => {
 element.addEventListener("click", (event) => {
   const button = event.target instanceof Element ? event.target.closest("button") : null;
   if (!button) return;
-  for (const other of element.children) other.setAttribute("aria-pressed", `${other === button}`);
   trigger("pick", { id: button.dataset.id });
 });
 

@@ -128,8 +128,24 @@ def opened_page(running: Running, browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def page(running: Running, browser: Browser) -> Iterator[Page]:
+    """The first page of somebody who has made nothing yet."""
+    forget_everybody(running)
     with opened_page(running, browser) as opened:
         yield opened
+
+
+def forget_everybody(running: Running) -> None:
+    """Ends all jobs; the pictures of earlier tests are nobody's."""
+    studio = running.studio
+    deadline = time.monotonic() + WAIT / 1000
+    for person in list(studio._people.values()):
+        studio.jobs.pause_queue(person, paused=False)
+        studio.jobs.cancel_all(person)
+        while person.runner is not None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        for item in studio.jobs.queue.items(person.id):
+            studio.jobs.queue.drop(person.id, item.id)
+    studio._people.clear()
 
 
 def set_number(page: Page, name: str, value: float) -> None:

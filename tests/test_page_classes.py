@@ -9,11 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from app.keeping.metadata import read_settings
-from app.stage import stage
-from app.studio.frames import Ended, Finished, Live
-from app.studio.jobs import Studio
 from ldm_core.conditioners import ClassSpec
-from ldm_core.library.models import ModelLibrary
 from ldm_core.request import ClassToImage, Request, Unconditional
 from tests import tiny
 from tests.browser import drop, new_pictures, pictures
@@ -103,18 +99,3 @@ def test_the_classes_are_the_model_s(page: Page, outputs: Path) -> None:
     expect(page.locator("#classes-also input")).to_be_disabled()
     (request,) = generated(page, outputs).values()
     assert isinstance(request, Unconditional) and request.model == "free"
-
-
-def test_stop_ends_all_of_several(models: Path) -> None:
-    studio = Studio(ModelLibrary([models]), None, "cpu")
-    studio.warm_up()
-    of = ClassToImage(model="landscapes", class_name="Lake", width=64, height=64, steps=250)
-    requests = [replace(of, class_name=name) for name in ("Lake", "Snow", "Noon")]
-    told = []
-    for frame in stage._frames(studio, "a", requests, sketch=False):
-        told.append(frame)
-        if isinstance(frame, Live) and frame.text.startswith("2 of 3"):
-            studio.stop("a")
-    studio.close()
-    assert [frame for frame in told if isinstance(frame, Ended)] == [Ended("Stopped")]
-    assert sum(isinstance(frame, Finished) for frame in told) == 1

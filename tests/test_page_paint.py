@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from app.keeping.library import OWNER
 from app.keeping.metadata import read_settings
 from app.web.server import Running
 from ldm_core.conditioners import LabelBitsSpec
@@ -128,12 +129,13 @@ def test_a_stroke_supersedes_the_last_sketch(running: Running, page: Page, outpu
         stroke(page, x)
         page.wait_for_timeout(250)
     page.wait_for_timeout(1500)
-    (session,) = (one for one in running.studio._sessions.values() if one.turn and one.sketch)
+    owner = running.studio.person(OWNER)
+    (run,) = (one.sketch for one in owner._pages.values() if one.sketch is not None)
     deadline = time.monotonic() + WAIT / 1000
-    while session.running and time.monotonic() < deadline:
+    while run.ended is None and time.monotonic() < deadline:
         page.wait_for_timeout(100)
     status(page, "Finished in")
-    (sketch,) = session.pictures.values()
+    (sketch,) = run.pictures
     assert isinstance(sketch.request, Semantic)
     assert (sketch.request.label_map.pixels[32, [13, 32, 51]] == SKY).all()  # the last stroke is in it
     assert pictures(outputs) == before

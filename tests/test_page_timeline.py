@@ -136,7 +136,7 @@ def test_looking_back_branching_and_saving_the_steps(running: Running, page: Pag
     expect(past).to_have_attribute("data-decoded", "0", timeout=WAIT)
     slide(page, 12)
     expect(past).to_be_hidden()
-    timelines.forget(old.owner)
+    timelines.forget(old.owner)  # all of the owner's
     slide(page, 3)
     expect(page.locator("#timeline .said")).to_contain_text("no longer at hand")
 

@@ -151,12 +151,12 @@ def measure(name: str, models: Sequence[str], device: str | None) -> dict[str, f
         raise AtelierError(studio.problem)
     figures = {"ready_seconds": time.monotonic() - began}
     request = replace(studio.models.info(name).defaults, prompt="a lake at sunset", seed=1)
-    list(studio.paint("bench", request))  # the model, where it is not the default one
+    list(studio.paint(request))  # the model, where it is not the default one
 
     began = time.monotonic()
     first = None
-    for frame in studio.paint("bench", request):
-        if first is None and isinstance(frame, Live) and frame.jpeg is not None:
+    for frame in studio.paint(request):
+        if first is None and isinstance(frame, Live) and frame.preview is not None:
             first = time.monotonic() - began
         if isinstance(frame, Ended) and frame.failed:
             raise AtelierError(frame.text)
@@ -168,7 +168,7 @@ def measure(name: str, models: Sequence[str], device: str | None) -> dict[str, f
     for _ in range(2):
         for pause in seconds:
             run.PREVIEW_SECONDS = pause
-            seconds[pause] += _seconds(lambda: list(studio.paint("bench", request)))
+            seconds[pause] += _seconds(lambda: list(studio.paint(request)))
     run.PREVIEW_SECONDS = usual
     figures["preview_percent"] = 100 * (seconds[0.0] / seconds[math.inf] - 1)
     figures.update(_networks(studio, name))

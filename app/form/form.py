@@ -254,6 +254,11 @@ def make_form(
     )
 
 
+def form_for(made: Sequence[AnyForm], task: str) -> AnyForm:
+    """The form that makes such pictures; the first where none does."""
+    return next((form for form in made if task in form.tasks), made[0])
+
+
 # Models ---------------------------------------------------------------------------------------------------
 
 

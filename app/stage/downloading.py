@@ -11,9 +11,10 @@ from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 
 from app.keeping.downloads import Carries, download, is_made_of_pictures
-from app.stage.stage import Stage, status_line
+from app.stage.stage import Stage
 from app.studio.frames import Finished
 from app.studio.jobs import Studio
+from app.widgets.asking import page_of
 from app.widgets.events import QUICK
 from app.widgets.updates import Updates, Values, change
 from ldm_core.errors import AtelierError
@@ -86,20 +87,22 @@ def connect(page: gr.Blocks, studio: Studio, stage: Stage, options: Options) -> 
     kept = gr.BrowserState({}, storage_key="latent-atelier.download", secret="latent-atelier")
 
     def save(values: Values, request: gr.Request) -> Updates:
-        session = studio.session(str(request.session_hash))
-        picture = session.pictures.get(session.shown or "")
+        page = page_of(studio, request)
+        picture = page.picture
         if picture is None:
-            return {file: None, stage.status: status_line("There is no picture yet.")}
+            page.say("There is no picture yet.")
+            return {file: None}
         if is_made_of_pictures(picture.request) and values[options.asked] is not True:
-            asked = {options.asked: True, options.fold: change(open=True)}
-            return {file: None, stage.status: status_line(ASK, kind="note"), **asked}
+            page.say(ASK, "note")
+            return {file: None, options.asked: True, options.fold: change(open=True)}
         try:
-            return {file: _saved(studio, options, picture, values), stage.status: gr.skip()}
+            return {file: _saved(studio, options, picture, values)}
         except AtelierError as error:
-            return {file: None, stage.status: status_line(str(error), kind="failed")}
+            page.say(str(error), "failed")
+            return {file: None}
 
     controls = options.controls()
-    outputs = [file, stage.status, options.asked, options.fold]
+    outputs = [file, options.asked, options.fold]
     stage.download.click(save, set(controls), outputs, **QUICK).then(
         None, file, None, js="(file) => latentAtelier.save(file)", api_visibility="private"
     )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import gradio as gr
 
 from app.form import translate
 from app.form.form import AnyForm
-from app.stage.stage import Stage, changed_by, follow, form_for, status_line
+from app.stage.stage import Stage
 from app.studio.frames import Finished
 from app.studio.jobs import Studio
-from app.widgets.events import PRIVATE, QUICK
+from app.studio.people import Page
+from app.widgets.asking import page_of
+from app.widgets.events import QUICK
 from app.widgets.updates import Updates, Values, change
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.request import drawn_seed, varied
@@ -25,44 +27,41 @@ def connect(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[AnyForm]
     """For all tabs; a form's name is its tab's id."""
 
     def send(values: Values, request: gr.Request) -> Updates:
-        session = studio.session(str(request.session_hash))
+        page = page_of(studio, request)
+        updates: Updates = {stage.send: ""}
         form = next((form for form in made if form.name == values[stage.send]), None)
         if form is None:
-            return {stage.send: ""}
-        updates: Updates = {stage.send: ""}
-        picture = session.pictures.get(session.shown or "")
+            return updates
         try:
-            if picture is None:
+            if page.picture is None:
                 raise FileError(NOTHING)
-            updates |= _sent(studio, form, picture, values[form.model])
+            updates |= _sent(studio, form, page.picture, values[form.model])
         except AtelierError as error:
-            return {**updates, stage.status: status_line(str(error), kind="failed")}
-        return {**updates, tabs: change(selected=form.name), stage.status: status_line("Here it is.")}
+            page.say(str(error), "failed")
+            return updates
+        page.say("Here it is.")
+        return {**updates, tabs: change(selected=form.name)}
 
-    def vary(request: gr.Request) -> Iterator[Updates]:
-        yield from _vary(studio, stage, made, str(request.session_hash))
+    def vary(request: gr.Request) -> None:
+        _vary(studio, page_of(studio, request))
 
-    changed = changed_by(stage, made)
-    stage.vary.click(vary, None, changed, trigger_mode="once", concurrency_limit=None, **PRIVATE)
+    stage.vary.click(vary, None, None, trigger_mode="multiple", **QUICK)
     inputs = {stage.send, *(form.model for form in made)}
     filled = [component for form in made for component in form.filled()]
-    stage.send.input(send, inputs, [stage.send, *filled, tabs, stage.status], **QUICK)
+    stage.send.input(send, inputs, [stage.send, *filled, tabs], **QUICK)
 
 
-def _vary(studio: Studio, stage: Stage, made: Sequence[AnyForm], name: str) -> Iterator[Updates]:
+def _vary(studio: Studio, page: Page) -> None:
     """Makes several variations of the picture that is shown."""
-    session = studio.session(name)
-    picture = session.pictures.get(session.shown or "")
-    if picture is None or (session.running and not session.sketch):
-        yield {stage.status: gr.skip()}
+    picture = page.picture
+    if picture is None:
         return
     try:
-        request = varied(picture.request, drawn_seed(), VARIATIONS)
+        studio.jobs.add(page.person, [varied(picture.request, drawn_seed(), VARIATIONS)])
     except AtelierError as error:
-        yield {stage.status: status_line(str(error), kind="failed")}
+        page.say(str(error), "failed")
         return
-    form = form_for(made, request.task)
-    yield from follow(stage, form, made, session, request, studio.paint(name, request))
+    page.follow()
 
 
 def _sent(studio: Studio, form: AnyForm, picture: Finished, model: object) -> Updates:

@@ -9,12 +9,14 @@ import gradio as gr
 
 from app.form import form as forms
 from app.form import translate
-from app.form.form import AnyForm
+from app.form.form import AnyForm, form_for
 from app.form.given import uploaded
 from app.keeping import metadata
 from app.keeping.readers.models import at_home
-from app.stage.stage import Stage, form_for, status_line
+from app.stage.stage import Stage
 from app.studio.jobs import Studio
+from app.studio.people import Page
+from app.widgets.asking import page_of
 from app.widgets.events import PRIVATE
 from app.widgets.updates import Updates, change
 from app.widgets.uploads import uploaded_file
@@ -34,32 +36,34 @@ def connect(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[AnyForm]
     """For all tabs; a form's name is its tab's id."""
     open_tab = gr.JSON(visible=False)
 
-    def open_picture(payload: object, name: object, *models: object) -> Updates:
+    def open_picture(payload: object, name: object, request: gr.Request, *models: object) -> Updates:
         if payload is None:
-            return {stage.status: gr.skip()}
+            return {tabs: gr.skip()}
+        page = page_of(studio, request)
         chosen = dict(zip(made, models, strict=True))
         here = next((form for form in made if form.name == name), None)
         try:
             try:
-                return _settings(studio, stage, tabs, made, uploaded_file(payload))
+                return _settings(studio, page, tabs, made, uploaded_file(payload))
             except FileError:
                 if here is None or here.name not in USES:
                     raise
-                return _given(studio, stage, here, payload, chosen[here])
+                return _given(studio, page, here, payload, chosen[here])
         except AtelierError as error:
-            return {stage.status: status_line(metadata.explain(error), kind="failed")}
+            page.say(metadata.explain(error), "failed")
+            return {tabs: gr.skip()}
 
     filled = [component for form in made for component in form.filled()]
     stage.open.upload(
         open_picture,
         [stage.open, open_tab, *(form.model for form in made)],
-        [*filled, tabs, stage.status],
+        [*filled, tabs],
         js="(file, _, ...models) => [file, latentAtelier.openTab(), ...models]",
         **PRIVATE,
     )
 
 
-def _settings(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[AnyForm], path: Path) -> Updates:
+def _settings(studio: Studio, page: Page, tabs: gr.Tabs, made: Sequence[AnyForm], path: Path) -> Updates:
     """Takes the settings over from a saved picture.
 
     Raises:
@@ -84,15 +88,14 @@ def _settings(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[AnyFor
             names = ", ".join(use.name for use in uses)
             notes.append(f"Its {word} ({names}) are not taken over: this form has no place for them.")
     by = f" as {settings.program} writes them" if settings.program else ""
-    text = " ".join([f"Settings taken from the picture{by}.", *notes])
+    page.say(" ".join([f"Settings taken from the picture{by}.", *notes]), "note" if notes else "news")
     return {
         **translate.fill(studio, form, settings.request, settings.given),
         tabs: change(selected=form.name),
-        stage.status: status_line(text, kind="note" if notes else "news"),
     }
 
 
-def _given(studio: Studio, stage: Stage, form: AnyForm, payload: object, model: object) -> Updates:
+def _given(studio: Studio, page: Page, form: AnyForm, payload: object, model: object) -> Updates:
     """Takes over a picture without settings.
 
     Raises:
@@ -103,4 +106,5 @@ def _given(studio: Studio, stage: Stage, form: AnyForm, payload: object, model: 
         raise FileError("There is no picture; open one.")
     updates = translate.take(studio, form, picture, None, model)
     text = " ".join([f"No settings are in this file; {USES[form.name]}.", *picture.notes])
-    return {**updates, stage.status: status_line(text, kind="note" if picture.notes else "news")}
+    page.say(text, "note" if picture.notes else "news")
+    return updates

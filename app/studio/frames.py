@@ -35,18 +35,18 @@ class Steps:
     total: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Live:
-    """A step was done.  `jpeg` is None where the picture shown is still the newest."""
+    """A step was done.  `preview` is None where the picture shown is still the newest."""
 
-    jpeg: bytes | None
+    preview: Pixels | None  # of latent size
     done: float  # of the whole job, 0..1
     text: str
     steps: Steps | None = None  # None of a sketch
     paused: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Finished:
     """A finished picture.  `path` is None where saving failed, and `problem` says why."""
 
@@ -60,6 +60,7 @@ class Finished:
     steps: Steps | None = None  # None of a sketch, and where none are kept
     copy: bytes | None = None  # a smaller PNG of a picture that is too large to be shown as it is
     entry: int | None = None  # its id in the history
+    batch: str = ""  # id of the job that made it
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class Ended:
 
     text: str
     error: AtelierError | None = None  # for which it failed
+    finished: bool = False  # all its pictures are made
 
     @property
     def failed(self) -> bool:

@@ -1,56 +1,57 @@
-"""Between the pages and the engine: starts jobs, relays their events, saves what is finished.
+"""Between the pages and the engine: who works here, what they have made, and what is known of the models.
 
-The engine, and with it torch, is imported in the background after the page is up.  Each browser tab is a
-session with at most one running job; it sees only its own pictures.
+The engine, and with it torch, is imported in the background after the page is up.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields, replace
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from app.keeping import metadata
-from app.keeping.library import Library
+from app.keeping.library import OWNER, Library
 from app.keeping.outgoing import without_facts
 from app.keeping.places import prompts_folder
 from app.prompts.words import Words
-from app.studio.frames import Ended, Finished, Frame, Steps, Waiting, copy_of, thumb_of
+from app.studio.frames import Ended, Finished, Frame
 from app.studio.grids import Grids
+from app.studio.making import Making
 from app.studio.paces import Paces
-from app.studio.relay import Relay
-from app.studio.session import SKETCH, Session
-from app.studio.timelines import Timelines, key_of
-from ldm_core.engine.events import Picture
-from ldm_core.errors import AtelierError, EngineError, FileError
+from app.studio.people import Page, Person
+from app.studio.queue import Queue
+from app.studio.run import Run, in_turn
+from app.studio.running import GUEST_RUNS, GUEST_WAITS, Jobs
+from app.studio.timelines import Timelines
+from ldm_core.errors import AtelierError, EngineError
 from ldm_core.library.models import ModelLibrary
-from ldm_core.request import DEFAULT_MODEL, Request, SuperResolution, rebased
+from ldm_core.request import DEFAULT_MODEL, Request
 
 if TYPE_CHECKING:
-    from app.keeping.history import Entry, History
+    from app.keeping.history import History
     from app.keeping.presets import Presets
     from app.keeping.shelf import Shelf
     from app.prompts.history import PromptHistory
-    from ldm_core.engine.engine import Engine, Job
+    from ldm_core.engine.engine import Engine
 
-__all__ = ["Session", "Studio"]
-
-log = logging.getLogger(__name__)
+__all__ = ["Studio"]
 
 HASH_SECONDS = 10.0  # between two looks for models without a hash
 START_SECONDS = 60.0  # longer than the engine takes to start
+LOOK_SECONDS = 5.0  # between two looks for guests who are gone
+
+log = logging.getLogger(__name__)
 
 
 class Studio:
-    """One engine for all sessions.
+    """One engine for all persons.
 
     Args:
         models: where models are found.
-        library: where finished pictures go; None saves nothing.
+        library: where finished pictures go, and the queue is kept; None keeps nothing.
         device: as `Engine` takes it; None lets the engine choose.
         shelf: adds and removes models; None where others than this computer's owner can reach the page.
         history: of the pictures in the library; None where there is none.
@@ -87,14 +88,29 @@ class Studio:
         self._problem: AtelierError | None = None
         self._ready = threading.Event()
         self._closed = threading.Event()
-        self._lock = threading.Lock()
-        self._ended = threading.Condition(self._lock)  # a job of a session
-        self._sessions: dict[str, Session] = {}
+        self._lock = threading.RLock()
+        self._people: dict[str, Person] = {}
+        self._making = Making(
+            self.engine,
+            self._ready,
+            self.model_hash,
+            self.timelines,
+            self.paces,
+            library,
+            history,
+            facts=not has_guests,
+        )
+        queue = Queue(None if library is None else library.folder / ".atelier")
+        self.jobs = Jobs(queue, self.timelines, self.frames, facts=not has_guests)
 
     # Starting and ending -----------------------------------------------------------------------------
 
     def warm_up(self) -> None:
-        """Imports the engine, loads the default model and lets it take one step.  Runs in its own thread."""
+        """Imports the engine, loads the default model and lets it take one step; then goes on with what an
+        earlier run of the program left waiting.  Runs in its own thread."""
+        self.jobs.queue.open()
+        if self.jobs.queue.notice:
+            log.warning(self.jobs.queue.notice)
         try:
             from ldm_core.engine.engine import Engine
 
@@ -118,6 +134,8 @@ class Studio:
             if self._library is not None:
                 self._library.sweep()
             self._ready.set()
+            for id in self.jobs.queue.people():
+                self.jobs.go_on(self.person(id))
 
     def hash_models(self) -> None:
         """Computes hashes as models come, until the studio is closed.  Runs in its own thread."""
@@ -154,209 +172,72 @@ class Studio:
         return self._engine
 
     def close(self) -> None:
-        """Stops all jobs."""
+        """Stops all jobs; those of the queue are there again when the program starts anew."""
         self._closed.set()
         if self.shelf is not None:
             self.shelf.close()
-        for name in list(self._sessions):
-            self.stop(name)
+        with self._lock:
+            people = list(self._people.values())
+        self.jobs.close(people)
         if self._engine is not None:
             self._engine.close()
         if self.history is not None:
             self.history.close()
 
-    # Sessions ----------------------------------------------------------------------------------------
+    # People and their pages --------------------------------------------------------------------------
 
-    def session(self, name: str) -> Session:
-        """What the tab of that name did; a new one did nothing."""
+    def person(self, id: str) -> Person:
+        """Who has that id; a new one has done nothing yet."""
         with self._lock:
-            return self._sessions.setdefault(name, Session())
+            if id not in self._people:
+                self._people[id] = Person(id)
+            return self._people[id]
 
-    def stop(self, name: str) -> bool:
-        """Stops the session's job before its next step.  Returns whether there was one."""
-        session = self.session(name)
-        session.stop.set()
+    def page(self, person: str, name: str) -> Page:
+        """A person's page; a new one follows what is made."""
+        with self._lock:  # so that nobody who comes back is forgotten
+            return self.person(person).page(name)
+
+    def watch_guests(self) -> None:
+        """Ends what guests left behind, until the studio is closed.  Runs in its own thread."""
+        while not self._closed.wait(LOOK_SECONDS):
+            self.tidy(time.monotonic())
+
+    def tidy(self, now: float) -> None:
+        """Ends the jobs of guests who are gone for long, and forgets them."""
         with self._lock:
-            job = session.job
-        if job is not None:
-            job.cancel()
-        return session.running
+            for person in list(self._people.values()):
+                gone = now - person.left if person.is_guest and person.left is not None else 0.0
+                if gone > GUEST_RUNS:
+                    person.endless = False
+                    if person.running is not None:
+                        person.running.cancel()
+                if gone > GUEST_WAITS:
+                    self.jobs.queue.drop(person.id)
+                    self.timelines.forget(person.id)
+                    if person.running is None:
+                        del self._people[person.id]
 
-    def pause(self, name: str) -> None:
-        """Halts the session's job after the step under way."""
-        job = self.session(name).job
-        if job is not None:
-            job.pause()
+    # Making ------------------------------------------------------------------------------------------
 
-    def resume(self, name: str, requests: Sequence[Request]) -> None:
-        """Lets the session's job go on from where it is, by another request where that says something else.
+    def frames(self, run: Run, owner: str) -> Iterator[Frame]:
+        """Everything that is told of a job.  Closing the iterator stops it."""
+        each = (self._making.frames(run, request, owner) for request in run.requests)
+        return in_turn(run.requests, each)
 
-        Args:
-            requests: that the form stands for now; the one nearest to what the job makes counts.
-
-        Raises:
-            RequestError: it does not suit the pictures that are being made.
-        """
-        job = self.session(name).job
-        if job is None:
-            return
-        before = job.request
-        fixed = [
-            replace(rebased(request, before), batch_size=before.batch_size, branch=before.branch)
-            for request in requests
-        ]
-        nearest = max(fixed, key=lambda request: _agreement(request, before))
-        job.resume(None if nearest == before else nearest)
-
-    def leave(self, name: str) -> None:
-        """The tab is closed: its job stops and its pictures are forgotten here (the files stay)."""
-        self.stop(name)
-        self.timelines.forget(name)
-        with self._lock:
-            self._sessions.pop(name, None)
-
-    # Making pictures ---------------------------------------------------------------------------------
-
-    def paint(self, name: str, request: Request, *, sketch: bool = False) -> Iterator[Frame]:
-        """Runs a request for a session.  Closing the iterator stops the job.
-
-        A sketch is not saved, and stops when the next job comes; then nothing more is said of it.
-        Yields nothing where the session's last job still runs and is no sketch.
-        """
+    def paint(self, request: Request, person: str = OWNER) -> Iterator[Frame]:
+        """Runs a request beside the queue, for programs.  Closing the iterator stops it."""
         if self.has_guests:
             request = without_facts(request)
-        return self._run(name, request, lambda: self.engine().submit(request, owner=name), sketch=sketch)
+        yield from self.frames(Run(uuid.uuid4().hex, (request,)), person)
 
-    def branch(self, name: str, key: str, step: int, request: Request) -> Iterator[Frame]:
-        """Runs a request from a step of an earlier picture on, for its session; a running job stops.
-
-        What cannot change within one picture is taken from that.
-
-        Raises:
-            AtelierError: the steps are gone, or the request does not suit them.
-        """
-        job, image = self.timelines.find(key)
-        request = rebased(request, job.request_of(image))
-
-        def start() -> Job:
-            return self.engine().branch(job, image, step, request, owner=name)
-
-        return self._run(name, request, start, over=True)
-
-    def _run(
-        self,
-        name: str,
-        request: Request,
-        start: Callable[[], Job],
-        *,
-        sketch: bool = False,
-        over: bool = False,
-    ) -> Iterator[Frame]:
-        """Relays a session's job until another takes its turn."""
-        session = self.session(name)
-        turn = self._begin(session, request, sketch, over)
-        if turn is None:
-            return
-        try:
-            for frame in self._start(session, request, start):
-                if session.turn != turn:
-                    return
-                yield frame
-        except AtelierError as error:
-            yield Ended(str(error), error)
-        finally:
-            with self._ended:
-                job, session.job, session.running = session.job, None, False
-                self._ended.notify_all()
-            if job is not None:
-                job.cancel()  # no effect on one that ended
-
-    def _begin(self, session: Session, request: Request, sketch: bool, over: bool) -> int | None:
-        """The number of the session's new job; None where another has precedence.
-
-        Args:
-            over: stops a running job, whatever it is.
-        """
-        with self._ended:
-            if session.running and not session.sketch and not over:
-                return None
-            session.turn = turn = session.turn + 1
-            session.sketch = sketch
-            while session.running and session.turn == turn:
-                session.stop.set()
-                if session.job is not None:
-                    session.job.cancel()
-                self._ended.wait(0.05)
-            if session.turn != turn:
-                return None
-            session.begin(request)
-            return turn
-
-    def _start(self, session: Session, request: Request, start: Callable[[], Job]) -> Iterator[Frame]:
-        if not self._ready.is_set():
-            yield Waiting("Loading the model…")
-        while not self._ready.wait(0.1):
-            if session.stop.is_set():
-                yield Ended("Stopped")
-                return
-        job = start()
-        with self._lock:
-            session.job = job
-        self.timelines.keep(job)
-        if session.stop.is_set():
-            job.cancel()
-        relay = Relay(session, job, lambda event: self._finish(session, job, event))
-        yield from relay.frames()
-        if relay.seconds is not None and isinstance(job.request, SuperResolution):
-            self.paces.took(job.request, relay.seconds)
-        self.timelines.keep(job)  # by now it is known how much there is to keep
-
-    def _finish(self, session: Session, job: Job, event: Picture) -> Finished:
-        """Saves a picture and remembers it for the session."""
-        request = event.request
-        png = metadata.encode_png(
-            event.pixels, request, self.model_hash(request.model), facts=not self.has_guests
-        )
-        path, problem = None, ""
-        if self._library is not None and not session.sketch:
-            try:
-                path = self._library.save(png, event.request)
-            except FileError as error:
-                problem = str(error)
-        entry = None if path is None else self._remember(path, png, event)
-        name = path.name if path else f"{event.request.seed}.png"
-        id, steps = SKETCH, None
-        if not session.sketch:
-            id = uuid.uuid4().hex
-            if moments := job.trajectory(event.index):
-                steps = Steps(key_of(job, event.index), moments[-1].step, moments[-1].step)
-        thumb, copy = thumb_of(event.pixels), copy_of(event.pixels)
-        picture = Finished(
-            id, png, name, path, problem, thumb, event.request, steps, copy, entry.id if entry else None
-        )
-        with self._lock:
-            session.add(picture)
-        return picture
-
-    def _remember(self, path: Path, png: bytes, event: Picture) -> Entry | None:
-        """A saved picture's place in the history; a fault there is no reason to lose sight of the picture."""
-        try:
-            return None if self.history is None else self.history.add(path, png, event.pixels, event.request)
-        except AtelierError as error:
-            log.warning("%s The picture itself is saved: %s", error, path.name)
-            return None
-
-    def make(self, request: Request) -> list[Finished]:
+    def make(self, request: Request, person: str = OWNER) -> list[Finished]:
         """Runs a request to its end, for callers that do not watch.
 
         Raises:
             AtelierError: the job failed or was stopped.
         """
-        name = f"api-{uuid.uuid4().hex}"
-        try:
-            frames = list(self.paint(name, request))
-        finally:
-            self.leave(name)
+        frames = list(self.paint(request, person))
         last = frames[-1] if frames else None
         pictures = [frame for frame in frames if isinstance(frame, Finished)]
         if isinstance(last, Ended) and last.failed:
@@ -379,8 +260,3 @@ class Studio:
             return self.models.sha256(model)
         except (AtelierError, OSError):
             return None
-
-
-def _agreement(one: Request, other: Request) -> int:
-    """In how many fields two requests of a task agree."""
-    return sum(getattr(one, field.name) == getattr(other, field.name) for field in fields(one))

@@ -1,4 +1,4 @@
-"""How long an enlargement will take: by what the last one took, or by one tile that is made to find out."""
+"""How long a picture will take: by what the last one took; an enlargement also by one tile of it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ldm_core.engine.events import Done, Step
+from ldm_core.errors import ModelError
 from ldm_core.library.models import ModelLibrary
-from ldm_core.request import RULES, SuperResolution
+from ldm_core.request import RULES, Request, SuperResolution
 from ldm_core.request.raster import Raster
 
 if TYPE_CHECKING:
@@ -51,11 +52,28 @@ class Paces:
         self._models = models
         self._clock = clock
         self._paces: dict[tuple[str, str], Pace] = {}
+        self._usual: dict[
+            tuple[str, str, str], float
+        ] = {}  # seconds for a pixel of a step, of all other tasks
         self._trying = threading.Lock()
 
-    def took(self, request: SuperResolution, seconds: float) -> None:
-        """Learns from an enlargement that was made in one go."""
-        self._paces[_key(request)] = Pace(seconds / request.steps / self._cells(request))
+    def took(self, request: Request, seconds: float) -> None:
+        """Learns from a job that was made in one go."""
+        if isinstance(request, SuperResolution):
+            self._paces[_key(request)] = Pace(seconds / request.steps / self._cells(request))
+        else:
+            self._usual[request.task, request.model, request.sampler] = seconds / _work(request)
+
+    def seconds(self, request: Request) -> float | None:
+        """That a job will take from its turn on; None where nothing like it was made yet."""
+        if not isinstance(request, SuperResolution):
+            pace = self._usual.get((request.task, request.model, request.sampler))
+            return None if pace is None else pace * _work(request)
+        try:
+            known = self.expected(request)
+        except ModelError:
+            return None
+        return None if known is None else known[0]
 
     def expected(self, request: SuperResolution) -> tuple[float, bool] | None:
         """Seconds from the request's turn on, and whether that is an estimate; None where nothing is known.
@@ -106,3 +124,9 @@ class Paces:
 
 def _key(request: SuperResolution) -> tuple[str, str]:
     return request.model, request.sampler
+
+
+def _work(request: Request) -> int:
+    """Pixels times steps."""
+    width, height = request.size
+    return width * height * request.steps * request.batch_size

@@ -17,11 +17,9 @@ from app.studio.frames import (
     fraction,
     held,
     in_words,
-    jpeg_of,
     place,
     progress,
 )
-from app.studio.session import Session
 from app.studio.timelines import key_of
 from ldm_core.engine.events import (
     Cancelled,
@@ -45,16 +43,17 @@ PREVIEWS_PER_SECOND = 10
 
 @dataclass(slots=True, eq=False)
 class Relay:
-    """One job on its way to a page.
+    """One job of the engine on its way to a page.
 
     Attributes:
         finish: saves a picture.
+        sketch: it is not kept, and has no steps to look back at.
         seconds: that the job took; None where it did not make all of its pictures in one go.
     """
 
-    session: Session
     job: Job
     finish: Callable[[Picture], Finished]
+    sketch: bool = False
     seconds: float | None = None
     _finished: int = 0
     _paused: bool = False
@@ -87,7 +86,7 @@ class Relay:
             case Paused():
                 self._newest, self._paused = self._newest or self._latest, True
             case Picture():
-                self._newest, self._finished, self.session.pinned = None, self._finished + 1, False
+                self._newest, self._finished = None, self._finished + 1
                 return self.finish(event)
             case Queued():
                 return Waiting(place(event.position))
@@ -98,7 +97,7 @@ class Relay:
             case Done():
                 if not self._paused and self.job.request.branch is None:
                     self.seconds = event.seconds
-                return Ended(f"Finished in {in_words(event.seconds)}")
+                return Ended(f"Finished in {in_words(event.seconds)}", finished=True)
             case Cancelled():
                 return Ended("Stopped")
             case Failed():
@@ -106,13 +105,11 @@ class Relay:
         return None
 
     def _live(self, step: Step | Tiles) -> Live:
-        seen = None if self.session.pinned or isinstance(step, Tiles) else step.preview
-        jpeg = None if seen is None else jpeg_of(seen, self.job.request)
+        seen = None if isinstance(step, Tiles) else step.preview
         text = (held if self.job.paused else progress)(step)
-        sketch = self.session.sketch
         steps = (
             None
-            if sketch or not step.step
+            if self.sketch or not step.step
             else Steps(key_of(self.job, step.image), step.step, step.num_steps)
         )
-        return Live(jpeg, fraction(step, self._finished), text, steps, self.job.paused)
+        return Live(seen, fraction(step, self._finished), text, steps, self.job.paused)

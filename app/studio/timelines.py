@@ -23,7 +23,7 @@ from ldm_core.request.raster import Pixels
 if TYPE_CHECKING:
     from ldm_core.engine.engine import Engine, Job
 
-KEPT_BYTES = 512 * 2**20  # of the steps of ended jobs, all sessions together
+KEPT_BYTES = 512 * 2**20  # of the steps of ended jobs, all persons together
 SHOWN = 64  # steps of which previews are sent and an animation is made, at most
 PREVIEW_SIDE = 192  # pixels
 LOOK_SIDE = 2048
@@ -59,41 +59,41 @@ class Timelines:
                 total -= oldest.nbytes
 
     def forget(self, owner: str) -> None:
-        """Drops the jobs of a session."""
+        """Drops the jobs of a person."""
         with self._lock:
             for job in [job for job in self._jobs.values() if job.owner == owner]:
                 del self._jobs[job.id]
 
-    def find(self, key: str) -> tuple[Job, int]:
-        """The job that makes a picture, and the picture's index in it.
+    def find(self, key: str, owner: str) -> tuple[Job, int]:
+        """The job that makes a person's picture, and the picture's index in it.
 
         Raises:
-            EngineError: it is not kept any more.
+            EngineError: it is not kept any more, or is another person's.
         """
         id, _, image = key.rpartition(":")
         with self._lock:
             job = self._jobs.get(id)
-        if job is None or not image.isdecimal() or int(image) >= job.request.batch_size:
+        if job is None or job.owner != owner or not image.isdecimal() or int(image) >= job.request.batch_size:
             raise EngineError("The steps of this picture are no longer at hand; make it again to see them.")
         return job, int(image)
 
-    def previews(self, key: str) -> list[tuple[int, bytes]]:
+    def previews(self, key: str, owner: str) -> list[tuple[int, bytes]]:
         """Step and JPEG of a picture's steps so far, at even distances where there are many.
 
         Raises:
             EngineError: as `find`.
         """
-        job, image = self.find(key)
+        job, image = self.find(key, owner)
         request = job.request_of(image)
         return [(step, jpeg_of(seen, request, PREVIEW_SIDE)) for step, seen in _thinned(job.previews(image))]
 
-    def look(self, key: str, step: int) -> tuple[int, bytes]:
+    def look(self, key: str, owner: str, step: int) -> tuple[int, bytes]:
         """JPEG of the picture as it was predicted before a step, decoded; of the nearest step that was kept.
 
         Raises:
             EngineError: as `find` and `Engine.look`.
         """
-        job, image = self.find(key)
+        job, image = self.find(key, owner)
         kept = [moment.step for moment in job.trajectory(image)]
         step = max((before for before in kept if before <= step), default=next(iter(kept), step))
         seen = resized(self._engine().look(job, image, step), job.request_of(image), LOOK_SIDE)
@@ -101,13 +101,13 @@ class Timelines:
         seen.save(file, "JPEG", quality=95, subsampling=0)
         return step, file.getvalue()
 
-    def animation(self, key: str, kind: Film = "webp") -> tuple[str, bytes]:
+    def animation(self, key: str, owner: str, kind: Film = "webp") -> tuple[str, bytes]:
         """File name and film of a picture's steps, its last one decoded.
 
         Raises:
             EngineError: as `look`, there is no step yet, or no encoder.
         """
-        job, image = self.find(key)
+        job, image = self.find(key, owner)
         request = job.request_of(image)
         moments = _thinned(job.previews(image))
         if not moments:

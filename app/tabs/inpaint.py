@@ -15,7 +15,9 @@ from PIL import Image
 from app.form import form
 from app.form.form import Extra, Form
 from app.form.sheet import backdrop
-from app.studio.jobs import Session, Studio
+from app.studio.frames import Finished
+from app.studio.jobs import Studio
+from app.widgets.asking import page_of
 from app.widgets.canvas import Canvas, CanvasSetup, CanvasValue, Outline
 from app.widgets.canvas_value import MAX_FEATHER, PAINTED
 from app.widgets.events import QUICK
@@ -204,7 +206,7 @@ def _connect(studio: Studio, model: Component, inpainting: Inpainting, note: gr.
             return {inpainting.canvas: gr.skip()}
 
     def take(request: gr.Request) -> Updates:
-        return _take(studio.session(str(request.session_hash)), inpainting, note)
+        return _take(page_of(studio, request).picture, inpainting, note)
 
     seen = [inpainting.canvas, inpainting.area, inpainting.margin, *inpainting.sides.values()]
     changes = [part.change for part in seen]
@@ -232,9 +234,8 @@ def _notes(sheet: CanvasValue, own: Inpainting, values: Values) -> str:
     return "".join(f"<p>{html.escape(sentence)}</p>" for sentence in said)
 
 
-def _take(session: Session, inpainting: Inpainting, note: gr.HTML) -> Updates:
+def _take(picture: Finished | None, inpainting: Inpainting, note: gr.HTML) -> Updates:
     """The picture on the stage becomes the one on the canvas; the mask stays where the size does."""
-    picture = session.pictures.get(session.shown or "")
     if picture is None:
         return {note: "<p>There is no result yet.</p>"}
     try:

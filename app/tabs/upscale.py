@@ -15,6 +15,7 @@ from app.form.form import AnyForm, Extra, Form
 from app.form.given import GivenPicture, given_picture, still_there, uploaded
 from app.studio.frames import in_words
 from app.studio.jobs import Studio
+from app.widgets.asking import page_of
 from app.widgets.events import QUICK
 from app.widgets.updates import Updates, Values, change
 from ldm_core.errors import AtelierError, FileError
@@ -95,7 +96,7 @@ def _connect(studio: Studio, made: Form[Enlarging]) -> None:
 
     def try_out(values: Values, request: gr.Request) -> None:
         """Finds out how long it takes, where nothing else is to be made."""
-        if studio.session(str(request.session_hash)).running:
+        if page_of(studio, request).person.running is not None:
             return
         with contextlib.suppress(AtelierError):  # said when the picture is to be made
             enlarging = translate.request_from(made, values)

@@ -13,6 +13,7 @@ import gradio as gr
 from app.form.given import uploaded
 from app.studio.frames import Finished
 from app.studio.jobs import Studio
+from app.widgets.asking import person_of
 from app.widgets.components import PngFile, cached
 from ldm_core.errors import AtelierError
 from ldm_core.request import RULES, TASKS, parse_request, to_json
@@ -29,13 +30,13 @@ def serve(studio: Studio) -> None:
         gr.api(_endpoint(studio, task), api_name=task.replace("-", "_"), concurrency_limit=8)
 
 
-def _endpoint(studio: Studio, task: str | None = None) -> Callable[[Json], Json]:
-    def generate(request: Json) -> Json:
-        start = time.monotonic()
+def _endpoint(studio: Studio, task: str | None = None) -> Callable[[Json, gr.Request], Json]:
+    def generate(request: Json, asked_by: gr.Request) -> Json:
+        start, person = time.monotonic(), person_of(asked_by)
         try:
             implied = {} if task is None else {"task": task}
             asked = parse_request({**with_uploads(request), **implied})
-            pictures = [each for one in studio.words.expanded(asked) for each in studio.make(one)]
+            pictures = [each for one in studio.words.expanded(asked) for each in studio.make(one, person)]
         except AtelierError as error:
             raise gr.Error(str(error), print_exception=False) from None
         return {

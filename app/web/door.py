@@ -65,11 +65,19 @@ class Door:
         app: what answers those who are in.
         password: of everybody who may enter.
         clock: tells seconds.
+        known: the person (`app.web.people`) who needs no password.
     """
 
-    def __init__(self, app: App, password: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        app: App,
+        password: str,
+        clock: Callable[[], float] = time.monotonic,
+        known: str | None = None,
+    ) -> None:
         self._app = app
         self._password = password.encode()
+        self._known = known
         self._clock = clock
         self._entered: set[str] = set()
         self._wrong: dict[str, list[float]] = {}
@@ -86,11 +94,15 @@ class Door:
         response: Response | None
         if request.url.path == ENTRY and request.method == "POST":
             response = await self._enter(request)
-        elif request.url.path in OPEN or request.cookies.get(COOKIE) in self._entered:
+        elif self._is_in(request):
             response = None
         else:
             response = self._asked(request)
         await (response or self._app)(scope, receive, send)
+
+    def _is_in(self, request: Request) -> bool:
+        known = self._known is not None and request.scope.get("person") == self._known
+        return known or request.url.path in OPEN or request.cookies.get(COOKIE) in self._entered
 
     async def _enter(self, request: Request) -> Response:
         """The answer to the form."""

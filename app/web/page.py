@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 import gradio as gr
 
 from app.form.form import AnyForm, relist
-from app.stage import controls, downloading, onward, opening, stage, timeline
+from app.stage import controls, downloading, jobs_list, onward, opening, stage, timeline, watch
 from app.studio.jobs import Studio
 from app.tabs import classes, inpaint, layout, models, paint, text_to_image, upscale
 from app.web import api
 from app.widgets.components import Filmstrip
 from app.widgets.events import QUICK
+from app.widgets.queue_list import Link, QueueList
 from app.widgets.updates import Updates
 from ldm_core.bundled import ASSETS
 
@@ -37,6 +38,7 @@ def build_page(studio: Studio) -> gr.Blocks:
             engine = gr.HTML(_engine(studio), elem_id="engine", apply_default_css=False)
             keys = gr.Button("?", elem_id="keys", size="sm", min_width=0)
             theme = gr.Button("Dark", elem_id="theme", size="sm", min_width=0)
+            unfold = gr.Button("Queue", elem_id="queue-fold", size="sm", min_width=0)
             fold = gr.Button("Pictures", elem_id="fold", size="sm", min_width=0)
         with gr.Row(elem_id="shell"):
             with (
@@ -46,12 +48,20 @@ def build_page(studio: Studio) -> gr.Blocks:
                 made, listing = _tabs(studio)
             with gr.Column(elem_id="stage", min_width=0):
                 rail = Filmstrip(label="Latest pictures", elem_id="latest", render=False)
-                parts = stage.make_stage(studio, rail, _takers(made))
+                making = Filmstrip(label="Being made", elem_id="making", render=False)
+                parts = stage.make_stage(studio, rail, making, _takers(made))
                 options = downloading.build()
+            with gr.Column(elem_id="jobs", min_width=0):
+                gr.HTML("<h2>Queue</h2>", elem_id="jobs-title", apply_default_css=False)
+                queue = QueueList(label="Queue", elem_id="queue")
             with gr.Column(elem_id="rail", min_width=0):
+                making.render()
                 gr.HTML("<h2>Latest pictures</h2>", elem_id="rail-title", apply_default_css=False)
                 rail.render()
+        link = Link(elem_id="link")
         stage.connect(studio, parts, tabs, made)
+        watch.connect(studio, parts, link, queue, made)
+        jobs_list.connect(studio, queue)
         downloading.connect(page, studio, parts, options)
         timeline.connect(studio, parts, made)
         onward.connect(studio, parts, tabs, made)
@@ -61,14 +71,10 @@ def build_page(studio: Studio) -> gr.Blocks:
             models.build(page, studio, made, tabs, listing)
         keys.click(None, None, None, js="() => latentAtelier.showKeys()", api_visibility="private")
         theme.click(None, None, None, js="() => latentAtelier.toggleTheme()", api_visibility="private")
+        unfold.click(None, None, None, js="() => latentAtelier.toggleQueue()", api_visibility="private")
         fold.click(None, None, None, js="() => latentAtelier.toggleRail()", api_visibility="private")
         _watch_engine(studio, engine, made)
         api.serve(studio)
-
-        def leave(request: gr.Request) -> None:
-            studio.leave(str(request.session_hash))
-
-        page.unload(leave)
     return page
 
 

@@ -21,6 +21,7 @@ from ldm_core.errors import AtelierError, FileError
 
 if TYPE_CHECKING:
     import gradio as gr
+    from starlette.requests import Request
 
     from app.keeping.history import History
     from app.keeping.presets import Presets
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 FIRST_PORT = 7860
 TRIED_PORTS = 20
 UPLOAD = "64mb"
+ANY = ("0.0.0.0", "::")  # hosts that stand for all of this computer's addresses
+PAGES = 500  # that can be open at a time: each holds one of gradio's places
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +56,17 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A page that is served."""
+    """A page that is served.  `owner` is the secret that makes a browser the owner's, where others come."""
 
     address: str
     studio: Studio
     blocks: gr.Blocks
     password: str | None
+    owner: str | None = None
+
+    def link(self, address: str) -> str:
+        """The owner's own way in by an address of the page."""
+        return address if self.owner is None else f"{address}/?owner={self.owner}"
 
     def close(self) -> None:
         """Stops all jobs and the server."""
@@ -93,10 +101,13 @@ def serve(options: Options) -> int:
         print(f"Latent Atelier is at {running.address}  (Ctrl+C ends it)", flush=True)
         if running.password is not None:
             print(f"Others can reach it. The password is  {running.password}", flush=True)
+        own = running.link(f"http://127.0.0.1:{port}" if options.host in ANY else running.address)
+        if running.owner is not None:
+            print(f"Your own way in, for you alone:  {own}", flush=True)
         if options.share:
-            threading.Thread(target=_share, args=[port], daemon=True).start()
+            threading.Thread(target=_share, args=[running, port], daemon=True).start()
         if options.browser:
-            threading.Thread(target=webbrowser.open, args=[running.address], daemon=True).start()
+            threading.Thread(target=webbrowser.open, args=[own], daemon=True).start()
         ended.wait()
         print("Ending.", flush=True)
         running.close()
@@ -115,6 +126,7 @@ def start(options: Options, port: int) -> Running:
     from app.web import page
     from app.web.door import Door, made_password
     from app.web.history import HistoryRoutes
+    from app.web.people import People, owner_secret
     from app.web.prompting import PromptingRoutes
     from app.web.theme import make_theme
     from app.widgets import canvas
@@ -137,15 +149,18 @@ def start(options: Options, port: int) -> Running:
     blocks = page.build_page(studio)
     blocks.queue(max_size=64, default_concurrency_limit=8)
     password = options.password or (None if options.is_private else made_password())
-    middleware = [Middleware(Guard, hosts=LOOPBACK if options.is_private else ())]
+    owner = None if options.is_private else owner_secret(data_folder())
+    middleware = [
+        Middleware(Guard, hosts=LOOPBACK if options.is_private else ()),
+        Middleware(People, secret=owner),
+    ]
     if password is not None:
-        middleware.append(Middleware(Door, password=password))
+        middleware.append(Middleware(Door, password=password, known=OWNER if owner else None))
     routes = [canvas.serve_files(), PromptingRoutes(studio).mount()]
     if history is not None:
 
-        def whose(_: object) -> str | None:
-            """Where guests reach the page nobody is known."""
-            return OWNER if options.is_private else None
+        def whose(request: Request) -> str:
+            return str(request.scope["person"])
 
         served = HistoryRoutes(history, whose, studio.model_hash, is_private=options.is_private)
         routes.append(served.mount())
@@ -164,6 +179,7 @@ def start(options: Options, port: int) -> Running:
         max_file_size=UPLOAD,
         ssr_mode=False,
         allowed_paths=[],
+        max_threads=PAGES,
         app_kwargs={"middleware": middleware, "routes": routes},
     )
     if history is not None:
@@ -174,7 +190,9 @@ def start(options: Options, port: int) -> Running:
         studio.hash_models()
 
     threading.Thread(target=wake, name="warm-up", daemon=True).start()
-    return Running(f"http://{options.host}:{port}", studio, blocks, password)
+    if studio.has_guests:
+        threading.Thread(target=studio.watch_guests, name="guests", daemon=True).start()
+    return Running(f"http://{options.host}:{port}", studio, blocks, password, owner)
 
 
 def _owners() -> tuple[Presets | None, PromptHistory | None]:
@@ -204,7 +222,7 @@ def _open_history(folder: Path) -> History | None:
     return history
 
 
-def _share(port: int) -> None:
+def _share(running: Running, port: int) -> None:
     """Prints a public link to the page, by gradio's service."""
     from gradio import networking
 
@@ -215,6 +233,7 @@ def _share(port: int) -> None:
         print(f"No public link could be made; the page here goes on. The reason: {error}", flush=True)
     else:
         print(f"The public link is {link}  (for a week at most, while this runs)", flush=True)
+        print(f"Your own way in by it, for you alone:  {running.link(link)}", flush=True)
 
 
 def choose_port(host: str, wanted: int | None) -> int:

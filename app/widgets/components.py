@@ -16,6 +16,7 @@ from gradio.utils import get_upload_folder
 
 from app.studio.frames import Finished, Steps
 from app.studio.timelines import Timelines
+from app.widgets.asking import person_of
 from ldm_core.bundled import ASSETS
 from ldm_core.errors import AtelierError
 from ldm_core.request import ClassToImage, Request
@@ -23,7 +24,8 @@ from ldm_core.request import ClassToImage, Request
 # Gradio writes a .pyi file beside every module that defines a component, at the moment of its definition.
 gradio.component_meta.create_or_modify_pyi = lambda *_: None
 
-Strip = dict[str, list[dict[str, str]] | str]
+State = Literal["running", "paused", "finished"]
+Strip = dict[str, list[dict[str, str]] | str]  # as assets/filmstrip.js says
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +76,17 @@ class Filmstrip(gr.HTML):
 def strip_of(pictures: Iterable[Finished], selected: str | None = None) -> Strip:
     """What a `Filmstrip` shows.  The browser sets `alt` as text, so prompts need no escaping."""
     items = [
-        {"id": picture.id, "src": picture.thumb, "alt": _words(picture.request)[:120]} for picture in pictures
+        {"id": picture.id, "src": picture.thumb, "alt": words_of(picture.request)} for picture in pictures
     ]
     return {"items": items, "selected": selected or ""}
 
 
-def _words(request: Request) -> str:
+def words_of(request: Request) -> str:
     """What a picture shows, as far as somebody said."""
     if isinstance(request, ClassToImage):
         between = f" → {request.class_to}, {request.blend:g}" if request.class_to else ""
         return (request.class_name or f"class {request.class_id}") + between
-    return request.prompt or "without words"
+    return request.prompt[:120] or "without words"
 
 
 class BranchNote(gr.HTML):
@@ -142,7 +144,7 @@ class Shown:
     """The picture whose steps a `Timeline` has."""
 
     steps: Steps
-    state: Literal["running", "paused", "finished"] = "finished"
+    state: State = "finished"
 
 
 class Timeline(gr.HTML):
@@ -180,28 +182,28 @@ class Timeline(gr.HTML):
 Answer = dict[str, object]  # to a browser's question; `problem` in it says why there is none
 
 
-def _served(timelines: Timelines) -> list[Callable[[object], Answer]]:
-    """What a browser may ask of the steps of a picture whose key it knows."""
+def _served(timelines: Timelines) -> list[Callable[[object, gr.Request], Answer]]:
+    """What a browser may ask of the steps of its person's pictures."""
 
-    def previews(key: object) -> Answer:
+    def previews(key: object, request: gr.Request) -> Answer:
         def find() -> Answer:
-            found = timelines.previews(str(key))
+            found = timelines.previews(str(key), person_of(request))
             return {"previews": [(step, data_uri(jpeg, "image/jpeg")) for step, jpeg in found]}
 
         return _answer(find)
 
-    def look(asked: object) -> Answer:
+    def look(asked: object, request: gr.Request) -> Answer:
         def find() -> Answer:
             key, step = (asked.get(name) if isinstance(asked, dict) else None for name in ("key", "step"))
-            kept, jpeg = timelines.look(str(key), step if isinstance(step, int) else 0)
+            kept, jpeg = timelines.look(str(key), person_of(request), step if isinstance(step, int) else 0)
             return {"step": kept, "src": data_uri(jpeg, "image/jpeg")}
 
         return _answer(find)
 
-    def animation(asked: object) -> Answer:
+    def animation(asked: object, request: gr.Request) -> Answer:
         def find() -> Answer:
             key, kind = (asked.get(name) if isinstance(asked, dict) else None for name in ("key", "kind"))
-            name, film = timelines.animation(str(key), "mp4" if kind == "mp4" else "webp")
+            name, film = timelines.animation(str(key), person_of(request), "mp4" if kind == "mp4" else "webp")
             return {"name": name, "src": data_uri(film, "video/mp4" if kind == "mp4" else "image/webp")}
 
         return _answer(find)

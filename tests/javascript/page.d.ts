@@ -30,6 +30,7 @@ interface LatentAtelier {
   save(file: { url: string; name: string } | null): void;
   toggleTheme(): void;
   toggleRail(): void;
+  toggleQueue(): void;
   toggleGrid(): void;
   showKeys?(): void;
 }

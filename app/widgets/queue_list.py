@@ -1,0 +1,77 @@
+"""The list of a person's jobs, and the line over which a page hears of everything."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+import gradio as gr
+
+from ldm_core.bundled import ASSETS
+
+
+class Row(TypedDict):
+    """One job.
+
+    Attributes:
+        words: what it makes.
+        text: its place, how far it is or how it ended.
+        src: a small picture; "" where there is none yet.
+    """
+
+    id: str
+    state: str
+    words: str
+    text: str
+    src: str
+
+
+class Listed(TypedDict):
+    """What a `QueueList` shows.
+
+    Attributes:
+        open: jobs that run or wait.
+        ended: counts how many times all work came to its end; then how long it took, and what is said of it.
+        note: that a person should know of their queue.
+    """
+
+    rows: list[Row]
+    open: int
+    paused: bool
+    endless: bool
+    ended: tuple[int, float, str]
+    note: str
+
+
+NOTHING: Listed = {
+    "rows": [], "open": 0, "paused": False, "endless": False, "ended": (0, 0.0, ""), "note": ""
+}  # fmt: skip
+
+
+class QueueList(gr.HTML):
+    """Shows `Listed`.  Fires `act` with `do` and `id`, `to` or `on` of the event's data."""
+
+    def __init__(self, *, label: str, elem_id: str, value: Listed = NOTHING, render: bool = True) -> None:
+        super().__init__(
+            value=value,
+            render=render,
+            html_template="",
+            js_on_load=(ASSETS / "queue.js").read_text(encoding="utf-8"),
+            apply_default_css=False,
+            label=label,
+            elem_id=elem_id,
+        )
+
+
+class Link(gr.HTML):
+    """Fires `attach` when the page is there and whenever it has heard nothing for a while; its value is to
+    change every few seconds while it is heard."""
+
+    def __init__(self, *, elem_id: str, value: int = 0, render: bool = True) -> None:
+        super().__init__(
+            value=value,
+            render=render,
+            html_template="",
+            js_on_load=(ASSETS / "link.js").read_text(encoding="utf-8"),
+            apply_default_css=False,
+            elem_id=elem_id,
+        )

@@ -1,0 +1,23 @@
+// Runs inside gr.HTML: `trigger` and `watch` are given.
+// Asks to be told of everything, and asks again when nothing was heard for a while: the connection was cut.
+
+const SILENCE = 12_000; // milliseconds; while it is heard something comes every few seconds
+const LOOK = 1500;
+
+let heard = 0;
+let asking = false;
+
+const attach = async () => {
+  if (asking || Date.now() - heard < SILENCE) return;
+  asking = true;
+  const answer = await fetch("gradio_api/app_id").catch(() => null);
+  asking = false;
+  if (!answer?.ok) return; // there is no program to ask
+  heard = Date.now();
+  trigger("attach");
+};
+watch("value", () => (heard = Date.now()));
+setInterval(attach, LOOK);
+document.addEventListener("visibilitychange", attach);
+addEventListener("online", attach);
+attach();
