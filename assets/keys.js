@@ -30,6 +30,17 @@
       ["Enter", "A box in the middle"],
       ["Delete", "Take the chosen box away"],
     ],
+    "In the history": [
+      ["Arrows", "Another picture (Shift: choose all between)"],
+      ["Enter", "The chosen picture large; two: side by side"],
+      ["Space", "Choose one more, or one less"],
+      ["Ctrl+A", "Choose all"],
+      ["S", "Star"],
+      ["C", "Compare the two that are chosen"],
+      ["Delete", "To the trash; Ctrl+Z brings it back"],
+      ["/", "Search"],
+      ["Escape", "Choose nothing"],
+    ],
     "On a slider": [["← →", "A step back and ahead; between before and after: the line"]],
   };
 

@@ -76,7 +76,7 @@ def test_a_reload_in_mid_job_loses_nothing(page: Page, outputs: Path, shots: Pat
     page.reload()
     page.wait_for_selector("body.restored", timeout=2 * WAIT)
     expect(page.locator("#details")).to_contain_text(path.name)
-    expect(page.locator("#latest button[aria-pressed=true]")).to_have_count(1)
+    expect(page.locator("#latest .cell[aria-selected=true]")).to_have_count(1)
 
 
 def test_everything_on_the_stage_is_of_one_thing(page: Page, outputs: Path) -> None:
@@ -89,11 +89,11 @@ def test_everything_on_the_stage_is_of_one_thing(page: Page, outputs: Path) -> N
     expect(page.locator("#details")).to_contain_text("192 × 192")
     for control in ("#download", "#vary", "#reuse"):
         expect(page.locator(control)).to_be_disabled()
-    page.locator("#latest button").first.click()  # back to the first, while the second goes on
+    page.locator("#latest .cell[aria-posinset='1']").click()  # back to the first, while the second goes on
     expect(page.locator("#details")).to_contain_text(first.name)
     expect(page.locator("#timeline .halt")).to_be_hidden()
     expect(page.locator("#download")).to_be_enabled()
-    expect(page.locator("#latest button[aria-pressed=true]")).to_have_count(1)
+    expect(page.locator("#latest .cell[aria-selected=true]")).to_have_count(1)
     expect(page.locator("#making button[aria-pressed=true]")).to_have_count(0)
     with page.expect_download() as download:
         page.locator("#download").click()

@@ -131,7 +131,7 @@ def test_looking_back_branching_and_saving_the_steps(running: Running, page: Pag
     (new,) = (job for job in timelines._jobs.values() if job is not old)
     for before, after in zip(old.trajectory(0)[:5], new.trajectory(0)):
         assert torch.equal(before.x, after.x)
-    page.locator("#latest button").nth(1).click()  # the first picture still has its steps
+    page.locator("#latest .cell[aria-posinset='2']").click()  # the first picture still has its steps
     slide(page, 0)
     expect(past).to_have_attribute("data-decoded", "0", timeout=WAIT)
     slide(page, 12)

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from app.commands import history_arguments
 from app.web.server import Options
 
 LEAST_CHARACTERS = 8  # of a password
@@ -21,7 +22,7 @@ def main(arguments: Sequence[str]) -> int:
     arguments = list(arguments)
     if arguments and arguments[0] in FORWARDED:
         return _forward(FORWARDED[arguments[0]], arguments[1:])
-    known = ("run", "generate", "models", "doctor", *FORWARDED)
+    known = ("run", "generate", "models", "history", "doctor", *FORWARDED)
     if not arguments or (arguments[0] not in known and arguments[0] not in ("-h", "--help")):
         arguments.insert(0, "run")
     options = _parser().parse_args(arguments)
@@ -81,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     generate.set_defaults(run=_generate)
 
     _add_models(commands)
+    _add_history(commands)
 
     doctor = commands.add_parser("doctor", help="print what a bug report needs")
     _add_engine_options(doctor)
@@ -115,6 +117,10 @@ def _add_models(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     remove.add_argument("name")
     remove.add_argument("--yes", action="store_true", help="ask nothing")
     models.set_defaults(run=_models)
+
+
+def _add_history(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    history_arguments.add_parser(commands, _history)
 
 
 def _add_engine_options(parser: argparse.ArgumentParser) -> None:
@@ -185,6 +191,17 @@ def _models(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("\nStopped. What has come is kept; the same command goes on from there.", file=sys.stderr)
         return 130
+
+
+def _history(options: argparse.Namespace) -> int:
+    from app.commands.history import history
+    from ldm_core.errors import AtelierError
+
+    try:
+        return history(options)
+    except AtelierError as error:
+        print(error, file=sys.stderr)
+        return 1
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -44,7 +44,7 @@ def connect(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[AnyForm]
         here = next((form for form in made if form.name == name), None)
         try:
             try:
-                return _settings(studio, page, tabs, made, uploaded_file(payload))
+                return reopen(studio, page, tabs, made, uploaded_file(payload))
             except FileError:
                 if here is None or here.name not in USES:
                     raise
@@ -63,14 +63,16 @@ def connect(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence[AnyForm]
     )
 
 
-def _settings(studio: Studio, page: Page, tabs: gr.Tabs, made: Sequence[AnyForm], path: Path) -> Updates:
+def reopen(
+    studio: Studio, page: Page, tabs: gr.Tabs, made: Sequence[AnyForm], picture: Path | bytes
+) -> Updates:
     """Takes the settings over from a saved picture.
 
     Raises:
         FileError: it has none.
         RequestError: it has some that are not allowed.
     """
-    settings = metadata.read_settings(path)
+    settings = metadata.read_settings(picture)
     form = form_for(made, settings.request.task)
     there = forms.serving(studio, form.tasks)
     settings = at_home(settings, there, studio.models.entries(), studio.model_hash)

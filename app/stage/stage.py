@@ -22,6 +22,7 @@ from app.studio.people import Kind, Page
 from app.widgets.asking import page_of
 from app.widgets.components import Compare, Filmstrip, LiveImage, Timeline
 from app.widgets.events import QUICK
+from app.widgets.history import HistoryRail
 from app.widgets.updates import Updates, Values, change
 from ldm_core.errors import AtelierError
 
@@ -43,7 +44,7 @@ class Stage:
     vary: gr.Button
     send: gr.Dropdown
     open: gr.UploadButton
-    rail: Filmstrip
+    rail: HistoryRail
     making: Filmstrip
 
     def shown(self) -> list[Component]:
@@ -57,7 +58,7 @@ class Stage:
 
 
 def make_stage(
-    studio: Studio, rail: Filmstrip, making: Filmstrip, takers: Sequence[tuple[str, str]]
+    studio: Studio, rail: HistoryRail, making: Filmstrip, takers: Sequence[tuple[str, str]]
 ) -> Stage:
     """Makes the stage inside the surrounding column.
 

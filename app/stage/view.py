@@ -42,7 +42,6 @@ class View:
         picture: what is seen: a finished one, or JPEG bytes of one that is made.
         finished: what can be downloaded, varied and sent on.
         batch: the finished pictures of the same job, where it makes several.
-        latest: the person's newest pictures, newest first.
         making: id and small JPEG of the job that runs.
         selected: id of the picture or job that is shown.
         stop: whether there is something to stop.
@@ -54,7 +53,6 @@ class View:
     timeline: Shown | None
     details: str
     batch: tuple[Finished, ...]
-    latest: tuple[Finished, ...]
     making: tuple[str, bytes | None, str] | None
     selected: str
     stop: bool
@@ -76,7 +74,6 @@ def view(page: Page, made: Sequence[AnyForm]) -> View:
         timeline=_timeline(selection),
         details=_details(selection),
         batch=_batch(page, selection),
-        latest=tuple(page.person.pictures()),
         making=None if running is None else (running.id, running.jpeg(THUMB_SIDE), running.text),
         selected=selected,
         stop=page.run is not None,

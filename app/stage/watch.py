@@ -85,8 +85,8 @@ def _changes(stage: Stage, old: View | None, new: View, *, slowly: bool) -> Upda
         updates[stage.details] = new.details
     if old is None or (new.batch, new.selected) != (old.batch, old.selected):
         updates[stage.strip] = strip_of(new.batch, new.selected)
-    if old is None or (new.latest, new.selected) != (old.latest, old.selected):
-        updates[stage.rail] = strip_of(new.latest, new.selected)
+    if old is None or new.selected != old.selected:
+        updates[stage.rail] = new.selected
     if old is None or slowly or _maker(new) != _maker(old) or new.selected != old.selected:
         updates[stage.making] = _making(new)
     if old is None or (new.finished is None) != (old.finished is None):

@@ -48,7 +48,9 @@ class Live:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Finished:
-    """A finished picture.  `path` is None where saving failed, and `problem` says why."""
+    """A finished picture.  `id` is its number in the history, where it is there.
+
+    `path` is None where saving failed, and `problem` says why."""
 
     id: str
     png: bytes
@@ -59,7 +61,6 @@ class Finished:
     request: Request
     steps: Steps | None = None  # None of a sketch, and where none are kept
     copy: bytes | None = None  # a smaller PNG of a picture that is too large to be shown as it is
-    entry: int | None = None  # its id in the history
     batch: str = ""  # id of the job that made it
 
 

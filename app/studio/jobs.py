@@ -21,6 +21,7 @@ from app.studio.frames import Ended, Finished, Frame
 from app.studio.grids import Grids
 from app.studio.making import Making
 from app.studio.paces import Paces
+from app.studio.past import Past
 from app.studio.people import Page, Person
 from app.studio.queue import Queue
 from app.studio.run import Run, in_turn
@@ -82,6 +83,7 @@ class Studio:
         self.timelines = Timelines(self.engine)
         self.paces = Paces(self.engine, models)
         self.history = history
+        self._past = None if history is None else Past(history)
         self._library = library
         self._device = device
         self._engine: Engine | None = None
@@ -190,7 +192,9 @@ class Studio:
         """Who has that id; a new one has done nothing yet."""
         with self._lock:
             if id not in self._people:
-                self._people[id] = Person(id)
+                past = self._past
+                older = (lambda _: None) if past is None else (lambda key: past.find(id, key))
+                self._people[id] = Person(id, older)
             return self._people[id]
 
     def page(self, person: str, name: str) -> Page:

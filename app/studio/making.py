@@ -124,12 +124,11 @@ class Making:
         name = path.name if path else f"{request.seed}.png"
         id, steps = SKETCH, None
         if not run.sketch:
-            id = uuid.uuid4().hex
+            id = uuid.uuid4().hex if entry is None else str(entry.id)
             if moments := job.trajectory(event.index):
                 steps = Steps(key_of(job, event.index), moments[-1].step, moments[-1].step)
         thumb, copy = thumb_of(event.pixels), copy_of(event.pixels)
-        number = entry.id if entry else None
-        return Finished(id, png, name, path, problem, thumb, request, steps, copy, number, run.id)
+        return Finished(id, png, name, path, problem, thumb, request, steps, copy, run.id)
 
     def _remember(self, path: Path, png: bytes, event: Picture) -> Entry | None:
         """A saved picture's place in the history; a fault there is no reason to lose sight of the picture."""

@@ -10,10 +10,11 @@ import gradio as gr
 from app.form.form import AnyForm, relist
 from app.stage import controls, downloading, jobs_list, onward, opening, stage, timeline, watch
 from app.studio.jobs import Studio
-from app.tabs import classes, inpaint, layout, models, paint, text_to_image, upscale
+from app.tabs import classes, history, inpaint, layout, models, paint, text_to_image, upscale
 from app.web import api
 from app.widgets.components import Filmstrip
 from app.widgets.events import QUICK
+from app.widgets.history import HistoryRail
 from app.widgets.queue_list import Link, QueueList
 from app.widgets.updates import Updates
 from ldm_core.bundled import ASSETS
@@ -45,9 +46,9 @@ def build_page(studio: Studio) -> gr.Blocks:
                 gr.Column(elem_id="tasks", min_width=0),
                 gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs,
             ):
-                made, listing = _tabs(studio)
+                made, pictures, listing = _tabs(studio)
             with gr.Column(elem_id="stage", min_width=0):
-                rail = Filmstrip(label="Latest pictures", elem_id="latest", render=False)
+                rail = HistoryRail(label="Latest pictures", elem_id="latest", render=False)
                 making = Filmstrip(label="Being made", elem_id="making", render=False)
                 parts = stage.make_stage(studio, rail, making, _takers(made))
                 options = downloading.build()
@@ -67,6 +68,8 @@ def build_page(studio: Studio) -> gr.Blocks:
         onward.connect(studio, parts, tabs, made)
         opening.connect(studio, parts, tabs, made)
         controls.connect(page, studio, made)
+        with pictures:
+            history.build(studio, tabs, made, _takers(made))
         with listing:
             models.build(page, studio, made, tabs, listing)
         keys.click(None, None, None, js="() => latentAtelier.showKeys()", api_visibility="private")
@@ -78,8 +81,8 @@ def build_page(studio: Studio) -> gr.Blocks:
     return page
 
 
-def _tabs(studio: Studio) -> tuple[list[AnyForm], gr.Tab]:
-    """The forms of the tabs that make pictures, and the tab of models, which is filled later."""
+def _tabs(studio: Studio) -> tuple[list[AnyForm], gr.Tab, gr.Tab]:
+    """The forms of the tabs that make pictures; those of pictures and of models are filled later."""
     made = []
     for name, title, build in TABS:
         with gr.Tab(title, id=name) as tab:
@@ -90,7 +93,7 @@ def _tabs(studio: Studio) -> tuple[list[AnyForm], gr.Tab]:
     for form in made:
         if isinstance(form.extra, layout.Layout):
             layout.connect(studio, form.extra, form.model, sheets[0].canvas)
-    return made, gr.Tab("Models", id="models")
+    return made, gr.Tab("History", id="history"), gr.Tab("Models", id="models")
 
 
 def _takers(made: list[AnyForm]) -> list[tuple[str, str]]:
@@ -115,7 +118,10 @@ def head(*, owner: bool = True) -> str:
     """
     style, script = (
         "".join((ASSETS / name).read_text(encoding="utf-8") for name in names)
-        for names in (("atelier.css", "models.css"), ("atelier.js", "fault.js", "keys.js", "prompting.js"))
+        for names in (
+            ("atelier.css", "models.css", "history.css"),
+            ("atelier.js", "fault.js", "keys.js", "prompting.js"),
+        )
     )
     guest = "" if owner else 'document.documentElement.dataset.owner = "no";'
     return f"<style>{style}</style><script>{guest}{script}</script>"

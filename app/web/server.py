@@ -130,6 +130,7 @@ def start(options: Options, port: int) -> Running:
     from app.web.prompting import PromptingRoutes
     from app.web.theme import make_theme
     from app.widgets import canvas
+    from app.widgets.scripts import serve_scripts
 
     library = Library(outputs_folder(options.outputs))
     models = open_models(options.models, wait=False)
@@ -156,7 +157,7 @@ def start(options: Options, port: int) -> Running:
     ]
     if password is not None:
         middleware.append(Middleware(Door, password=password, known=OWNER if owner else None))
-    routes = [canvas.serve_files(), PromptingRoutes(studio).mount()]
+    routes = [canvas.serve_files(), serve_scripts(), PromptingRoutes(studio).mount()]
     if history is not None:
 
         def whose(request: Request) -> str:

@@ -58,14 +58,17 @@ const ICONS = {
 };
 
 /** @param {keyof typeof ICONS} name */
-export const icon = (name) => {
+export const icon = (name) => drawing(ICONS[name]);
+
+/** A drawing in the colour of the text: `path` on a field of 20 x 20. */
+export const drawing = (/** @type {string} */ path) => {
   const space = "http://www.w3.org/2000/svg";
   const svg = document.createElementNS(space, "svg");
   svg.setAttribute("viewBox", "0 0 20 20");
   svg.setAttribute("aria-hidden", "true");
-  const path = document.createElementNS(space, "path");
-  path.setAttribute("d", ICONS[name]);
-  svg.append(path);
+  const line = document.createElementNS(space, "path");
+  line.setAttribute("d", path);
+  svg.append(line);
   return svg;
 };
 
