@@ -18,7 +18,8 @@ class ModelSpec:
     """A whole latent diffusion model.
 
     `scale_factor` multiplies the first stage's latent; None: it was measured when the training began, and
-    is in the checkpoint.  What is concatenated stands in the order of the conditioners.
+    is in the checkpoint.  `latent_mean` and `latent_std`, of each channel, are taken off before that.
+    What is concatenated stands in the order of the conditioners.
     `class_prompts`, ours: (name, prompt) of classes that a model of prompts can be asked for.
     `half_first_stage`: the description says that float16 is enough for it (`first_stage_overflows`).
     """
@@ -32,6 +33,8 @@ class ModelSpec:
     refiner: RefinerSpec | None = None
     class_prompts: tuple[tuple[str, str], ...] = ()
     half_first_stage: bool = False
+    latent_mean: tuple[float, ...] = ()
+    latent_std: tuple[float, ...] = ()
 
     @property
     def first_stage_overflows(self) -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-Parameterization = Literal["eps", "v", "x0"]
+Parameterization = Literal["eps", "v", "x0", "edm"]
 # How a sampler's timesteps lie, see `schedule.timesteps`.
-Spacing = Literal["trailing", "uniform", "linspace", "quadratic", "karras"]
-ScheduleKind = Literal["scaled_linear", "linear", "cosine"]
+Spacing = Literal["trailing", "uniform", "linspace", "quadratic", "karras", "lcm"]
+ScheduleKind = Literal["scaled_linear", "linear", "cosine", "edm"]
+# What stands in the middle of a UNet: residual blocks around attention, one residual block, or nothing.
+Middle = Literal["attention", "residual", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,10 @@ class UNetSpec:
     attention_resolutions: tuple[int, ...]  # downsampling factors at which attention stands
     context_dim: int = 0  # 0: plain self-attention, no context
     transformer_depth: int | tuple[int, ...] = 1  # of all levels, or each; the last is the middle's too
+    # Of each residual block on the way down and up, where a level's are not alike; the middle's is the above.
+    input_depths: tuple[int, ...] = ()
+    output_depths: tuple[int, ...] = ()
+    middle: Middle = "attention"
     num_heads: int | None = None
     num_head_channels: int | None = None
     resblock_updown: bool = False  # residual blocks change the size, not single convolutions
@@ -65,6 +71,9 @@ class UNetSpec:
     # What joins the embedding of t (`Cond.vector`): a vector of so many numbers, or a noise level.
     vector_dim: int = 0
     num_noise_levels: int = 0
+    # Numbers that the guidance scale becomes, where the network was trained to guide itself (section 4.1,
+    # arXiv:2310.04378); they stand at the end of `Cond.vector`.
+    guidance_dim: int = 0
     # Our extension, as in `AutoencoderSpec`: space to depth before the first convolution, and back.
     patch_size: int = 1
 
@@ -77,6 +86,12 @@ class UNetSpec:
         """Transformer blocks in a row at a level, counted from the highest resolution."""
         depth = self.transformer_depth
         return depth if isinstance(depth, int) else depth[level]
+
+    def block_depth(self, depths: tuple[int, ...], i: int, level: int) -> int:
+        """The same behind residual block `i` of the way that has `depths`; 0: no attention stands there."""
+        if depths:
+            return depths[i]
+        return self.depth(level) if 2**level in self.attention_resolutions else 0
 
     def heads(self, channels: int) -> int:
         """Attention heads of a level of so many channels."""
@@ -132,6 +147,9 @@ class ScheduleSpec:
 
     `kind` says what is linear from `linear_start` to `linear_end`: the square roots of the betas (the
     published models' "linear"), or the betas themselves.  "cosine" looks at neither.
+
+    "edm": it is the logarithm of sigma that is linear, from sigma = linear_start to linear_end, for data of
+    standard deviation `sigma_data`, and the network is told ln(sigma) / 4 rather than t (arXiv:2206.00364).
     """
 
     num_timesteps: int
@@ -139,6 +157,7 @@ class ScheduleSpec:
     linear_end: float
     kind: ScheduleKind = "scaled_linear"
     betas: tuple[float, ...] = ()  # given ones, `num_timesteps` of them, instead of a kind
+    sigma_data: float = 1.0
     zero_terminal_snr: bool = False  # rescaled, so that nothing of x_0 is left in the last timestep
 
 
@@ -171,6 +190,8 @@ class Defaults:
 
     width, height: pixels.
     guidance_end: share of the steps after which guidance is left out.
+    sampler, eta: as of a request.
+    reason: why these, where they are unusual, for a person; empty where they are usual.
     first_stage: folder beside the model's own that holds its first stage, where several models share one.
     """
 
@@ -183,4 +204,7 @@ class Defaults:
     guidance_scale: float = 2.5
     guidance_end: float = 1.0
     spacing: Spacing = "trailing"
+    sampler: str = "ddim"
+    eta: float = 0.0
+    reason: str = ""
     first_stage: str = ""

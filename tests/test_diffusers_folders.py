@@ -72,7 +72,7 @@ def theirs(name: str, pipeline: Any, inputs: Inputs, latents: Tensor) -> Tensor:
 
 
 def latent(model: LatentDiffusion, inputs: Inputs) -> Tensor:
-    how = {"steps": STEPS, "guidance": SCALE, "seeds": [0], "spacing": "uniform"}
+    how = {"steps": STEPS, "guidance": SCALE, "seeds": [0], "spacing": "uniform", "sampler": "ddim"}
     return sample(model, [inputs], height=SIZE, width=SIZE, **how)  # type: ignore[arg-type]
 
 

@@ -42,9 +42,12 @@ SCHEDULERS: dict[str, tuple[Callable[..., SchedulerMixin], dict[str, object]]] =
         schedulers.DPMSolverMultistepScheduler,
         {"algorithm_type": "sde-dpmsolver++", **SECOND_ORDER},
     ),
+    "lcm": (schedulers.LCMScheduler, {"original_inference_steps": 50, "clip_sample": False}),
+    "tcd": (schedulers.TCDScheduler, {"original_inference_steps": 50, "clip_sample": False}),
     "unipc": (schedulers.UniPCMultistepScheduler, {"solver_order": 2, "solver_type": "bh2"}),
 }
-ANCESTRAL = ("ddpm", "euler_ancestral", "dpmpp_2m_sde")
+ANCESTRAL = ("ddpm", "euler_ancestral", "dpmpp_2m_sde", "lcm")
+DISTILLED = ("lcm", "tcd")  # theirs have a spacing of their own
 KARRAS = ("euler", "heun", "dpmpp_2m", "dpmpp_2m_sde", "unipc")  # those for which diffusers offers it
 
 
@@ -62,8 +65,8 @@ def theirs(scheduler: SchedulerMixin, name: str, x: Tensor, eta: float) -> tuple
     """What the network was given and at last the result; and the timesteps."""
     scheduler.set_timesteps(NUM_STEPS)
     given: list[Tensor] = []
-    draws: dict[str, object] = {"eta": eta} if name == "ddim" else {}
-    if name in (*ANCESTRAL, "ddim"):
+    draws: dict[str, object] = {"eta": eta} if name in ("ddim", "tcd") else {}
+    if name in (*ANCESTRAL, "ddim", "tcd"):
         draws["generator"] = torch.Generator().manual_seed(1)
     relative = "euler" in name or name == "heun"  # their latents are x_t / sqrt(alpha_bar)
     sample = x * (scheduler.sigmas[0] ** 2 + 1) ** 0.5 if relative else x
@@ -108,7 +111,7 @@ def difference(
     settings = {**BETAS, **settings, "prediction_type": PREDICTS[parameterization]}
     if spacing == "karras":
         settings.update(timestep_spacing="linspace", use_karras_sigmas=True)
-    else:
+    elif spacing != "lcm":
         settings.update(timestep_spacing="trailing")
     if spec.zero_terminal_snr:
         settings.update(rescale_betas_zero_snr=True)
@@ -130,11 +133,13 @@ def cases() -> Iterator[tuple[str, Parameterization, Spacing, float, ScheduleSpe
                 continue  # theirs averages what the network says, not eps
             if name == "euler_ancestral" and parameterization == "x0":
                 continue  # theirs cannot
-            yield name, parameterization, "trailing", 0.0, PUBLISHED
+            spacing: Spacing = "lcm" if name in DISTILLED else "trailing"
+            yield name, parameterization, spacing, 0.0, PUBLISHED
             if name in KARRAS:
                 yield name, parameterization, "karras", 0.0, PUBLISHED
     for eta in (0.5, 1.0):
         yield "ddim", "eps", "trailing", eta, PUBLISHED
+        yield "tcd", "eps", "lcm", eta, PUBLISHED
     for name in ("ddim", "ddpm"):  # the others of theirs start a little above zero
         yield name, "v", "trailing", 0.0, NO_SIGNAL
 

@@ -45,7 +45,7 @@ from tests.tiny import initial_noise
 def test_a_single_file_makes_the_picture_that_diffusers_makes(name: str, tmp_path: Path) -> None:
     spec = CASES[name]
     path, state = write(tmp_path, spec)
-    if spec not in (SD2_EPS, SD2_V):  # of which the weights do not tell enough
+    if spec != SD2_V:  # whose random weights look like eps
         assert describe(path).spec == spec
     if spec != SDXL_INPAINT:  # for which none was published
         (tmp_path / "config.yaml").write_text(yaml.safe_dump(config(spec)), "utf-8")
@@ -69,6 +69,7 @@ def test_a_single_file_makes_the_picture_that_diffusers_makes(name: str, tmp_pat
         steps=STEPS,
         guidance=SCALE,
         seeds=[0],
+        sampler="ddim",
         spacing="uniform",
     )
     theirs = reference.picture(ids, latents, inputs)
@@ -90,9 +91,21 @@ def some_inputs(spec: ModelSpec) -> Inputs:
     return Inputs(prompt=PROMPT)
 
 
-def test_stable_diffusion_2_needs_to_be_told_what_it_predicts(tmp_path: Path) -> None:
-    path, _ = write(tmp_path, SD2_EPS)
-    with pytest.raises(ConfigError, match="parameterization"):
+def test_stable_diffusion_2_predicts_what_its_weights_tell_unless_somebody_says_otherwise(
+    tmp_path: Path,
+) -> None:
+    path, state = write(tmp_path, SD2_EPS)
+    last = "model.diffusion_model.output_blocks.1.1.transformer_blocks.0.norm1.bias"
+    for std, spec in ((0.02, SD2_EPS), (0.2, SD2_V)):
+        state[last] = std * torch.randn(state[last].shape, generator=torch.Generator().manual_seed(0))
+        save_file(state, path)
+        assert describe(path).spec == spec
+    for said, spec in (("eps", SD2_EPS), ("v", SD2_V)):
+        (tmp_path / "model.yaml").write_text(f"atelier:\n  parameterization: {said}\n", "utf-8")
+        assert describe(path).spec == spec and not identify(path).problem
+        assert ModelLibrary([tmp_path]).info("model").spec == spec
+    (tmp_path / "model.yaml").write_text("atelier:\n  parameterization: w\n", "utf-8")
+    with pytest.raises(ConfigError, match="'eps' or 'v'"):
         load_model(path)
 
 
@@ -121,9 +134,18 @@ def test_what_lies_beside_the_weights_in_published_files(tmp_path: Path) -> None
     assert isinstance(model, LatentDiffusion)
     schedule = replace(SCHEDULE, zero_terminal_snr=True)
     assert model.spec == replace(SDXL, parameterization="v", schedule=schedule)
-    save_file(state | {"edm_mean": torch.ones(4)}, path)  # of a model that is trained otherwise
-    with pytest.raises(WeightsError, match="edm_mean"):
+    save_file(state | {"what": torch.ones(4)}, path)
+    with pytest.raises(WeightsError, match="what"):
         load_model(path)
+    assert "what" in identify(path).problem  # as the list says before
+    more = {"safety_checker.concept_embeds": torch.ones(3), "logit_scale": torch.ones(1)}
+    more |= {
+        "denoiser.log_sigmas": ones,
+        "conditioner.embedders.0.transformer.text_projection.weight": torch.ones(2, 2),
+    }
+    save_file(state | more, path)
+    told = identify(path)
+    assert load_model(path) is not None and not told.problem and "safety_checker" in told.note
 
 
 def test_what_each_can_do(tmp_path: Path) -> None:
@@ -242,7 +264,8 @@ def test_published_models_begin_as_they_were_published(tmp_path: Path) -> None:
             if described:
                 (tmp_path / name / "config.yaml").write_text(yaml.safe_dump(config(CASES[name])), "utf-8")
             elif name == "sd2-v":
-                continue  # its weights do not tell enough
+                continue  # random weights look like eps
             defaults = ModelLibrary([tmp_path]).info(name).defaults
             assert (defaults.width, defaults.height, defaults.guidance_scale) == (size, size, scale)
-            assert (defaults.steps, defaults.spacing) == (50, "uniform")
+            how = (50, "uniform") if name == "x4-upscaler" else (30, "karras")
+            assert (defaults.steps, defaults.spacing) == how

@@ -93,6 +93,7 @@ def facts(entry: Entry) -> dict[str, object]:
         "tasks": list(entry.tasks),
         "usable": entry.is_usable,
         "problem": entry.problem,
+        "note": entry.note,
         "size": entry.size,
         "parameters": entry.num_parameters,
         "precision": entry.precision,

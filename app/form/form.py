@@ -219,7 +219,11 @@ def make_form(
                 )
             fields["seed"], seed_mode = parts.seed()
             fields["model"] = gr.Dropdown(
-                model_choices(studio, tasks), value=chosen, label="Model", elem_id=f"{name}-model"
+                model_choices(studio, tasks),
+                value=chosen,
+                label="Model",
+                info=model_reason(studio, chosen) or None,
+                elem_id=f"{name}-model",
             )
             with gr.Accordion("More", open=False, elem_classes="more"):
                 if prompt:
@@ -293,6 +297,14 @@ def model_defaults(studio: Studio, name: object) -> TextToImage:
         return TextToImage()
 
 
+def model_reason(studio: Studio, name: object) -> str:
+    """Why a model begins with unusual settings; empty where they are usual."""
+    try:
+        return studio.models.info(str(name)).reason
+    except AtelierError:
+        return ""
+
+
 def takes_prompts(studio: Studio, name: object) -> bool:
     """Whether a model reads words; True where that is not known."""
     try:
@@ -304,8 +316,11 @@ def takes_prompts(studio: Studio, name: object) -> bool:
 def suit(studio: Studio, form: AnyForm, model: object) -> Updates:
     """What a newly chosen model works best with."""
     start = model_defaults(studio, model)
-    names = ("width", "height", "steps", "guidance_scale", "guidance_end", "spacing")
+    names = ("width", "height", "steps", "sampler", "eta", "guidance_scale", "guidance_end", "spacing")
     updates: Updates = {form.fields[name]: getattr(start, name) for name in names if name in form.fields}
+    updates = over(updates, {form.model: change(info=model_reason(studio, model))})
+    if "eta" in form.fields:
+        updates = over(updates, explain_eta(form, start.sampler))
     if form.shape is not None:
         updates[form.shape] = "Square"
     return over(updates, suit_extra(studio, form, model))
@@ -339,7 +354,8 @@ def relist(studio: Studio, form: AnyForm, model: object) -> Updates:
     if any(model == name for _, name in choices):
         return {**listed, form.model: change(choices=choices)}
     chosen = starting_model(studio, form.tasks)
-    return {**listed, **suit(studio, form, chosen), form.model: change(choices=choices, value=chosen)}
+    suited = over(suit(studio, form, chosen), {form.model: change(choices=choices, value=chosen)})
+    return {**listed, **suited}
 
 
 def explain_eta(form: AnyForm, sampler: object) -> Updates:

@@ -102,6 +102,7 @@ def facts_of(studio: Studio, entry: Entry) -> str:
         else "",
         "Hash": entry.autov2 or "being computed",
         "SHA-256": entry.sha256,
+        "Left aside": entry.note,
         "Licence": entry.licence or "not named",
         "From": entry.source,
         "Lies in": str(entry.path) if studio.shelf is not None else "",

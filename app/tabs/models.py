@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import gradio as gr
 
-from app.form.form import AnyForm, model_choices, suit
+from app.form.form import AnyForm, model_choices, over, suit
 from app.studio.jobs import Studio
 from app.tabs import models_owner
 from app.tabs.model_list import HINT, ModelList, Parts, facts_of, lists, sentence
@@ -73,7 +73,7 @@ def _use(studio: Studio, made: Sequence[AnyForm], tabs: gr.Tabs, parts: Parts, n
     if form is None:
         return {parts.facts: sentence("No tab can use this model yet.", failed=True)}
     chosen = change(choices=model_choices(studio, form.tasks), value=name)
-    return {**suit(studio, form, name), form.model: chosen, tabs: change(selected=form.name)}
+    return {**over(suit(studio, form, name), {form.model: chosen}), tabs: change(selected=form.name)}
 
 
 def _pick(studio: Studio, parts: Parts, name: str) -> Updates:

@@ -18,7 +18,8 @@ class Cond:
     Attributes:
         context: (b, n, d), for cross-attention.
         concat: (b, c, h, w), concatenated to x_t.
-        vector: (b, d), joins the embedding of t: pooled prompt and sizes, or 1 at a noise level's place.
+        vector: (b, d), joins the embedding of t: pooled prompt and sizes, or 1 at a noise level's place;
+            then the guidance scale, where the network guides itself.
         bits: (b, n + 1, h, w), a label map that takes the place of x_t's own (`LabelBitsSpec`): its digits,
             and 1 where they count.
     """
@@ -56,6 +57,13 @@ class Cond:
         """Between this one at 0 and another with the same parts at 1."""
         pairs = zip(self._parts, other._parts, strict=True)
         return Cond(*(a if a is None or b is None else a.lerp(b, share) for a, b in pairs))
+
+    def with_vector(self, more: Tensor) -> Cond:
+        """With numbers (b, d) at the end of the vector."""
+        import torch
+
+        vector = more if self.vector is None else torch.cat([self.vector, more.to(self.vector)], dim=1)
+        return Cond(self.context, self.concat, vector, self.bits)
 
     def unet_input(self, x: Tensor) -> Tensor:
         """x_t (b, c, h, w) as the UNet takes it: with the label map's digits, then what is concatenated."""

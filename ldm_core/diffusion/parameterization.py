@@ -31,8 +31,8 @@ def prediction(
     """Reads a network's output as x_0 and eps.
 
     Args:
-        output: (b, c, h, w), what the network says: eps, x_0, or v = alpha eps - sigma x_0
-            (Appendix D, arXiv:2202.00512).
+        output: (b, c, h, w), what the network says: eps, x_0, v = alpha eps - sigma x_0
+            (Appendix D, arXiv:2202.00512), or F of eq. 7, arXiv:2206.00364, which in these variables is -v.
         x: (b, c, h, w), x_t = alpha x_0 + sigma eps.
         alpha, sigma: of one t for all, or (b, 1, 1, 1).  alpha = 0 only where the output is v or x_0.
     """
@@ -43,3 +43,5 @@ def prediction(
             return Prediction(x0=output, eps=(x - alpha * output) / sigma)
         case "v":
             return Prediction(x0=alpha * x - sigma * output, eps=alpha * output + sigma * x)
+        case "edm":
+            return Prediction(x0=alpha * x + sigma * output, eps=sigma * x - alpha * output)

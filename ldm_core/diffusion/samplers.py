@@ -60,7 +60,7 @@ class Sampler(Protocol):
         x: (b, c, h, w), x_T.
         schedule: the noise schedule.
         steps: descending timesteps and where they arrive (`ldm_core.diffusion.schedule.timesteps`).
-        eta: 0 for a deterministic process, 1 for the DDPM's variance; only `ddim` looks at it.
+        eta: 0 for a deterministic process, 1 for the DDPM's variance; only `ddim` and `tcd` look at it.
         noise: draws standard normal noise, (b, c, h, w).
     """
 
@@ -168,6 +168,43 @@ def euler_ancestral(
     return x
 
 
+# For models distilled to few steps -----------------------------------------------------------------------
+
+
+@named
+def lcm(x: Tensor, schedule: NoiseSchedule, steps: Sequence[float], eta: float, noise: Noise) -> Sampling:
+    """Multistep consistency sampling: x_0 as predicted, and noise back up.  Algorithm 3, arXiv:2310.04378."""
+    pred_x0: Tensor | None = None
+    for step, (t, t_prev) in enumerate(pairwise(steps)):
+        predicted = yield Ask(x, t, step, pred_x0)
+        # The boundary condition: at t = 0 the picture itself (Appendix C there, with sigma_data = 0.5).
+        scaled = (10 * max(t, 0)) ** 2
+        x = scaled**0.5 / (scaled + 0.25) ** 0.5 * predicted.x0 + 0.25 / (scaled + 0.25) * x
+        pred_x0, alpha_bar_prev = predicted.x0, schedule.alpha_bar(t_prev)
+        if alpha_bar_prev < 1:
+            x = diffused(Prediction(x, noise()), alpha_bar_prev)
+    return x
+
+
+@named
+def tcd(x: Tensor, schedule: NoiseSchedule, steps: Sequence[float], eta: float, noise: Noise) -> Sampling:
+    """Trajectory consistency distillation's strategic stochastic sampling.  Algorithm 4, arXiv:2402.19159.
+
+    `eta` is gamma there: how far below the next timestep each step goes, before noise leads back up to it.
+    The last step ends at t = 0, as published.
+    """
+    pred_x0: Tensor | None = None
+    for step, (t, t_prev) in enumerate(pairwise(steps)):
+        predicted = yield Ask(x, t, step, pred_x0)
+        pred_x0 = predicted.x0
+        alpha_bar_s = schedule.alpha_bar(math.floor((1 - eta) * max(t_prev, 0)))
+        x = diffused(predicted, alpha_bar_s)
+        if eta > 0 and t_prev > 0:
+            ratio = schedule.alpha_bar(t_prev) / alpha_bar_s
+            x = ratio**0.5 * x + max(1 - ratio, 0.0) ** 0.5 * noise()
+    return x
+
+
 # Higher order, by slopes in sigma -------------------------------------------------------------------------
 
 
@@ -182,11 +219,21 @@ def heun(x: Tensor, schedule: NoiseSchedule, steps: Sequence[float], eta: float,
         alpha_bar, alpha_bar_prev = schedule.alpha_bar(t), schedule.alpha_bar(t_prev)
         here = yield Ask(x, t, step, pred_x0)
         pred_x0, x_prev = here.x0, diffused(here, alpha_bar_prev)
-        if alpha_bar > 0 and alpha_bar_prev < 1:  # a step from infinity, or to the clean image, has one slope
+        if _has_two_slopes(schedule, t, t_prev):
             ahead = yield Ask(x_prev, t_prev, step, pred_x0)
             x_prev = diffused(from_eps(x, (here.eps + ahead.eps) / 2, alpha_bar), alpha_bar_prev)
         x = x_prev
     return x
+
+
+# The mean of two slopes follows the second prediction of x_0 by (sigma / sigma_prev - 1) / 2: beyond this
+# ratio it overshoots so far that a picture becomes noise.
+_MOST_TWO_SLOPES = 6.0
+
+
+def _has_two_slopes(schedule: NoiseSchedule, t: float, t_prev: float) -> bool:
+    """Whether the slope at the end of a step says anything: not where sigma falls from infinity or far."""
+    return 0 < schedule.sigma(t) <= _MOST_TWO_SLOPES * schedule.sigma(t_prev)
 
 
 # Adams-Bashforth weights of the newest to the oldest eps, by how many are known.
@@ -211,7 +258,7 @@ def plms(x: Tensor, schedule: NoiseSchedule, steps: Sequence[float], eta: float,
             weights = _ADAMS_BASHFORTH[len(history)]
             eps = sum((w * e for w, e in zip(weights[1:], history[1:])), weights[0] * eps)
             predicted = from_eps(x, eps, alpha_bar)
-        elif alpha_bar > 0 and alpha_bar_prev < 1:
+        elif _has_two_slopes(schedule, t, t_prev):
             # No history yet: improved Euler, which asks once more, at the next timestep.
             ahead = yield Ask(diffused(predicted, alpha_bar_prev), t_prev, step, predicted.x0)
             predicted = from_eps(x, (eps + ahead.eps) / 2, alpha_bar)

@@ -14,6 +14,7 @@ from ldm_core.spec import ScheduleSpec, Spacing
 Array = NDArray[np.float64]
 
 _LEAST_ALPHA_BAR = 2.0**-24  # stands in for 0 where a finite sigma is needed
+_LCM_GRID = 50  # section 4.3, arXiv:2310.04378
 _RHO = 7.0  # of Karras et al.; higher puts more steps where there is little noise
 
 
@@ -30,6 +31,7 @@ class NoiseSchedule:
     """
 
     def __init__(self, spec: ScheduleSpec) -> None:
+        self.spec = spec
         # numpy, as models are built where tensors have no values (the meta device).
         alpha_bar: Array = np.cumprod(1.0 - betas_of(spec), dtype=np.float64)
         if spec.zero_terminal_snr:
@@ -61,6 +63,14 @@ class NoiseSchedule:
         """The t, 0 .. T - 1, that has this sigma, or the nearest that is not beyond the ends."""
         return float(np.interp(math.log(sigma), np.log(self.sigmas), np.arange(self.num_timesteps)))
 
+    def told(self, t: Tensor) -> Tensor:
+        """(b,) timesteps -> what the network is told of them: t itself, or c_noise of Table 1,
+        arXiv:2206.00364."""
+        if self.spec.kind != "edm":
+            return t
+        low, high = math.log(self.spec.linear_start), math.log(self.spec.linear_end)
+        return (low + t.float() / (self.num_timesteps - 1) * (high - low)) / 4
+
     def alpha_sigma(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """(b,) int64 timesteps -> sqrt(alpha_bar_t), sqrt(1 - alpha_bar_t), each (b, 1, 1, 1) float32."""
         alpha_bar = self.alphas_cumprod.to(t.device)[t].view(-1, 1, 1, 1)
@@ -80,6 +90,9 @@ def betas_of(spec: ScheduleSpec) -> Array:
         case "cosine":  # Eq. 17, arXiv:2102.09672
             alpha_bar = np.cos((np.linspace(0, 1, count + 1) + 0.008) / 1.008 * math.pi / 2) ** 2
             return np.minimum(1 - alpha_bar[1:] / alpha_bar[:-1], 0.999)
+        case "edm":
+            alpha_bar = 1 / (1 + (np.geomspace(start, end, count) / spec.sigma_data) ** 2)
+            return 1 - alpha_bar / np.concatenate([[1.0], alpha_bar[:-1]])
 
 
 def _zero_terminal_snr(alpha_bar: Array) -> Array:
@@ -101,6 +114,7 @@ def timesteps(schedule: NoiseSchedule, num_steps: int, spacing: Spacing) -> list
         `get_sigmas`; "normal" in ComfyUI, "Uniform" in A1111).
     quadratic: the reference implementation's "quad", denser towards t = 0, where it arrives; not rounded,
         so that no two fall together.
+    lcm: about evenly from the last among the 50 timesteps that consistency models are distilled at.
     karras: evenly in sigma^(1/7), from the schedule's highest to its lowest (Eq. 5, arXiv:2206.00364).
     """
     last = schedule.num_timesteps - 1
@@ -109,6 +123,8 @@ def timesteps(schedule: NoiseSchedule, num_steps: int, spacing: Spacing) -> list
             count = schedule.num_timesteps
             return [*(round(count * (num_steps - i) / num_steps) - 1 for i in range(num_steps)), -1]
         case "uniform":
+            if num_steps == 1:  # by the rule at t = 1, where nothing is left to be done
+                return [last, 0]
             # T // num_steps = 1 would reach t = T, which the schedule does not have.
             stride = schedule.num_timesteps // num_steps
             ascending = {min(t + 1, last) for t in range(0, schedule.num_timesteps, stride)}
@@ -118,6 +134,10 @@ def timesteps(schedule: NoiseSchedule, num_steps: int, spacing: Spacing) -> list
         case "quadratic":
             highest = 0.8 * schedule.num_timesteps
             return [*sorted({min(highest * f**2 + 1, last) for f in _falling(num_steps)}, reverse=True), 0]
+        case "lcm":
+            grid = min(max(_LCM_GRID, num_steps), schedule.num_timesteps)
+            stride = schedule.num_timesteps // grid
+            return [*((grid - i * grid // num_steps) * stride - 1 for i in range(num_steps)), -1]
         case "karras":
             highest, lowest = (float(schedule.sigmas[t]) ** (1 / _RHO) for t in (last, 0))
             inner = [(lowest + f * (highest - lowest)) ** _RHO for f in _falling(num_steps)[1:-1]]

@@ -54,8 +54,8 @@ def sample(
     width: int | None = None,
     height: int | None = None,
     steps: int | None = None,
-    sampler: str | Sampler = "ddim",
-    eta: float = 0.0,
+    sampler: str | Sampler | None = None,
+    eta: float | None = None,
     spacing: Spacing | None = None,
     guidance: Guidance | float | None = None,
     negative_prompt: str = "",
@@ -90,7 +90,8 @@ def sample(
         guidance = Guidance(guidance)
     conds = [conditioning(model, row, negative_prompt, guidance, size) for row in rows]
     ts = timesteps(model.schedule, steps or usual.steps, spacing or usual.spacing)
-    make = _sampler(sampler)
+    make = _sampler(sampler or usual.sampler)
+    eta = usual.eta if eta is None else eta
     samplings = []
     for i, (row, cond, seed) in enumerate(zip(rows, conds, seeds, strict=True)):
         noise = noise_of(seed, (model.spec.latent_channels, *size), model.device)

@@ -17,11 +17,13 @@ from ldm_core.formats.renaming import Recipe, Recipes
 # Of Stable Diffusion 1, of XL; their place among the text encoders follows "embedders.".
 _CLIP = re.compile(
     r"(?:cond_stage_model|conditioner\.embedders\.(\d))\.transformer\.(?:text_model\.)?"
-    r"((?:embeddings|encoder|final_layer_norm)\..+)"
+    r"((?:embeddings|encoder|final_layer_norm|text_projection|visual_projection|vision_model|logit_scale)(?:\..+)?)"
 )
 # Of Stable Diffusion 2, of XL.
 _OPEN_CLIP = re.compile(r"(?:cond_stage_model|conditioner\.embedders\.(\d))\.model\.(.+)")
+# Parts of CLIP that no picture is made with: of what they are a part, or how they begin.
 _UNUSED = ("position_ids", "logit_scale", "attn_mask")
+_BESIDE = ("vision_model.", "visual_projection.", "visual.", "text_projection")
 
 _BLOCK = re.compile(r"transformer\.resblocks\.(\d+)\.(.+)")
 _OUTSIDE = {
@@ -46,6 +48,9 @@ def published_recipes(shapes: Mapping[str, Tensor]) -> Recipes:
     for name in shapes:
         clip, open_clip = _CLIP.fullmatch(name), _OPEN_CLIP.fullmatch(name)
         if name.endswith(_UNUSED) and (clip or open_clip):
+            continue
+        # Only OpenCLIP's pooled prompt is used, so a projection of CLIP's changes nothing.
+        if (clip and clip[2].startswith(_BESIDE)) or (open_clip and open_clip[2].startswith("visual.")):
             continue
         if clip:
             recipes[f"{EMBEDDERS}{clip[1] or 0}.transformer.text_model.{clip[2]}"] = Recipe((name,))

@@ -43,7 +43,12 @@ def usual_defaults(spec: ModelSpec | AutoencoderSpec) -> Defaults:
         return Defaults(width=512, height=512, steps=50, guidance_scale=9.0, spacing="uniform")
     size = 1024 if spec.unet.vector_dim else 768 if spec.parameterization == "v" else 512
     scale = 5.0 if spec.unet.vector_dim else 7.5
-    return Defaults(width=size, height=size, steps=50, guidance_scale=scale, spacing="uniform")
+    usual = Defaults(width=size, height=size, steps=30, guidance_scale=scale)
+    if spec.schedule.zero_terminal_snr:  # which only what starts at the very last timestep makes use of
+        return replace(usual, sampler="euler", spacing="trailing")
+    if spec.parameterization == "edm":
+        usual = replace(usual, guidance_scale=3.0)  # by the card of Playground 2.5
+    return replace(usual, sampler="dpmpp_2m", spacing="karras")
 
 
 def config_beside(file: Path) -> Path | None:
@@ -52,12 +57,22 @@ def config_beside(file: Path) -> Path | None:
     return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
-def read_config(path: Path) -> Config:
-    """Reads a configuration in the published schema.
+def read_parameterization(path: Path) -> Parameterization | None:
+    """What a model predicts, where that is all that a configuration says: `parameterization: v` under
+    `atelier:`, and no `model:`.
 
     Raises:
-        ConfigError: unreadable, incomplete, contradictory, or describes what cannot be built.
+        ConfigError: it cannot be read, or says anything else.
     """
+    root = _read(path)
+    if "model" in root or "atelier" not in root:
+        return None
+    atelier = root.section("atelier")
+    atelier.only(frozenset({"parameterization"}), {})
+    return cast(Parameterization, atelier.choice("parameterization", ("eps", "v"), ""))
+
+
+def _read(path: Path) -> Section:
     try:
         # Never opens a pipe or device, never reads more than is allowed.
         if not path.is_file():
@@ -66,7 +81,16 @@ def read_config(path: Path) -> Config:
             data = file.read(plain_yaml.MAX_BYTES + 1)
     except (OSError, ValueError):
         raise ConfigError(f"{path.name} cannot be read; check that it is there and readable.") from None
-    root = Section(plain_yaml.parse(data, path.name), path.name)
+    return Section(plain_yaml.parse(data, path.name), path.name)
+
+
+def read_config(path: Path) -> Config:
+    """Reads a configuration in the published schema.
+
+    Raises:
+        ConfigError: unreadable, incomplete, contradictory, or describes what cannot be built.
+    """
+    root = _read(path)
     model = root.section("model")
     model.target(_LATENT | _INPAINT | _UPSCALE | ENGINE | KL | VQ)
     spec = read_first_stage(model) if model.has_target(KL | VQ) else _model(model)

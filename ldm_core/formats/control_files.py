@@ -56,7 +56,7 @@ def read_control(
             unet.in_channels if stem is None else stem.shape[1]
         )  # without what an inpainting UNet takes
         with without_weights():
-            control = ControlNet(replace(unet, in_channels=channels))
+            control = ControlNet(replace(unet, in_channels=channels, guidance_dim=0))
         try:
             found = places(control, tensors.shapes)
         except WeightsError as error:

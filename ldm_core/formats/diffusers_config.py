@@ -31,7 +31,7 @@ _SCHEDULERS = frozenset(
     f"{name}Scheduler"
     for name in "DDIM DDPM PNDM LMSDiscrete EulerDiscrete EulerAncestralDiscrete HeunDiscrete KDPM2Discrete "
     "KDPM2AncestralDiscrete DPMSolverMultistep DPMSolverSinglestep DPMSolverSDE DEISMultistep UniPCMultistep "
-    "LCM".split()
+    "LCM TCD EDMEuler EDMDPMSolverMultistep".split()
 )
 
 _UNET_KNOWN = frozenset(
@@ -39,7 +39,7 @@ _UNET_KNOWN = frozenset(
     "up_block_types cross_attention_dim attention_head_dim num_attention_heads dropout "
     "transformer_layers_per_block use_linear_projection upcast_attention only_cross_attention "
     "num_class_embeds num_train_timesteps projection_class_embeddings_input_dim "
-    "addition_embed_type_num_heads".split()
+    "addition_embed_type_num_heads reverse_transformer_layers_per_block time_cond_proj_dim".split()
 )
 _UNET_FIXED: dict[str, tuple[Value, ...]] = {
     "act_fn": ("silu",),
@@ -69,7 +69,8 @@ _UNET_FIXED: dict[str, tuple[Value, ...]] = {
 }
 _FIRST_STAGE_KNOWN = frozenset(
     "block_out_channels down_block_types up_block_types in_channels out_channels latent_channels sample_size "
-    "layers_per_block scaling_factor force_upcast num_vq_embeddings vq_embed_dim".split()
+    "layers_per_block scaling_factor force_upcast num_vq_embeddings vq_embed_dim latents_mean "
+    "latents_std".split()
 )
 _FIRST_STAGE_FIXED: dict[str, tuple[Value, ...]] = {
     "act_fn": ("silu",),
@@ -229,6 +230,22 @@ def first_stage_scale(section: Section, kind: str, pipeline: str) -> float:
     return 1.0 if pipeline == SUPER_RESOLUTION else given  # its latent is decoded as it is
 
 
+def latent_moments(section: Section, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """(mean, standard deviation) of the latent's channels; both empty where the first stage does not say."""
+    given = [section.values.get(key) for key in ("latents_mean", "latents_std")]
+    if given == [None, None]:
+        return (), ()
+    for key, row in zip(("latents_mean", "latents_std"), given, strict=True):
+        if (
+            not isinstance(row, list)
+            or len(row) != channels
+            or not all(isinstance(v, float) and (key != "latents_std" or v > 0) for v in row)
+        ):
+            raise section.wrong(key, f"a list of {channels} numbers")
+    mean, std = (tuple(cast("list[float]", row)) for row in given)
+    return mean, std
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """A scheduler's configuration, as far as it belongs to the model."""
@@ -256,7 +273,15 @@ def sampling(folder: Path, part: str = "scheduler") -> Sampling:
     kind = section.values.get("_class_name")
     if not isinstance(kind, str) or kind not in _SCHEDULERS:
         raise ConfigError(f"{section.place} is for {str(kind)[:60]!r}, which is no scheduler of this family.")
+    predicted = section.choice("prediction_type", tuple(_PREDICTIONS), "epsilon")
     count = section.whole("num_train_timesteps", 2, 10_000, 1000)
+    if kind.startswith("EDM"):
+        low, high = (section.number(f"sigma_{end}", 1e-8, 1e6) for end in ("min", "max"))
+        of_data = section.number("sigma_data", 1e-3, 1e3, 0.5)
+        schedule = ScheduleSpec(count, low, high, "edm", sigma_data=of_data)
+        if predicted == "sample":
+            raise section.wrong("prediction_type", "'epsilon' or 'v_prediction' of this scheduler")
+        return Sampling(schedule, "edm" if predicted == "epsilon" else "v", "karras")
     trained = section.values.get("trained_betas") or []
     if not isinstance(trained, list) or not all(isinstance(b, float) and 0 < b < 1 for b in trained):
         raise section.wrong("trained_betas", "a list of numbers between 0 and 1")
@@ -270,6 +295,5 @@ def sampling(folder: Path, part: str = "scheduler") -> Sampling:
         betas=tuple(cast(float, b) for b in trained),
         zero_terminal_snr=section.flag("rescale_betas_zero_snr"),
     )
-    predicted = section.choice("prediction_type", tuple(_PREDICTIONS), "epsilon")
     trailing = section.values.get("timestep_spacing") == "trailing"
     return Sampling(schedule, _PREDICTIONS[predicted], "trailing" if trailing else "uniform")

@@ -16,6 +16,7 @@ from ldm_core.formats.diffusers_config import (
     Sampling,
     UNetFacts,
     first_stage_scale,
+    latent_moments,
     read_index,
     read_part,
     sampling,
@@ -23,6 +24,7 @@ from ldm_core.formats.diffusers_config import (
 )
 from ldm_core.formats.diffusers_names import bert_recipes, clip_recipes, first_stage_recipes, unet_recipes
 from ldm_core.formats.family import Opened
+from ldm_core.formats.few_steps import suited
 from ldm_core.formats.folders import weights_in
 from ldm_core.formats.reading import Checkpoint
 from ldm_core.formats.renaming import Joined, Recipes, Renamed
@@ -99,18 +101,22 @@ def _describe(
         cross_only=facts.cross_only,
     )
     how = sampling(folder)
+    mean, std = latent_moments(sections[part], first_stage.embed_dim)
+    scale = first_stage_scale(sections[part], index.parts[part], index.pipeline)
     spec = ModelSpec(
         first_stage=first_stage,
         unet=unet,
         conditioners=(),
         schedule=how.schedule,
         parameterization=how.parameterization,
-        scale_factor=first_stage_scale(sections[part], index.parts[part], index.pipeline),
+        scale_factor=scale / how.schedule.sigma_data,  # ours has about unit variance
+        latent_mean=mean,
+        latent_std=std,
         half_first_stage="force_upcast" in sections[part] and not sections[part].flag("force_upcast"),
     )
     spec = replace(spec, conditioners=_conditioners(folder, index, sections, spec, weights))
     check(spec, "model_index.json")
-    return Config(spec, _defaults(spec, facts, how))
+    return Config(spec, _defaults(folder, spec, facts, how))
 
 
 def _conditioners(
@@ -155,9 +161,9 @@ def _require_bert(section: Section) -> None:
     section.choice("activation_function", ("gelu",), "gelu")
 
 
-def _defaults(spec: ModelSpec, facts: UNetFacts, how: Sampling) -> Defaults:
-    usual = usual_defaults(spec)
+def _defaults(folder: Path, spec: ModelSpec, facts: UNetFacts, how: Sampling) -> Defaults:
+    usual = suited(folder.name, {}, spec.unet, usual_defaults(spec))
+    if how.spacing == "trailing" and not usual.reason:
+        usual = replace(usual, sampler="euler", spacing="trailing")
     side = facts.sample_size * spec.first_stage.downsampling
-    if not _MIN_SIDE <= side <= _MAX_SIDE:
-        return replace(usual, spacing=how.spacing)
-    return replace(usual, width=side, height=side, spacing=how.spacing)
+    return replace(usual, width=side, height=side) if _MIN_SIDE <= side <= _MAX_SIDE else usual

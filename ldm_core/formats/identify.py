@@ -17,6 +17,7 @@ from ldm_core.formats.control_files import control_problem
 from ldm_core.formats.families import family_of, family_of_folder
 from ldm_core.formats.family import FIRST_STAGE, MODEL
 from ldm_core.formats.folders import weights_of
+from ldm_core.formats.loading import left_aside, require_loadable
 from ldm_core.formats.opening import open_model
 from ldm_core.formats.reading import read_shapes
 from ldm_core.model_spec import ModelSpec
@@ -64,6 +65,7 @@ class Identity:
         precision: number format of most weights, as torch names it.
         num_parameters: numbers in all tensors.
         problem: why it cannot be used; empty where it can.
+        note: what is left aside of it.
     """
 
     kind: str
@@ -75,6 +77,7 @@ class Identity:
     description: str = ""
     licence: str = ""
     problem: str = ""
+    note: str = ""
 
 
 def identify(path: Path) -> Identity:
@@ -113,10 +116,10 @@ def _checkpoint(path: Path) -> Identity:
             f"It is {_article(kind)}, not a model." if kind != UNKNOWN else "It is no model that is known."
         )
         return Identity(kind, precision=precision, num_parameters=count, problem=problem)
-    title = description = licence = problem = ""
+    title = description = licence = problem = note = ""
     tasks: tuple[str, ...] = ()
     try:
-        config = describe(path)
+        config, note = _loadable(path)
         given = config.defaults
         title, description, licence = given.title, given.description, given.licence
         if isinstance(config.spec, AutoencoderSpec):
@@ -125,7 +128,19 @@ def _checkpoint(path: Path) -> Identity:
             tasks = tuple(sorted(config.spec.tasks))
     except AtelierError as error:
         problem = str(error)
-    return Identity(kind, family, tasks, precision, count, title, description, licence, problem)
+    return Identity(kind, family, tasks, precision, count, title, description, licence, problem, note)
+
+
+def _loadable(path: Path) -> tuple[Config, str]:
+    """What loading a model would find, and what it would leave aside.
+
+    Raises:
+        ModelError: it cannot be loaded.
+    """
+    with ExitStack() as stack:
+        opened = open_model(path, stack)
+        require_loadable(opened)
+        return opened.config, left_aside(opened)
 
 
 def _kind(shapes: Shapes) -> tuple[str, str]:
@@ -163,14 +178,14 @@ def _diffusers(folder: Path) -> Identity:
     _, family = family_of_folder(folder)
     precision, count = _precision(t for file in weights_of(folder) for t in read_shapes(file).values())
     tasks: tuple[str, ...] = ()
-    problem = ""
+    problem = note = ""
     try:
-        spec = describe(folder).spec
-        if isinstance(spec, ModelSpec):
-            tasks = tuple(sorted(spec.tasks))
+        config, note = _loadable(folder)
+        if isinstance(config.spec, ModelSpec):
+            tasks = tuple(sorted(config.spec.tasks))
     except AtelierError as error:
         problem = str(error)
-    return Identity(MODEL, family, tasks, precision, count, problem=problem)
+    return Identity(MODEL, family, tasks, precision, count, problem=problem, note=note)
 
 
 # Folders in the layout of transformers ------------------------------------------------------------------

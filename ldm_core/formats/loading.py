@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import lru_cache
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from ldm_core.conditioners.base import Tokenize
 from ldm_core.formats import FindTokenizer
@@ -13,8 +15,8 @@ from ldm_core.formats.agreement import with_stored_scale
 from ldm_core.formats.family import Opened
 from ldm_core.formats.opening import open_model
 from ldm_core.model_spec import ModelSpec
-from ldm_core.network.latent_diffusion import LatentDiffusion
-from ldm_core.network.weights import fill, places, without_weights
+from ldm_core.network.latent_diffusion import BuildDenoiser, LatentDiffusion
+from ldm_core.network.weights import BESIDE, fill, places, without_weights
 from ldm_core.nn.autoencoder import FirstStage, first_stage
 from ldm_core.nn.unet import UNet
 from ldm_core.spec import AutoencoderSpec
@@ -39,6 +41,37 @@ def load(
         upcast = dtype == torch.float16 and isinstance(spec, ModelSpec) and spec.first_stage_overflows
         in_float32 = ("first_stage_model.",) if upcast else ()
         return fill(model, tensors, device, dtype or torch.float32, in_float32)
+
+
+def require_loadable(opened: Opened) -> None:
+    """Compares an open model's tensors with those that loading it asks for; reads none of them.
+
+    Raises:
+        ModelError: as loading would.
+    """
+    spec, shapes = opened.config.spec, opened.tensors.shapes
+    if isinstance(spec, ModelSpec):
+        spec = with_stored_scale(spec, shapes)
+    places(_expected(spec, opened.denoiser or UNet), shapes)
+
+
+def left_aside(opened: Opened) -> str:
+    """A sentence on tensors that other programs left in the file; empty where there are none."""
+    names = sorted(name for name in opened.tensors.shapes if name.startswith(BESIDE))
+    if not names:
+        return ""
+    some = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+    return f"{len(names)} tensors in it change no picture and are left aside: {some}."
+
+
+# Many files are of one kind, and building one takes a third of a second.
+@lru_cache(maxsize=8)
+def _expected(spec: ModelSpec | AutoencoderSpec, denoiser: BuildDenoiser) -> nn.Module:
+    """A model without its weights, whose names and shapes alone count."""
+    if isinstance(spec, AutoencoderSpec):
+        with without_weights():
+            return first_stage(spec)
+    return LatentDiffusion.without_weights(spec, denoiser=denoiser)
 
 
 def _without_weights(opened: Opened, tokenizer: Tokenize | None) -> LatentDiffusion | FirstStage:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from ldm_core.errors import ModelFileError
 from ldm_core.formats.agreement import require_agreement, with_found_sizes
-from ldm_core.formats.config import Config, config_beside, read_config
+from ldm_core.formats.config import Config, config_beside, read_config, read_parameterization
 from ldm_core.formats.families import family_of, family_of_folder
 from ldm_core.formats.families.first_stage import FIRST_STAGE_ALONE
 from ldm_core.formats.families.first_stage import recipes as first_stage_recipes
 from ldm_core.formats.family import Family, Opened
+from ldm_core.formats.few_steps import suited
 from ldm_core.formats.folders import first_stage_beside
 from ldm_core.formats.reading import Checkpoint
 from ldm_core.formats.renaming import Joined, Renamed, Tensors
@@ -37,7 +38,8 @@ def open_model(path: Path, stack: ExitStack, config: Path | None = None) -> Open
     file = _weights_file(path)
     found = config or config_beside(file)
     # Read before the weights: a wrong description is told in a moment.
-    described = None if found is None else read_config(found)
+    predicts = None if found is None else read_parameterization(found)
+    described = None if found is None or predicts else read_config(found)
     checkpoint = stack.enter_context(Checkpoint(file))
     known = family_of(checkpoint.shapes)
     family = known[0] if known else FIRST_STAGE_ALONE  # which tells what is missing
@@ -45,7 +47,12 @@ def open_model(path: Path, stack: ExitStack, config: Path | None = None) -> Open
     places = ((file.parent / "tokenizer", file.parent),)
     if described is None:
         spec = family.describe(tensors.shapes)
-        return Opened(tensors, Config(spec, family.defaults(spec)), places, family.denoiser)
+        if predicts and isinstance(spec, ModelSpec):
+            spec = replace(spec, parameterization=predicts)
+        defaults = family.defaults(spec)
+        if isinstance(spec, ModelSpec):
+            defaults = suited(file.stem, checkpoint.metadata, spec.unet, defaults)
+        return Opened(tensors, Config(spec, defaults), places, family.denoiser)
     spec = described.spec
     if isinstance(spec, ModelSpec):
         spec = with_found_sizes(spec, tensors.shapes)

@@ -21,6 +21,12 @@ from ldm_core.formats.safetensors_file import read_entries, read_entry
 
 _HEAD = 1024  # bytes looked at to tell what a file is
 _SMALL = 10_000  # numbers; the schedule of a model has 1,000
+# Tensors whose values tell what a model is: those of the model itself, the limits of an EDM's schedule, and
+# what tells eps from v in Stable Diffusion 2 (in either layout).
+_TELLING = re.compile(
+    r"[^.]+|edm_vpred\.sigma_(min|max)"
+    r"|(.*\.)?(output_blocks\.\d+\.1|up_blocks\.\d+\.attentions\.\d+)\.transformer_blocks\.0\.norm1\.bias"
+)
 
 # What a file begins with -> what to say about it.
 _OTHER_KINDS: tuple[tuple[bytes, str], ...] = (
@@ -53,8 +59,8 @@ class Checkpoint:
 
     Attributes:
         metadata: what the maker of a safetensors file wrote into it.
-        shapes: every tensor by name, on the device "meta", except for the small buffers of the model itself
-            (the noise schedule, the latent's scale), whose names have no dot: those have their values.
+        shapes: every tensor by name, on the device "meta", except for small ones that tell what the model is
+            (the noise schedule, the latent's scale, ...): those have their values.
 
     Raises:
         ModelFileError: the file is not a checkpoint, is incomplete, or contains what one has no need of.
@@ -71,7 +77,7 @@ class Checkpoint:
                 shapes = self._open_zip()
             else:
                 raise self._file.error(_what_it_is(head, self._file.size))
-            small = [n for n, t in shapes.items() if "." not in n and t.numel() <= _SMALL]
+            small = [n for n, t in shapes.items() if t.numel() <= _SMALL and _TELLING.fullmatch(n)]
             self.shapes = shapes | dict(self._values(small))
         except BaseException:
             self._file.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import get_args
 
 import torch
@@ -13,7 +14,7 @@ from ldm_core.conditioners.base import Found
 from ldm_core.diffusion.schedule import betas_of
 from ldm_core.errors import ConfigError
 from ldm_core.facts import Shapes, Weights
-from ldm_core.spec import AutoencoderSpec, DenoiserSpec, ScheduleKind, ScheduleSpec, UNetSpec
+from ldm_core.spec import AutoencoderSpec, DenoiserSpec, Middle, ScheduleKind, ScheduleSpec, UNetSpec
 
 UNET, REFINER = "model.diffusion_model.", "model.refiner."
 FIRST_STAGE = "first_stage_model."
@@ -111,10 +112,13 @@ def unet(weights: Weights, patch_size: int = 1, prefix: str = UNET) -> UNetSpec:
         raise ConfigError(f"The UNet's levels are not alike, so what it is cannot be told. {HOW}")
     first = [f"input_blocks.{1 + level * blocks_of_level}" for level in range(levels)]
     widths = [shape.of(f"{block}.0.out_layers.3.weight")[0] for block in first]
-    middle = "middle_block.1.transformer_blocks"
     attends = [f"{block}.1.norm.weight" in shape for block in first]
     depths = [shape.count(f"{block}.1.transformer_blocks") for block in first]
+    middle = _middle(shape)
+    middle_depth = shape.count("middle_block.1.transformer_blocks") if middle == "attention" else depths[-1]
+    uneven = _uneven_depths(shape, depths, middle_depth, blocks_of_level)
     noise_levels = shape.of("label_emb.weight")[0] if "label_emb.weight" in shape else 0
+    attention = _attention(shape, num_output_blocks)
     return UNetSpec(
         in_channels=in_channels // patch_size**2,
         out_channels=shape.of("out.2.weight")[0] // patch_size**2,
@@ -122,19 +126,55 @@ def unet(weights: Weights, patch_size: int = 1, prefix: str = UNET) -> UNetSpec:
         channel_mult=_multiples(widths, model_channels),
         num_res_blocks=blocks_of_level - 1,
         attention_resolutions=tuple(2**level for level in range(levels) if attends[level]),
-        context_dim=shape.of(f"{middle}.0.attn2.to_k.weight")[1] if shape.count(middle) else 0,
-        transformer_depth=_depth(depths, shape.count(middle)),
+        context_dim=shape.of(f"{attention}.transformer_blocks.0.attn2.to_k.weight")[1] if attention else 0,
+        transformer_depth=(middle_depth or 1) if uneven else _depth(depths, middle_depth),
+        input_depths=uneven[0] if uneven else (),
+        output_depths=uneven[1] if uneven else (),
+        middle=middle,
         resblock_updown=any(f"output_blocks.{i}.{j}.{_RESIZES[1]}" in shape for i in ends for j in (1, 2)),
         use_scale_shift_norm=shape.of(f"{first[0]}.0.emb_layers.1.weight")[0] == 2 * widths[0],
-        linear_projection=shape.count(middle) > 0 and len(shape.of("middle_block.1.proj_in.weight")) == 2,
+        linear_projection=attention != "" and len(shape.of(f"{attention}.proj_in.weight")) == 2,
         cross_only=tuple(
             2**level for level in range(levels) if depths[level] and _crosses(shape, first[level])
         ),
         vector_dim=shape.of("label_emb.0.0.weight")[1] if "label_emb.0.0.weight" in shape else 0,
         num_noise_levels=noise_levels,
+        guidance_dim=shape.of("guidance_embed.weight")[1] if "guidance_embed.weight" in shape else 0,
         pooled_context="context_embed.0.weight" in shape,
         patch_size=patch_size,
     )
+
+
+def _middle(shape: Shapes) -> Middle:
+    if "middle_block.1.norm.weight" in shape:
+        return "attention"
+    return "residual" if shape.count("middle_block") else "none"
+
+
+def _attention(shape: Shapes, num_output_blocks: int) -> str:
+    """A place where attention to a context stands, the middle first; "" where there is none."""
+    places = ("middle_block.1", *(f"output_blocks.{i}.1" for i in range(num_output_blocks)))
+    return next((place for place in places if shape.count(f"{place}.transformer_blocks")), "")
+
+
+def _uneven_depths(
+    shape: Shapes, depths: list[int], middle: int, blocks_of_level: int
+) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """Transformer blocks of every residual block on the way down and up.
+
+    None where those of each level are alike, and the middle's are the last level's.
+    """
+
+    def count(side: str, i: int) -> int:
+        return shape.count(f"{side}_blocks.{i}.1.transformer_blocks")
+
+    row = blocks_of_level  # on the way down the last of them changes the size
+    down = [[count("input", 1 + n * row + i) for i in range(row - 1)] for n in range(len(depths))]
+    up = [[count("output", n * row + i) for i in range(row)] for n in range(len(depths))]
+    alike = all({*a, *b} == {depth} for a, b, depth in zip(down, reversed(up), depths, strict=True))
+    if alike and (depths[-1] == middle or not {*depths, middle} - {0, middle}):
+        return None
+    return tuple(chain.from_iterable(down)), tuple(chain.from_iterable(up))
 
 
 def _depth(depths: list[int], middle: int) -> int | tuple[int, ...]:

@@ -43,7 +43,7 @@ class Entry:
     Attributes:
         name: unique; a name to look up, never a path.
         path: the file, or the model's folder.
-        kind, family, tasks, precision, num_parameters, title, description, licence, problem:
+        kind, family, tasks, precision, num_parameters, title, description, licence, problem, note:
             see `formats.identify.Identity`.
         size: bytes of all its weights.
         sha256: of the weights, in the order of their names; empty while not computed.
@@ -64,6 +64,7 @@ class Entry:
     problem: str = ""
     sha256: str = ""
     source: str = ""
+    note: str = ""
 
     @property
     def is_usable(self) -> bool:
@@ -217,6 +218,7 @@ def _look(name: str, one: Found, sha256: str) -> Entry:
         description=is_.description,
         licence=is_.licence or licence,
         problem=is_.problem,
+        note=is_.note,
         size=one.size,
         sha256=sha256,
         source=source,
@@ -289,7 +291,7 @@ def _from_json(path: str, row: dict[str, object]) -> tuple[Stamp, Entry]:
     stamp = tuple((str(n), int(t), int(s)) for n, t, s in row["stamp"])  # type: ignore[attr-defined]
     values: dict[str, str | int | tuple[str, ...] | Path] = {"path": Path(path)}
     for field in fields(Entry):
-        value = row.get(field.name)
+        value = row.get(field.name, "")
         if field.name in ("size", "num_parameters"):
             values[field.name] = int(str(value))
         elif field.name == "tasks" and isinstance(value, list):

@@ -39,7 +39,7 @@ class ModelInfo:
     """What a person may know of a model before it is loaded.
 
     `path` is the file, or the model's folder.  `defaults` is the request that suits the model best, with an
-    empty prompt.
+    empty prompt, and `reason` why, where that is unusual.
     """
 
     name: str
@@ -49,6 +49,7 @@ class ModelInfo:
     path: Path
     spec: ModelSpec
     defaults: TextToImage
+    reason: str = ""
 
     @property
     def size_multiple(self) -> int:
@@ -319,11 +320,11 @@ class ModelLibrary:
 
 
 def _read_info(entry: Entry) -> ModelInfo:
-    from ldm_core.formats.config import config_beside, read_config
+    from ldm_core.formats.config import config_beside, read_config, read_parameterization
 
     name, path = entry.name, entry.path
     beside = config_beside(path / "model.safetensors" if path.is_dir() else path)
-    if beside is not None:
+    if beside is not None and read_parameterization(beside) is None:
         config = read_config(beside)
     else:
         from ldm_core.formats.identify import describe  # imports torch
@@ -342,6 +343,8 @@ def _read_info(entry: Entry) -> ModelInfo:
         guidance_scale=given.guidance_scale,
         guidance_end=given.guidance_end,
         spacing=given.spacing,
+        sampler=given.sampler,
+        eta=given.eta,
     )
     return ModelInfo(
         name=name,
@@ -351,4 +354,5 @@ def _read_info(entry: Entry) -> ModelInfo:
         path=path,
         spec=config.spec,
         defaults=defaults,
+        reason=given.reason,
     )

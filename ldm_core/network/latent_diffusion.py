@@ -146,7 +146,11 @@ class LatentDiffusion(nn.Module):
             z = unless_out_of_memory(lambda: stage.latent(image))
         if z is None:
             z = torch.cat([tiling.encode(stage, each) for each in torch.split(image, 1)])
-        return z.float() * self.scale_factor
+        z = z.float()
+        if self.spec.latent_std:
+            mean, std = self._moments(z)
+            z = (z - mean) / std
+        return z * self.scale_factor
 
     @torch.inference_mode()
     def decode(self, z: Tensor) -> Tensor:
@@ -155,7 +159,16 @@ class LatentDiffusion(nn.Module):
 
     def _unscaled(self, z: Tensor) -> Tensor:
         z = z[:, : self.spec.first_stage.embed_dim] / self.scale_factor
+        if self.spec.latent_std:
+            mean, std = self._moments(z)
+            z = z * std + mean
         return self._internal(z, self.first_stage_model)
+
+    def _moments(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the first stage's channels, each (1, c, 1, 1)."""
+        rows = (self.spec.latent_mean, self.spec.latent_std)
+        mean, std = (z.new_tensor(row).view(1, -1, 1, 1) for row in rows)
+        return mean, std
 
     def decoding(self, z: Tensor) -> Generator[float, None, NDArray[np.uint8]]:
         """One picture's latent -> its pixels; in tiles where it is large or memory too short for the whole.
@@ -201,7 +214,7 @@ class LatentDiffusion(nn.Module):
         """
         cond = cond.map(lambda part: part.to(self.device, self.dtype))
         late = t < self.spec.refined_below
-        x, t = self._internal(x, self.model), t.to(self.device)
+        x, t = self._internal(x, self.model), self.schedule.told(t.to(self.device))
         added = None if late.all() else residuals(hints, x, t, cond.context, cond.vector)
         x = cond.unet_input(x)
         if not late.any():

@@ -20,7 +20,14 @@ M = TypeVar("M", bound=nn.Module)
 IGNORED: tuple[str, ...] = (
     "betas", "alphas_cumprod", "sqrt_", "log_one_minus_", "posterior_", "lvlb_weights", "logvar",
     "cond_stage_model.transformer.to_logits.", "first_stage_model.loss.", "loss.", "model_ema.",
-    "scale_factor", "low_scale_model.", "denoiser.sigmas", "v_pred", "ztsnr",
+    "scale_factor", "low_scale_model.", "denoiser.sigmas", "v_pred", "ztsnr", "edm_mean", "edm_std",
+    "edm_vpred.",
+)  # fmt: skip
+# What other programs leave in a file beside the model: told of, but left aside.
+BESIDE: tuple[str, ...] = (
+    "safety_checker.", "feature_extractor.", "denoiser.", "logit_scale", "text_projection", "position_ids",
+    "embedding_manager.", "cond_stage_model.logit_scale", "cond_stage_model.text_projection",
+    "conditioner.embedders.0.logit_scale", "conditioner.embedders.1.logit_scale",
 )  # fmt: skip
 # Between these two torch converts on a CPU number by number; by way of float32 it takes half the time.
 _HALVES = {torch.float16, torch.bfloat16}
@@ -74,7 +81,7 @@ def places(module: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, str]:
     problems = {
         "tensors are missing": expected.keys() - source.keys(),
         "tensors are not part of this architecture": {
-            name for name in weights.keys() - found.keys() if not name.startswith(ignored)
+            name for name in weights.keys() - found.keys() if not name.startswith((*ignored, *BESIDE))
         },
         "tensors have another shape": {
             f"{name} has shape {list(weights[there].shape)}, expected {list(expected[name].shape)}"

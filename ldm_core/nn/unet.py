@@ -26,6 +26,17 @@ def timestep_embedding(t: Tensor, dim: int) -> Tensor:
     return torch.cat([angles.cos(), angles.sin()], dim=-1)
 
 
+def guidance_embedding(scale: float, dim: int) -> Tensor:
+    """A guidance scale -> (1, dim) sinusoids, sines first, as networks that guide themselves are told it.
+
+    Section 4.1, arXiv:2310.04378, where w = scale - 1.
+    """
+    half = dim // 2
+    frequencies = torch.exp(-math.log(10_000) * torch.arange(half, dtype=torch.float32) / (half - 1))
+    angles = 1000 * (scale - 1) * frequencies[None]
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
 def _zero(conv: nn.Conv2d) -> nn.Conv2d:
     """Starts a residual branch as the identity."""
     nn.init.zeros_(conv.weight)
@@ -121,7 +132,7 @@ class _Layers:
             in_channels, channels, self.emb_dim, scale_shift=self.spec.use_scale_shift_norm, resize=resize
         )
 
-    def attention(self, channels: int, level: int, *, cross_only: bool = False) -> nn.Module:
+    def attention(self, channels: int, depth: int, *, cross_only: bool = False) -> nn.Module:
         spec, heads = self.spec, self.spec.heads(channels)
         if not spec.context_dim:
             return AttentionBlock(channels, heads)
@@ -129,17 +140,27 @@ class _Layers:
             channels,
             spec.context_dim,
             heads,
-            spec.depth(level),
+            depth,
             linear=spec.linear_projection,
             cross_only=cross_only,
         )
 
-    def row(self, in_channels: int, channels: int, level: int) -> list[nn.Module]:
-        """A residual block, with attention behind it where the level has any."""
+    def row(self, in_channels: int, channels: int, level: int, depth: int) -> list[nn.Module]:
+        """A residual block, with attention behind it unless its `depth` is 0."""
         first = self.residual(in_channels, channels)
-        if 2**level not in self.spec.attention_resolutions:
+        if not depth:
             return [first]
-        return [first, self.attention(channels, level, cross_only=2**level in self.spec.cross_only)]
+        return [first, self.attention(channels, depth, cross_only=2**level in self.spec.cross_only)]
+
+    def middle(self, channels: int) -> list[nn.Module]:
+        """What stands between the way down and the way up."""
+        if self.spec.middle == "none":
+            return []
+        first = self.residual(channels, channels)
+        if self.spec.middle == "residual":
+            return [first]
+        depth = self.spec.depth(len(self.spec.channel_mult) - 1)
+        return [first, self.attention(channels, depth), self.residual(channels, channels)]
 
     def half(self, channels: int) -> nn.Module:
         return (
@@ -173,6 +194,9 @@ class Encoder(nn.Module):
             )
         elif spec.num_noise_levels:
             self.label_emb = nn.Embedding(spec.num_noise_levels, emb_dim)
+        self.vector_dim = spec.vector_dim or spec.num_noise_levels
+        if spec.guidance_dim:
+            self.guidance_embed = nn.Linear(spec.guidance_dim, spec.model_channels, bias=False)
 
         make = _Layers(spec)
         channels = spec.model_channels
@@ -181,29 +205,29 @@ class Encoder(nn.Module):
         self.input_blocks = nn.ModuleList([Block([nn.Conv2d(in_channels, channels, 3, padding=1)])])
         last = len(spec.channel_mult) - 1
         for level, mult in enumerate(spec.channel_mult):
-            for _ in range(spec.num_res_blocks):
-                self.input_blocks.append(Block(make.row(channels, mult * spec.model_channels, level)))
+            for i in range(spec.num_res_blocks):
+                depth = spec.block_depth(spec.input_depths, level * spec.num_res_blocks + i, level)
+                self.input_blocks.append(Block(make.row(channels, mult * spec.model_channels, level, depth)))
                 channels = mult * spec.model_channels
                 self.widths.append(channels)
             if level != last:
                 self.input_blocks.append(Block([make.half(channels)]))
                 self.widths.append(channels)
-        self.middle_block = Block(
-            [
-                make.residual(channels, channels),
-                make.attention(channels, last),
-                make.residual(channels, channels),
-            ]
-        )
+        self.middle_block = Block(make.middle(channels))
 
     def embedding(
         self, t: Tensor, context: Tensor | None, vector: Tensor | None, dtype: torch.dtype
     ) -> Tensor:
         """(b, emb_dim), what every residual block is told: t, and what joins it."""
-        emb = self.time_embed(timestep_embedding(t, self.model_channels).to(dtype))
+        waves = timestep_embedding(t, self.model_channels).to(dtype)
+        if vector is not None:
+            vector, guidance = vector[:, : self.vector_dim], vector[:, self.vector_dim :]
+            if hasattr(self, "guidance_embed"):
+                waves = waves + self.guidance_embed(guidance)
+        emb = self.time_embed(waves)
         if context is not None and hasattr(self, "context_embed"):
             emb = emb + self.context_embed(context.mean(dim=1))
-        if vector is not None:
+        if vector is not None and self.vector_dim:
             table = self.label_emb
             emb = emb + (vector @ table.weight if isinstance(table, nn.Embedding) else table(vector))
         return emb
@@ -224,7 +248,8 @@ class UNet(Encoder):
         self.output_blocks = nn.ModuleList()
         for level, mult in reversed(list(enumerate(spec.channel_mult))):
             for i in range(spec.num_res_blocks + 1):
-                row = make.row(channels + skips.pop(), mult * spec.model_channels, level)
+                depth = spec.block_depth(spec.output_depths, len(self.output_blocks), level)
+                row = make.row(channels + skips.pop(), mult * spec.model_channels, level, depth)
                 channels = mult * spec.model_channels
                 if level and i == spec.num_res_blocks:
                     row.append(make.double(channels))

@@ -122,6 +122,8 @@ class Request:
 
     def notes(self) -> tuple[str, ...]:
         """Sentences about what a person may not expect of the picture."""
+        if self.negative_prompt.strip() and self.guidance_scale in (0, 1):
+            return ("Without guidance (a scale of 1) what is to be left out is not read.",)
         return ()
 
     def num_steps(self, whole: int) -> int:
@@ -194,7 +196,7 @@ class FromImage(Request):
         return self.image.width, self.image.height
 
     def notes(self) -> tuple[str, ...]:
-        return self.image.notes
+        return (*Request.notes(self), *self.image.notes)
 
 
 R = TypeVar("R", bound=Request)

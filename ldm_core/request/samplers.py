@@ -20,7 +20,8 @@ class SamplerSpec:
         title: for people.
         a1111: its names in the settings that AUTOMATIC1111's and other programs write, the one that is
             written first.
-        order: of convergence, where there is no noise, or of the distribution where there is.
+        order: of convergence, where there is no noise, or of the distribution where there is; 0: for networks
+            that were distilled to few steps alone, whose predictions it takes as they are.
         uses_eta: whether eta says how much noise it draws; the others draw a fixed amount, or none.
         adds_noise: whether it draws noise, at eta = 0 too.
         spacing: of the timesteps, that suits it best; None: the model's.
@@ -58,6 +59,8 @@ SAMPLERS: Mapping[str, SamplerSpec] = {
         SamplerSpec(
             "dpmpp_2m_sde", "DPM++ 2M SDE", ("DPM++ 2M SDE",), order=2, adds_noise=True, spacing="karras"
         ),
+        SamplerSpec("lcm", "LCM", ("LCM",), order=0, adds_noise=True, spacing="lcm"),
+        SamplerSpec("tcd", "TCD", ("TCD",), order=0, uses_eta=True, spacing="lcm"),
         SamplerSpec("unipc", "UniPC", ("UniPC",), order=3, spacing="karras"),
     )
 }
@@ -69,6 +72,7 @@ SPACINGS: Mapping[str, SpacingSpec] = {
         SpacingSpec("uniform", "Evenly, as published", ("DDIM",)),
         SpacingSpec("linspace", "Evenly, to the very last", ("Uniform", "Normal")),
         SpacingSpec("quadratic", "Finer towards the end", ("Quadratic",)),
+        SpacingSpec("lcm", "As models for few steps learnt (LCM)", ("LCM",)),
         SpacingSpec("karras", "Finest in the details (Karras)", ("Karras",)),
     )
 }

@@ -7,6 +7,7 @@ from dataclasses import replace
 from ldm_core.conditioners import Inputs
 from ldm_core.diffusion.guidance import Guidance
 from ldm_core.network.latent_diffusion import LatentDiffusion
+from ldm_core.nn.unet import guidance_embedding
 from ldm_core.request import Request
 from ldm_core.tasks.base import Conditioning
 
@@ -26,8 +27,13 @@ def conditioning(
 ) -> Conditioning:
     """Guided away from the negative prompt, no boxes, no label map, no hole's surroundings or no class.
 
-    Both sides get the rest.  A scale of 0, the field's word for no guidance, is one of 1.
+    Both sides get the rest.  A scale of 0, the field's word for no guidance, is one of 1.  A network that
+    guides itself is told the scale, and the negative prompt is not read.
     """
+    if model.spec.unet.guidance_dim:  # it was trained to guide itself, and is asked once
+        cond = model.condition([inputs], cells)
+        waves = guidance_embedding(max(guidance.scale, 1.0), model.spec.unet.guidance_dim)
+        return Conditioning(cond.with_vector(waves.to(model.device)), None, guidance)
     if negative_prompt:
         inputs = replace(inputs, negative_prompt=negative_prompt.strip())
     without = inputs.uncond(model.spec)
