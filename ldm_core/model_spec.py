@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from ldm_core.spec import AutoencoderSpec, DenoiserSpec, Parameterization, RefinerSpec, ScheduleSpec, TaskName
+from ldm_core.spec import (
+    AutoencoderSpec,
+    DenoiserSpec,
+    Parameterization,
+    RefinerSpec,
+    ScheduleSpec,
+    TaskName,
+    UNetSpec,
+)
 
 if TYPE_CHECKING:
     from ldm_core.conditioners.base import Conditioner
@@ -65,6 +73,11 @@ class ModelSpec:
     def taking(self, name: str) -> Conditioner | None:
         """The conditioner that takes "boxes", "label_map", ...; of several the last."""
         return next((c for c in reversed(self.conditioners) if c.takes == name), None)
+
+    @property
+    def guidance_dim(self) -> int:
+        """See `UNetSpec`; 0 where the network does not guide itself."""
+        return self.unet.guidance_dim if isinstance(self.unet, UNetSpec) else 0
 
     @property
     def takes_prompts(self) -> bool:

@@ -162,7 +162,7 @@ def _require_bert(section: Section) -> None:
 
 
 def _defaults(folder: Path, spec: ModelSpec, facts: UNetFacts, how: Sampling) -> Defaults:
-    usual = suited(folder.name, {}, spec.unet, usual_defaults(spec))
+    usual = suited(folder.name, {}, spec.guidance_dim > 0, usual_defaults(spec))
     if how.spacing == "trailing" and not usual.reason:
         usual = replace(usual, sampler="euler", spacing="trailing")
     side = facts.sample_size * spec.first_stage.downsampling

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ldm_core.spec import Defaults, Spacing, UNetSpec
+from ldm_core.spec import Defaults, Spacing
 
 # What the makers of a file wrote into it that may name it.
 _NAMING = ("modelspec.title", "ss_output_name", "ss_training_comment")
@@ -73,15 +73,15 @@ _KINDS: tuple[FewSteps, ...] = (
 _GUIDES_ITSELF = FewSteps("LCM that guides itself", "", 4, "lcm", "lcm", guidance_scale=8.0)
 
 
-def few_steps(name: str, metadata: Mapping[str, str], unet: UNetSpec | None = None) -> FewSteps | None:
+def few_steps(name: str, metadata: Mapping[str, str], guides_itself: bool = False) -> FewSteps | None:
     """The kind of a file; None where it is none of these.
 
     Args:
         name: the file's, without its ending.
         metadata: what its maker wrote into it.
-        unet: of a whole model.
+        guides_itself: as the network of a whole model may.
     """
-    if unet is not None and unet.guidance_dim:
+    if guides_itself:
         return _GUIDES_ITSELF
     text = naming(name, metadata)
     return next((kind for kind in _KINDS if re.search(rf"(?<![a-z])(?:{kind.pattern})(?![a-z])", text)), None)
@@ -93,10 +93,10 @@ def naming(name: str, metadata: Mapping[str, str]) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text).lower()  # "lightningDPM" are two words
 
 
-def suited(name: str, metadata: Mapping[str, str], unet: UNetSpec, defaults: Defaults) -> Defaults:
+def suited(name: str, metadata: Mapping[str, str], guides_itself: bool, defaults: Defaults) -> Defaults:
     """How a model is asked for a picture, where it is one for few steps; else as it is."""
-    kind = few_steps(name, metadata, unet)
+    kind = few_steps(name, metadata, guides_itself)
     if kind is None:
         return defaults
     told = kind.suit(defaults, naming(name, metadata))
-    return replace(told, reason=f"{told.reason} {UNREAD}") if unet.guidance_dim else told
+    return replace(told, reason=f"{told.reason} {UNREAD}") if guides_itself else told

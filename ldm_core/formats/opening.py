@@ -51,7 +51,7 @@ def open_model(path: Path, stack: ExitStack, config: Path | None = None) -> Open
             spec = replace(spec, parameterization=predicts)
         defaults = family.defaults(spec)
         if isinstance(spec, ModelSpec):
-            defaults = suited(file.stem, checkpoint.metadata, spec.unet, defaults)
+            defaults = suited(file.stem, checkpoint.metadata, spec.guidance_dim > 0, defaults)
         return Opened(tensors, Config(spec, defaults), places, family.denoiser)
     spec = described.spec
     if isinstance(spec, ModelSpec):

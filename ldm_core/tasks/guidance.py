@@ -30,9 +30,9 @@ def conditioning(
     Both sides get the rest.  A scale of 0, the field's word for no guidance, is one of 1.  A network that
     guides itself is told the scale, and the negative prompt is not read.
     """
-    if model.spec.unet.guidance_dim:  # it was trained to guide itself, and is asked once
+    if model.spec.guidance_dim:  # it was trained to guide itself, and is asked once
         cond = model.condition([inputs], cells)
-        waves = guidance_embedding(max(guidance.scale, 1.0), model.spec.unet.guidance_dim)
+        waves = guidance_embedding(max(guidance.scale, 1.0), model.spec.guidance_dim)
         return Conditioning(cond.with_vector(waves.to(model.device)), None, guidance)
     if negative_prompt:
         inputs = replace(inputs, negative_prompt=negative_prompt.strip())
