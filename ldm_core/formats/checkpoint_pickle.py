@@ -71,9 +71,13 @@ _SKIPPED_NAMES = frozenset(
     }
 )
 _DICTS = frozenset({"collections.OrderedDict", "collections.defaultdict", "builtins.dict"})
+# Modules that hold nothing but tensors; those come as their state.
+_HOLDERS = frozenset(f"torch.nn.modules.container.Parameter{kind}" for kind in ("Dict", "List"))
 _TENSORS = frozenset({"torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2"})
 _PARAMETER = "torch._utils._rebuild_parameter"
-_UNDERSTOOD = frozenset({*STORAGE_DTYPES, *_DICTS, *_TENSORS, _PARAMETER, "torch.Size", "builtins.list"})
+_UNDERSTOOD = frozenset(
+    {*STORAGE_DTYPES, *_DICTS, *_HOLDERS, *_TENSORS, _PARAMETER, "torch.Size", "builtins.list"}
+)
 # Python 2's names of modules.
 _OLD_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 
@@ -172,7 +176,7 @@ class _Machine:
             "REDUCE": self._call,
             "NEWOBJ": self._call,
             "NEWOBJ_EX": lambda: self._replace(3, OPAQUE),
-            "BUILD": lambda: self._replace(1, None),
+            "BUILD": self._build,
             "BINPERSID": lambda: self.stack.append(_storage(self.pop())),
             "PROTO": lambda: None,
             "FRAME": lambda: None,
@@ -233,6 +237,13 @@ class _Machine:
         elif not isinstance(target, Opaque):
             raise ValueError
 
+    def _build(self) -> None:
+        """The state of what lies below it, which counts for modules that hold tensors."""
+        state, target = self.pop(), self.stack[-1]
+        held = state.get("_parameters") if isinstance(state, dict) else None
+        if isinstance(target, dict) and isinstance(held, dict):
+            target.update(held)
+
     def _stack_global(self) -> None:
         name, module = self.pop(), self.pop()
         if not isinstance(name, str) or not isinstance(module, str):
@@ -264,7 +275,7 @@ def _name(module: str, name: str) -> Name:
 
 
 def _result(function: str, arguments: tuple[object, ...]) -> object:
-    if function in _DICTS:
+    if function in _DICTS | _HOLDERS:
         return {}  # the entries follow as SETITEMS
     if function in _TENSORS:
         return _tensor(*arguments[:4])
@@ -316,17 +327,34 @@ def _counts(value: object) -> tuple[int, ...]:
     return counts
 
 
+# Under what programs nest the weights that count.
+_NESTED = ("state_dict", "params_ema", "params", "model_state_dict", "model", "module", "generator", "net")
+_OF_HYPERNETWORKS = {"layer_structure", "activation_func", "is_layer_norm"}
+
+
 def find_state_dict(content: object) -> Mapping[str, object]:
-    """The weights in what a checkpoint holds: its `state_dict`, or all of it.
+    """The weights in what a checkpoint holds: all of it, a table in it, or several, named before each's.
 
     Raises:
         PickleRefused: there are none.
     """
     if isinstance(content, dict):
-        inner = content.get("state_dict")
-        found = inner if isinstance(inner, dict) else content
-        if any(isinstance(value, StoredTensor) for value in found.values()):
-            return found
+        tables = {name: table for name, table in content.items() if isinstance(table, dict)}
+        for table in (tables.get("state_dict", content), content, *(tables.get(n, {}) for n in _NESTED)):
+            if any(isinstance(value, StoredTensor) for value in table.values()):
+                return table
+        joined = {
+            f"{outer}.{name}": value
+            for outer, table in tables.items()
+            for name, value in table.items()
+            if isinstance(value, StoredTensor)
+        }
+        if joined:
+            return joined
+        if _OF_HYPERNETWORKS & content.keys():
+            raise PickleRefused(
+                "it is a hypernetwork, which is not supported; look for a LoRA of the same kind"
+            )
     if isinstance(content, Opaque):
         raise PickleRefused(
             "it holds a whole Python object, not a table of weights; save its state_dict instead"

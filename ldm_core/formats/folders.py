@@ -11,6 +11,7 @@ from typing import NoReturn
 from ldm_core.errors import ConfigError, ModelFileError
 
 MAX_JSON = 1_000_000  # bytes
+MAX_PIECES = 100
 # The parts of a folder in the layout of diffusers whose weights count; `safety_checker` does not.
 PARTS = ("unet", "vae", "vqvae", "text_encoder", "text_encoder_2", "bert")
 NOTED = ("scheduler", "low_res_scheduler", "tokenizer", "tokenizer_2")  # those that have none, and count
@@ -59,6 +60,26 @@ def choose_weights(names: Iterable[str]) -> tuple[str, ...]:
     whole = (rank for rank in sorted(found) if set(found[rank]) == set(range(1, rank[2] + 1)))
     best = next(whole, None)
     return tuple(name for _, name in sorted(found[best].items())) if best else ()
+
+
+PIECE = re.compile(r"-(\d{5})-of-(\d{5})$")  # behind the name of a checkpoint that was saved in pieces
+
+
+def pieces_of(file: Path) -> tuple[Path, ...]:
+    """A checkpoint's files: itself, or all pieces of it.
+
+    Raises:
+        ModelFileError: a piece is missing.
+    """
+    match = PIECE.search(file.stem)
+    if match is None or not 0 < int(match[2]) <= MAX_PIECES:
+        return (file,)
+    stem, count = PIECE.sub("", file.stem), int(match[2])
+    pieces = [file.with_name(f"{stem}-{i:05}-of-{count:05}{file.suffix}") for i in range(1, count + 1)]
+    missing = [piece.name for piece in pieces if not piece.is_file()]
+    if missing:
+        raise ModelFileError(f"{file.name} is one of {count} pieces, and {missing[0]} is not beside it.")
+    return tuple(pieces)
 
 
 def first_stage_beside(file: Path) -> Path | None:

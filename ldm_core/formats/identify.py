@@ -16,7 +16,7 @@ from ldm_core.formats.config import Config
 from ldm_core.formats.control_files import control_problem
 from ldm_core.formats.families import family_of, family_of_folder
 from ldm_core.formats.family import FIRST_STAGE, MODEL
-from ldm_core.formats.folders import weights_of
+from ldm_core.formats.folders import pieces_of, weights_of
 from ldm_core.formats.loading import left_aside, require_loadable
 from ldm_core.formats.opening import open_model
 from ldm_core.formats.reading import read_shapes
@@ -38,14 +38,30 @@ _EXTENSIONS: _Kinds = (
     (("emb_params", "string_to_param"), "textual inversion"),
 )
 _OTHERS: _Kinds = (
+    (("motion_modules.",), "motion module"),
+    (("ip_adapter.", "image_proj."), "IP-Adapter"),
+    (("adapter.body.", "body.0.block1.", "body.0.resnets."), "T2I-Adapter"),
     (("double_blocks.", "joint_blocks.", "transformer_blocks.0.attn.to_out"), "diffusion transformer"),
     (("down_blocks.0.resnets", "down_blocks.0.attentions"), "UNet"),
     (("text_model.", "token_embedding."), "text encoder"),
     (("vision_model.", "visual."), "image encoder"),
-    (("conv_body", "RRDB_trunk", "body.0.rdb", "model.1.sub"), "upscaler"),
-    (("motion_modules.",), "motion module"),
-    (("ip_adapter.",), "IP-Adapter"),
+    (
+        ("conv_body", "RRDB_trunk", "body.0.rdb", "model.1.sub", "conv_after_body", "residual_layer.0."),
+        "upscaler",
+    ),
 )
+# What those are for that cannot be used here.
+_PURPOSES = {
+    "motion module": "makes short films with Stable Diffusion; pictures need none",
+    "IP-Adapter": "makes a model follow a picture as it follows words, which is not supported here",
+    "T2I-Adapter": "guides a model by a sketch or edges; look for a ControlNet of the same kind",
+    "textual inversion": "gives a model a new word; prompts name it, it draws nothing by itself",
+    "diffusion transformer": "of another family than those that are drawn with here",
+    "UNet": "a part of a model; choose the file or folder with the whole of it",
+    "text encoder": "a part of a model; choose the file or folder with the whole of it",
+    "image encoder": "tells what is in a picture and draws none",
+    "upscaler": "enlarges pictures by a network that is not supported here",
+}
 
 _EXTENDS = {
     ADAPTER: "Changes what a model draws; a request names it among its adapters.",
@@ -104,7 +120,9 @@ def describe(path: Path) -> Config:
 
 
 def _checkpoint(path: Path) -> Identity:
-    shapes = read_shapes(path / "model.safetensors" if path.is_dir() else path)
+    shapes: Shapes = {}
+    for piece in pieces_of(path / "model.safetensors" if path.is_dir() else path):
+        shapes |= read_shapes(piece)
     kind, family = _kind(shapes)
     precision, count = _precision(shapes.values())
     if kind in _EXTENDS:
@@ -113,7 +131,9 @@ def _checkpoint(path: Path) -> Identity:
         return Identity(kind, "", (), precision, count, description=description, problem=problem)
     if kind not in (MODEL, FIRST_STAGE):
         problem = (
-            f"It is {_article(kind)}, not a model." if kind != UNKNOWN else "It is no model that is known."
+            f"It is {_article(kind)}, not a model: {_PURPOSES[kind]}."
+            if kind != UNKNOWN
+            else "It is no model that is known."
         )
         return Identity(kind, precision=precision, num_parameters=count, problem=problem)
     title = description = licence = problem = note = ""

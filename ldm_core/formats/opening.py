@@ -14,7 +14,7 @@ from ldm_core.formats.families.first_stage import FIRST_STAGE_ALONE
 from ldm_core.formats.families.first_stage import recipes as first_stage_recipes
 from ldm_core.formats.family import Family, Opened
 from ldm_core.formats.few_steps import suited
-from ldm_core.formats.folders import first_stage_beside
+from ldm_core.formats.folders import first_stage_beside, pieces_of
 from ldm_core.formats.reading import Checkpoint
 from ldm_core.formats.renaming import Joined, Renamed, Tensors
 from ldm_core.formats.shapes import FIRST_STAGE
@@ -40,7 +40,8 @@ def open_model(path: Path, stack: ExitStack, config: Path | None = None) -> Open
     # Read before the weights: a wrong description is told in a moment.
     predicts = None if found is None else read_parameterization(found)
     described = None if found is None or predicts else read_config(found)
-    checkpoint = stack.enter_context(Checkpoint(file))
+    pieces = [stack.enter_context(Checkpoint(piece)) for piece in pieces_of(file)]
+    checkpoint = Joined(pieces) if len(pieces) > 1 else pieces[0]
     known = family_of(checkpoint.shapes)
     family = known[0] if known else FIRST_STAGE_ALONE  # which tells what is missing
     tensors = _tensors(checkpoint, family, file, described, stack)
@@ -51,7 +52,7 @@ def open_model(path: Path, stack: ExitStack, config: Path | None = None) -> Open
             spec = replace(spec, parameterization=predicts)
         defaults = family.defaults(spec)
         if isinstance(spec, ModelSpec):
-            defaults = suited(file.stem, checkpoint.metadata, spec.guidance_dim > 0, defaults)
+            defaults = suited(file.stem, pieces[0].metadata, spec.guidance_dim > 0, defaults)
         return Opened(tensors, Config(spec, defaults), places, family.denoiser)
     spec = described.spec
     if isinstance(spec, ModelSpec):
@@ -61,7 +62,7 @@ def open_model(path: Path, stack: ExitStack, config: Path | None = None) -> Open
 
 
 def _tensors(
-    checkpoint: Checkpoint, family: Family, file: Path, described: Config | None, stack: ExitStack
+    checkpoint: Tensors, family: Family, file: Path, described: Config | None, stack: ExitStack
 ) -> Tensors:
     """Of the file, and of the first stage where another lies beside it."""
     recipes = family.recipes(checkpoint.shapes)

@@ -38,7 +38,7 @@ DTYPES: dict[str, torch.dtype] = {
     "BOOL": torch.bool,
 }
 
-_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_:-]|\.(?!\.))*")
+_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_:-]|\.(?!\.))*(?:\.\*)?")  # embeddings: "string_to_param.*"
 
 
 @dataclass(frozen=True, slots=True)

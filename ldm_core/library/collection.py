@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from ldm_core.errors import ModelFileError
-from ldm_core.formats.folders import NOTED, PARTS, weights_of
+from ldm_core.formats.folders import NOTED, PARTS, PIECE, weights_of
 
-WEIGHTS_SUFFIXES = frozenset({".safetensors", ".ckpt", ".pt", ".pth", ".bin"})
+WEIGHTS_SUFFIXES = frozenset({".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf"})
+HUB_CACHE = "models--"  # before "OWNER--NAME" of a repository in the cache of huggingface_hub
 MAX_DEPTH = 8  # folders below a folder of models
 SOURCE = "source.json"  # beside what was fetched: where from, its licence
 # Never looked into: what lies beside models in such collections.
@@ -79,6 +80,9 @@ def walk(folder: Path, problems: list[str], max_depth: int = MAX_DEPTH) -> Itera
                     notes[item.name] = item.stat()
                 elif item.is_file() and suffix not in _OTHER_SUFFIXES:
                     files[item.name] = item.stat()
+        if here.name.startswith(HUB_CACHE):  # what else lies there are the same files by their hashes
+            waiting += [(here / name, depth + 1) for name in folders if name == "snapshots"]
+            continue
         if "model_index.json" in notes:
             with suppress(OSError):
                 yield _diffusers_folder(here)
@@ -91,16 +95,26 @@ def walk(folder: Path, problems: list[str], max_depth: int = MAX_DEPTH) -> Itera
 def _files(
     folder: Path, files: dict[str, os.stat_result], notes: dict[str, os.stat_result], depth: int
 ) -> Iterator[Found]:
-    """A folder's files; `model.safetensors` stands for its folder."""
+    """A folder's files; `model.safetensors` stands for its folder, the first of several pieces for all."""
     beside = tuple(_mark(name, notes[name]) for name in _BESIDE if name in notes)
-    for name, info in files.items():
+    pieces: dict[str, list[str]] = {}
+    for name in files:
+        match = PIECE.search(PurePath(name).stem)
+        whole = (
+            f"{PIECE.sub('', PurePath(name).stem)} of {match[2]}{PurePath(name).suffix}" if match else name
+        )
+        pieces.setdefault(whole, []).append(name)
+    for name, *others in pieces.values():
+        info = files[name]
         own = f"{PurePath(name).stem}.yaml"
         described = [_mark(own, notes[own])] if own in notes and own not in _BESIDE else []
         separate = [other for other in files if other.startswith(f"{PurePath(name).stem}.vae.")]
         described += [_mark(other, files[other]) for other in separate]
         is_folder = name == "model.safetensors" and (depth > 0 or "config.yaml" in notes)
-        stamp = (_mark(name, info), *described, *beside)
-        yield Found(folder if is_folder else folder / name, (folder / name,), info.st_size, stamp)
+        size = sum(files[each].st_size for each in (name, *others))
+        stamp = (_mark(name, info), *(_mark(each, files[each]) for each in others), *described, *beside)
+        weights = tuple(folder / each for each in (name, *others))
+        yield Found(folder if is_folder else folder / name, weights, size, stamp)
 
 
 def _diffusers_folder(folder: Path) -> Found:
@@ -137,13 +151,27 @@ def names_of(found: Sequence[Found]) -> list[str]:
     names = []
     for one in found:
         whole, parent = printable(one.path.name), printable(one.path.parent.name)
-        short = whole if one.is_folder else printable(one.path.stem)
+        short = whole if one.is_folder else printable(_stem(one.path))
+        if repository := _repository(one.path):  # its folders there are called by hashes
+            whole, short = (repository, repository) if one.is_folder else (whole, short)
+            parent = repository
         candidates = (short, whole, f"{short} ({parent})", f"{whole} ({parent})")
         numbered = (f"{whole} ({parent}) {number}" for number in itertools.count(2))
         name = next(name for name in itertools.chain(candidates, numbered) if name not in taken)
         taken.add(name)
         names.append(name)
     return names
+
+
+def _stem(path: Path) -> str:
+    """A file's name without its ending; of the first of several pieces without its number."""
+    return PIECE.sub("", path.stem)
+
+
+def _repository(path: Path) -> str:
+    """The name of the hub's repository in whose cache a path lies; "" elsewhere."""
+    box = next((part for part in reversed(path.parts) if part.startswith(HUB_CACHE)), "")
+    return printable(box.rpartition("--")[2])[:80] if box else ""
 
 
 def printable(name: str) -> str:
