@@ -93,7 +93,7 @@ def adapter_problem(names: Iterable[str]) -> str:
     which = next(iter((*strange, *partial)), "" if found else "no tensors of one")
     if not which:
         return ""
-    kinds = ", ".join(kind.title for kind in KINDS)
+    kinds = ", ".join(dict.fromkeys(kind.title for kind in KINDS))
     return f"It is an adapter of a kind that is not known here, or incomplete, at {which}. Known: {kinds}."
 
 

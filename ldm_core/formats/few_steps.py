@@ -64,7 +64,7 @@ _KINDS: tuple[FewSteps, ...] = (
     FewSteps("Hyper-SD for one step", r"hyper[-_ ]?sd.*\b1[-_ ]?step", 1, "tcd", "lcm", eta=1.0),
     FewSteps("Hyper-SD", r"hyper[-_ ]?(sd|sdxl|\d)", 8, "ddim", "trailing"),
     FewSteps("Lightning", r"lightning", 4, "euler", "trailing"),
-    FewSteps("SD-Turbo", r"^sd(xl)?[-_ ]turbo", 4, "euler_ancestral", "trailing", size=512),
+    FewSteps("SD-Turbo", r"^sd[-_ ]?(xl)?[-_ ]turbo", 4, "euler_ancestral", "trailing", size=512),
     FewSteps("Turbo", r"turbo", 6, "dpmpp_2m_sde", "karras", guidance_scale=2.0),
     FewSteps("DMD2", r"dmd2?", 4, "lcm", "trailing"),
     FewSteps("TCD", r"tcd", 4, "tcd", "lcm", eta=0.3),

@@ -33,7 +33,11 @@ UNKNOWN, SEGMENTATION = "unknown", "segmentation model"
 # of the families, then of the others.
 _Kinds = tuple[tuple[tuple[str, ...], str], ...]
 _EXTENSIONS: _Kinds = (
-    (("lora_up.", "lora_down.", "lora_A.", "lora_B.", "hada_w1", "lokr_w", "_lora."), ADAPTER),
+    (
+        ("lora_up.", "lora_down.", "lora_A.", "lora_B.", "hada_w1", "lokr_w", "_lora.", "oft_blocks"),
+        ADAPTER,
+    ),
+    (("lora_unet_", "lora_te", "lycoris_", ".on_input", ".w_norm"), ADAPTER),
     (("control_model.", "controlnet_", "zero_convs.", "controlnet_cond_embedding."), CONTROL),
     (("emb_params", "string_to_param"), "textual inversion"),
 )

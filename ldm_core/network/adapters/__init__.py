@@ -7,10 +7,24 @@ a row of `KINDS`.
 
 from __future__ import annotations
 
+from ldm_core.network.adapters.dora import decomposed
+from ldm_core.network.adapters.full import BIAS, FULL
+from ldm_core.network.adapters.ia3 import IA3
 from ldm_core.network.adapters.kind import AdapterKind
+from ldm_core.network.adapters.loha import LOHA
+from ldm_core.network.adapters.lokr import LOKR
 from ldm_core.network.adapters.lora import LORA
+from ldm_core.network.adapters.oft import OFT
 from ldm_core.network.adapters.patching import Adapter, Applied, ModulePatch, adapted, num_bytes
 
 __all__ = ["Adapter", "AdapterKind", "Applied", "KINDS", "ModulePatch", "adapted", "num_bytes"]
 
-KINDS: tuple[AdapterKind, ...] = (LORA,)
+_LOW_RANK = (LORA, LOHA, *LOKR)
+KINDS: tuple[AdapterKind, ...] = (
+    *_LOW_RANK,
+    *(decomposed(kind) for kind in _LOW_RANK),
+    IA3,
+    FULL,
+    BIAS,
+    OFT,
+)

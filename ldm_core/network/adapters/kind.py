@@ -28,3 +28,9 @@ class AdapterKind:
     needs: frozenset[str]
     delta: Callable[[Parts, Parts], Mapping[str, Tensor]]
     last: bool = False
+
+
+def scale_of(parts: Parts, rank: int) -> float:
+    """alpha / rank; 1 without alpha, or with 0 there."""
+    alpha = float(parts["alpha"]) if "alpha" in parts else 0.0
+    return alpha / rank if alpha else 1.0

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ldm_core.network.adapters.kind import AdapterKind, Parts
+from ldm_core.network.adapters.kind import AdapterKind, Parts, scale_of
 
 # The spellings of kohya's scripts, PEFT, and two earlier ones of diffusers.
 ENDINGS = {
@@ -28,6 +28,11 @@ ENDINGS = {
 }
 
 
+def tucker(core: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """A convolution (o, i, k, k) in Tucker's form: core (r, r, k, k), a (r, o), b (r, i)."""
+    return torch.einsum("nmkl,ni,mj->ijkl", core, a, b)
+
+
 def delta(parts: Parts, weights: Parts) -> Mapping[str, Tensor]:
     """As `AdapterKind.delta`.  Without alpha, or with 0 there, alpha is the rank.
 
@@ -35,12 +40,11 @@ def delta(parts: Parts, weights: Parts) -> Mapping[str, Tensor]:
     none; down (r, i, k, k) of a convolution; or in Tucker's form down (r, i, 1, 1) and mid (r, r, k, k).
     """
     up, down, mid = parts["up"], parts["down"], parts.get("mid")
-    rank = down.shape[0]
-    scale = float(parts["alpha"]) / rank if "alpha" in parts and float(parts["alpha"]) else 1.0
+    scale = scale_of(parts, down.shape[0])
     if mid is None:
         change = up.flatten(1) @ down.flatten(1)
     else:
-        change = torch.einsum("nmkl,in,mj->ijkl", mid, up.flatten(1), down.flatten(1))
+        change = tucker(mid, up.flatten(1).T, down.flatten(1))
     return {"weight": (scale * change).reshape(weights["weight"].shape)}
 
 
