@@ -21,6 +21,7 @@ class Hub:
     """What it serves, what it does wrong, and what it was asked."""
 
     files: dict[str, bytes] = field(default_factory=dict)
+    plain: dict[str, bytes] = field(default_factory=dict)  # path -> answer, of other hosts' kinds
     card: dict[str, object] = field(default_factory=lambda: {"license": "mit"})
     commit: str = COMMIT
     repository: str = REPOSITORY
@@ -59,6 +60,8 @@ class Handler(BaseHTTPRequestHandler):
         for end, status in hub.status.items():
             if path.endswith(end):
                 return self.answer(status, b"", hub.headers)
+        if path in hub.plain:
+            return self.send_file(hub.plain[path])
         if path.startswith("/api/models/"):
             return self.answer(200, hub.api()) if hub.repository in path else self.answer(404, b"")
         name = path.partition(f"/resolve/{hub.commit}/")[2]

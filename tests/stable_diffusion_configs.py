@@ -33,7 +33,7 @@ def config(spec: ModelSpec) -> Tree:
     open_clip = clip.towers[0].open_clip
     params["cond_stage_config"] = {
         "target": f"ldm.{MODULES}Frozen{'OpenCLIP' if open_clip else 'CLIP'}Embedder",
-        "params": {"freeze": True, "layer": "penultimate"},
+        "params": {"freeze": True, "layer": "penultimate"} if open_clip else {"freeze": True},
     }
     if spec.conditioner(MaskedImageSpec):
         model["target"] = "ldm.models.diffusion.ddpm.LatentInpaintDiffusion"

@@ -347,3 +347,59 @@ def test_hashes_are_the_hubs_own(server: Hub, model: dict[str, bytes]) -> None:
     by_path = {file.path: file for file in look(REPOSITORY).files}
     assert by_path["model.safetensors"].sha256 == hashlib.sha256(model["model.safetensors"]).hexdigest()
     assert by_path["vocab.txt"].sha256 == ""  # a small file: git's own hash
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"https://huggingface.co/{REPOSITORY}",
+        f"huggingface.co/{REPOSITORY}/tree/main",
+        f"https://huggingface.co/{REPOSITORY}/blob/main/model.safetensors",
+        f"https://huggingface.co/{REPOSITORY}/resolve/main/model.safetensors?download=true",
+    ],
+)
+def test_addresses_of_the_hub_s_pages(address: str, server: Hub) -> None:
+    offer = look(address)
+    assert offer.repository == REPOSITORY and "model.safetensors" in {file.path for file in offer.files}
+
+
+def test_of_several_precisions_one_is_fetched(server: Hub, model: dict[str, bytes]) -> None:
+    large = model["model.safetensors"] + b"x" * 2_000_000
+    server.files = {"sky.safetensors": large, "sky.fp16.safetensors": large, "notes.md": b"x"}
+    assert [file.path for file in look(REPOSITORY).files] == ["sky.fp16.safetensors"]
+    server.files = {"sky.safetensors": large, "sea.safetensors": large}
+    with pytest.raises(FetchError, match="several models"):
+        look(REPOSITORY)
+
+
+def test_a_lora_is_called_by_its_repository(server: Hub, model: dict[str, bytes]) -> None:
+    server.files = {"pytorch_lora_weights.safetensors": b"x" * 1_100_000}
+    assert look(REPOSITORY).name == "skies"
+
+
+def test_links_of_civitai(
+    server: Hub, model: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = model["model.safetensors"]
+    file = {"name": "Sky.safetensors", "sizeKB": len(data) / 1024, "primary": True}
+    file["hashes"] = {"SHA256": hashlib.sha256(data).hexdigest().upper()}
+    version = {"id": 7, "model": {"name": "Skies"}, "files": [{"name": "other.yaml"}, file]}
+    server.plain = {
+        "/api/v1/model-versions/7": json.dumps(version).encode(),
+        "/api/v1/models/3": json.dumps({"modelVersions": [{"id": 7}, {"id": 5}]}).encode(),
+        "/api/download/models/7": data,
+    }
+    monkeypatch.setenv("CIVITAI_ENDPOINT", server.address)
+    for address in (
+        "https://civitai.com/models/3/skies",
+        "https://civitai.com/models/3?modelVersionId=7",
+        "https://civitai.com/api/download/models/7?type=Model&format=SafeTensor",
+    ):
+        offer = look(address)
+        assert (offer.name, offer.size) == ("Sky", len(data)), address
+    folder = fetch(offer, tmp_path)
+    assert (folder / "Sky.safetensors").read_bytes() == data
+    file["name"] = "../Sky.safetensors"
+    server.plain["/api/v1/model-versions/7"] = json.dumps(version).encode()
+    with pytest.raises(FetchError, match="not complete"):
+        look(address)

@@ -109,6 +109,24 @@ def test_stable_diffusion_2_predicts_what_its_weights_tell_unless_somebody_says_
         load_model(path)
 
 
+def test_a_configuration_says_which_layer_of_clip_counts(tmp_path: Path) -> None:
+    path, state = write(tmp_path, SD1)
+    tree = config(SD1)
+    params = tree["model"]["params"]["cond_stage_config"]["params"]  # type: ignore[index]
+    params |= {"layer": "hidden", "layer_idx": 11}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(tree), "utf-8")
+    model = load_model(path)
+    assert isinstance(model, LatentDiffusion) and model.tokenizer is not None
+    skipping = replace(SD1.conditioners[0], penultimate=True)  # type: ignore[type-var]
+    tokens, _ = Reference(state, replace(SD1, conditioners=(skipping,))).text(model.tokenizer([PROMPT]))
+    context = model.condition([Inputs(prompt=PROMPT)], (8, 8)).context
+    assert context is not None and (context - tokens).abs().max() < 1e-5
+    params["layer_idx"] = 3
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(tree), "utf-8")
+    with pytest.raises(ConfigError, match="layer_idx"):
+        load_model(path)
+
+
 def test_half_precision_loads_the_same_model(tmp_path: Path) -> None:
     path, _ = write(tmp_path, SD1, torch.bfloat16)
     model = load_model(path, dtype=torch.bfloat16)

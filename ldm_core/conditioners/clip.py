@@ -83,7 +83,13 @@ class ClipSpec(Tokens):
     def read(cls, name: str, params: Section) -> ClipSpec:
         if name in _SEVERAL:
             return _read_several(params)
-        return cls((_VIT_H if name in _OPEN_CLIP else _VIT_L,))
+        if name in _OPEN_CLIP:
+            params.choice("layer", ("penultimate",), "penultimate")
+            return cls((_VIT_H,))
+        hidden = params.choice("layer", ("last", "hidden"), "last") == "hidden"
+        if hidden and params.values.get("layer_idx") not in (11, -2):
+            raise params.wrong("layer_idx", "11 or -2, the last layer but one")
+        return cls((_VIT_L,), penultimate=hidden)
 
     @classmethod
     def recognise(cls, found: Found) -> ClipSpec | None:
@@ -111,7 +117,7 @@ class ClipSpec(Tokens):
                 f"{self.num_sizes} numbers on the size, the weights {' and '.join(theirs)} with "
                 f"{found.num_sizes}. Put the model's own config.yaml beside the file."
             )
-        return found
+        return replace(found, penultimate=self.penultimate or found.penultimate)
 
     def find_tokenizer(
         self, places: tuple[tuple[Path, ...], ...], elsewhere: Callable[[], Path | None]

@@ -228,7 +228,7 @@ def heun(x: Tensor, schedule: NoiseSchedule, steps: Sequence[float], eta: float,
 
 # The mean of two slopes follows the second prediction of x_0 by (sigma / sigma_prev - 1) / 2: beyond this
 # ratio it overshoots so far that a picture becomes noise.
-_MOST_TWO_SLOPES = 6.0
+_MOST_TWO_SLOPES = 12.0
 
 
 def _has_two_slopes(schedule: NoiseSchedule, t: float, t_prev: float) -> bool:

@@ -173,6 +173,8 @@ def _require_finite(file: RegularFile, name: str, tensor: torch.Tensor) -> None:
     """Refuses NaN and infinity: one such weight makes every picture black."""
     if not tensor.is_floating_point() or tensor.numel() == 0:
         return
+    if tensor.dtype.itemsize == 1:  # of which torch knows no such things
+        tensor = tensor.float()
     low, high = torch.aminmax(tensor)  # NaN comes through, and no copy is made
     if not (math.isfinite(low) and math.isfinite(high)):
         count = int((~torch.isfinite(tensor)).sum())

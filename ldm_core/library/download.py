@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import ipaddress
+import json
 import os
 import shutil
 import socket
@@ -25,6 +26,7 @@ from ldm_core.errors import FetchError, FetchStopped
 from ldm_core.wording import shown, size_text
 
 MAX_REDIRECTS = 5
+_MAX_ANSWER = 20_000_000  # bytes
 TRIES = 5  # in a row that brought next to nothing
 NOTHING = 30_000  # bytes; a try that brings less did not help
 PAUSE = 1.0  # seconds before the second try, twice as many before each further one
@@ -43,12 +45,14 @@ class RemoteFile:
         path: below the repository, with "/".
         sha256: of its content, empty for small files.
         blob: git's name of its content, which small files are checked by.
+        address: its path on the host; empty where the hub's rule gives it.
     """
 
     path: str
     size: int
     sha256: str
     blob: str
+    address: str = ""
 
 
 class Web:
@@ -286,3 +290,33 @@ def require_room(folder: Path, num_bytes: int) -> None:
         raise FetchError(
             f"The disk has {size_text(free)} free, but {size_text(num_bytes)} are to come; make room first."
         )
+
+
+def ask(web: Web, path: str, what: str) -> dict[str, object]:
+    """The JSON object that a host answers with.
+
+    Raises:
+        FetchError: it has no such thing, cannot be asked, or answers otherwise.
+    """
+    answers: list[bytes] = []
+
+    def once() -> None:
+        with web.get(path) as response:
+            require_success(response, what)
+            data = b""
+            for block in response.iter_bytes():
+                data += block
+                if len(data) > _MAX_ANSWER:
+                    raise FetchError(f"The answer on {what} is far too long; try again later.")
+            answers.append(data)
+
+    web.retried(once, lambda: 0)
+    try:
+        answer = json.loads(answers[0])
+    except (ValueError, RecursionError):
+        answer = None
+    if not isinstance(answer, dict):
+        raise FetchError(
+            f"The answer of {web.endpoint.host} on {what} is not what a hub says; try again later."
+        )
+    return answer

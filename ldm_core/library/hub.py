@@ -12,18 +12,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from ldm_core.errors import FetchError
 from ldm_core.formats.folders import MAX_JSON, NOTED, PARTS, choose_weights
+from ldm_core.library import civitai
 from ldm_core.library.collection import SOURCE
-from ldm_core.library.download import RemoteFile, Web, download, require_room, require_success
+from ldm_core.library.download import RemoteFile, Web, ask, download, require_room
 from ldm_core.library.published_models import published
 from ldm_core.wording import shown, size_text
 
 HUB = "https://huggingface.co"
 STAGING = ".fetching"  # below the folder of models; hidden, so half of a model is never listed
-_MAX_ANSWER = 20_000_000  # bytes
 _CHECKPOINTS = (".safetensors", ".ckpt")
 _LEAST = 1_000_000  # bytes of a checkpoint; smaller files of that kind are no models
 _WORD = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
@@ -38,6 +38,7 @@ class Offer:
         name: what it would be called here.
         repository: "owner/name".
         revision: the commit, 40 hexadecimal digits, which everything is fetched from.
+        endpoint: of the host that it is on; empty: the hub's.
         licence, licence_url: as the curated list or the repository says; empty where neither does.
     """
 
@@ -47,6 +48,7 @@ class Offer:
     files: tuple[RemoteFile, ...]
     licence: str
     licence_url: str
+    endpoint: str = ""
 
     @property
     def size(self) -> int:
@@ -73,12 +75,15 @@ def endpoint() -> str:
 
 
 def look(reference: str, stop: threading.Event | None = None) -> Offer:
-    """What there is to fetch under a curated name, "owner/name", "owner/name@revision" or "owner/name/file".
+    """What there is under a curated name, "owner/name", "owner/name@revision", "owner/name/file" or an
+    address of the hub's or Civitai's pages.
 
     Raises:
         FetchError: there is no such thing, it holds no model, or the hub cannot be asked.
     """
-    text = reference.strip().removeprefix(f"{HUB}/")
+    if civitai.is_address(reference.strip()):
+        return _on_civitai(reference.strip(), stop)
+    text = _plain(reference.strip())
     known = next((one for one in published() if one.name == text), None)
     wanted = known.file if known else ""
     match = _REFERENCE.fullmatch(known.repository if known else text)
@@ -96,10 +101,43 @@ def look(reference: str, stop: threading.Event | None = None) -> Offer:
         if len(only) == 1 and "/" not in only[0].path
         else repository.partition("/")[2]
     )
-    if name == "model":
+    if name in _NAMELESS:
         name = repository.partition("/")[2]
     licence, url = (known.licence, known.licence_url) if known else there.licence
     return Offer(known.name if known else name, repository, there.revision, chosen, licence, url)
+
+
+# What many files are called, which says nothing of them.
+_NAMELESS = ("model", "pytorch_lora_weights", "diffusion_pytorch_model", "adapter_model")
+# Of a page, of a file's page and of the file itself.
+_ADDRESS = re.compile(
+    rf"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/({_WORD}/{_WORD})"
+    r"(?:/(?:tree|blob|resolve|raw)/([A-Za-z0-9._-]{1,100})(?:/([^?#]*))?)?/?(?:[?#].*)?"
+)
+
+
+def _plain(reference: str) -> str:
+    """An address of the hub -> "owner/name@revision/file"; all else as it is."""
+    match = _ADDRESS.fullmatch(reference)
+    if match is None:
+        return reference
+    repository, revision, path = match.groups()
+    return repository + (f"@{revision}" if revision else "") + (f"/{unquote(path)}" if path else "")
+
+
+def _on_civitai(reference: str, stop: threading.Event | None) -> Offer:
+    title, version, file = civitai.look_there(reference, stop)
+    name = PurePosixPath(file.path).stem
+    licence = f"as the page of {shown(title, 60)} says"
+    return Offer(
+        name,
+        "civitai",
+        version,
+        (file,),
+        licence,
+        f"{civitai.CIVITAI}/model-versions/{version}",
+        civitai.endpoint(),
+    )
 
 
 def look_for(repository: str, paths: Sequence[str], name: str, stop: threading.Event | None = None) -> Offer:
@@ -138,9 +176,9 @@ def fetch(
     parts = (staging / f"{file.path}.part" for file in missing)
     require_room(folder, offer.size - done - sum(part.stat().st_size for part in parts if part.exists()))
     pace = _Pace(offer.size)
-    with _web(stop) as web:
+    with civitai.web(stop) if offer.endpoint else _web(stop) as web:
         for file in missing:
-            path = f"/{offer.repository}/resolve/{offer.revision}/{quote(file.path)}"
+            path = file.address or f"/{offer.repository}/resolve/{offer.revision}/{quote(file.path)}"
             download(web, path, file, staging / file.path, partial(_tell, on_progress, pace, done))
             done += file.size
     _write_source(staging, offer)
@@ -168,8 +206,9 @@ def choose(files: Sequence[RemoteFile], wanted: str, repository: str) -> tuple[R
         f.path for f in files if "/" not in f.path and f.path.endswith(_CHECKPOINTS) and f.size >= _LEAST
     ]
     safe = [path for path in at_top if path.endswith(".safetensors")]
-    if len(safe or at_top) == 1:
-        return _with_notes(by_path, (safe or at_top)[0])
+    alone = _one_of(safe or at_top)
+    if alone:
+        return _with_notes(by_path, alone)
     if "model_index.json" in by_path:
         return _pipeline(by_path)
     if at_top:
@@ -178,6 +217,17 @@ def choose(files: Sequence[RemoteFile], wanted: str, repository: str) -> tuple[R
             f"{repository} has several models: {some}. Give one, as {repository}/{shown(at_top[0])}."
         )
     raise FetchError(f"{repository} holds no latent diffusion model in a form that is known here.")
+
+
+_HALF = re.compile(r"[-_.](fp16|bf16|half|f16)(?=\.)")
+_WHOLE = re.compile(r"[-_.](fp32|f32|full)(?=\.)")
+
+
+def _one_of(paths: Sequence[str]) -> str:
+    """The only checkpoint, or where there is one in several precisions, that of half; else ""."""
+    if len({_WHOLE.sub("", _HALF.sub("", path)) for path in paths}) != 1:
+        return ""
+    return next((path for path in paths if _HALF.search(path)), paths[0])
 
 
 def _with_notes(by_path: dict[str, RemoteFile], path: str) -> tuple[RemoteFile, ...]:
@@ -221,37 +271,11 @@ class _Contents:
 
 def _contents(repository: str, revision: str, stop: threading.Event | None) -> _Contents:
     with _web(stop) as web:
-        answer = _ask(web, f"/api/models/{repository}/revision/{revision}?blobs=true", repository)
+        answer = ask(web, f"/api/models/{repository}/revision/{revision}?blobs=true", repository)
     commit, files = str(answer.get("sha")), _files(answer.get("siblings"), repository)
     if not re.fullmatch("[0-9a-f]{40}", commit):
         raise FetchError(f"The hub's answer on {repository} names no revision; try again later.")
     return _Contents(commit, files, _licence(answer.get("cardData")))
-
-
-def _ask(web: Web, path: str, what: str) -> dict[str, object]:
-    """The JSON object that the hub answers with."""
-    answers: list[bytes] = []
-
-    def ask() -> None:
-        with web.get(path) as response:
-            require_success(response, what)
-            data = b""
-            for block in response.iter_bytes():
-                data += block
-                if len(data) > _MAX_ANSWER:
-                    raise FetchError(f"The hub's answer on {what} is far too long; try again later.")
-            answers.append(data)
-
-    web.retried(ask, lambda: 0)
-    try:
-        answer = json.loads(answers[0])
-    except (ValueError, RecursionError):
-        answer = None
-    if not isinstance(answer, dict):
-        raise FetchError(
-            f"The answer of {web.endpoint.host} on {what} is not what a hub says; try again later."
-        )
-    return answer
 
 
 def _files(siblings: object, repository: str) -> list[RemoteFile]:
