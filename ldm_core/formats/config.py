@@ -57,19 +57,32 @@ def config_beside(file: Path) -> Path | None:
     return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
-def read_parameterization(path: Path) -> Parameterization | None:
-    """What a model predicts, where that is all that a configuration says: `parameterization: v` under
-    `atelier:`, and no `model:`.
+@dataclass(frozen=True, slots=True)
+class Additions:
+    """What a person says of a file that is else recognised by its weights.
+
+    parameterization: what it predicts; None: as its weights tell.
+    base: of a UNet alone, the whole model that it goes with.
+    """
+
+    parameterization: Parameterization | None = None
+    base: str = ""
+
+
+def read_additions(path: Path) -> Additions | None:
+    """What a configuration says that has a section `atelier:`, but describes no model; None of any other.
 
     Raises:
-        ConfigError: it cannot be read, or says anything else.
+        ConfigError: it cannot be read, or says what is not known.
     """
     root = _read(path)
     if "model" in root or "atelier" not in root:
         return None
     atelier = root.section("atelier")
-    atelier.only(frozenset({"parameterization"}), {})
-    return cast(Parameterization, atelier.choice("parameterization", ("eps", "v"), ""))
+    atelier.only(frozenset({"parameterization", "base"}), {})
+    said = "parameterization" in atelier
+    predicts = atelier.choice("parameterization", ("eps", "v"), "") if said else None
+    return Additions(cast("Parameterization | None", predicts), atelier.text("base", 200))
 
 
 def _read(path: Path) -> Section:

@@ -20,6 +20,7 @@ from ldm_core.formats.folders import pieces_of, weights_of
 from ldm_core.formats.loading import left_aside, require_loadable
 from ldm_core.formats.opening import open_model
 from ldm_core.formats.reading import read_shapes
+from ldm_core.formats.unet_alone import is_unet_alone
 from ldm_core.model_spec import ModelSpec
 from ldm_core.request.extensions import ADAPTER, CONTROL
 from ldm_core.spec import AutoencoderSpec
@@ -27,7 +28,7 @@ from ldm_core.wording import shown
 
 Shapes = dict[str, torch.Tensor]
 
-UNKNOWN, SEGMENTATION = "unknown", "segmentation model"
+UNKNOWN, SEGMENTATION, UNET_ALONE = "unknown", "segmentation model", "UNet"
 
 # Parts of tensor names -> what a file with such a name in it is.  The first that fits counts: of these, then
 # of the families, then of the others.
@@ -133,7 +134,7 @@ def _checkpoint(path: Path) -> Identity:
         problem = adapter_problem(shapes) if kind == ADAPTER else control_problem(shapes)
         description = "" if problem else _EXTENDS[kind]
         return Identity(kind, "", (), precision, count, description=description, problem=problem)
-    if kind not in (MODEL, FIRST_STAGE):
+    if kind not in (MODEL, FIRST_STAGE, UNET_ALONE):
         problem = (
             f"It is {_article(kind)}, not a model: {_PURPOSES[kind]}."
             if kind != UNKNOWN
@@ -150,6 +151,7 @@ def _checkpoint(path: Path) -> Identity:
             kind, problem = FIRST_STAGE, "It is a first stage (VAE) alone, not a model."
         else:
             tasks = tuple(sorted(config.spec.tasks))
+            kind = MODEL
     except AtelierError as error:
         problem = str(error)
     return Identity(kind, family, tasks, precision, count, title, description, licence, problem, note)
@@ -172,6 +174,8 @@ def _kind(shapes: Shapes) -> tuple[str, str]:
     text = "\n".join(shapes)
     if (extension := _first(_EXTENSIONS, text)) is not None:
         return extension, ""
+    if is_unet_alone(shapes):
+        return UNET_ALONE, ""
     if (found := family_of(shapes)) is not None:
         family, title = found
         return family.kind, title if family.kind == MODEL else ""

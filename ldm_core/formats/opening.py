@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ldm_core.errors import ModelFileError
 from ldm_core.formats.agreement import require_agreement, with_found_sizes
-from ldm_core.formats.config import Config, config_beside, read_config, read_parameterization
+from ldm_core.formats.config import Config, config_beside, read_additions, read_config
 from ldm_core.formats.families import family_of, family_of_folder
 from ldm_core.formats.families.first_stage import FIRST_STAGE_ALONE
 from ldm_core.formats.families.first_stage import recipes as first_stage_recipes
@@ -18,6 +18,7 @@ from ldm_core.formats.folders import first_stage_beside, pieces_of
 from ldm_core.formats.reading import Checkpoint
 from ldm_core.formats.renaming import Joined, Renamed, Tensors
 from ldm_core.formats.shapes import FIRST_STAGE
+from ldm_core.formats.unet_alone import base_of, is_unet_alone, on_base
 from ldm_core.model_spec import ModelSpec
 
 
@@ -38,27 +39,38 @@ def open_model(path: Path, stack: ExitStack, config: Path | None = None) -> Open
     file = _weights_file(path)
     found = config or config_beside(file)
     # Read before the weights: a wrong description is told in a moment.
-    predicts = None if found is None else read_parameterization(found)
-    described = None if found is None or predicts else read_config(found)
+    added = None if found is None else read_additions(found)
+    described = None if found is None or added else read_config(found)
     pieces = [stack.enter_context(Checkpoint(piece)) for piece in pieces_of(file)]
     checkpoint = Joined(pieces) if len(pieces) > 1 else pieces[0]
+    if described is None and is_unet_alone(checkpoint.shapes):
+        base = open_model(base_of(file, added.base if added else ""), stack)
+        return _few_steps(on_base(checkpoint, base), file, pieces[0])
     known = family_of(checkpoint.shapes)
     family = known[0] if known else FIRST_STAGE_ALONE  # which tells what is missing
     tensors = _tensors(checkpoint, family, file, described, stack)
     places = ((file.parent / "tokenizer", file.parent),)
     if described is None:
         spec = family.describe(tensors.shapes)
-        if predicts and isinstance(spec, ModelSpec):
-            spec = replace(spec, parameterization=predicts)
-        defaults = family.defaults(spec)
-        if isinstance(spec, ModelSpec):
-            defaults = suited(file.stem, pieces[0].metadata, spec.guidance_dim > 0, defaults)
-        return Opened(tensors, Config(spec, defaults), places, family.denoiser)
+        if added and added.parameterization and isinstance(spec, ModelSpec):
+            spec = replace(spec, parameterization=added.parameterization)
+        opened = Opened(tensors, Config(spec, family.defaults(spec)), places, family.denoiser)
+        return _few_steps(opened, file, pieces[0])
     spec = described.spec
     if isinstance(spec, ModelSpec):
         spec = with_found_sizes(spec, tensors.shapes)
     require_agreement(spec, tensors.shapes)
     return Opened(tensors, replace(described, spec=spec), places, family.denoiser)
+
+
+def _few_steps(opened: Opened, file: Path, checkpoint: Checkpoint) -> Opened:
+    """Begins as a model for few steps does, where the file is called one."""
+    config = opened.config
+    if not isinstance(config.spec, ModelSpec):
+        return opened
+    guides_itself = config.spec.guidance_dim > 0
+    defaults = suited(file.stem, checkpoint.metadata, guides_itself, config.defaults)
+    return replace(opened, config=replace(config, defaults=defaults))
 
 
 def _tensors(

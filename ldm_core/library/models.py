@@ -320,11 +320,11 @@ class ModelLibrary:
 
 
 def _read_info(entry: Entry) -> ModelInfo:
-    from ldm_core.formats.config import config_beside, read_config, read_parameterization
+    from ldm_core.formats.config import config_beside, read_additions, read_config
 
     name, path = entry.name, entry.path
     beside = config_beside(path / "model.safetensors" if path.is_dir() else path)
-    if beside is not None and read_parameterization(beside) is None:
+    if beside is not None and read_additions(beside) is None:
         config = read_config(beside)
     else:
         from ldm_core.formats.identify import describe  # imports torch
