@@ -137,7 +137,7 @@ def test_a_folder_in_the_list_of_models(folder: Path, tmp_path: Path) -> None:
     files = [next((folder / part).glob("*.safetensors")) for part in ("unet", "vae", "text_encoder")]
     assert entry.size == sum(file.stat().st_size for file in files)
     info = library.info("sd1")
-    assert (info.defaults.spacing, info.defaults.guidance_scale) == ("uniform", 7.5)
+    assert (info.defaults.spacing, info.defaults.guidance_scale) == ("karras", 7.5)
     before = library.load("sd1", device="cpu", dtype=torch.float32)
     change(folder / "scheduler" / "scheduler_config.json", prediction_type="v_prediction")
     library.scan()

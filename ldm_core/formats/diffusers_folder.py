@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ldm_core.conditioners import ClipSpec, Conditioner, LowResolutionSpec
-from ldm_core.errors import ModelFileError
+from ldm_core.errors import ConfigError, ModelFileError
 from ldm_core.facts import Section, Weights
 from ldm_core.formats import shapes
 from ldm_core.formats.config import Config, check, usual_defaults
@@ -33,6 +33,7 @@ from ldm_core.model_spec import ModelSpec
 from ldm_core.spec import Defaults
 
 _TEXT_ENCODERS = ("text_encoder", "text_encoder_2")
+_WHOLE_MIDDLE = "UNetMidBlock2DCrossAttn"
 _MAX_SIDE, _MIN_SIDE = 2048, 64  # pixels
 
 
@@ -100,6 +101,8 @@ def _describe(
         num_head_channels=facts.num_head_channels,
         cross_only=facts.cross_only,
     )
+    if sections["unet"].values.get("mid_block_type") == _WHOLE_MIDDLE and unet.middle != "attention":
+        raise ConfigError("The middle of the UNet is not among its weights; download the folder again.")
     how = sampling(folder)
     mean, std = latent_moments(sections[part], first_stage.embed_dim)
     scale = first_stage_scale(sections[part], index.parts[part], index.pipeline)
