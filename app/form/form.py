@@ -6,6 +6,7 @@ Every tab has the same `Form`; what only one tab has (a canvas, a class, a scale
 from __future__ import annotations
 
 import dataclasses
+import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeAlias, TypeVar
@@ -103,6 +104,7 @@ class Form(Generic[E]):
         extra: what the tab has beside the common controls.
         fields: the components that hold a field of the request as it is, by the field's name.
         shape: chooses width and height, where the form has them.
+        reason: why the model begins with unusual settings.
         unknown: what is told of words that the model never learnt, where the form has a prompt.
         live: a switch, and the canvas whose strokes start a sketch while it is on.
         several: the requests that one press asks for, where that is not the one.
@@ -121,6 +123,7 @@ class Form(Generic[E]):
     seed_mode: gr.Radio
     shape: gr.Radio | None
     unknown: gr.HTML | None
+    reason: gr.HTML
     generate: gr.Button
     stop: gr.Button
     kin: gr.JSON
@@ -168,7 +171,7 @@ class Form(Generic[E]):
 
     def filled(self) -> list[Component]:
         """The components that a request or another model fills."""
-        return [*self.inputs(), *([self.shape] if self.shape else [])]
+        return [*self.inputs(), self.reason, *([self.shape] if self.shape else [])]
 
 
 AnyForm: TypeAlias = Form[Extra]
@@ -222,8 +225,13 @@ def make_form(
                 model_choices(studio, tasks),
                 value=chosen,
                 label="Model",
-                info=model_reason(studio, chosen) or None,
                 elem_id=f"{name}-model",
+            )
+            reason = gr.HTML(
+                reason_of(studio, chosen),
+                elem_id=f"{name}-reason",
+                elem_classes="unknown",
+                apply_default_css=False,
             )
             with gr.Accordion("More", open=False, elem_classes="more"):
                 if prompt:
@@ -245,6 +253,7 @@ def make_form(
         seed_mode,
         shape,
         unknown,
+        reason,
         generate,
         stop,
         kin,
@@ -297,12 +306,13 @@ def model_defaults(studio: Studio, name: object) -> TextToImage:
         return TextToImage()
 
 
-def model_reason(studio: Studio, name: object) -> str:
-    """Why a model begins with unusual settings; empty where they are usual."""
+def reason_of(studio: Studio, name: object) -> str:
+    """Why a model begins with unusual settings, as HTML; empty where they are usual."""
     try:
-        return studio.models.info(str(name)).reason
+        reason = studio.models.info(str(name)).reason
     except AtelierError:
         return ""
+    return f"<p>{html.escape(reason)}</p>" if reason else ""
 
 
 def takes_prompts(studio: Studio, name: object) -> bool:
@@ -318,7 +328,7 @@ def suit(studio: Studio, form: AnyForm, model: object) -> Updates:
     start = model_defaults(studio, model)
     names = ("width", "height", "steps", "sampler", "eta", "guidance_scale", "guidance_end", "spacing")
     updates: Updates = {form.fields[name]: getattr(start, name) for name in names if name in form.fields}
-    updates = over(updates, {form.model: change(info=model_reason(studio, model))})
+    updates[form.reason] = reason_of(studio, model)
     if "eta" in form.fields:
         updates = over(updates, explain_eta(form, start.sampler))
     if form.shape is not None:
