@@ -60,6 +60,45 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
+def coloured_png(*chunks: tuple[bytes, bytes]) -> bytes:
+    """A picture whose colours chunks of a PNG name."""
+    plain = file_of(picture())
+    return plain[:33] + b"".join(chunk(*one) for one in chunks) + plain[33:]
+
+
+def gamma(value: float) -> tuple[bytes, bytes]:
+    return b"gAMA", struct.pack(">I", round(value * 100_000))
+
+
+def _corners(name: str) -> tuple[bytes, bytes]:
+    *corners, white, _ = _SPACES[name]
+    values = [value for corner in (white, *corners) for value in corner]
+    return b"cHRM", struct.pack(">8I", *(round(value * 100_000) for value in values))
+
+
+def _cicp(primaries: int, transfer: int, full: int = 1) -> tuple[bytes, bytes]:
+    return b"cICP", bytes([primaries, transfer, 0, full])
+
+
+SRGB = (b"sRGB", b"\0")
+# By what they are called, and whether they mean sRGB.
+COLOUR_CHUNKS = {
+    "gAMA alone": ((gamma(1 / 1.8),), False),
+    "gAMA of 1": ((gamma(1.0),), False),
+    "gAMA near sRGB": ((gamma(1 / 2.2),), True),
+    "cHRM alone": ((_corners("display-p3"),), True),
+    "gAMA and cHRM": ((gamma(1 / 2.2), _corners("adobe-rgb")), False),
+    "cHRM of nothing": ((gamma(1.0), (b"cHRM", bytes(32))), True),
+    "gAMA of nothing": ((gamma(0),), True),
+    "sRGB above gAMA": ((SRGB, gamma(1.0), _corners("display-p3")), True),
+    "cICP P3": ((_cicp(12, 13),), False),
+    "cICP BT.2020": ((_cicp(9, 14),), False),
+    "cICP above sRGB": ((_cicp(12, 13), SRGB), False),
+    "cICP unspecified": ((_cicp(2, 2),), True),
+    "cICP of a narrow range": ((_cicp(12, 13, 0),), True),
+}
+
+
 def png_header(width: int, height: int) -> bytes:
     """A PNG that claims a size and holds next to nothing."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)

@@ -267,7 +267,7 @@ def test_a_picture_s_transparency_becomes_the_mask(hand: Hand) -> None:
 def test_large_pictures_are_shown_smaller_and_bad_files_refused(hand: Hand) -> None:
     large = noise(300, 3000)
     open_file(hand, "Open picture…", png(large))
-    expect(hand.note()).to_have_text("The picture is larger; it is shown at 2048 × 205.")
+    expect(hand.note()).to_have_text("Zoom in to see all its pixels; it is painted on at 2048 × 205.")
     hand.page.wait_for_timeout(500)
     value = hand.value()
     assert (value.width, value.height) == (2048, 205)

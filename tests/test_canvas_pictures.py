@@ -21,7 +21,7 @@ from tests.canvas_hand import (  # noqa: F401  fixtures
     hand_fixture,
     tab_fixture,
 )
-from tests.picture_files import PROFILES, file_of, picture, profile_of
+from tests.picture_files import COLOUR_CHUNKS, PROFILES, coloured_png, file_of, picture, profile_of
 
 MOST = 2  # of 255
 MODES = ("1", "L", "LA", "P", "I;16", "RGB", "RGBA", "CMYK", "LAB")
@@ -88,6 +88,27 @@ def test_every_profile_is_shown_as_it_is_read(hand: Hand) -> None:
             check(hand("mask"), file_of(picture(), kind, icc_profile=profile_of(name)), f"{kind}, {name}")
 
 
+BROWSERS_OWN = """async (data) => {
+  const image = new Image();
+  image.src = `data:image/png;base64,${data}`;
+  await image.decode();
+  const context = new OffscreenCanvas(image.naturalWidth, image.naturalHeight).getContext("2d");
+  context.drawImage(image, 0, 0);
+  return [...context.getImageData(0, 0, image.naturalWidth, image.naturalHeight).data];
+}"""
+
+
+@pytest.mark.parametrize("name", COLOUR_CHUNKS)
+def test_colours_that_chunks_name_are_those_of_the_browser(hand: Hand, name: str) -> None:
+    chunks, is_srgb = COLOUR_CHUNKS[name]
+    data = coloured_png(*chunks)
+    values = hand.page.evaluate(BROWSERS_OWN, base64.b64encode(data).decode())
+    seen = np.array(values, np.uint8).reshape(24, 40, 4)[..., :3]
+    read = read_picture(data)
+    assert np.abs(seen.astype(int) - read.pixels).max() <= 2
+    assert (read.profile is None) == is_srgb == np.array_equal(read.pixels, np.asarray(picture()))
+
+
 def test_the_shared_cases_are_shown_as_they_are_read(hand: Hand, shared: Path) -> None:
     for path in sorted((shared / "cases" / "images").iterdir()):
         check(hand("mask"), path.read_bytes(), path.name)
@@ -135,3 +156,87 @@ def test_a_picture_with_a_profile_comes_back_after_a_reload(hand: Hand) -> None:
     again = hand.value()
     assert before.source is not None and again.source == before.source
     assert io.BytesIO(again.source.file or b"").read() == data
+
+
+# Large photographs: what is seen where one zooms in, and where a stroke lands -------------------------------
+
+LARGE = 8000, 6000
+MARKED = 6203, 3307  # a pixel that is looked at
+
+
+def large_photograph() -> bytes:
+    """48 megapixels in which each pixel differs from its neighbours."""
+    rows, columns = np.mgrid[: LARGE[1], : LARGE[0]].astype(np.uint16)
+    tones = [(columns * 7 + rows * 3) & 255, (columns ^ rows) & 255, (columns // 31 + rows // 31) * 8 & 255]
+    return file_of(Image.fromarray(np.dstack(tones).astype(np.uint8)), "PNG", compress_level=1)
+
+
+def test_zooming_in_shows_the_own_pixels_of_a_large_photograph(hand: Hand, tmp_path: Path) -> None:
+    data = large_photograph()
+    own = read_picture(data).pixels
+    hand("mask").button("File").click()
+    with hand.page.expect_file_chooser() as chooser:
+        hand.button("Open picture…").click()
+    file = tmp_path / "large.png"
+    file.write_bytes(data)
+    chooser.value.set_files(file)
+    expect(hand.canvas.locator(".size")).to_have_text("8000 × 6000", timeout=60_000)
+    assert hand.canvas.locator("canvas.tiles").is_hidden()
+    scale = 2048 / LARGE[0]
+    at = MARKED[0] * scale, MARKED[1] * scale
+    for _ in range(12):
+        hand.page.mouse.move(*hand.place(at))
+        hand.page.mouse.wheel(0, -120)
+        hand.page.wait_for_timeout(40)
+    hand.press("1")
+    expect(hand.canvas.locator(".percent")).to_have_text("100%")
+    hand.page.mouse.move(0, 0)
+    tiles = hand.canvas.locator("canvas.tiles")
+    tiles.wait_for(state="visible")
+    viewport, paper = hand.viewport.bounding_box(), hand.canvas.locator(".paper").bounding_box()
+    assert viewport is not None and paper is not None
+    x, y = (round(viewport[start] + viewport[side] / 2) for start, side in (("x", "width"), ("y", "height")))
+    column, row = round(x - paper["x"]), round(y - paper["y"])
+    there = own[row : row + 100, column : column + 100].astype(int)
+    for _ in range(100):  # tiles come as fast as the machine has time
+        shot = Image.open(io.BytesIO(hand.page.screenshot())).convert("RGB")
+        seen = np.asarray(shot)[y : y + 100, x : x + 100].astype(int)
+        if np.abs(seen - there).max() <= 1:
+            break
+        hand.page.wait_for_timeout(200)
+    assert np.abs(seen - there).max() <= 1  # pixel by pixel
+    hand.size(1)
+    at = (column + 50) * scale, (row + 50) * scale
+    hand.click(*at)
+    rows, columns = np.nonzero(hand.labels())
+    assert (columns.tolist(), rows.tolist()) == ([int(at[0])], [int(at[1])])
+    hand.press("0")
+    tiles.wait_for(state="hidden")
+
+
+def test_a_tile_is_for_those_who_know_the_upload_alone(hand: Hand) -> None:
+    dropped(hand("mask"), file_of(picture(size=(3000, 1000))))
+    address = hand.page.evaluate(
+        "() => performance.getEntriesByType('resource').map(one => one.name)"
+        ".findLast(one => one.includes('/picture?'))"
+    )
+    tile = address.replace("/picture?", "/tile?")
+    ask = hand.page.request.get
+    good = ask(f"{tile}&level=0&column=5&row=1")
+    assert good.status == 200
+    own = np.asarray(picture(size=(3000, 1000)))
+    with Image.open(io.BytesIO(good.body())) as opened:
+        assert np.array_equal(np.asarray(opened), own[512:, 2560:])
+    with Image.open(io.BytesIO(ask(f"{tile}&level=2&column=0&row=0").body())) as opened:
+        assert opened.size == (512, 250)
+    for wrong, status in (
+        ("level=0&column=6&row=0", 404),
+        ("level=99&column=0&row=0", 404),
+        ("level=-1&column=0&row=0", 400),
+        ("level=x&column=0&row=0", 400),
+        ("", 400),
+    ):
+        assert ask(f"{tile}&{wrong}").status == status
+    base = tile.partition("?")[0]
+    for path in ("/etc/passwd", "../../etc/passwd", ""):
+        assert ask(f"{base}?path={path}&level=0&column=0&row=0").status == 404

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +21,17 @@ from app.keeping.metadata import (
     explain,
     from_parameters,
     read_settings,
+    to_ours,
     to_parameters,
     written,
 )
 from app.keeping.outgoing import outgoing
 from ldm_core.errors import AtelierError, FileError, RequestError
 from ldm_core.pictures.writing import FORMATS, Format
-from ldm_core.request import SAMPLERS, SPACINGS, Inpaint, TextToImage
+from ldm_core.request import SAMPLERS, SPACINGS, Branch, Inpaint, TextToImage
 from ldm_core.request.extensions import AdapterUse
 from ldm_core.request.raster import Raster, read_raster
+from tests.picture_files import deep_png, file_of
 
 PIXELS = np.arange(64 * 48 * 3, dtype=np.uint8).reshape(48, 64, 3)
 DIGEST = "0123456789abcdef" * 4
@@ -415,3 +418,64 @@ def test_a_file_is_read_up_to_a_size(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(FileError, match=r"There is no file none\.png"):
         read_settings(tmp_path / "none.png")
     assert len(data) < 2**28 and read_settings(data).request == TextToImage()
+
+
+# Pictures that are too large to be carried ------------------------------------------------------------------
+
+
+def large_request(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Inpaint:
+    monkeypatch.setattr(metadata, "MAX_CARRIED", 2000)
+    monkeypatch.setenv("ATELIER_DATA", str(tmp_path / "data"))
+    deep = np.random.default_rng(0).integers(0, 65536, (24, 40, 3), dtype=np.uint16)
+    mask = np.zeros((24, 40), np.uint8)
+    mask[4:9, 4:9] = 255
+    return Inpaint(prompt="a lake", image=read_raster(deep_png(deep), "picture"), mask=Raster(mask))
+
+
+def test_a_large_photograph_is_kept_once_beside_the_pictures_made_of_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    request = large_request(monkeypatch, tmp_path)
+    pixels = request.image.pixels.copy()
+    pixels[4:9, 4:9] = 7
+    for seed in (1, 2):
+        made = replace(request, seed=seed)
+        file = encode_png(pixels, made)
+        assert len(to_ours(made, None)) < 3000
+        assert read_settings(file).request == made
+    (kept,) = (tmp_path / "data" / "originals").iterdir()
+    assert kept.read_bytes() == request.image.file
+
+
+@pytest.mark.parametrize("damage", ["gone", "another", "cut off"])
+def test_where_the_photograph_is_gone_the_other_settings_are_read_and_that_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, damage: str
+) -> None:
+    request = large_request(monkeypatch, tmp_path)
+    file = encode_png(request.image.pixels, request)
+    (kept,) = (tmp_path / "data" / "originals").iterdir()
+    other = deep_png(np.ones((24, 40, 3), np.uint16))
+    content = {"another": other, "cut off": kept.read_bytes()[:99]}.get(damage)
+    kept.unlink() if content is None else kept.write_bytes(content)
+    settings = read_settings(file)
+    assert settings.request.prompt == "a lake"
+    assert "too large to be carried" in settings.notes[-1]
+
+
+def test_a_hash_is_no_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    request = large_request(monkeypatch, tmp_path)
+    text = to_ours(request, None)
+    outside = tmp_path / "secret.png"
+    outside.write_bytes(request.image.file or b"")
+    changed = text.replace(request.image.sha256, "../../secret.png")
+    info = PngImagePlugin.PngInfo()
+    info.add_text("latent-atelier", changed)
+    with pytest.raises(FileError):
+        read_settings(file_of(Image.new("RGB", (8, 8)), "PNG", pnginfo=info))
+
+
+def test_a_branch_with_another_picture_is_read_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    request = large_request(monkeypatch, tmp_path)
+    other = replace(request, mask=Raster(255 - request.mask.pixels))
+    branched = replace(request, branch=Branch(2, other))
+    assert read_settings(encode_png(request.image.pixels, branched)).request == branched

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, PngImagePlugin
 
 from app.keeping.metadata import encode_png, read_settings
 from app.keeping.outgoing import without_facts
@@ -146,6 +146,95 @@ def test_every_format_keeps_the_profile(format: str) -> None:
     seen = read_picture(encode(Content(own, profile_of("display-p3")), format, quality=95))
     assert seen.profile == profile_of("display-p3") and seen.format == format
     assert np.abs(own_pixels(seen).astype(int) - own).mean() < 3
+
+
+@pytest.mark.parametrize("name", [None, "display-p3", "prophoto"])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_an_enlarged_photograph_keeps_its_colours_and_depth(name: str | None, channels: int) -> None:
+    """Made small again it is what was enlarged, in its own profile, finer than 8 bits of sRGB could be."""
+    columns, rows = np.meshgrid(np.linspace(0, 60_000, 40), np.linspace(0, 50_000, 24))
+    deep = np.dstack([columns, rows, columns[:, ::-1], 65535 - rows][:channels]).astype(np.uint16)
+    profile = None if name is None else profile_of(name)
+    image = read_raster(deep_png(deep, profile), "picture")
+    made = np.asarray(Image.fromarray(image.pixels).resize((160, 96), Image.Resampling.BILINEAR))
+    seen = read_picture(encode_png(made, SuperResolution(image=image, scale=4)))
+    assert seen.profile == profile
+    own = own_pixels(seen)
+    assert own.dtype == np.uint16 and own.shape == (96, 160, channels)
+    again = own.reshape(24, 4, 40, 4, channels).mean((1, 3))
+    inner = np.abs(again - deep)[1:-1, 1:-1, :3]
+    assert inner.mean() < 200  # of 65,535; colours beyond sRGB would be thousands off
+    assert (own % 257).any()  # between the values of 8 bits
+    assert np.abs(seen.pixels.astype(int) - made[..., :3])[4:-4, 4:-4].mean() < 2  # and looks as it was made
+
+
+def test_an_enlarged_photograph_of_8_bits_in_srgb_is_as_it_was_made() -> None:
+    image = read_raster(photograph(), "picture")
+    made = np.random.default_rng(0).integers(0, 256, (80, 48, 3), dtype=np.uint8)
+    assert np.array_equal(
+        own_pixels(read_picture(encode_png(made, SuperResolution(image=image, scale=2)))), made
+    )
+
+
+def iim(*fields: tuple[int, bytes], coding: bytes = b"\x1b%G") -> bytes:
+    parts = [(1, 90, coding), *((2, number, value) for number, value in fields)]
+    return b"".join(b"\x1c" + bytes([r, n]) + len(v).to_bytes(2, "big") + v for r, n, v in parts)
+
+
+FIELDS = (
+    (80, "Ä. Person".encode()),
+    (25, b"lake"),
+    (25, b"snow"),
+    (116, b"all rights"),
+    (120, b"A lake in IIM"),
+    (90, b"Town"),
+    (55, b"20240501"),
+    (60, b"100000+0100"),
+)
+
+
+def resources(fields: bytes) -> bytes:
+    block = b"8BIM\x04\x04\0\0" + len(fields).to_bytes(4, "big") + fields
+    return block + b"\0" * (len(block) % 2)
+
+
+def with_iim(kind: str, fields: bytes) -> bytes:
+    if kind == "TIFF":
+        return file_of(picture(size=(40, 24)), "TIFF", tiffinfo={33723: fields})
+    if kind == "PNG":
+        text = PngImagePlugin.PngInfo()
+        text.add_text(
+            "Raw profile type iptc", f"\niptc\n{len(fields):8}\n{resources(fields).hex()}\n", zip=True
+        )
+        return file_of(picture(size=(40, 24)), "PNG", pnginfo=text)
+    jpeg = file_of(picture(size=(40, 24)), "JPEG", quality=95)
+    body = b"Photoshop 3.0\0" + resources(fields)
+    return jpeg[:2] + b"\xff\xed" + (len(body) + 2).to_bytes(2, "big") + body + jpeg[2:]
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF", "PNG"])
+def test_fields_of_iptc_iim_are_kept_as_other_facts_are(kind: str) -> None:
+    request, pixels = filled(with_iim(kind, iim(*FIELDS)))
+    for facts_kept in (True, False):
+        with Image.open(io.BytesIO(encode_png(pixels, request, facts=facts_kept))) as opened:
+            xmp = opened.info["xmp"].decode()
+        for words in ("Ä. Person", "lake", "snow", "all rights", "A lake in IIM", "2024-05-01T10:00:00"):
+            assert (words in xmp) == facts_kept, words
+        assert "Town" not in xmp  # a place
+
+
+def test_xmp_goes_before_iptc_iim_and_damaged_fields_are_left_out() -> None:
+    jpeg = with_iim("JPEG", iim(*FIELDS))
+    packet = b"http://ns.adobe.com/xap/1.0/\0" + XMP
+    file = jpeg[:2] + b"\xff\xe1" + (len(packet) + 2).to_bytes(2, "big") + packet + jpeg[2:]
+    request, pixels = filled(file)
+    with Image.open(io.BytesIO(encode_png(pixels, request))) as opened:
+        xmp = opened.info["xmp"].decode()
+    assert "A lake<" in xmp and "A lake in IIM" not in xmp and "Ä. Person" in xmp
+    for damaged in (b"\x1c\x02", iim(*FIELDS)[:-9], b"\x1c\x02\x78\xff\xff" + b"x" * 99, b"no fields"):
+        for kind in ("JPEG", "TIFF", "PNG"):
+            request, pixels = filled(with_iim(kind, damaged))
+            assert read_picture(encode_png(pixels, request)).xmp
 
 
 def test_an_enlarged_photograph_keeps_its_facts() -> None:

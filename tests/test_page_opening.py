@@ -73,7 +73,7 @@ def test_a_photograph_goes_where_the_open_tab_can_use_it(running: Running, page:
     page.get_by_role("tab", name="Inpaint").click()
     drop(page, photograph(3000, 1500), "jpeg")
     status(page, "it is on the canvas now")
-    expect(page.locator("#inpaint-canvas .size")).to_have_text("2048 × 1024", timeout=WAIT)
+    expect(page.locator("#inpaint-canvas .size")).to_have_text("3000 × 1500", timeout=WAIT)
     expect(page.locator("#inpaint-note")).to_contain_text(
         "The picture has 3,000 × 1,500 pixels", timeout=WAIT
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 import zlib
@@ -457,8 +458,6 @@ def test_a1111s_first_hash(tmp_path: Path) -> None:
     file = tmp_path / "old.ckpt"
     file.write_bytes(bytes(1 << 20) + b"weights" * 20_000)
     there = (*HERE, entry("old", path=file))
-    import hashlib
-
     digest = hashlib.sha256((b"weights" * 20_000)[: 1 << 16]).hexdigest()[:8]
     assert at_home(said("", digest), there, (), lambda _: None).request.model == "old"
 
@@ -466,6 +465,22 @@ def test_a1111s_first_hash(tmp_path: Path) -> None:
 def test_of_several_models_of_one_name_the_choice_is_told() -> None:
     there = (entry("boats v2"), entry("boats-v2"))
     noted(at_home(said("boats_v2"), there, (), lambda _: None), "Several models")
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_several_models_of_one_name_hash_then_spelling_then_order_decide(turned: bool) -> None:
+    there = (entry("boats v2", "aa" * 32), entry("boats-v2", "bb" * 32), entry("Boats V2", "cc" * 32))
+    there = there[::-1] if turned else there
+    for read, found in (
+        (said("boats-v2", "cc" * 5), "Boats V2"),
+        (said("boats_v2", "bb" * 5), "boats-v2"),
+        (said("boats-v2"), "boats-v2"),
+        (said("boats v2", "dd" * 5), "boats v2"),
+        (said("boats_v2"), there[0].name),
+        (said("elsewhere", "cc" * 5), "Boats V2"),
+    ):
+        sha256 = {one.name: one.sha256 for one in there}
+        assert at_home(read, there, (), sha256.get).request.model == found, read
 
 
 LORAS = tuple(
@@ -487,6 +502,35 @@ def test_loras_that_are_here_become_adapters_and_leave_the_prompt() -> None:
         AdapterUse("renamed"),
     )
     noted(read, "LoRA 'lost 0.7' is not here")
+
+
+def test_a_lora_is_found_by_the_hash_of_its_tensors(tmp_path: Path) -> None:
+    """A1111's twelve digits, whatever stands in the file's header; a file of the same name is told."""
+    digest = hashlib.sha256(b"tensors" * 9).hexdigest()[:12]
+    for name, tensors in (("mine", b"tensors" * 9), ("ink", b"others!" * 9)):
+        header = b'{"__metadata__":{"notes":"' + name.encode() + b'"}}'
+        file = tmp_path / f"{name}.safetensors"
+        file.write_bytes(len(header).to_bytes(8, "little") + header + tensors)
+    there = [Entry(name, tmp_path / f"{name}.safetensors", "LoRA", 1) for name in ("ink", "mine")]
+    line = f'Steps: 20, Seed: 1, Lora hashes: "ink: {digest}"'
+    read = at_home(from_parameters(f"a <lora:ink:0.8>\n{line}"), HERE, there, lambda _: None)
+    assert read.request.adapters == (AdapterUse("mine", 0.8, 0.8),) and read.request.prompt == "a"
+    read = at_home(from_parameters(f"a <lora:ink:0.8>\n{line}"), HERE, there[:1], lambda _: None)
+    assert read.request.adapters == (AdapterUse("ink", 0.8, 0.8),)
+    noted(read, "LoRA ink here is not the file")
+
+
+@pytest.mark.parametrize("size", [0, 7, 8, 40])
+def test_files_too_short_for_a_header_have_no_such_hash(tmp_path: Path, size: int) -> None:
+    file = tmp_path / "short.safetensors"
+    file.write_bytes(b"\xff" * size)
+    found = at_home(
+        from_parameters('a\nSteps: 20, Seed: 1, Lora hashes: "ink: 0123456789ab"'),
+        HERE,
+        [Entry("short", file, "LoRA", size)],
+        lambda _: None,
+    )
+    assert found.request.adapters is None
 
 
 def test_a_lora_whose_weight_is_not_allowed_is_told() -> None:

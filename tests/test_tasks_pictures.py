@@ -125,6 +125,12 @@ def test_the_size_at_which_a_large_picture_is_worked_on_is_told() -> None:
     assert Outpaint(image=image, top=500).worked_size == (2048, 1792)
 
 
+def test_a_result_that_is_too_large_to_be_opened_again_is_told() -> None:
+    image = Raster(np.zeros((3000, 4000, 3), np.uint8))
+    assert "16,000 x 12,000 pixels; up to 16,384" in SuperResolution(image=image, scale=4).notes()[0]
+    assert not SuperResolution(image=image, scale=2).notes()
+
+
 def test_what_a_file_may_surprise_with_is_told_by_its_request() -> None:
     frames = [Image.new("RGB", (40, 24), (value, 0, 0)) for value in (200, 0)]
     gif = read_raster(file_of(frames[0], "GIF", save_all=True, append_images=frames[1:]), "picture")

@@ -95,7 +95,7 @@ def connect(studio: Studio, parts: FromPicture, sheet: Sheet, model: Component) 
             yield {parts.note: _note(str(error), failed=True)}
             return
         # Gradio sends the last of what is yielded twice, which would be two steps to take back.
-        yield sheet.show(CanvasValue(value.width, value.height, labels=labels, undoable=True))
+        yield sheet.show(CanvasValue(value.width, value.height, labels=labels))
         yield {parts.note: _note(_told(left))}
 
     outputs = [parts.note, *sheet.components()]

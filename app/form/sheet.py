@@ -144,7 +144,7 @@ def resized(value: CanvasValue, width: int | None, height: int | None) -> Canvas
         return value
     labels = None if value.labels is None else _stretched(value.labels, width, height)
     image = None if value.image is None else _stretched(value.image, width, height)
-    return replace(value, width=width, height=height, labels=labels, image=image, source=None, undoable=True)
+    return replace(value, width=width, height=height, labels=labels, image=image, source=None)
 
 
 def _stretched(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:

@@ -13,6 +13,7 @@ What a picture says is checked like any other request: files come from anywhere.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import PngImagePlugin
 
+from app.keeping import originals
 from app.keeping.outgoing import Outgoing, outgoing
 from app.keeping.readers import Settings, carried_by, said_by, translated
 from app.keeping.readers.a1111 import NEGATIVE, said_in
@@ -29,10 +31,10 @@ from ldm_core.pictures import writing
 from ldm_core.pictures.writing import Format
 from ldm_core.request import SAMPLERS, SPACINGS, Request, TextToImage, parse_request, to_json
 from ldm_core.request.extensions import AdapterUse
-from ldm_core.request.raster import Raster, to_uri
+from ldm_core.request.raster import Kind, Raster, file_of, to_uri
 
 VERSION = 1
-MAX_FILE = 256 * 1024 * 1024  # bytes
+MAX_FILE = 512 * 1024 * 1024  # bytes
 
 # Fields that are written only where they differ from their defaults.
 _RARE = {
@@ -41,8 +43,14 @@ _RARE = {
     "guidance_start": "Guidance start",
     "guidance_end": "Guidance end",
 }
-_INPUTS = ("image", "mask", "label_map")
+_INPUTS: Mapping[str, Kind] = {"image": "picture", "mask": "mask", "label_map": "label map"}
+_HASH = "sha256:"
+MAX_CARRIED = 40_000_000  # bytes of a picture inside another one
 _DAMAGED = "Its exact settings are damaged; these are from the text beside them, which says less."
+_NOT_KEPT = (
+    "The picture that it was made of is too large to be carried inside and is not kept on this computer; "
+    "these are its other settings."
+)
 _MARK = OURS.encode() + b"\0"
 _BLOCK = 65_533 - len(_MARK)  # bytes of the text in one block of a JPEG
 _APP15 = b"\xff\xef"
@@ -73,6 +81,9 @@ def encode(
         quality: 1 to 100, of all but PNG.
         facts: whether the picture keeps what a photograph that it is made of says of itself.
     """
+    for raster in _pictures(request):
+        if is_large(raster):
+            originals.keep(raster)
     texts = to_ours(request, model_sha256), to_parameters(request, model_sha256)
     return written(outgoing(pixels, request, facts=facts), *texts, format, quality=quality)
 
@@ -115,12 +126,16 @@ def read_settings(source: Path | bytes) -> Settings:
         RequestError: this program's own settings have a value that is not allowed.
     """
     carried = carried_by(source if isinstance(source, bytes) else _read_limited(source))
+    lost = _DAMAGED if OURS in carried.damaged else ""
     if carried.ours is not None and len(carried.ours) <= MAX_OURS:
-        return _from_json(carried.ours)
+        try:
+            return _from_json(carried.ours)
+        except originals.NotKept:
+            lost = _NOT_KEPT
     said = said_by(carried)
     if said is not None:
         settings = translated(said)
-        return replace(settings, notes=(*settings.notes, _DAMAGED)) if OURS in carried.damaged else settings
+        return replace(settings, notes=(*settings.notes, lost)) if lost else settings
     if carried.damaged:
         raise FileError("The settings inside this picture are damaged.")
     raise FileError(
@@ -143,17 +158,19 @@ def _read_limited(path: Path) -> bytes:
 
 
 def to_ours(request: Request, model_sha256: str | None) -> str:
-    """Our own text.  Pictures stand beside the request under their hash, so none is there twice."""
-    inputs = {
-        f"sha256:{raster.sha256}": to_uri(raster)
-        for raster in (getattr(request, field.name) for field in fields(request))
-        if isinstance(raster, Raster)
-    }
-    names = {uri: name for name, uri in inputs.items()}
-    values = {
-        name: names.get(value, value) if isinstance(value, str) else value
-        for name, value in to_json(request).items()
-    }
+    """Our own text.  Pictures stand beside the request under their hash, so none is there twice.
+
+    Large ones do not stand there at all: Pillow opens no PNG with more than 64 MiB of text.
+    """
+    inputs: dict[str, str] = {}
+
+    def name_of(raster: Raster) -> str:
+        name = _HASH + raster.sha256
+        if name not in inputs and not is_large(raster):
+            inputs[name] = to_uri(raster)
+        return name
+
+    values = to_json(request, name_of)
     ours: dict[str, object] = {"version": VERSION, "request": values, "model_sha256": model_sha256}
     return json.dumps(ours | ({"inputs": inputs} if inputs else {}))
 
@@ -166,10 +183,7 @@ def _from_json(text: str) -> Settings:
         inputs = outer.get("inputs", {})
         if not isinstance(request, dict) or not isinstance(inputs, dict):
             raise TypeError
-        request = {
-            name: inputs.get(value, value) if isinstance(value, str) and name in _INPUTS else value
-            for name, value in request.items()
-        }
+        request = _with_pictures(request, inputs)
     except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
         raise FileError("The settings inside this picture are damaged.") from None
     if version != VERSION:
@@ -177,6 +191,38 @@ def _from_json(text: str) -> Settings:
     read = parse_request(request)
     given = frozenset(field.name for field in fields(read))
     return Settings(read, given, digest if _is_hash(digest) else None)
+
+
+def _with_pictures(values: Mapping[str, object], inputs: Mapping[str, object]) -> dict[str, object]:
+    """The request's values with its pictures, from beside it or from where large ones are kept.
+
+    Raises:
+        NotKept: a large one is gone.
+    """
+    found = dict(values)
+    for name, kind in _INPUTS.items():
+        value = values.get(name)
+        if isinstance(value, str) and value.startswith(_HASH):
+            found[name] = inputs[value] if value in inputs else originals.find(value[len(_HASH) :], kind)
+    branch = values.get("branch")
+    if isinstance(branch, dict) and isinstance(branch.get("of"), dict):
+        found["branch"] = {**branch, "of": _with_pictures(branch["of"], inputs)}
+    return found
+
+
+def is_large(raster: Raster) -> bool:
+    """Whether a picture is kept beside the files that are made of it, not in them."""
+    return len(file_of(raster)) > MAX_CARRIED
+
+
+def _pictures(request: Request) -> Iterator[Raster]:
+    """Those that it is made of."""
+    for field in fields(request):
+        raster = getattr(request, field.name)
+        if isinstance(raster, Raster):
+            yield raster
+    if request.branch is not None:
+        yield from _pictures(request.branch.of)
 
 
 def _is_hash(value: object) -> bool:

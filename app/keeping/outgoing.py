@@ -13,7 +13,7 @@ from PIL import Image
 
 from ldm_core.pictures.reading import Picture, read_picture
 from ldm_core.pictures.rights import MADE, MADE_IN_PART, bare_file, kept_exif, xmp_of
-from ldm_core.pictures.writing import Content, restored
+from ldm_core.pictures.writing import Content, enlarged, restored
 from ldm_core.request import ImageToImage, Inpaint, Outpaint, Request, SuperResolution
 from ldm_core.request.raster import Raster
 
@@ -45,6 +45,8 @@ def outgoing(
         content = restored(pixels, original)
     if original is not None and isinstance(request, Outpaint):
         content = restored(pixels, original, request.left, request.top)
+    if original is not None and isinstance(request, SuperResolution):
+        content = enlarged(pixels, original)
     carried = original if facts else None
     exif = Image.Exif() if carried is None else kept_exif(carried, place=place)
     return Outgoing(content, exif, xmp_of(source_of(request), carried, place=place))

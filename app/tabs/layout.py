@@ -149,7 +149,7 @@ def connect(studio: Studio, layout: Layout, model: Component, painted: Canvas) -
             raise FileError(NO_REGIONS)
         scale = min(1.0, MAX_SIDE / max(labels.shape))
         height, width = (max(1, round(scale * side)) for side in labels.shape)
-        return {layout.note: "", **layout.sheet.show(CanvasValue(width, height, boxes=boxes, undoable=True))}
+        return {layout.note: "", **layout.sheet.show(CanvasValue(width, height, boxes=boxes))}
 
     def of_file(path: str, model: object) -> Updates:
         try:

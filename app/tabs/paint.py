@@ -152,7 +152,7 @@ def _connect_templates(studio: Studio, painting: Painting, made: AnyForm) -> Non
             return updates
         width, height = (sheets.side_of(side) or start.width for side in size)
         labels = translated(template_labels(str(template), width, height), SCENES, classes)
-        return {**updates, **sheet.show(CanvasValue(width, height, labels=labels, undoable=True))}
+        return {**updates, **sheet.show(CanvasValue(width, height, labels=labels))}
 
     inputs = [painting.template, made.model, sheet.width, sheet.height]
     outputs = [painting.template, *sheet.components()]

@@ -90,7 +90,8 @@ def _connect(studio: Studio, made: Form[Enlarging]) -> None:
         try:
             request = translate.request_from(made, values)
             width, height = request.size
-            return f"<p>{width} × {height} pixels{_time(studio, request)}</p>"
+            notes = "".join(f"<p>{html.escape(note)}</p>" for note in request.notes())
+            return f"<p>{width} × {height} pixels{_time(studio, request)}</p>{notes}"
         except AtelierError as error:
             return "" if values[picture] is None else f'<p class="problem">{html.escape(str(error))}</p>'
 

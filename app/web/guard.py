@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
 
+from ldm_core.pictures.reading import MAX_BYTES
+
 Message = MutableMapping[str, object]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
-MAX_BODY = 64 * 1024 * 1024  # bytes; pictures are uploaded
+MAX_BODY = 64 * 1024 * 1024  # bytes
+MAX_UPLOAD = MAX_BYTES + 1024 * 1024  # bytes of a picture's file, which goes to the disk as it comes
+_UPLOADS = "/gradio_api/upload"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 # Gradio's page needs inline scripts, and its HTML component makes functions of text.
@@ -47,7 +51,8 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        refusal = self._refusal(scope)
+        most = MAX_UPLOAD if scope.get("path") == _UPLOADS else MAX_BODY
+        refusal = self._refusal(scope, most)
         if refusal is not None:
             await _answer(send, *refusal)
             return
@@ -60,7 +65,7 @@ class Guard:
             message = await receive()
             body = message.get("body", b"")
             read += len(body) if isinstance(body, bytes) else 0
-            return {"type": "http.disconnect"} if read > MAX_BODY else message
+            return {"type": "http.disconnect"} if read > most else message
 
         async def guarded_send(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -70,7 +75,7 @@ class Guard:
 
         await self._app(scope, limited_receive, guarded_send)
 
-    def _refusal(self, scope: Message) -> tuple[int, str] | None:
+    def _refusal(self, scope: Message, most: int) -> tuple[int, str] | None:
         headers = _headers(scope)
         host = headers.get(b"host", b"").decode("latin-1")
         if self._hosts and _name(host) not in self._hosts:
@@ -79,8 +84,8 @@ class Guard:
         if origin and origin.partition("://")[2] != host:
             return 403, "Requests from other web sites are refused."
         length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length[:20]) > MAX_BODY:
-            return 413, f"At most {MAX_BODY // 2**20} MB can be sent."
+        if not length.isdigit() or int(length[:20]) > most:
+            return 413, f"At most {most // 2**20} MB can be sent."
         return None
 
 

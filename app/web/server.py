@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 FIRST_PORT = 7860
 TRIED_PORTS = 20
-UPLOAD = "64mb"
+UPLOAD = "450mb"
 ANY = ("0.0.0.0", "::")  # hosts that stand for all of this computer's addresses
 PAGES = 500  # that can be open at a time: each holds one of gradio's places
 

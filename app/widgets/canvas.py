@@ -39,7 +39,7 @@ from app.widgets.canvas_value import (
     value_payload,
 )
 from app.widgets.palettes import Palette
-from app.widgets.shown import kept_upload, show
+from app.widgets.shown import kept_upload, show, tile
 from app.widgets.uploads import uploads
 from ldm_core.bundled import ASSETS
 from ldm_core.errors import AtelierError
@@ -155,7 +155,7 @@ def serve_files() -> Mount:
     The address holds a hash of their contents: after an update no browser mixes old files with new ones.
     """
     mimetypes.add_type("text/javascript", ".js")  # on some computers it is registered as plain text
-    routes = [Route("/picture", show), Mount("/", StaticFiles(directory=_FOLDER))]
+    routes = [Route("/picture", show), Route("/tile", tile), Mount("/", StaticFiles(directory=_FOLDER))]
     return Mount(f"/{_address()}", routes=routes)
 
 

@@ -73,6 +73,7 @@ class CanvasValue:
     """What is on a canvas.
 
     Given to a canvas, what is None stays as it is; at another size the canvas begins anew.
+    Undo takes it back.
 
     Args:
         image: the picture underneath as it is shown, (height, width, 3) RGB.
@@ -83,7 +84,6 @@ class CanvasValue:
         feather: width of the mask's soft edge in pixels; `labels` itself is sharp.
         outline: the frame that is shown; only a `CanvasSetup` changes it.
         setup: given to a canvas only: what the rest is painted with.
-        undoable: given to a canvas only: a new drawing can be taken back; else it begins the history anew.
         source: the picture underneath, which may be larger than what is shown, and hold more.
     """
 
@@ -96,7 +96,6 @@ class CanvasValue:
     feather: int | None = None
     outline: Outline = Outline()
     setup: CanvasSetup | None = None
-    undoable: bool = False
     source: Raster | None = None
 
     @property
@@ -272,7 +271,6 @@ def value_payload(value: CanvasValue, picture: Json | None, *, initial: bool = F
         "boxes": boxes,
         "picture": picture,
         "feather": value.feather,
-        "undoable": value.undoable,
         **({} if value.setup is None else setup_payload(value.setup)),
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import json
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,8 @@ from ldm_core.request.raster import WHITE, Kind, Raster, read_raster
 
 SHOWN_SIDE = 2048  # pixels: of a larger picture the page shows a smaller copy
 SHOWN = ".shown.png"  # what a file's copy is called that the page shows instead of it
+TILE = 512  # pixels a side: of a larger picture the canvas loads its own pixels in tiles
+_LEVELS = 8  # each half as large as the one before
 _KINDS: dict[str, Kind] = {"picture": "picture", "mask": "mask", "map": "picture"}
 
 
@@ -40,7 +43,11 @@ def read_upload(file: Path, kind: Kind = "picture") -> Raster:
         FileError: it cannot be used.
     """
     original = original_of(file)
-    return _read(original, original.stat().st_mtime_ns, kind)
+    with _reading:  # of several that ask for one file, one reads it
+        return _read(original, original.stat().st_mtime_ns, kind)
+
+
+_reading = threading.Lock()
 
 
 @functools.lru_cache(maxsize=4)
@@ -101,6 +108,28 @@ def show(request: Request) -> Response:
         pixels = shown_of(raster)
     facts = {"width": raster.width, "height": raster.height, "notes": notes}
     headers = {"x-picture": json.dumps(facts), "cache-control": "no-store"}
+    return Response(png_of(pixels), media_type="image/png", headers=headers)
+
+
+def tile(request: Request) -> Response:
+    """Answers the canvas: a PNG of a part of what is read in an upload, in its own pixels or fewer.
+
+    Asked with `path`, `level`, `column` and `row`: at level n, 2^n x 2^n of its pixels are one of the tile's.
+    """
+    asked = [request.query_params.get(name, "") for name in ("level", "column", "row")]
+    if not all(one.isascii() and one.isdigit() and len(one) <= 4 for one in asked):
+        return PlainTextResponse("There is no such tile.", 400)
+    level, column, row = map(int, asked)
+    try:
+        raster = read_upload(uploaded_file({"path": request.query_params.get("path")}))
+    except AtelierError as error:
+        return PlainTextResponse(str(error), 404)
+    step = TILE << min(level, _LEVELS)
+    part = raster.pixels[row * step : (row + 1) * step, column * step : (column + 1) * step]
+    if not part.size or level > _LEVELS:
+        return PlainTextResponse("There is no such tile.", 404)
+    pixels = np.asarray(Image.fromarray(part).reduce(1 << level)) if level else part
+    headers = {"cache-control": "private, max-age=3600"}  # a path names one content
     return Response(png_of(pixels), media_type="image/png", headers=headers)
 
 

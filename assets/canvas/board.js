@@ -3,7 +3,7 @@
 // "content" (map or boxes), "page" (size or picture), "settings", "outline", "lines" (something drawn over the
 // sheet).
 
-import { changedTiles, History, readTile, sizeOf, writeTile } from "./history.js";
+import { changedTiles, History, readTile, sizeOf, withIds, writeTile } from "./history.js";
 import { moveBox, unite } from "./geometry.js";
 import { Sheet } from "./sheet.js";
 import { pack, unpack } from "./value.js";
@@ -17,7 +17,10 @@ import { pack, unpack } from "./value.js";
 /** @typedef {{ name: string, colour: string, stuff: readonly number[] }} Class  `stuff`: what it is of COCO-Stuff */
 /** @typedef {{ left: number, top: number, width: number, height: number }} Outline */
 /** @typedef {{ state: "sending" | "lost" } | { path: string, time: number }} Upload  `time` in milliseconds */
-/** @typedef {{ bitmap: ImageBitmap, blob: Blob, upload: Upload | null, sending?: boolean }} Picture */
+/**
+ * `bitmap` is what the sheet shows, `full` the picture's own size, which may be larger.
+ * @typedef {{ bitmap: ImageBitmap, full: Size, blob: Blob, upload: Upload | null, sending?: boolean }} Picture
+ */
 /** @typedef {"brush" | "eraser" | "bucket" | "rectangle" | "lasso" | "box"} ToolName */
 /**
  * What follows from the model.
@@ -103,7 +106,7 @@ export class Board {
 
   /**
    * Keeps what is painted in classes that the new palette has too, by name or by what they stand for; the rest
-   * is cleared.
+   * is cleared, in the steps of the undo as well.
    * @param {readonly Class[]} palette
    */
   #setPalette(palette) {
@@ -118,8 +121,9 @@ export class Board {
       const found = same >= 0 ? same : palette.findIndex((entry) => entry.stuff.some((one) => stuff.includes(one)));
       if (found >= 0) ids[id] = found;
     });
-    const labels = this.sheet.labels.map((id) => ids[id]);
-    this.open({ ...this.page(), packed: pack(labels) });
+    this.history.change((step) => withIds(step, ids));
+    this.#show({ ...this.page(), packed: pack(this.sheet.labels.map((id) => ids[id])) });
+    this.tell("page");
   }
 
   // Settings -------------------------------------------------------------------------------------------
@@ -281,14 +285,17 @@ export class Board {
     return { width, height, packed: pack(labels), boxes: this.boxes, picture: this.picture };
   }
 
+  // How many of the picture's own pixels are one of the sheet's.
+  get scale() {
+    return this.picture ? this.picture.full.width / this.sheet.width : 1;
+  }
+
   /**
-   * Shows a page.  Unless `undoable`, what was before is gone, undo included.
+   * Shows a page; undo goes back to the one before.
    * @param {Content} page
-   * @param {{ undoable?: boolean }} options
    */
-  open(page, { undoable = false } = {}) {
-    if (undoable) this.#record({ page: this.page() });
-    else this.history.forget();
+  open(page) {
+    this.#record({ page: this.page() });
     this.#show(page);
     this.tell("page");
     this.tell("lines");
@@ -314,6 +321,7 @@ export class Board {
   reset(given) {
     Object.assign(this.settings, firstSettings(given));
     this.open({ width: given.width, height: given.height });
+    this.history.forget();
     this.set({});
   }
 
@@ -325,17 +333,7 @@ export class Board {
     const { width, height } = picture?.bitmap ?? this.sheet;
     const same = width === this.sheet.width && height === this.sheet.height;
     const drawing = same ? this.page() : { width, height };
-    this.open({ ...drawing, picture }, { undoable: true });
-  }
-
-  /**
-   * Another picture of the same size under the drawing, which stays, its undo included.
-   * @param {Picture | null} picture
-   */
-  replacePicture(picture) {
-    this.picture = picture;
-    this.layers.show(this.sheet, picture?.bitmap ?? null);
-    this.tell("content");
+    this.open({ ...drawing, picture });
   }
 
   /**
@@ -350,7 +348,7 @@ export class Board {
       this.sheet.labels.set(labels);
       this.touch(this.sheet.bounds);
       this.commit();
-    } else this.open({ width, height, packed: pack(labels), picture: null }, { undoable: true });
+    } else this.open({ width, height, packed: pack(labels), picture: null });
   }
 
   // Whole sheet ----------------------------------------------------------------------------------------

@@ -6,7 +6,8 @@ import { fromBase64, fromBoxes, toBase64, toBoxes, unpack } from "./value.js";
 
 /** @import { Board, Content, Mode, Outline, Picture, Setup } from "./board.js" */
 
-/** @import { Kept } from "./keep.js" */
+/** @import { Step } from "./history.js" */
+/** @import { Kept, KeptPicture, KeptStep } from "./keep.js" */
 /** @import { Reader } from "./reader.js" */
 /** @import { BoxEntry, Packed } from "./value.js" */
 /**
@@ -36,7 +37,6 @@ import { fromBase64, fromBoxes, toBase64, toBoxes, unpack } from "./value.js";
  * @property {unknown[] | null} [boxes]
  * @property {{ path: string, url: string } | null} [picture]
  * @property {number | null} [feather]
- * @property {boolean} [undoable]
  */
 /** @typedef {(file: File) => Promise<{ path: string }>} SendFile  gradio's */
 /**
@@ -132,14 +132,14 @@ export class Exchange {
     const stays = width === board.sheet.width && height === board.sheet.height;
     const picture = value.picture ? await this.#fetchPicture(value.picture) : stays ? board.picture : null;
     if (stays && !value.labels && !value.boxes) {
-      if (picture !== board.picture) board.replacePicture(picture);
+      if (picture !== board.picture) board.setPicture(picture);
       return;
     }
     /** @type {Content} */
     const page = stays ? board.page() : { width, height };
     if (value.labels && value.packing) page.packed = { packing: value.packing, bytes: fromBase64(value.labels) };
     if (value.boxes) page.boxes = fromBoxes(value.boxes, { width, height });
-    board.open({ ...page, picture }, { undoable: value.undoable === true });
+    board.open({ ...page, picture });
   }
 
   /** @type {(file: { path: string, url: string }) => Promise<Picture | null>} */
@@ -147,14 +147,23 @@ export class Exchange {
     try {
       const answer = await fetch(url);
       if (!answer.ok) throw new Error(answer.statusText);
-      const [blob, { bitmap }] = await Promise.all([answer.blob(), this.reader.show(path)]);
-      return { bitmap, blob, upload: { path, time: Date.now() } };
+      return await this.reader.uploaded(path, await answer.blob());
     } catch {
       this.note("The picture could not be fetched. Reload the page.");
       return null;
     }
   }
 }
+
+/** @type {(picture: Picture | null) => KeptPicture | null} */
+const keptPicture = (picture) => {
+  const upload = picture?.upload;
+  return picture && { blob: picture.blob, path: upload && "path" in upload ? upload.path : null };
+};
+
+/** @type {(step: Step) => KeptStep} */
+const keptStep = (step) =>
+  step.page ? { ...step, page: { ...step.page, picture: keptPicture(step.page.picture) } } : step;
 
 /**
  * What the browser keeps of a board across reloads.
@@ -164,8 +173,11 @@ export class Exchange {
 export const toRecord = (board, page = board.page()) => ({
   ...page,
   mode: board.mode,
-  picture: page.picture?.blob ?? null,
+  palette: board.palette,
+  picture: keptPicture(page.picture),
   settings: { ...board.settings },
+  past: board.history.past.map(keptStep),
+  future: board.history.future.map(keptStep),
 });
 
 /**
@@ -176,12 +188,27 @@ export const toRecord = (board, page = board.page()) => ({
  */
 export const openRecord = async (board, reader, record) => {
   if (!record) return false;
-  const { width, height, packed, boxes, picture, settings, mode } = record;
+  const { width, height, packed, boxes, picture, palette, settings, mode, past, future } = record;
   if (mode !== board.mode || !width || !height) return false;
   if (unpack(packed, width * height).length !== width * height) return false;
-  const shown = picture && (await reader.read(picture).catch(() => null));
+  /** @type {Map<Blob, Promise<Picture | null>>} */
+  const opening = new Map(); // several steps share a picture
+  /** @type {(kept: KeptPicture | null) => Promise<Picture | null> | null} */
+  const opened = (kept) => {
+    if (!kept) return null;
+    const found = opening.get(kept.blob) ?? reader.reopen(kept).catch(() => null);
+    opening.set(kept.blob, found);
+    return found;
+  };
+  /** @type {(step: KeptStep) => Promise<Step>} */
+  const openStep = async (step) =>
+    step.page ? { ...step, page: { ...step.page, picture: await opened(step.page.picture) } } : step;
+  const shown = await opened(picture);
+  const steps = await Promise.all([past, future].map((list) => Promise.all((list ?? []).map(openStep))));
+  if (palette) board.setUp({ palette });
   const current = Math.min(settings.current, Math.max(0, board.palette.length - 1));
   board.set({ ...settings, current });
   board.open({ width, height, packed, boxes, picture: shown });
+  board.history.restore(steps[0], steps[1]);
   return true;
 };

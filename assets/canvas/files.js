@@ -36,8 +36,9 @@ export class Files {
     if (!picture) return false;
     this.board.setPicture(picture);
     const { width, height } = picture.bitmap;
-    const shrunk = picture.shrunk ? [`The picture is larger; it is shown at ${width} × ${height}.`] : [];
-    if (shrunk.length + picture.notes.length) this.note([...picture.notes, ...shrunk].join(" "));
+    const large = width < picture.full.width;
+    const painted = large ? [`Zoom in to see all its pixels; it is painted on at ${width} × ${height}.`] : [];
+    if (painted.length + picture.notes.length) this.note([...picture.notes, ...painted].join(" "));
     return true;
   }
 

@@ -2,7 +2,7 @@
 // boxes of before; a step that opened another page (picture, size) holds the whole page of before.
 // Undoing exchanges the step's content with the present one, which makes it the step to redo.
 
-import { pack, unpack } from "./value.js";
+import { pack, packedIds, unpack } from "./value.js";
 
 /** @import { Rect } from "./geometry.js" */
 /** @import { Box, Bytes, Packed } from "./value.js" */
@@ -16,7 +16,7 @@ import { pack, unpack } from "./value.js";
 
 const TILE = 64;
 const STEPS = 100;
-const BYTES = 64 * 2 ** 20;
+const BYTES = 256 * 2 ** 20; // a picture of 2048 x 2048 has 16
 
 export class History {
   constructor() {
@@ -31,6 +31,24 @@ export class History {
     this.past = [];
     this.future = [];
     this.size = 0;
+  }
+
+  /**
+   * What was kept across a reload.
+   * @type {(past: Step[], future: Step[]) => void}
+   */
+  restore(past, future) {
+    this.past = past;
+    this.future = future;
+    this.size = [...past, ...future].reduce((size, step) => size + step.size, 0);
+  }
+
+  /**
+   * Puts another in the place of each step.
+   * @param {(step: Step) => Step} work
+   */
+  change(work) {
+    this.restore(this.past.map(work), this.future.map(work));
   }
 
   get canUndo() {
@@ -127,4 +145,14 @@ export const sizeOf = (change) => {
   if (change.tiles) return change.tiles.reduce((size, tile) => size + 64 + tile.packed.bytes.length, 256);
   const { packed, picture, width, height } = change.page;
   return 256 + packed.bytes.length + (picture ? width * height * 4 : 0);
+};
+
+/**
+ * A step whose pixels have other ids.
+ * @type {(step: Step, ids: Bytes) => Step}
+ */
+export const withIds = (step, ids) => {
+  const { page, tiles, size } = step;
+  if (page) return { page: { ...page, packed: packedIds(page.packed, ids) }, size };
+  return { ...step, tiles: tiles.map((tile) => ({ ...tile, packed: packedIds(tile.packed, ids) })) };
 };

@@ -3,6 +3,7 @@
 //
 //   board      what is worked on and every change to it     sheet, history, geometry: what it stands on
 //   layers     the picture and the coloured map             lines: what is drawn over them
+//   tiles      own pixels of a large picture
 //   view       zoom and pan                                 gestures, keys: mouse, pen, touch, keyboard
 //   tools      brush, eraser, bucket, rectangle, lasso      boxes: the tool for boxes
 //   toolbar    buttons and panels                           palette: classes with search
@@ -20,6 +21,7 @@ import { Layers } from "./layers.js";
 import { Lines } from "./lines.js";
 import { makePalette } from "./palette.js";
 import { Reader } from "./reader.js";
+import { Tiles } from "./tiles.js";
 import { makeToolbar } from "./toolbar.js";
 import { makeTools } from "./tools.js";
 import { View } from "./view.js";
@@ -57,6 +59,7 @@ export const mount = async ({ element, props, trigger, upload, watch, settings }
   const gestures = new Gestures({ viewport: frame.viewport, view, board, tools, held, told: () => showPointer() });
   const lines = new Lines(frame.lines, view, board, () => gestures.tool, () => gestures.hover);
   const reader = new Reader(upload);
+  const tiles = new Tiles(frame.tiles, view, (...asked) => reader.tile(...asked));
   const files = new Files(board, reader, note);
   const toolbar = makeToolbar(board, view, files, { choose: chooseFile });
   const palette = makePalette(board);
@@ -72,7 +75,11 @@ export const mount = async ({ element, props, trigger, upload, watch, settings }
   let resting = 0;
   /** @param {What} what */
   function told(what) {
-    if (what === "page") view.show(board.sheet.width, board.sheet.height);
+    if (what === "page") {
+      const { width, height } = board.sheet;
+      tiles.show(board.picture);
+      view.show(width, height, board.scale);
+    }
     if (what === "outline") view.surround(board.outline);
     if ((what === "content" || what === "page") && !loading) {
       const page = board.page();
@@ -115,6 +122,7 @@ export const mount = async ({ element, props, trigger, upload, watch, settings }
   };
   const showView = () => {
     toolbar.show();
+    tiles.look();
     lines.wake();
   };
   const showPointer = () => {
@@ -150,8 +158,12 @@ export const mount = async ({ element, props, trigger, upload, watch, settings }
   if (first?.setup) board.setUp(first.setup);
   const kept = first?.width && !first.initial ? null : await keeper.load();
   board.open({ width: settings.width, height: settings.height });
-  if (!(await openRecord(board, reader, kept)) && first) await exchange.receive(first);
   board.history.forget();
+  if (await openRecord(board, reader, kept)) board.setUp(first?.setup ?? {});
+  else {
+    if (first) await exchange.receive(first);
+    board.history.forget();
+  }
   board.set({});
   loading = quiet = false;
   told("content");
@@ -190,7 +202,8 @@ const chooseFile = (accept, open) => {
 const makeFrame = (label) => {
   const picture = make("canvas", { class: "picture" });
   const overlay = make("canvas", { class: "overlay" });
-  const paper = make("div", { class: "paper" }, picture, overlay);
+  const tiles = make("canvas", { class: "tiles", hidden: true });
+  const paper = make("div", { class: "paper" }, picture, tiles, overlay);
   const lines = make("canvas", { class: "lines" });
   const hint = make("p", { class: "hint" }, "Drop or paste a picture here");
   const viewport = make(
@@ -208,7 +221,7 @@ const makeFrame = (label) => {
   let fading = 0;
   return {
     element: make("div", { class: "canvas" }, middle, foot),
-    middle, viewport, paper, picture, overlay, lines, hint,
+    middle, viewport, paper, picture, tiles, overlay, lines, hint,
     say(/** @type {string} */ text) {
       notes.textContent = text;
       clearTimeout(fading);
@@ -216,11 +229,11 @@ const makeFrame = (label) => {
     },
     /** @type {(board: Board, gestures: Gestures, view: View) => void} */
     facts(board, gestures, view) {
-      const { width, height } = board.sheet;
+      const { width, height } = board.picture?.full ?? board.sheet;
       size.textContent = `${width} × ${height}`;
       const at = gestures.hover && view.inside(gestures.hover);
       const id = at ? board.sheet.at(at) : null;
-      const place = at && id !== null ? `${Math.floor(at.x)}, ${Math.floor(at.y)}` : "";
+      const place = at && id !== null ? `${Math.floor(at.x * board.scale)}, ${Math.floor(at.y * board.scale)}` : "";
       const name = board.mode === "classes" && id !== null ? board.palette[id]?.name : "";
       pointer.textContent = [gestures.tool.news, name, place].filter(Boolean).join("  ·  ");
     },

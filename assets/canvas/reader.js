@@ -2,6 +2,8 @@
 // way, know fewer formats and other colours.  Python's side is app/widgets/shown.py.
 
 /** @import { SendFile } from "./exchange.js" */
+/** @import { KeptPicture } from "./keep.js" */
+/** @import { FetchTile } from "./tiles.js" */
 /** @import { Picture } from "./board.js" */
 /**
  * `picture`: any; `mask`: grey, 255 where it is filled; `map`: colours, never mixed.
@@ -12,7 +14,7 @@
  * @typedef {{ blob: Blob, width: number, height: number, notes: string[] }} Shown
  */
 
-const LARGEST_FILE = 45_000_000; // bytes; what the program takes
+const LARGEST_FILE = 450_000_000; // bytes; what the program takes
 
 // Why a file cannot be used, as the end of a sentence.
 export class Refused extends Error {}
@@ -26,13 +28,42 @@ export class Reader {
   /**
    * A picture to work on; it is uploaded.
    * @param {Blob} blob
-   * @returns {Promise<Picture & { notes: string[], shrunk: boolean }>}
+   * @returns {Promise<Picture & { notes: string[] }>}
    */
   async read(blob) {
     const path = await this.send(blob);
-    const { bitmap, shown } = await this.show(path);
-    const upload = { path, time: Date.now() };
-    return { bitmap, blob, upload, notes: shown.notes, shrunk: shown.width !== bitmap.width };
+    return this.uploaded(path, blob);
+  }
+
+  /** @type {(path: string, blob: Blob) => Promise<Picture & { notes: string[] }>} */
+  async uploaded(path, blob) {
+    const shown = await this.fetch(path, "picture");
+    const { width, height, notes } = shown;
+    const bitmap = await createImageBitmap(shown.blob);
+    return { bitmap, full: { width, height }, blob, upload: { path, time: Date.now() }, notes };
+  }
+
+  /**
+   * A picture that was kept across a reload: the program may have it still.
+   * @type {(kept: KeptPicture) => Promise<Picture>}
+   */
+  async reopen({ blob, path }) {
+    if (path) {
+      try {
+        return await this.uploaded(path, blob);
+      } catch {
+        // sent anew
+      }
+    }
+    return this.read(blob);
+  }
+
+  /** @type {FetchTile} */
+  async tile(path, { level, column, row }, signal) {
+    const asked = new URLSearchParams({ path, level: `${level}`, column: `${column}`, row: `${row}` });
+    const answer = await fetch(new URL(`tile?${asked}`, import.meta.url), { signal });
+    if (!answer.ok) throw new Error(answer.statusText);
+    return createImageBitmap(await answer.blob());
   }
 
   /** @type {(blob: Blob) => Promise<string>} */
@@ -43,12 +74,6 @@ export class Reader {
     const name = blob instanceof File ? blob.name : `picture.${suffix}`;
     const { path } = await this.upload(new File([blob], name, { type: blob.type }));
     return path;
-  }
-
-  /** @type {(path: string) => Promise<{ bitmap: ImageBitmap, shown: Shown }>} */
-  async show(path) {
-    const shown = await this.fetch(path, "picture");
-    return { bitmap: await createImageBitmap(shown.blob), shown };
   }
 
   /** @type {(path: string, kind: Kind) => Promise<Shown>} */

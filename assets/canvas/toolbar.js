@@ -131,7 +131,7 @@ const zoomButtons = (view) => {
   return {
     element,
     show() {
-      full.textContent = `${Math.round(view.zoom * 100)}%`;
+      full.textContent = `${Math.round(view.ownZoom * 100)}%`;
       full.setAttribute("aria-label", `Zoom ${full.textContent}; show the picture's own pixels`);
     },
   };

@@ -48,6 +48,15 @@ export const unpack = ({ packing, bytes }, length) => {
   return labels;
 };
 
+/**
+ * The same map with `ids[id]` for each id.
+ * @type {(packed: Packed, ids: Bytes) => Packed}
+ */
+export const packedIds = ({ packing, bytes }, ids) => ({
+  packing,
+  bytes: bytes.map((byte, i) => (packing === "raw" || i % 3 === 0 ? ids[byte] : byte)),
+});
+
 // Newer browsers do base64 themselves.  TypeScript's library for ES2023 does not know that yet.
 /** @typedef {{ toBase64?: () => string }} ToBase64 */
 /** @typedef {{ fromBase64?: (text: string) => Bytes }} FromBase64 */

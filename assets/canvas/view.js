@@ -21,6 +21,7 @@ export class View {
     this.moved = moved;
     this.width = 0; // of the page, in its pixels; 0 until there is one
     this.height = 0;
+    this.scale = 1; // of the picture's own pixels for one of the page
     this.zoom = 1;
     this.left = 0;
     this.top = 0;
@@ -29,13 +30,18 @@ export class View {
     new ResizeObserver(() => this.#resized()).observe(viewport);
   }
 
-  /** @type {(width: number, height: number) => void} */
-  show(width, height) {
+  /**
+   * Another page; of the same size as the one before it stays in place.
+   * @type {(width: number, height: number, scale?: number) => void}
+   */
+  show(width, height, scale = 1) {
+    const stays = width === this.width && height === this.height && scale === this.scale;
+    this.scale = scale;
     this.width = width;
     this.height = height;
     this.paper.style.width = `${width}px`;
     this.paper.style.height = `${height}px`;
-    this.fit();
+    if (!stays) this.fit();
   }
 
   /**
@@ -57,7 +63,8 @@ export class View {
     const { clientWidth, clientHeight } = this.viewport;
     if (!clientWidth || !clientHeight || !this.width) return; // hidden: fitted when it is shown
     const whole = this.#whole();
-    this.zoom = whole >= 1 && whole < 1.3 ? 1 : whole; // nearly its own size: then exactly, and sharp
+    const own = whole / this.scale;
+    this.zoom = own >= 1 && own < 1.3 ? this.scale : whole; // nearly its own size: then exactly, and sharp
     const { x0, y0, x1, y1 } = this.#bounds();
     this.left = Math.round((clientWidth - (x0 + x1) * this.zoom) / 2);
     this.top = Math.round((clientHeight - (y0 + y1) * this.zoom) / 2);
@@ -79,7 +86,7 @@ export class View {
    */
   zoomAt(factor, point = this.centre()) {
     const smallest = Math.min(1, this.#whole()) / 2;
-    const zoom = Math.max(smallest, Math.min(LARGEST, this.zoom * factor));
+    const zoom = Math.max(smallest, Math.min(LARGEST * this.scale, this.zoom * factor));
     const before = this.inside(point);
     this.zoom = zoom;
     this.left = point.x - before.x * zoom;
@@ -88,9 +95,17 @@ export class View {
     this.#apply();
   }
 
-  /** @param {number} zoom */
+  /**
+   * Zooms so far that each of the picture's own pixels is so large.
+   * @param {number} zoom
+   */
   zoomTo(zoom) {
-    this.zoomAt(zoom / this.zoom);
+    this.zoomAt((zoom * this.scale) / this.zoom);
+  }
+
+  // How large each of the picture's own pixels is.
+  get ownZoom() {
+    return this.zoom / this.scale;
   }
 
   /** @type {(dx: number, dy: number) => void} */
@@ -142,7 +157,9 @@ export class View {
     const keep = 48;
     this.left = Math.min(clientWidth - keep, Math.max(keep - this.width * this.zoom, this.left));
     this.top = Math.min(clientHeight - keep, Math.max(keep - this.height * this.zoom, this.top));
-    this.paper.style.transform = `translate(${this.left}px, ${this.top}px) scale(${this.zoom})`;
+    // On whole pixels of the screen, where the picture's own pixels are sharp.
+    const [x, y] = [this.left, this.top].map((side) => Math.round(side * devicePixelRatio) / devicePixelRatio);
+    this.paper.style.transform = `translate(${x}px, ${y}px) scale(${this.zoom})`;
     this.paper.classList.toggle("near", this.zoom * devicePixelRatio >= 2);
     this.moved();
   }

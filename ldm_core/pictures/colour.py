@@ -44,6 +44,11 @@ def from_srgb(pixels: NDArray[np.uint8], profile: bytes) -> NDArray[np.uint8]:
     return np.asarray(ImageCms.applyTransform(Image.fromarray(pixels), transform))
 
 
+def is_rgb(profile: bytes) -> bool:
+    """Whether a profile is of red, green and blue (ICC.1:2022, table 17)."""
+    return profile[16:20] == b"RGB "
+
+
 @functools.lru_cache(maxsize=8)
 def is_srgb(profile: bytes) -> bool:
     """Whether an RGB profile means the same colours as sRGB.

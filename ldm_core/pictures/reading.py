@@ -20,17 +20,18 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from ldm_core.errors import FileError
-from ldm_core.pictures.colour import BrokenProfile, is_srgb, to_srgb
+from ldm_core.pictures.colour import BrokenProfile, is_rgb, is_srgb, to_srgb
 from ldm_core.pictures.formats import names, open_any
+from ldm_core.pictures.png_colour import colours_of
 
 MAX_SIDE = 16_384  # pixels
 MAX_PIXELS = 64_000_000
 MAX_ASPECT = 16  # of the longer side to the shorter one
-MAX_BYTES = 45_000_000  # of a file: base64 of it stands in one text of a PNG, which Pillow ends at 64 MiB
+MAX_BYTES = 450_000_000  # of a file; 64 megapixels of 16 bits have 384 MB
 SIZES = f"{MAX_SIDE:,} pixels a side, {MAX_PIXELS:,} in all and a shape of up to {MAX_ASPECT} : 1"
 
 _ORIENTATION = 0x0112
-_MORE = {"icc_profile", "exif", "Raw profile type exif"}  # of a PNG's chunks
+_MORE = {"icc_profile", "exif", "Raw profile type exif", "Raw profile type iptc"}  # of a PNG's chunks
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -115,10 +116,10 @@ def read_picture(source: Path | bytes, name: str = "The picture") -> Picture:
         deep = is_deep(image)
         image.load()
         alpha = alpha_of(image, deep)
-        rgb, profile = _srgb(image, name, notes)
+        rgb, profile = _srgb(image, data, name, notes)
         turn = turn_of(image)
         pixels, seen = np.asarray(turn(rgb)), None if alpha is None else np.asarray(turn(alpha))
-        plain = image.format == "PNG" and not deep and not image.info.keys() & _MORE
+        plain = image.format == "PNG" and not deep and profile is None and not image.info.keys() & _MORE
         xmp = image.info.get("xmp", b"")
         xmp = xmp if isinstance(xmp, bytes) else b""
         return Picture(pixels, seen, data, str(image.format), profile, xmp, plain, tuple(notes))
@@ -191,14 +192,19 @@ def alpha_of(image: Image.Image, deep: bool) -> Image.Image | None:
     return image.convert("RGBA").getchannel("A")
 
 
-def _srgb(image: Image.Image, name: str, notes: list[str]) -> tuple[Image.Image, bytes | None]:
+def _srgb(image: Image.Image, data: bytes, name: str, notes: list[str]) -> tuple[Image.Image, bytes | None]:
     """In mode RGB, and the profile of its own colours where these are RGB and not sRGB's."""
     plain = _eight_bit(image, name)
     profile = image.info.get("icc_profile")
+    if image.format == "PNG":
+        named = colours_of(data)
+        notes.extend([named.note] if named.note else [])
+        if named.goes_first or not profile:
+            profile = named.profile
     if not isinstance(profile, bytes) or not profile or plain.mode == "LAB":
         return plain.convert("RGB"), None
     try:
-        if plain.mode in ("L", "CMYK"):
+        if plain.mode == "CMYK" or (plain.mode == "L" and not is_rgb(profile)):
             return to_srgb(plain, profile), None
         rgb = plain.convert("RGB")
         return (rgb, None) if is_srgb(profile) else (to_srgb(rgb, profile), profile)

@@ -1,6 +1,7 @@
 """What a photograph says of itself, for a picture that is made of it, and that a model made a part.
 
-Kept are camera, lens, exposure, date, author, rights and description, in EXIF and XMP.  Not kept: the
+Kept are camera, lens, exposure, date, author, rights and description, in EXIF and XMP; fields of IPTC-IIM
+go into XMP, where they are not there yet.  Not kept: the
 orientation, which the pixels have; thumbnails, which show what was; the maker's notes; unasked, the place.
 """
 
@@ -10,6 +11,7 @@ from xml.etree import ElementTree
 
 from PIL import ExifTags, Image
 
+from ldm_core.pictures.iptc import in_xmp
 from ldm_core.pictures.reading import Picture, identified, own_pixels
 from ldm_core.pictures.writing import Content, encode
 
@@ -85,13 +87,16 @@ def xmp_of(source: str, original: Picture | None = None, *, place: bool = False)
     packet = ElementTree.Element("{adobe:ns:meta/}xmpmeta")
     about = ElementTree.SubElement(ElementTree.SubElement(packet, f"{{{_RDF}}}RDF"), f"{{{_RDF}}}Description")
     about.set(f"{{{_RDF}}}about", "")
-    about.extend([] if original is None else _said(original, place))
+    said = [] if original is None else _said(original)
+    named = {element.tag for element in said}
+    iim = [] if original is None else [one for one in in_xmp(original) if one.tag not in named]
+    about.extend(element for element in (*said, *iim) if _is_kept(element.tag, place))
     ElementTree.SubElement(about, f"{{{_IPTC}}}DigitalSourceType").text = _SOURCES + source
     return ElementTree.tostring(packet, "utf-8")
 
 
-def _said(original: Picture, place: bool) -> list[ElementTree.Element]:
-    """The properties of its XMP that are kept."""
+def _said(original: Picture) -> list[ElementTree.Element]:
+    """The properties of its XMP."""
     raw = original.xmp
     if len(raw) > _MAX_XMP or b"<!" in raw:  # no entities, which can be bombs
         return []
@@ -106,7 +111,7 @@ def _said(original: Picture, place: bool) -> list[ElementTree.Element]:
             element.text = value
             found.append(element)
         found.extend(about)
-    return [element for element in found if _is_kept(element.tag, place)]
+    return found
 
 
 def carried_file(picture: Picture) -> bytes | None:
@@ -122,12 +127,13 @@ def carried_file(picture: Picture) -> bytes | None:
 
 
 def _without_texts(png: bytes) -> bytes:
-    """Without text chunks but XMP."""
+    """Without text chunks but XMP, and what stands for EXIF and IPTC-IIM."""
     parts, at = [png[:8]], 8
     while at + 8 <= len(png):
         end = at + 12 + int.from_bytes(png[at : at + 4], "big")
         kind, keyword = png[at + 4 : at + 8], png[at + 8 : at + 25]
-        if kind not in (b"tEXt", b"zTXt", b"iTXt") or keyword == b"XML:com.adobe.xmp":
+        kept = keyword == b"XML:com.adobe.xmp" or keyword == b"Raw profile type "
+        if kind not in (b"tEXt", b"zTXt", b"iTXt") or kept:
             parts.append(png[at:end])
         at = end
     return b"".join(parts)

@@ -55,17 +55,57 @@ def restored(pixels: NDArray[np.uint8], original: Picture, left: int = 0, top: i
     made[there] = (pixels[there] != shown).any(2)
     result = np.empty(pixels.shape, kept.dtype)
     result[there] = kept
-    result[made] = _converted(pixels, made, original.profile, kept.dtype)
+    result[made] = _converted(pixels[made][None], original.profile, kept.dtype)[0]
     return Content(result, original.profile)
 
 
+def enlarged(pixels: NDArray[np.uint8], original: Picture) -> Content:
+    """An enlargement, a whole number of times, in the colours and depth of what was enlarged.
+
+    The model was shown sRGB of 8 bits.  What that lacked, vivid colours and the steps between two of 8 bits,
+    is taken from the original, smoothly enlarged.
+
+    Args:
+        pixels: (H, W, 3) or (H, W, 4) of sRGB.
+    """
+    own, shown = own_pixels(original), original.rgba
+    if original.profile is None and own.dtype == np.uint8:
+        return Content(pixels)
+    height = shown.shape[0]
+    factor = pixels.shape[0] // height
+    result = np.empty(pixels.shape, own.dtype)
+    for top in range(0, height, _STRIP):
+        bottom = min(top + _STRIP, height)
+        first, last = max(top - 1, 0), min(bottom + 1, height)  # rows that the strip's interpolation sees
+        seen = _converted(shown[first:last], original.profile, own.dtype)
+        lacked = own[first:last].astype(np.float32) - seen
+        rows = slice(factor * (top - first), factor * (bottom - first))
+        strip = slice(factor * top, factor * bottom)
+        more = _resized(lacked, factor)[rows]
+        made = _converted(pixels[strip], original.profile, own.dtype)
+        result[strip] = np.rint(made + more).clip(0, np.iinfo(own.dtype).max)
+    return Content(result, original.profile)
+
+
+_STRIP = 64  # rows of the original
+
+
+def _resized(values: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+    """(factor h, factor w, c) of (h, w, c)."""
+    import cv2  # here, for the page starts without it
+
+    height, width = values.shape[:2]
+    size = (factor * width, factor * height)
+    return np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_LINEAR), np.float32)
+
+
 def _converted(
-    pixels: NDArray[np.uint8], made: NDArray[np.bool_], profile: bytes | None, dtype: np.dtype
+    pixels: NDArray[np.uint8], profile: bytes | None, dtype: np.dtype[np.unsignedinteger]
 ) -> OwnPixels:
-    """(n, c) of the pixels that were made."""
-    new = np.ascontiguousarray(pixels[made])
-    if profile is not None and len(new):
-        new[:, :3] = from_srgb(np.ascontiguousarray(new[None, :, :3]), profile)[0]
+    """(h, w, c) of sRGB in the colours of a profile, 8 or 16 bits."""
+    new = pixels.copy()
+    if profile is not None and new.size:
+        new[..., :3] = from_srgb(np.ascontiguousarray(new[..., :3]), profile)
     return new if dtype == np.uint8 else new.astype(np.uint16) * np.uint16(257)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from typing import Any, NoReturn, cast
 
@@ -133,15 +133,18 @@ def decode_json(text: str | bytes) -> object:
     return obj
 
 
-def to_json(request: Request) -> dict[str, object]:
+def to_json(request: Request, text_of: Callable[[Raster], str] = to_uri) -> dict[str, object]:
     """The request as a JSON object; `parse_request` gives the same request back.
 
     Seeds beyond 2^53 are texts, which JavaScript does not round.
+
+    Args:
+        text_of: what stands for a picture.
     """
     values = {field.name: getattr(request, field.name) for field in fields(request)}
-    obj = {name: _as_json(value) for name, value in values.items() if value is not None}
+    obj = {name: _as_json(value, text_of) for name, value in values.items() if value is not None}
     if request.branch is not None:
-        of, same = to_json(request.branch.of), {"branch", "batch_size"}
+        of, same = to_json(request.branch.of, text_of), {"branch", "batch_size"}
         differing = {
             name: of.get(name) for name in RULES if name not in same and of.get(name) != obj.get(name)
         }
@@ -150,11 +153,11 @@ def to_json(request: Request) -> dict[str, object]:
     return obj
 
 
-def _as_json(value: object) -> object:
+def _as_json(value: object, text_of: Callable[[Raster], str]) -> object:
     if isinstance(value, Raster):
-        return to_uri(value)
+        return text_of(value)
     if isinstance(value, tuple):
-        return [item.to_json() if isinstance(item, _OBJECTS) else _as_json(item) for item in value]
+        return [item.to_json() if isinstance(item, _OBJECTS) else _as_json(item, text_of) for item in value]
     return str(value) if isinstance(value, int) and value > EXACT else value
 
 

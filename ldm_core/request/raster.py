@@ -27,6 +27,7 @@ Pixels = NDArray[np.uint8]  # (H, W, 3) RGB, (H, W, 4) with transparency, or (H,
 
 NOTHING = 255  # in a label map: nothing is said of this pixel
 
+_LARGE = 24_000_000  # values: beyond that a PNG is packed quickly rather than small
 _SHORTEST = 80  # characters of a file in bare base64; a name or path is no file
 _URI = re.compile(r"data:[\w.+-]*/?[\w.+-]*(;[\w.+-]+=[^;,]*)*;base64,", re.ASCII | re.IGNORECASE)
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.ASCII | re.IGNORECASE)
@@ -95,16 +96,21 @@ def to_uri(raster: Raster) -> str:
 
     The same raster gives the same text.
     """
-    if raster.file is None:
-        return _png_uri(raster)
-    return f"data:{mime_of(raster.file)};base64,{base64.b64encode(raster.file).decode('ascii')}"
+    file = file_of(raster)
+    return f"data:{mime_of(file)};base64,{base64.b64encode(file).decode('ascii')}"
+
+
+def file_of(raster: Raster) -> bytes:
+    """The file that it was read from, or a PNG of its pixels.  The same raster gives the same bytes."""
+    return _png_of(raster) if raster.file is None else raster.file
 
 
 @functools.lru_cache(maxsize=16)
-def _png_uri(raster: Raster) -> str:
+def _png_of(raster: Raster) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(raster.pixels).save(buffer, "PNG", compress_level=6)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+    level = 2 if raster.pixels.size > _LARGE else 6
+    Image.fromarray(raster.pixels).save(buffer, "PNG", compress_level=level)
+    return buffer.getvalue()
 
 
 def from_text(text: str, kind: Kind) -> Raster | None:

@@ -188,6 +188,11 @@ class SuperResolution(FromImage):
     def size(self) -> tuple[int, int]:
         return self.image.width * self.scale, self.image.height * self.scale
 
+    def notes(self) -> tuple[str, ...]:
+        width, height = self.size
+        large = f"The result has {width:,} x {height:,} pixels; up to {SIZES} can be opened here again."
+        return (*FromImage.notes(self), *([] if fits(width, height) else [large]))
+
     def _check_together(self) -> None:
         FromImage._check_together(self)
         if self.controls is not None:

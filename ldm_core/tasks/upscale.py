@@ -31,6 +31,7 @@ _STRIP = 64  # rows of the small picture that are coloured at once
 # Cells to each side, cut off again: at their edge convolutions see zeros, which tints up to four cells.
 _MARGIN = 4
 _BYTES_A_PIXEL = 12  # of the result
+_BYTES_IN_FULL = 21  # of one that goes out in the picture's own colours, perhaps with 16 bits
 _BYTES_A_VALUE = 32  # of a latent while it is sampled
 _NOISE_SEED = 0  # of what is added to the small picture, for models that are told of it
 
@@ -139,7 +140,8 @@ def _bytes(request: SuperResolution, info: ModelInfo) -> int:
     width, height = request.size
     (rows, columns) = _cells(request.image.height, request.image.width, info)
     latent = rows * columns * info.spec.latent_channels
-    return _BYTES_A_PIXEL * width * height + latent * (4 * request.steps + _BYTES_A_VALUE)
+    of_result = _BYTES_A_PIXEL if request.image.file is None else _BYTES_IN_FULL
+    return of_result * width * height + latent * (4 * request.steps + _BYTES_A_VALUE)
 
 
 def tile_side(info: ModelInfo) -> int:

@@ -32,7 +32,7 @@ let told;
 const boardFor = (mode) => {
   screen = new Screen();
   const board = new Board({ mode, ...BEGINNING }, screen, (what) => told.push(what));
-  board.open(SIZE);
+  board.reset(BEGINNING);
   told = [];
   return board;
 };

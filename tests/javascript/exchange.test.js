@@ -28,7 +28,7 @@ beforeEach(() => {
   [sent, notes, uploads] = [[], [], []];
 });
 const settled = () => new Promise((resolve) => setTimeout(resolve));
-const pictureOf = (upload = null) => ({ bitmap: { ...SIZE }, blob: new Blob(["x"], { type: "image/png" }), upload });
+const pictureOf = (upload = null) => ({ bitmap: { ...SIZE }, full: { ...SIZE }, blob: new Blob(["x"], { type: "image/png" }), upload });
 const base64 = (...bytes) => Buffer.from(bytes).toString("base64");
 
 test("a label map is sent whole, with the names of its classes", () => {
@@ -120,14 +120,41 @@ test("what Python does not say stays", async () => {
   await exchange.receive({ from: "python", labels: base64(0, 12, 0), packing: "runs" });
   assert.equal(board.picture, picture);
   assert.deepEqual(drawn(board.sheet), ["0000", "0000", "0000"]);
-  assert.equal(board.history.canUndo, false);
 });
 
-test("a drawing from Python can be undone where it says so", async () => {
+test("whatever Python puts in the place of what was painted can be undone", async () => {
   const { board, exchange } = partsFor("classes");
-  await exchange.receive({ from: "python", labels: base64(0, 12, 0), packing: "runs", undoable: true });
+  board.setPicture(pictureOf());
+  board.sheet.labels.fill(1);
+  const before = board.page();
+  for (const value of [
+    { labels: base64(0, 12, 0), packing: "runs" },
+    { width: 8, height: 2 },
+    { width: 2, height: 2, labels: base64(0, 4, 0), packing: "runs" },
+    null,
+  ]) {
+    await exchange.receive(value && { from: "python", ...value });
+    assert.notDeepEqual(board.page(), before);
+    board.undo();
+    assert.deepEqual(board.page(), before);
+    board.redo();
+    board.undo();
+    assert.deepEqual(board.page(), before);
+  }
+});
+
+test("another picture from Python can be undone, and what is painted stays", async () => {
+  const { board, exchange, reader } = partsFor("classes");
+  board.setPicture(pictureOf());
+  board.sheet.labels.fill(1);
+  const before = board.page();
+  const other = pictureOf({ path: "/new", time: 1 });
+  reader.uploaded = async () => other;
+  globalThis.fetch = async () => new Response("x");
+  await exchange.receive({ from: "python", ...SIZE, picture: { path: "/new", url: "http://host/new" } });
+  assert.deepEqual(board.page(), { ...before, picture: other });
   board.undo();
-  assert.deepEqual(drawn(board.sheet), ["....", "....", "...."]);
+  assert.deepEqual(board.page(), before);
 });
 
 test("at another size the canvas begins anew, and null clears it", async () => {
@@ -153,8 +180,41 @@ test("what the browser keeps of a board opens it again, on a board of that mode 
   assert.deepEqual(other.settings, board.settings);
   other.setUp({ palette: PALETTE.slice(0, 1) });
   assert.ok(await openRecord(other, reader, record));
+  assert.deepEqual(drawn(other.sheet), ["01.1", "....", "...."], "in the classes with which it was painted");
+  other.setUp({ palette: PALETTE.slice(0, 1) });
   assert.equal(other.settings.current, 0, "a class that is no more is not chosen");
   assert.equal(await openRecord(partsFor("mask").board, reader, record), false);
   assert.equal(await openRecord(other, reader, { ...record, width: 5 }), false, "of another size than its map");
   assert.equal(await openRecord(other, reader, null), false);
+});
+
+test("undo goes on after a reload, over pictures as well", async () => {
+  const { board } = partsFor("mask");
+  board.setPicture(pictureOf({ path: "/first", time: 1 }));
+  board.touch(board.sheet.rectangle({ x0: 1, y0: 0, x1: 3, y1: 1 }, 255));
+  board.commit();
+  board.setPicture(pictureOf({ path: "/second", time: 1 }));
+  board.clear();
+  board.undo();
+  const record = structuredClone(toRecord(board));
+  const { board: other, reader } = partsFor("mask");
+  const asked = [];
+  reader.reopen = async ({ blob, path }) => {
+    asked.push(path);
+    return { ...pictureOf({ path, time: 2 }), blob };
+  };
+  assert.ok(await openRecord(other, reader, record));
+  assert.deepEqual(asked.toSorted(), ["/first", "/second"], "each once");
+  assert.deepEqual([other.history.past.length, other.history.future.length], [3, 1]);
+  assert.equal(other.history.size, board.history.size);
+  const seen = () => [other.picture?.upload.path, drawn(other.sheet)[0].replaceAll("255", "#")];
+  assert.deepEqual(seen(), ["/second", ".##."]);
+  other.undo();
+  assert.deepEqual(seen(), ["/first", ".##."]);
+  other.undo();
+  assert.deepEqual(seen(), ["/first", "...."]);
+  other.undo();
+  assert.deepEqual(seen(), [undefined, "...."]);
+  for (let i = 0; i < 4; i++) other.redo();
+  assert.deepEqual(seen(), ["/second", "...."]);
 });

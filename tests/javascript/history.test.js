@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { changedTiles, History, readTile, sizeOf, writeTile } from "../../assets/canvas/history.js";
+import { changedTiles, History, readTile, sizeOf, withIds, writeTile } from "../../assets/canvas/history.js";
 import { unpack } from "../../assets/canvas/value.js";
 import { painted, random } from "./helpers.js";
 
@@ -64,9 +64,9 @@ test("a hundred steps are kept", () => {
   assert.equal(text.now, 5);
 });
 
-test("64 MB of steps are kept, and the newest whatever it costs", () => {
+test("256 MB of steps are kept, and the newest whatever it costs", () => {
   const text = numbered();
-  const half = 32 * 2 ** 20;
+  const half = 128 * 2 ** 20;
   for (const value of [1, 2]) text.put(value, half);
   assert.equal(text.history.past.length, 2);
   text.put(3, 1);
@@ -135,4 +135,17 @@ test("a step's size counts its tiles, and a page's picture at four bytes a pixel
   const page = { width: 8, height: 4, packed, boxes: [], picture: null };
   assert.equal(sizeOf({ page }), 266);
   assert.equal(sizeOf({ page: { ...page, picture: {} } }), 266 + 8 * 4 * 4);
+});
+
+test("steps take up other ids, in either packing", () => {
+  const ids = Uint8Array.from({ length: 256 }, (_, id) => 255 - id);
+  const packings = [
+    [{ packing: "raw", bytes: Uint8Array.of(1, 2) }, [254, 253]],
+    [{ packing: "runs", bytes: Uint8Array.of(1, 2, 0) }, [254, 2, 0]],
+  ];
+  for (const [packed, bytes] of packings) {
+    const page = { width: 2, height: 1, packed, boxes: [], picture: null };
+    assert.deepEqual([...withIds({ page, size: 7 }, ids).page.packed.bytes], bytes);
+    assert.deepEqual([...withIds({ tiles: [{ packed }], boxes: [], size: 7 }, ids).tiles[0].packed.bytes], bytes);
+  }
 });

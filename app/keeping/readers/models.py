@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from app.keeping.readers.a1111 import LORA
 from app.keeping.readers.said import Lora
@@ -16,6 +18,8 @@ from ldm_core.request.extensions import ADAPTER, MAX_ADAPTERS, AdapterUse
 
 _AUTOV1 = 8  # digits of A1111's first hash, of 64 KiB in the middle of the file
 _AUTOV2 = 10  # at least, of the whole file's SHA-256
+_AUTOV3 = 12  # digits of what it writes of a LoRA, of the tensors alone
+_MAX_HEADER = 100_000_000  # bytes of a safetensors file's; its own limit
 
 
 def at_home(
@@ -65,6 +69,8 @@ def _with_loras_here(settings: Settings, entries: Sequence[Entry]) -> Settings:
     for lora in settings.loras:
         found = next((entry for entry in there if has_hash(entry, lora.digest)), None)
         found = found or next((entry for entry in there if is_named(entry, lora.name)), None)
+        if found and lora.digest and _autov3(found) and not has_hash(found, lora.digest):
+            notes.append(f"The LoRA {found.name} here is not the file that made it; pictures will differ.")
         use = None if found is None else use_of(found.name, lora)
         if use is None:
             why = "is not here" if found is None else "has a weight that is not allowed here"
@@ -101,7 +107,9 @@ def has_hash(entry: Entry, digest: str) -> bool:
     """Whether another program's hash is that of an entry's file; False while that is not computed."""
     if len(digest) == _AUTOV1:
         return _autov1(entry) == digest
-    return len(digest) >= _AUTOV2 and bool(entry.sha256) and entry.sha256.startswith(digest)
+    if len(digest) >= _AUTOV2 and entry.sha256 and entry.sha256.startswith(digest):
+        return True
+    return len(digest) in (_AUTOV3, 64) and entry.kind == ADAPTER and _autov3(entry).startswith(digest)
 
 
 def _autov1(entry: Entry) -> str:
@@ -112,6 +120,31 @@ def _autov1(entry: Entry) -> str:
             return hashlib.sha256(file.read(1 << 16)).hexdigest()[:_AUTOV1]
     except OSError:
         return ""
+
+
+def _autov3(entry: Entry) -> str:
+    """A1111's hash of a LoRA, which stays where a trainer's notes in the file are edited; "" without one."""
+    try:
+        state = entry.path.stat()
+        return _tensors_hash(entry.path, state.st_mtime_ns, state.st_size)
+    except OSError:
+        return ""
+
+
+@functools.lru_cache(maxsize=4096)
+def _tensors_hash(path: Path, _changed: int, size: int) -> str:
+    """SHA-256 of a safetensors file behind its header, whose length stands in its first eight bytes."""
+    if path.suffix.lower() != ".safetensors":
+        return ""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        header = int.from_bytes(file.read(8), "little")
+        if header > min(size, _MAX_HEADER):
+            return ""
+        file.seek(8 + header)
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _key(name: str) -> str:
