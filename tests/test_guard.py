@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 
 import pytest
 
-from app.web.guard import LOOPBACK, MAX_BODY, Guard
+from app.web.guard import LOOPBACK, MAX_BODY, MAX_UPLOAD, Guard
+from ldm_core.pictures.reading import MAX_BYTES
 
 Message = MutableMapping[str, object]
 
@@ -24,7 +25,7 @@ async def hello(
     await send({"type": "http.response.body", "body": b"hello"})
 
 
-def answers_to(headers: dict[str, str], chunks: int = 0) -> list[Message]:
+def answers_to(headers: dict[str, str], chunks: int = 0, path: str = "/") -> list[Message]:
     """The messages of the answer; a chunk is of 1 MB."""
     answers: list[Message] = []
     left = iter(range(chunks))
@@ -37,7 +38,7 @@ def answers_to(headers: dict[str, str], chunks: int = 0) -> list[Message]:
         answers.append(message)
 
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-    asyncio.run(Guard(hello, LOOPBACK)({"type": "http", "headers": raw}, receive, send))
+    asyncio.run(Guard(hello, LOOPBACK)({"type": "http", "path": path, "headers": raw}, receive, send))
     return answers
 
 
@@ -88,6 +89,15 @@ def test_64_mb_are_let_through_and_not_a_byte_more() -> None:
     assert ask({**host, "content-length": "67108864"}, chunks=64)[0] == 200
     assert ask({**host, "content-length": "67108865"})[0] == 413
     assert ask({**host, "content-length": "0" * 30 + "1"})[0] == 200
+
+
+def test_a_picture_of_48_megapixels_can_be_uploaded_and_nothing_else_of_that_size() -> None:
+    size = {"host": "localhost", "content-length": str(MAX_BYTES)}
+    assert answers_to(size, 70, "/gradio_api/upload")[0]["status"] == 200
+    assert answers_to(size, path="/gradio_api/uploads")[0]["status"] == 413
+    assert answers_to(size, path="/gradio_api/run/predict")[0]["status"] == 413
+    size["content-length"] = str(MAX_UPLOAD + 1)
+    assert answers_to(size, path="/gradio_api/upload")[0]["status"] == 413
 
 
 def test_a_refusal_is_an_answer_in_words() -> None:
