@@ -42,6 +42,7 @@ def undone(page: Page, tab: str) -> None:
     undo = page.locator(f"#{tab}-canvas").get_by_role("button", name="Undo")
     expect(undo).to_have_attribute("aria-disabled", "false")
     undo.click()
+    page.wait_for_timeout(500)
 
 
 def reloaded(page: Page, tab: str) -> None:
@@ -102,8 +103,12 @@ def test_a_painting_comes_back_after_template_resize_and_send_to(page: Page, out
 
     for act in (template, resize, send_to):
         act()
-        page.wait_for_timeout(1500)
-        after = seen(page, "paint")
+        after = before
+        for _ in range(60):  # the machine may be busy
+            after = seen(page, "paint")
+            if after != before:
+                break
+        page.wait_for_timeout(1000)
         assert after != before, act.__name__
         reloaded(page, "paint")
         assert seen(page, "paint") == after, act.__name__
