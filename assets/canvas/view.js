@@ -96,11 +96,13 @@ export class View {
   }
 
   /**
-   * Zooms so far that each of the picture's own pixels is so large.
+   * Zooms so far that each of the picture's own pixels is so large, and begins on one of the screen's.
    * @param {number} zoom
    */
   zoomTo(zoom) {
     this.zoomAt((zoom * this.scale) / this.zoom);
+    const whole = (/** @type {number} */ side) => Math.round(side * devicePixelRatio) / devicePixelRatio;
+    this.pan(whole(this.left) - this.left, whole(this.top) - this.top);
   }
 
   // How large each of the picture's own pixels is.
@@ -157,9 +159,7 @@ export class View {
     const keep = 48;
     this.left = Math.min(clientWidth - keep, Math.max(keep - this.width * this.zoom, this.left));
     this.top = Math.min(clientHeight - keep, Math.max(keep - this.height * this.zoom, this.top));
-    // On whole pixels of the screen, where the picture's own pixels are sharp.
-    const [x, y] = [this.left, this.top].map((side) => Math.round(side * devicePixelRatio) / devicePixelRatio);
-    this.paper.style.transform = `translate(${x}px, ${y}px) scale(${this.zoom})`;
+    this.paper.style.transform = `translate(${this.left}px, ${this.top}px) scale(${this.zoom})`;
     this.paper.classList.toggle("near", this.zoom * devicePixelRatio >= 2);
     this.moved();
   }
