@@ -327,11 +327,14 @@ def test_python_sets_the_canvas(hand: Hand) -> None:
     expect(hand.button("Undo")).to_have_attribute("aria-disabled", "false")
     picture = rng.integers(0, 256, (384, 640, 3), dtype=np.uint8)
     hand.click(100, 100)
-    hand.give(CanvasValue(640, 384, image=picture))  # the drawing and its undo stay
+    hand.give(CanvasValue(640, 384, image=picture))  # the drawing and its undo stay beside it
     value = hand.value()
     assert value.labels is not None
     assert np.array_equal(value.image, picture)
     assert (value.labels != labels).any()
+    hand.press("Control+z")
+    value = hand.value()
+    assert value.image is None and value.labels is not None and (value.labels != labels).any()
     hand.press("Control+z")
     assert np.array_equal(hand.labels(), labels)
     hand.give(None)
