@@ -213,8 +213,8 @@ def restore(studio: Studio, form: AnyForm, kept: object) -> Updates:
 
 def restored_from(studio: Studio, form: AnyForm, kept: object) -> Restored:
     """What settings that were kept make of a form."""
-    if not isinstance(kept, dict) or not kept:
-        return Restored({}, {})
+    if not isinstance(kept, dict):
+        kept = {}  # what suits the model counts all the same
     names = {component: name for name, component in restorable(form).items()}
     values: dict[str, object] = {}
     looks: Updates = {}
