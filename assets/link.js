@@ -2,12 +2,14 @@
 // Asks to be told of everything, and asks again when nothing was heard for a while: the connection was cut.
 
 const SILENCE = 12_000; // milliseconds; while it is heard something comes every few seconds
-const LOOK = 1500;
+const LOOK = 1000;
 
 let heard = 0;
 let asking = false;
 
 const attach = async () => {
+  // First the page itself: on a slow computer what streams in would keep it from being ready.
+  if (!document.body.classList.contains("restored")) return;
   if (asking || Date.now() - heard < SILENCE) return;
   asking = true;
   const answer = await fetch("gradio_api/app_id").catch(() => null);
