@@ -60,17 +60,17 @@ export class Actions {
       const moved = (await post("trash", { ids })).ids;
       this.undo = () => {
         this.undo = null;
-        this.restore(moved, "again");
+        this.restore(moved);
       };
       this.toast.say(`${plural(moved.length)} moved to the trash`, { label: "Undo", act: this.undo });
     });
   }
 
   /** @param {number[]} ids */
-  restore(ids, word = "back") {
+  restore(ids) {
     return this.attempt(async () => {
       const moved = (await post("restore", { ids })).ids;
-      this.toast.say(`${plural(moved.length)} ${moved.length === 1 ? "is" : "are"} there ${word}`);
+      this.toast.say(`${plural(moved.length)} ${moved.length === 1 ? "is" : "are"} back`);
     });
   }
 
