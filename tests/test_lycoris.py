@@ -21,6 +21,7 @@ from lycoris.modules import (
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ldm_core.errors import ModelError
 from ldm_core.formats import load_model
 from ldm_core.formats.adapter_files import read_adapter
 from ldm_core.formats.identify import identify
@@ -149,3 +150,28 @@ def test_weights_are_those_of_lycoris(kind: str, model: LatentDiffusion, tmp_pat
     half = adapted(model, [Applied(adapter, 0.5)]).get_submodule(place)
     between = own.weight + 0.5 * (ours.weight - own.weight)  # type: ignore[operator]
     assert (half.weight - between).abs().max() < 1e-5  # type: ignore[operator]
+
+
+def test_what_is_wrong_with_an_adapter_names_its_place(model: LatentDiffusion, tmp_path: Path) -> None:
+    _, stem = MODULES["linear"]
+    down, up = torch.ones(4, 128), torch.ones(128, 4)
+    good = {f"{stem}.lora_down.weight": down, f"{stem}.lora_up.weight": up}
+    path = tmp_path / "x.safetensors"
+    for change, told in (
+        ({f"{stem}.alpha": torch.tensor(1e9)}, stem),
+        ({f"{stem}.alpha": torch.tensor(float("nan"))}, "alpha"),
+        ({f"{stem}.lora_up.weight": torch.ones(128, 3)}, "attn1.to_q"),
+    ):
+        save_file(good | change, path)
+        with pytest.raises(ModelError, match=told):
+            adapted(model, [Applied(read_adapter(path, "x", model, model.spec)[0])])
+
+
+def test_embeddings_in_a_lora_are_told_and_leave_it_usable(model: LatentDiffusion, tmp_path: Path) -> None:
+    _, stem = MODULES["linear"]
+    path = tmp_path / "x.safetensors"
+    weights = {f"{stem}.lora_down.weight": torch.ones(4, 128), f"{stem}.lora_up.weight": torch.ones(128, 4)}
+    save_file(weights | {"bundle_emb.mine.string_to_param.*": torch.ones(2, 64)}, path)
+    adapter, unmatched = read_adapter(path, "x", model, model.spec)
+    assert len(adapter.patches) == 1 and unmatched == ("the embedding mine",)
+    assert identify(path).kind == "LoRA" and not identify(path).problem

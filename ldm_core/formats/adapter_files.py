@@ -17,6 +17,8 @@ from ldm_core.model_spec import ModelSpec
 from ldm_core.network.adapters import KINDS, Adapter, AdapterKind, ModulePatch
 
 MAX_UNMATCHED = 12  # modules without a place, beyond which a file is taken for one of another family
+MAX_ALPHA = 100_000.0
+BUNDLED = "bundle_emb."  # before the tensors of embeddings that come with an adapter
 PEFT = "lora_adapter_metadata"  # what diffusers calls PEFT's configuration in a file
 
 _ENDINGS = {ending: part for kind in KINDS for ending, part in kind.endings.items()}
@@ -57,7 +59,7 @@ def read_adapter(path: Path, name: str, model: nn.Module, spec: ModelSpec) -> tu
     with Checkpoint(path) as file:
         if problem := adapter_problem(file.shapes):
             raise WeightsError(f"The adapter {name} cannot be used. {problem}")
-        found = stems(file.shapes)
+        found = stems(key for key in file.shapes if not key.startswith(BUNDLED))
         modules = (
             place for place, module in model.named_modules() if module._parameters.get("weight") is not None
         )
@@ -70,7 +72,9 @@ def read_adapter(path: Path, name: str, model: nn.Module, spec: ModelSpec) -> tu
             )
         matched = {stem: one for stem, one in found.items() if stem in table}
         tensors = dict(file.read([key for one in matched.values() for key in one.keys.values()]))
+        _require_sane(name, matched, tensors)
         alphas = _peft_alphas(file.metadata, matched, tensors)
+        words = {key.split(".")[1] for key in file.shapes if key.startswith(BUNDLED)}
     patches = tuple(
         ModulePatch(
             table[stem],
@@ -80,12 +84,27 @@ def read_adapter(path: Path, name: str, model: nn.Module, spec: ModelSpec) -> tu
         for stem, one in matched.items()
         if one.kind is not None
     )
-    return Adapter(name, patches), unmatched
+    return Adapter(name, patches), (*unmatched, *(f"the embedding {word}" for word in sorted(words)))
+
+
+def _require_sane(name: str, found: Mapping[str, Stem], tensors: Mapping[str, Tensor]) -> None:
+    """
+    Raises:
+        WeightsError: an alpha is far beyond any that training gives, and would make noise of every picture.
+    """
+    for stem, one in found.items():
+        alpha = tensors[one.keys["alpha"]] if "alpha" in one.keys else torch.tensor(0.0)
+        if alpha.numel() != 1 or abs(float(alpha)) > MAX_ALPHA:
+            said = f"{float(alpha):g}" if alpha.numel() == 1 else f"{alpha.numel()} numbers"
+            raise WeightsError(
+                f"The adapter {name} cannot be used: alpha of {stem} is {said}, which no training gives, so "
+                "the file is damaged; download it again."
+            )
 
 
 def adapter_problem(names: Iterable[str]) -> str:
     """Why a file of adapters cannot be used, as a sentence; empty where it can."""
-    names = tuple(names)
+    names = tuple(name for name in names if not name.startswith(BUNDLED))
     found = stems(names)
     told = {key for one in found.values() for key in one.keys.values()}
     strange = sorted(set(names) - told)
