@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ldm_core.conditioners.cond import Cond
+from ldm_core.conditioners.embeddings import Embeddings
 from ldm_core.conditioners.inputs import Inputs
 from ldm_core.errors import ConfigError, RequestError
 from ldm_core.facts import Section, Weights
 from ldm_core.model_spec import ModelSpec
+from ldm_core.prompts import Phrase
 from ldm_core.spec import AutoencoderSpec, DenoiserSpec, TaskName
 
 if TYPE_CHECKING:
@@ -40,6 +42,10 @@ class Model(Protocol):
 
     @property
     def tokenizer(self) -> Tokenize | None: ...
+
+    @property
+    def embeddings(self) -> Embeddings | None:
+        """That a prompt may name."""
 
     def encode(self, image: Tensor, /) -> Tensor:
         """(b, 3, H, W) in [-1, 1] -> (b, c, h, w), the scaled latent."""
@@ -128,6 +134,7 @@ class Conditioner(ABC):
         names: how a configuration calls it: `target` or word of `cond_stage_config`, entry of
             `concat_conditions`, key of a section, or the `target` of a model that has it.
         title: in messages.
+        takes_prompts, weighs_words: prompts as texts, and as phrases with weights as well.
     """
 
     __slots__ = ()
@@ -137,6 +144,7 @@ class Conditioner(ABC):
     names: ClassVar[frozenset[str]]
     title: ClassVar[str] = "conditioner"
     takes_prompts: ClassVar[bool] = False
+    weighs_words: ClassVar[bool] = False
     fills_holes: ClassVar[bool] = False
 
     # What a model with it is.
@@ -221,6 +229,10 @@ class Conditioner(ABC):
                 f"{place}: the {self.title} gives {self.context_dim} numbers a token, but the UNet's "
                 f"context_dim is {dim or 'not given'}; they have to be equal."
             )
+
+    def told_of(self, tokenizer: Tokenize, phrase: Phrase) -> str:
+        """Sentences about what of a prompt is not read as it stands there; "" if all is."""
+        return ""
 
     @property
     def published_tokenizer(self) -> str:
@@ -375,5 +387,9 @@ def token_ids(model: Model, prompts: Sequence[str], files: str) -> Tensor:
         ConfigError: the model came without its vocabulary, which lies in `files`.
     """
     if model.tokenizer is None:
-        raise ConfigError(f"This model came without its vocabulary; put its {files} beside the file.")
+        raise without_vocabulary(files)
     return model.tokenizer(prompts)
+
+
+def without_vocabulary(files: str) -> ConfigError:
+    return ConfigError(f"This model came without its vocabulary; put its {files} beside the file.")

@@ -10,16 +10,28 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ldm_core.conditioners.base import COND_STAGE, Examples, Found, Model, Size, Tokenize, Tokens, token_ids
+from ldm_core.conditioners.base import (
+    COND_STAGE,
+    Examples,
+    Found,
+    Model,
+    Size,
+    Tokenize,
+    Tokens,
+    token_ids,
+    without_vocabulary,
+)
 from ldm_core.conditioners.cond import Cond
-from ldm_core.conditioners.inputs import Inputs
-from ldm_core.errors import ConfigError
+from ldm_core.conditioners.inputs import Inputs, phrase_of, text_of
+from ldm_core.errors import ConfigError, RequestError
 from ldm_core.facts import Section, Shapes, either
 from ldm_core.spec import ClipTower, TaskName
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
     from typing_extensions import Self
+
+    from ldm_core.conditioners.clip_encoder import ClipEncoder
 
 EMBEDDERS = f"{COND_STAGE}.embedders."
 _CLIP = either("modules.encoders.modules.FrozenCLIPEmbedder")
@@ -38,6 +50,7 @@ _SIZES: tuple[tuple[str, ...], ...] = (
     ("original_size_as_tuple", "crop_coords_top_left", "target_size_as_tuple"),
     ("original_size_as_tuple", "crop_coords_top_left", "aesthetic_score"),
 )
+_FILES = "vocab.json and merges.txt"
 _HEAD_DIM = 64  # of CLIP, OpenAI's and OpenCLIP's, at all sizes
 _SIZE_CHANNELS = 256  # of the sinusoids that each number on the picture's size becomes
 
@@ -61,6 +74,7 @@ class ClipSpec(Tokens):
     takes = "prompt"
     names = _CLIP | _OPEN_CLIP | _SEVERAL
     takes_prompts = True
+    weighs_words = True
 
     @property
     def tasks(self) -> frozenset[TaskName]:
@@ -137,23 +151,46 @@ class ClipSpec(Tokens):
     def build(self) -> nn.Module:
         from ldm_core.nn.clip import ClipText
 
-        return ClipText(self.towers, self.penultimate)
+        return ClipText(self.towers, normalized=not self.penultimate)
 
     def prepare(self, inputs: Sequence[Inputs], size: Size, model: Model) -> Tensor:
-        return token_ids(model, [each.prompt for each in inputs], "vocab.json and merges.txt")
+        return token_ids(model, [text_of(each.prompt) for each in inputs], _FILES)
 
     def encode(self, inputs: Sequence[Inputs], size: Size, model: Model) -> Cond:
         import torch
 
-        ids = self.prepare(inputs, size, model).to(model.device)
-        tokens, pooled = model.get_submodule(COND_STAGE)(ids)
+        from ldm_core.conditioners.encoding import encode
+
+        phrases = [phrase_of(each.prompt) for each in inputs]
+        tokens, pooled = encode(phrases, inputs[0].weighting, self._encoder(inputs[0].clip_skip, model))
+        assert pooled is not None
         if self.zero_empty:
-            said = torch.tensor([bool(each.prompt) for each in inputs], device=model.device)[:, None]
+            said = torch.tensor([not phrase.is_empty for phrase in phrases], device=model.device)[:, None]
             tokens, pooled = tokens * said[..., None], pooled * said
         if not self.num_sizes:
             return Cond(context=tokens)
         sizes = self._sizes(inputs, size, model)
         return Cond(context=tokens, vector=torch.cat([pooled.float(), sizes], dim=1))
+
+    def _encoder(self, clip_skip: int, model: Model) -> ClipEncoder:
+        """
+        Raises:
+            RequestError: it has not so many layers.
+            ConfigError: the model came without its vocabulary.
+        """
+        from ldm_core.conditioners.clip_encoder import ClipEncoder
+        from ldm_core.conditioners.clip_tokenizer import ClipTokenizer
+        from ldm_core.nn.clip import ClipText
+
+        most = min(tower.depth for tower in self.towers)
+        if clip_skip > most:
+            raise RequestError("clip_skip", clip_skip, f"at most {most} with this model")
+        module, tokenizer = model.get_submodule(COND_STAGE), model.tokenizer
+        assert isinstance(module, ClipText)
+        if not isinstance(tokenizer, ClipTokenizer):
+            raise without_vocabulary(_FILES)
+        layer = max(clip_skip, 2 if self.penultimate else 1)
+        return ClipEncoder(tokenizer, self.towers, module, layer, model.embeddings)
 
     def _sizes(self, inputs: Sequence[Inputs], size: Size, model: Model) -> Tensor:
         """(b, num_sizes * 256), the numbers on the picture's size."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import tokenizers
@@ -34,11 +35,41 @@ class ClipTokenizer:
         self._encoders = [
             _encoder(folder, tower, shared=shared) for folder, tower in zip(folders, spec.towers, strict=True)
         ]
+        self.room = min(tower.max_length for tower in spec.towers) - 2  # tokens of a text in one chunk
+        self.comma = self._encoders[0].bytes.token_to_id(",</w>")
 
     def __call__(self, prompts: Sequence[str]) -> Tensor:
         """Prompts -> (b, encoders, n) int64, cut and padded to the encoders' length."""
-        ids = [[one.ids for one in encoder.encode_batch(list(prompts))] for encoder in self._encoders]
-        return torch.tensor(ids, dtype=torch.int64).transpose(0, 1)
+        return torch.tensor([self.framed(self.pieces(prompt)[: self.room]) for prompt in prompts])
+
+    def pieces(self, text: str) -> list[tuple[int, ...]]:
+        """The tokens of a text, of any length; of each the id for every encoder.
+
+        Raises:
+            ConfigError: the encoders' vocabularies are not the same.
+        """
+        ids = [encoder.bytes.encode(text, add_special_tokens=False).ids for encoder in self._encoders]
+        if len({len(own) for own in ids}) > 1:
+            raise ConfigError("The tokenizers of the model's text encoders differ; put CLIP's own there.")
+        return list(zip(*ids))
+
+    def framed(self, tokens: Sequence[tuple[int, ...]]) -> list[list[int]]:
+        """For each encoder the ids of a whole chunk, of tokens that fit into one."""
+        rows = zip(*tokens) if tokens else [()] * len(self._encoders)
+        return [
+            [one.start, *ids, one.end, *[one.pad] * (self.room - len(ids))]
+            for one, ids in zip(self._encoders, rows, strict=True)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoder:
+    """Byte-pair encoding, and the ids around a text: before, behind, and up to the encoder's length."""
+
+    bytes: tokenizers.Tokenizer
+    start: int
+    end: int
+    pad: int
 
 
 def has_vocabulary(folder: Path) -> bool:
@@ -46,7 +77,7 @@ def has_vocabulary(folder: Path) -> bool:
     return (folder / "tokenizer.json").is_file() or all((folder / name).is_file() for name in FILES)
 
 
-def _encoder(folder: Path, tower: ClipTower, *, shared: bool) -> tokenizers.Tokenizer:
+def _encoder(folder: Path, tower: ClipTower, *, shared: bool) -> _Encoder:
     try:
         encoder = _byte_pairs(folder, tower.vocab_size)
     except (OSError, ValueError, RecursionError):
@@ -56,9 +87,8 @@ def _encoder(folder: Path, tower: ClipTower, *, shared: bool) -> tokenizers.Toke
         ) from None
     usual = "!" if tower.open_clip else END
     pad = usual if shared else _padding(folder, usual)
-    encoder.enable_truncation(tower.max_length)
-    encoder.enable_padding(length=tower.max_length, pad_token=pad, pad_id=encoder.token_to_id(pad) or 0)
-    return encoder
+    start, end, behind = (encoder.token_to_id(token) or 0 for token in (START, END, pad))
+    return _Encoder(encoder, start, end, behind)
 
 
 def _byte_pairs(folder: Path, most: int) -> tokenizers.Tokenizer:

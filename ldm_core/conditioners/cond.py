@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -52,6 +52,15 @@ class Cond:
             None if part is None else part[..., region[0], region[1]] for part in (self.concat, self.bits)
         )
         return Cond(self.context, concat, self.vector, bits)
+
+    def lengthened(self, length: int) -> Cond:
+        """With so many tokens, the last one again and again."""
+        if self.context is None or self.context.shape[1] >= length:
+            return self
+        import torch
+
+        more = self.context[:, -1:].expand(-1, length - self.context.shape[1], -1)
+        return replace(self, context=torch.cat([self.context, more], dim=1))
 
     def towards(self, other: Cond, share: float) -> Cond:
         """Between this one at 0 and another with the same parts at 1."""

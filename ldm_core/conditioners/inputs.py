@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ldm_core.prompts import Phrase, Weighting, plain, texts_of
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -28,7 +30,10 @@ class Inputs:
     """What is given for one picture.  A conditioner takes its part; what is None or empty is not given.
 
     Attributes:
+        prompt: a text, or one whose syntax was read.
         negative_prompt, negative_aesthetic_score: take the others' place on guidance's other side.
+        weighting: what the weights of a prompt do to its encoding.
+        clip_skip: whose words count of CLIP's layers, from the last one on: 1, 2 ...; 0: as the model learnt.
         label_map: (H, W) uint8, class ids, 255 where nothing is said.
         image: (3, H, W) in [-1, 1], a picture with a hole.
         mask: (1, H, W), 1 in the hole and 0 elsewhere; belongs to `image`.
@@ -39,8 +44,10 @@ class Inputs:
         others: by what a conditioner `takes`, for those of a script's own.
     """
 
-    prompt: str = ""
-    negative_prompt: str = ""
+    prompt: str | Phrase = ""
+    negative_prompt: str | Phrase = ""
+    weighting: Weighting = "a1111"
+    clip_skip: int = 0
     class_id: int | None = None
     boxes: tuple[Box, ...] = ()
     label_map: Tensor | None = None
@@ -62,3 +69,14 @@ class Inputs:
         for conditioner in spec.conditioners:
             inputs = conditioner.without(inputs)
         return inputs
+
+
+def phrase_of(prompt: str | Phrase) -> Phrase:
+    return plain(prompt) if isinstance(prompt, str) else prompt
+
+
+def text_of(prompt: str | Phrase) -> str:
+    """All that it says, for what reads no syntax."""
+    if isinstance(prompt, str):
+        return prompt
+    return " ".join(span.text for text in texts_of(prompt) for section in text.sections for span in section)

@@ -10,8 +10,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ldm_core.conditioners.base import COND_STAGE, Examples, Found, Model, Size, Tokenize, Tokens, token_ids
-from ldm_core.conditioners.inputs import Inputs
+from ldm_core.conditioners.base import (
+    COND_STAGE,
+    Examples,
+    Found,
+    Model,
+    Size,
+    Tokenize,
+    Tokens,
+    token_ids,
+    without_vocabulary,
+)
+from ldm_core.conditioners.cond import Cond
+from ldm_core.conditioners.inputs import Inputs, phrase_of, text_of
 from ldm_core.errors import ConfigError
 from ldm_core.facts import Section, Shapes
 from ldm_core.spec import TaskName
@@ -37,6 +48,7 @@ class TextSpec(Tokens):
     names = frozenset({BERT})
     title = "text transformer"
     takes_prompts = True
+    weighs_words = True
 
     @property
     def tasks(self) -> frozenset[TaskName]:
@@ -83,7 +95,20 @@ class TextSpec(Tokens):
         return build_transformer(self.dim, self.depth, self.vocab_size, self.max_length)
 
     def prepare(self, inputs: Sequence[Inputs], size: Size, model: Model) -> Tensor:
-        return token_ids(model, [each.prompt for each in inputs], "vocab.txt")
+        return token_ids(model, [text_of(each.prompt) for each in inputs], "vocab.txt")
+
+    def encode(self, inputs: Sequence[Inputs], size: Size, model: Model) -> Cond:
+        from ldm_core.conditioners.encoding import encode
+        from ldm_core.conditioners.text_encoder import TextEncoder
+        from ldm_core.conditioners.tokenizer import Tokenizer
+
+        if all(isinstance(each.prompt, str) for each in inputs):
+            return Tokens.encode(self, inputs, size, model)
+        if not isinstance(model.tokenizer, Tokenizer):
+            raise without_vocabulary("vocab.txt")
+        encoder = TextEncoder(model.tokenizer, model.get_submodule(COND_STAGE))
+        phrases = [phrase_of(each.prompt) for each in inputs]
+        return Cond(context=encode(phrases, inputs[0].weighting, encoder)[0])
 
     def without(self, inputs: Inputs) -> Inputs:
         same = inputs.prompt == inputs.negative_prompt

@@ -63,6 +63,18 @@ class Tokenizer:
             ]
         return torch.tensor([encoding.ids for encoding in encodings], dtype=torch.int64)
 
+    def pieces(self, text: str) -> list[int]:
+        """The tokens of a text, of any length, without those at its ends."""
+        encoding = self._whole.encode(text, add_special_tokens=False)
+        if self._whole_words and "[UNK]" in encoding.tokens:
+            encoding = self._whole.encode(self._reread(text), add_special_tokens=False)
+        return list(encoding.ids)
+
+    def framed(self, ids: Sequence[int]) -> list[int]:
+        """A whole sequence, of tokens that fit into one."""
+        pad = [self._vocabulary["[PAD]"]] * (self.max_length - 2 - len(ids))
+        return [self._vocabulary["[CLS]"], *ids, self._vocabulary["[SEP]"], *pad]
+
     def unknown_words(self, prompt: str) -> tuple[str, ...]:
         """The words of a prompt, in order and once each, that the model was not trained on."""
         return tuple(

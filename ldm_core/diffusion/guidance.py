@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -24,6 +26,21 @@ class Guidance:
     def applies(self, step: int, num_steps: int) -> bool:
         """Whether step 0 .. num_steps - 1 is guided; where not, the conditional prediction stands alone."""
         return self.start <= step / num_steps < self.end
+
+
+def composed(conds: Sequence[Tensor], weights: Sequence[float], uncond: Tensor | None) -> Tensor:
+    """One conditional output of several: uncond + sum of w (cond - uncond).  Eq. 11, arXiv:2206.01714.
+
+    Args:
+        conds, uncond: (b, c, h, w); without the unconditional output it is their weighted mean.
+    """
+    if len(conds) == 1 and weights[0] == 1:
+        return conds[0]
+    pairs = list(zip(weights, conds, strict=True))
+    if uncond is not None:
+        return uncond + torch.stack([w * (cond - uncond) for w, cond in pairs]).sum(0)
+    total = sum(weights) or 1.0
+    return torch.stack([w / total * cond for w, cond in pairs]).sum(0)
 
 
 def guided(cond: Tensor, uncond: Tensor, scale: float, rescale: float = 0.0) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ldm_core.conditioners import Cond
 from ldm_core.conditioners.hint import Hints, joined
-from ldm_core.diffusion.guidance import guided
+from ldm_core.diffusion.guidance import composed, guided
 from ldm_core.diffusion.parameterization import Prediction
 from ldm_core.diffusion.samplers import Ask
 from ldm_core.network.device import is_out_of_memory
@@ -27,20 +27,22 @@ def answers(model: LatentDiffusion, asks: Sequence[tuple[Ask, Conditioning]]) ->
     conds: list[Cond] = []
     hints: list[Hints] = []
     for ask, conditioning in asks:
-        for cond in (conditioning.cond, conditioning.uncond):
-            if cond is not None:
-                x.append(ask.x)
-                t.append(ask.t)
-                conds.append(cond)
-                hints.append(conditioning.hints)
+        uncond = [] if conditioning.uncond is None else [conditioning.uncond]
+        for cond in (*conditioning.conds, *uncond):
+            x.append(ask.x)
+            t.append(ask.t)
+            conds.append(cond)
+            hints.append(conditioning.hints)
     times = torch.tensor(t, dtype=torch.float32)
     outputs = _outputs(model, torch.cat(x), times, Cond.cat(conds), joined(hints))
     rows = iter(torch.split(outputs, 1))
     predictions = []
     for ask, conditioning in asks:
-        output, guidance = next(rows), conditioning.guidance
-        if conditioning.uncond is not None:
-            output = guided(output, next(rows), guidance.scale, guidance.rescale)
+        said, guidance = [next(rows) for _ in conditioning.conds], conditioning.guidance
+        without = None if conditioning.uncond is None else next(rows)
+        output = composed(said, conditioning.weights, without)
+        if without is not None:
+            output = guided(output, without, guidance.scale, guidance.rescale)
         predictions.append(model.prediction(output, ask.x, ask.t))
     return predictions
 

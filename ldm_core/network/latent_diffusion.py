@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from ldm_core.conditioners import Cond, Inputs, LabelBitsSpec
 from ldm_core.conditioners.base import Tokenize
+from ldm_core.conditioners.embeddings import Embeddings
 from ldm_core.conditioners.hint import Hint, residuals
 from ldm_core.conditioners.spatial import labels_of
 from ldm_core.diffusion.parameterization import Prediction, prediction
@@ -66,6 +68,7 @@ class LatentDiffusion(nn.Module):
         self.defaults = defaults or Defaults()
         self.schedule = NoiseSchedule(spec.schedule)
         self.tokenizer = tokenizer
+        self.embeddings: Embeddings | None = None  # that a prompt may name; no part of its weights
         self.first_stage_model = first_stage(spec.first_stage)
         refiner = denoiser(spec.refiner.unet) if spec.refiner else None
         self.model = DiffusionWrapper(denoiser(spec.unet), refiner)
@@ -201,6 +204,19 @@ class LatentDiffusion(nn.Module):
         """
         conds = [conditioner.encode(inputs, size, self) for conditioner in self.spec.conditioners]
         return Cond.joined([cond.map(lambda part: part.to(self.device).float()) for cond in conds])
+
+    @torch.inference_mode()
+    def reworded(self, cond: Cond, inputs: Sequence[Inputs], size: tuple[int, int]) -> Cond:
+        """`condition` of inputs that differ from those of `cond` in their prompts alone.
+
+        Args:
+            cond: for a batch of one.
+        """
+        said = [c.encode(inputs, size, self) for c in self.spec.conditioners if c.way == "crossattn"]
+        whole = Cond.joined([one.map(lambda part: part.to(self.device).float()) for one in said])
+        rest = cond.map(lambda part: part.expand(len(inputs), *part.shape[1:]))
+        vector = rest.vector if whole.vector is None else whole.vector  # that of a noise level stays
+        return replace(rest, context=whole.context, vector=vector)
 
     @torch.inference_mode()
     def output(self, x: Tensor, t: Tensor, cond: Cond, hints: Sequence[Hint] = ()) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 _ARGMAX = 2  # as `eos_token_id`: a prompt ends at its highest token id, as in CLIP's own code
 
 
+Vectors = Mapping[tuple[int, int], Tensor]  # (row, position) -> (d,), in the place of a token's embedding
+
+
 class Embedder(nn.Module):
     """One text transformer, under the name that published checkpoints give it."""
 
@@ -24,29 +28,69 @@ class Embedder(nn.Module):
         self.spec = spec
         setattr(self, "model" if spec.open_clip else "transformer", _transformer(spec))
 
-    def forward(self, ids: Tensor, penultimate: bool) -> tuple[Tensor, Tensor]:
-        """(b, n) int64 -> tokens (b, n, dim) and the pooled prompt (b, projection_dim or dim)."""
+    def forward(
+        self, ids: Tensor, layer: int, normalized: bool, vectors: Vectors, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """As `ClipText`, of one: tokens (b, n, dim) and the pooled prompt (b, projection_dim or dim)."""
         tower = getattr(self, "model" if self.spec.open_clip else "transformer")
+        text = tower.text_model
         positions = torch.arange(ids.shape[1], device=ids.device)[None]
-        out = tower.text_model(input_ids=ids, position_ids=positions, output_hidden_states=penultimate)
-        tokens = out.hidden_states[-2] if penultimate else out.last_hidden_state
+        given = {"input_ids": ids, "position_ids": positions, "attention_mask": mask}
+        with _replaced(text.embeddings.token_embedding, vectors):
+            out = text(**given, output_hidden_states=layer > 1)
+        tokens = out.hidden_states[-layer] if layer > 1 else out.last_hidden_state
+        if normalized and layer > 1:
+            tokens = text.final_layer_norm(tokens)
         return tokens, tower.text_projection(out.pooler_output)
 
 
 class ClipText(nn.Module):
-    """Token ids (b, towers, n) int64 -> context (b, n, dim) and the last tower's pooled prompt."""
+    """Token ids -> what the transformers say of each token, and the last one's pooled prompt.
 
-    def __init__(self, towers: Sequence[ClipTower], penultimate: bool) -> None:
+    normalized: whether what an earlier layer than the last says is normalised as the last one's.
+    """
+
+    def __init__(self, towers: Sequence[ClipTower], *, normalized: bool) -> None:
         super().__init__()
-        self.penultimate = penultimate
+        self.normalized = normalized
         self.embedders = nn.ModuleList(Embedder(tower) for tower in towers)
 
-    def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, ids: Tensor, layer: int, vectors: Sequence[Vectors] = (), mask: Tensor | None = None
+    ) -> tuple[list[Tensor], Tensor]:
+        """(b, towers, n) int64 -> for each tower (b, n, dim), and (b, projection_dim or dim).
+
+        Args:
+            layer: whose words count, from the last one on: 1, 2, ...
+            vectors: for each tower.
+            mask: (b, n), 0 at tokens that the others do not see.
+        """
+        own = vectors or [{}] * len(self.embedders)
         found = [
-            embedder(tokens_of, self.penultimate)
-            for embedder, tokens_of in zip(self.embedders, ids.unbind(1), strict=True)
+            embedder(of, layer, self.normalized, instead, mask)
+            for embedder, of, instead in zip(self.embedders, ids.unbind(1), own, strict=True)
         ]
-        return torch.cat([tokens for tokens, _ in found], dim=-1), found[-1][1]
+        return [tokens for tokens, _ in found], found[-1][1]
+
+
+@contextmanager
+def _replaced(embedding: nn.Module, vectors: Vectors) -> Iterator[None]:
+    """While it lasts some tokens are embedded as given vectors."""
+
+    def replace(module: nn.Module, given: object, embedded: Tensor) -> Tensor:
+        embedded = embedded.clone()
+        for (row, position), vector in vectors.items():
+            embedded[row, position] = vector.to(embedded)
+        return embedded
+
+    if not vectors:
+        yield
+        return
+    handle = embedding.register_forward_hook(replace)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _transformer(spec: ClipTower) -> CLIPTextModelWithProjection:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ldm_core.pictures.reading import MAX_SIDE
+from ldm_core.prompts import AUTO, SYNTAXES, WEIGHTINGS
 from ldm_core.request.extensions import Adapters, Controls
 from ldm_core.request.rules import (
     NAME_CHARACTERS,
@@ -40,6 +41,7 @@ BRANCHINGS = 32  # of one picture
 
 PIXEL_BUDGET = 16 * 1024 * 1024  # width * height * batch_size: four pictures of 2048 x 2048
 PROMPT_CHARACTERS = 20_000
+CLIP_SKIP = (0, 12)
 
 FIELDS: Mapping[str, Rule] = {
     "model": Name(0, NAME_CHARACTERS),
@@ -49,6 +51,9 @@ FIELDS: Mapping[str, Rule] = {
     "negative_template": Text(PROMPT_CHARACTERS),
     "steps": Whole(*STEPS),
     "sampler": OneOf(tuple(SAMPLERS)),
+    "prompt_syntax": OneOf((AUTO, *SYNTAXES)),
+    "prompt_weighting": OneOf((AUTO, *WEIGHTINGS)),
+    "clip_skip": Whole(*CLIP_SKIP),
     "eta": Real(*ETA),
     "guidance_scale": Real(*GUIDANCE),
     "seed": Seed(SEED[1]),

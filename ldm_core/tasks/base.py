@@ -30,12 +30,28 @@ class Conditioning:
         uncond: what it goes away from; None: no guidance, the network is asked once.
         guidance: how far, and in which steps.
         hints: to the model's controls, for a batch of one; both sides of guidance get them.
+        weight: how much `cond` counts beside `also`.
+        also: further conditions that the network is asked for, each with its weight.
+        rewording: gives another `cond`, `uncond`, `weight` and `also` where the prompt changes with the step.
+        earlier: steps of the pass before this one; None in the first.
     """
 
     cond: Cond
     uncond: Cond | None
     guidance: Guidance
     hints: Hints = ()
+    weight: float = 1.0
+    also: tuple[tuple[Cond, float], ...] = ()
+    rewording: Rewording | None = None
+    earlier: int | None = None
+
+    @property
+    def conds(self) -> tuple[Cond, ...]:
+        return self.cond, *(cond for cond, _ in self.also)
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        return self.weight, *(weight for _, weight in self.also)
 
     @property
     def shape(self) -> tuple[object, ...]:
@@ -44,18 +60,25 @@ class Conditioning:
 
     def at(self, step: int, num_steps: int, region: Region | None = None) -> Conditioning:
         """Without what does not apply in a step, and for a tile if asked for one."""
-        conditioning = self if region is None else self._of(region)
+        conditioning = self if self.rewording is None else self.rewording(self, step, num_steps)
+        conditioning = conditioning if region is None else conditioning._of(region)
         if self.hints:
             hints = tuple(hint for hint in conditioning.hints if hint.applies(step, num_steps))
             conditioning = replace(conditioning, hints=hints)
         if self.guidance.applies(step, num_steps):
             return conditioning
-        return replace(conditioning, uncond=None)
+        if sum(conditioning.weights) == 1:
+            return replace(conditioning, uncond=None)
+        return replace(conditioning, guidance=replace(self.guidance, scale=1.0))
 
     def _of(self, region: Region) -> Conditioning:
         uncond = None if self.uncond is None else self.uncond.tile(region)
+        also = tuple((cond.tile(region), weight) for cond, weight in self.also)
         hints = tuple(hint.tile(region) for hint in self.hints)
-        return replace(self, cond=self.cond.tile(region), uncond=uncond, hints=hints)
+        return replace(self, cond=self.cond.tile(region), uncond=uncond, also=also, hints=hints)
+
+
+Rewording = Callable[[Conditioning, int, int], Conditioning]
 
 
 class StepConditioning(Protocol):

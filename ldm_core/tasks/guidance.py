@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
-from ldm_core.conditioners import Inputs
+from ldm_core.conditioners import Cond, Inputs
+from ldm_core.conditioners.inputs import text_of
 from ldm_core.diffusion.guidance import Guidance
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.nn.unet import guidance_embedding
+from ldm_core.prompts import Part, Phrase
 from ldm_core.request import Request
 from ldm_core.tasks.base import Conditioning
+from ldm_core.tasks.wording import Wording, wording_of
+
+_MOST_KEPT = 32  # wordings of one prompt that changes with the step
 
 
 def conditioning_of(
     request: Request, model: LatentDiffusion, inputs: Inputs, cells: tuple[int, int]
 ) -> Conditioning:
-    """With the guidance that a request asks for."""
+    """With the guidance that a request asks for, and its prompts' syntax read."""
     guidance = Guidance(
         request.guidance_scale, request.guidance_rescale, request.guidance_start, request.guidance_end
     )
-    return conditioning(model, inputs, request.negative_prompt, guidance, cells)
+    wording = wording_of(request, model.spec, text_of(inputs.prompt))
+    parts, negative = wording.at(0, 1)
+    rows = [(wording.inputs(inputs, part.phrase, negative), part.weight) for part in parts]
+    first = _conditioning(model, rows, guidance, cells)
+    if wording.is_fixed:
+        return first
+    return replace(first, rewording=_Rewording(wording, model, inputs, cells))
 
 
 def conditioning(
@@ -30,14 +43,70 @@ def conditioning(
     Both sides get the rest.  A scale of 0, the field's word for no guidance, is one of 1.  A network that
     guides itself is told the scale, and the negative prompt is not read.
     """
-    if model.spec.guidance_dim:  # it was trained to guide itself, and is asked once
-        cond = model.condition([inputs], cells)
-        waves = guidance_embedding(max(guidance.scale, 1.0), model.spec.guidance_dim)
-        return Conditioning(cond.with_vector(waves.to(model.device)), None, guidance)
     if negative_prompt:
         inputs = replace(inputs, negative_prompt=negative_prompt.strip())
+    return _conditioning(model, [(inputs, 1.0)], guidance, cells)
+
+
+def _conditioning(
+    model: LatentDiffusion,
+    parts: Sequence[tuple[Inputs, float]],
+    guidance: Guidance,
+    cells: tuple[int, int],
+    like: Cond | None = None,
+) -> Conditioning:
+    """Of conditions with their weights.
+
+    Args:
+        like: one that differs in its prompt alone.
+    """
+
+    guides_itself = model.spec.guidance_dim > 0  # it was trained to, and is asked once
+
+    def encode(rows: Sequence[Inputs]) -> Cond:
+        if guides_itself:
+            waves = guidance_embedding(max(guidance.scale, 1.0), model.spec.guidance_dim).to(model.device)
+            return model.condition(rows, cells).with_vector(waves.expand(len(rows), -1))
+        return model.condition(rows, cells) if like is None else model.reworded(like, rows, cells)
+
+    inputs = parts[0][0]
     without = inputs.uncond(model.spec)
-    if without is inputs or guidance.scale in (0, 1):
-        return Conditioning(model.condition([inputs], cells), None, guidance)
-    both = model.condition([inputs, without], cells)
-    return Conditioning(both[:1], both[1:], guidance)
+    is_unguided = guidance.scale in (0, 1) and sum(weight for _, weight in parts) == 1
+    beside = [] if without is inputs or is_unguided or guides_itself else [without]
+    if guidance.scale == 0:
+        guidance = replace(guidance, scale=1.0)
+    if len(parts) == 1:
+        both = encode([inputs, *beside])
+        return Conditioning(both[:1], both[1:] if beside else None, guidance, weight=parts[0][1])
+    # Conditions of different lengths go on with their last token; uncond with chunks of the empty prompt.
+    conds = [encode([one]) for one, _ in parts]
+    lengths = [0 if cond.context is None else cond.context.shape[1] for cond in conds]
+    longest = lengths.index(max(lengths))
+    both = encode([parts[longest][0], *beside])
+    conds[longest] = both[:1]
+    if both.context is not None:
+        conds = [cond.lengthened(both.context.shape[1]) for cond in conds]
+    also = tuple((cond, weight) for cond, (_, weight) in zip(conds[1:], parts[1:]))
+    return Conditioning(conds[0], both[1:] if beside else None, guidance, weight=parts[0][1], also=also)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rewording:
+    """Another condition where the prompt changes with the step; each wording is encoded once."""
+
+    wording: Wording
+    model: LatentDiffusion
+    inputs: Inputs
+    cells: tuple[int, int]
+    kept: OrderedDict[tuple[tuple[Part, ...], Phrase], Conditioning] = field(default_factory=OrderedDict)
+
+    def __call__(self, conditioning: Conditioning, step: int, num_steps: int) -> Conditioning:
+        parts, negative = key = self.wording.at(step, num_steps, conditioning.earlier)
+        if key not in self.kept:
+            rows = [(self.wording.inputs(self.inputs, part.phrase, negative), part.weight) for part in parts]
+            guidance, like = conditioning.guidance, conditioning.cond
+            self.kept[key] = _conditioning(self.model, rows, guidance, self.cells, like)
+            if len(self.kept) > _MOST_KEPT:
+                self.kept.popitem(last=False)
+        now = self.kept[key]
+        return replace(conditioning, cond=now.cond, uncond=now.uncond, weight=now.weight, also=now.also)

@@ -23,6 +23,7 @@ from ldm_core.tasks import (
 )
 from ldm_core.tasks.base import Task, Work
 from ldm_core.tasks.noise import timesteps_of
+from ldm_core.tasks.wording import wording_of
 
 _ROWS: tuple[Task[Any], ...] = (  # each of another kind of request
     text_to_image.TASK,
@@ -71,6 +72,7 @@ def _check(request: Request, info: ModelInfo) -> None:
     most = info.spec.schedule.num_timesteps
     if request.steps > most:
         raise RequestError("steps", request.steps, f"at most {most} with {info.title}")
+    wording_of(request, info.spec, request.prompt.strip())
     task.check(request, info)
 
 

@@ -109,5 +109,7 @@ def two_passes(
     """
     width, height = (max(SIZE[0], side) for side in native_size(request.size, info))
     small = draw(of_size(request, width, height), model)
-    large = replace(draw(request, model), share=share)
-    return TwoPasses(small, large, len(timesteps_of(request, model.schedule)) - 1)
+    turn = len(timesteps_of(request, model.schedule)) - 1
+    large = draw(request, model)
+    large = replace(large, share=share, conditioning=replace(large.conditioning, earlier=turn))
+    return TwoPasses(small, large, turn)
