@@ -28,6 +28,7 @@ from app.keeping.metadata import (
 from app.keeping.outgoing import outgoing
 from ldm_core.errors import AtelierError, FileError, RequestError
 from ldm_core.pictures.writing import FORMATS, Format
+from ldm_core.prompts import read_prompt
 from ldm_core.request import SAMPLERS, SPACINGS, Branch, Inpaint, TextToImage
 from ldm_core.request.extensions import AdapterUse
 from ldm_core.request.raster import Raster, read_raster
@@ -479,3 +480,31 @@ def test_a_branch_with_another_picture_is_read_again(monkeypatch: pytest.MonkeyP
     other = replace(request, mask=Raster(255 - request.mask.pixels))
     branched = replace(request, branch=Branch(2, other))
     assert read_settings(encode_png(request.image.pixels, branched)).request == branched
+@pytest.mark.parametrize("syntax", ["auto", "plain", "a1111", "comfyui", "invokeai"])
+@pytest.mark.parametrize("weighting", ["auto", "a1111", "no_norm", "comfyui", "invokeai", "ignore"])
+def test_how_a_prompt_is_read_stands_in_both_texts(syntax: str, weighting: str) -> None:
+    """As text for other programs a plain prompt has its brackets escaped, which says the same."""
+    asked = TextToImage(
+        prompt="a (b:1.2) \\(c", negative_prompt="[d]", prompt_syntax=syntax, prompt_weighting=weighting
+    )
+    assert read_settings(encode_png(PIXELS, asked)).request == asked
+    said = from_parameters(to_parameters(asked)).request
+    meant = [
+        read_prompt(one.prompt, one.prompt_syntax if one.prompt_syntax != "auto" else "a1111").at(0, 1)
+        for one in (asked, said)
+    ]
+    texts = [
+        [(span.text, span.weight) for span in parts[0].phrase.sections[0]]  # type: ignore[union-attr]
+        for parts in meant
+    ]
+    assert texts[0] == texts[1]
+    assert said.prompt_weighting == ("a1111" if weighting == "auto" else weighting)
+
+
+def test_a_prompt_with_brackets_from_before_syntax_was_read_stays_literal() -> None:
+    for prompt, syntax in (("a (b:1.2)", "plain"), ("a [b|c]", "plain"), ("a lake, at dusk", "auto")):
+        before = json.loads(to_ours(TextToImage(prompt=prompt), None))
+        for name in ("prompt_syntax", "prompt_weighting", "clip_skip"):
+            del before["request"][name]
+        read = read_settings(png(latent_atelier=json.dumps(before)))
+        assert read.request.prompt_syntax == syntax

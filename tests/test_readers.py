@@ -114,12 +114,23 @@ def test_what_a_request_cannot_hold_is_listed() -> None:
     assert read.request.prompt == "a <lora:ink:0.8> boat"
     noted(read, "Not kept")
     for word in (
-        "denoising strength 0.4", "clip skip 2", "Hires upscale 1.5", "Hires upscaler Latent", "VAE kl",
+        "denoising strength 0.4", "Hires upscale 1.5", "Hires upscaler Latent", "VAE kl",
         "seed 9, strength 0.1", "ENSD 31337", "canny control_v11 [d14c016b] 0.7",
     ):  # fmt: skip
         assert word in read.notes[0]
+    assert (read.request.clip_skip, read.request.prompt_syntax) == (2, "a1111")
     assert named(read) == ["ink 0.8 0123456789ab"]
     assert "Version" not in read.notes[0] and "Hashes" not in read.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("emphasis", "weighting"),
+    [("", "a1111"), (", Emphasis: No norm", "no_norm"), (", Emphasis: Ignore", "ignore")],
+)
+def test_what_weights_do_is_read(emphasis: str, weighting: str) -> None:
+    read = from_parameters(f"(x:1.2)\nSteps: 20, Seed: 1{emphasis}")
+    assert (read.request.prompt_syntax, read.request.prompt_weighting) == ("a1111", weighting)
+    assert read.notes == ()
 
 
 def test_what_has_no_effect_is_not_listed() -> None:
@@ -225,7 +236,7 @@ def test_invokeai_3_and_later() -> None:
     assert (request.sampler, request.spacing, request.steps) == ("dpmpp_2m", "karras", 30)
     assert (request.size, request.guidance_scale, request.model) == ((512, 768), 6.0, "Dreamer")
     assert (read.program, read.model_sha256) == ("InvokeAI", None)
-    noted(read, "clip skip 2; control canny 0.5; hrf_enabled true; hrf_strength 0.4")
+    noted(read, "control canny 0.5; hrf_enabled true; hrf_strength 0.4")
     assert named(read) == ["ink 0.75"]
 
 
@@ -288,7 +299,7 @@ def test_fooocus(data: bytes) -> None:
         "dpmpp_2m_sde", "karras", (768, 1280),
     )  # fmt: skip
     assert (read.request.model, read.model_sha256) == ("ink", "aeb7e9e689")
-    noted(read, "clip skip 2; sharpness 2", "typed was 'a boat'")
+    noted(read, "sharpness 2", "typed was 'a boat'")
     assert named(read) == ["sharp 0.1 0123456789"]
 
 
@@ -373,7 +384,7 @@ def test_swarmui(data: bytes) -> None:
     read = read_settings(data)
     assert (read.program, read.request.model, read.request.size) == ("SwarmUI", "sd_xl_base_1.0", (1024, 768))
     assert (read.request.steps, read.request.sampler, read.request.spacing) == (20, "dpmpp_2m", "karras")
-    noted(read, "clip skip 2; refinermethod PostApply; freeu 1.1")
+    noted(read, "refinermethod PostApply; freeu 1.1")
     assert named(read) == ["ink 0.5 abababababab"]
 
 

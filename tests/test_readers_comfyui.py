@@ -151,7 +151,8 @@ def test_loras_in_their_many_forms() -> None:
     nodes["6"]["inputs"]["clip"] = ["54", 0]
     one = read(nodes)
     check(one)
-    noted(one, "Not kept: clip skip 2.")
+    noted(one)
+    assert (one.request.clip_skip, one.request.prompt_syntax) == (2, "comfyui")
     assert set(named(one)) == {"ink 0.8 1.0", "sea 0.5", "sky 0.3"}
 
 
@@ -248,7 +249,7 @@ def test_a_loader_with_everything() -> None:
     }  # fmt: skip
     one = read(nodes)
     check(one)
-    assert "clip skip 2" in one.notes[0]
+    assert one.request.clip_skip == 2
 
 
 def test_prompts_of_several_texts() -> None:

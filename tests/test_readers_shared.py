@@ -62,7 +62,7 @@ def test_fooocus(cases: Path) -> None:
     assert (request.steps, request.sampler, request.spacing) == (30, "dpmpp_2m_sde", "karras")
     assert (request.seed, request.size, request.guidance_scale) == (6952411511246973023, (768, 1280), 4.0)
     assert (request.model, read.model_sha256) == ("juggernautXL_v8Rundiffusion", "aeb7e9e689")
-    noted(read, "clip skip 2", "typed was 'a smiling goldfish'")
+    noted(read, "typed was 'a smiling goldfish'")
 
 
 def test_invokeai(cases: Path) -> None:
@@ -90,7 +90,7 @@ def test_lines_of_extensions_and_what_is_not_kept(cases: Path) -> None:
     read = from_parameters(texts(cases)[1])
     assert (read.request.prompt, read.request.negative_prompt) == ("a cat, a hat", "dog")
     assert (read.request.size, read.request.spacing, read.request.steps) == ((832, 1216), "karras", 25)
-    noted(read, "denoising strength 0.4; clip skip 2; Hires upscale 1.5; Hires steps 12")
+    noted(read, "denoising strength 0.4; Hires upscale 1.5; Hires steps 12")
     assert named(read) == ["ink 0123456789ab"]
 
 

@@ -294,7 +294,7 @@ def with_changes(request: Request, changes: Sequence[str]) -> Request:
 def _tell(library: ModelLibrary, request: Request) -> None:
     """Says which words of the prompts the model never learnt."""
     prompts = (getattr(request, name, "") for name in ("prompt", "negative_prompt"))
-    if unknown_words := library.told_of(request.model, *prompts):
+    if unknown_words := library.told_of(request.model, *prompts, syntax=request.prompt_syntax):
         print(unknown_words, file=sys.stderr)
 
 

@@ -23,9 +23,11 @@ from app.studio.jobs import Studio
 from app.widgets.canvas import Canvas, CanvasSetup, CanvasValue
 from app.widgets.components import BranchNote
 from app.widgets.updates import Updates, Values, change, is_change
+from ldm_core.conditioners.syntax import syntax_of
 from ldm_core.errors import AtelierError, FileError, ModelError, RequestError
 from ldm_core.library.index import Entry
 from ldm_core.library.models import ModelInfo
+from ldm_core.prompts import AUTO
 from ldm_core.request import (
     BATCH,
     DEFAULT_MODEL,
@@ -238,6 +240,7 @@ def make_form(
                     fields["negative_prompt"] = gr.Textbox(
                         "", label="Leave out", info="The negative prompt.", lines=2, visible=reads
                     )
+                    fields |= parts.wording(visible=reads_syntax(studio, chosen))
                 fields |= (parts.guidance(start) if guided else {}) | parts.method(start)
             names = [] if studio.presets is None else studio.presets.names(name)
             grid = make_grid(name, fields) if several else None
@@ -321,6 +324,14 @@ def takes_prompts(studio: Studio, name: object) -> bool:
         return studio.models.info(str(name)).spec.takes_prompts
     except AtelierError:
         return True
+
+
+def reads_syntax(studio: Studio, name: object) -> bool:
+    """Whether a model's prompts have a syntax by themselves; False where that is not known."""
+    try:
+        return syntax_of(AUTO, studio.models.info(str(name)).spec) != "plain"
+    except AtelierError:
+        return False
 
 
 def suit(studio: Studio, form: AnyForm, model: object) -> Updates:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gradio as gr
 from gradio.components import Component
 
+from ldm_core.prompts import AUTO, SYNTAXES, WEIGHTINGS
 from ldm_core.request import (
+    CLIP_SKIP,
     ETA,
     FRACTION,
     GUIDANCE,
@@ -33,6 +35,37 @@ def prompt(name: str, example: str, *, visible: bool) -> tuple[gr.Textbox, gr.HT
     )
     unknown = gr.HTML("", elem_id=f"{name}-unknown", elem_classes="unknown", apply_default_css=False)
     return field, unknown
+
+
+def wording(*, visible: bool) -> dict[str, Component]:
+    """How the words are read, of models that read CLIP's syntax."""
+    automatic = [("What suits the model", AUTO)]
+    with gr.Row(elem_classes="pair"):
+        syntax = gr.Dropdown(
+            [*automatic, *((title, name) for name, title in SYNTAXES.items())],
+            value=AUTO,
+            label="Brackets as in",
+            info="The prompt's syntax: (sky:1.3) in A1111 and ComfyUI, sky++ in InvokeAI.",
+            visible=visible,
+            min_width=0,
+        )
+        weighting = gr.Dropdown(
+            [("What suits these", AUTO), *((title, name) for name, title in WEIGHTINGS.items())],
+            value=AUTO,
+            label="Weights act as in",
+            info="What a weight does to the encoding of a word.",
+            visible=visible,
+            min_width=0,
+        )
+    skip = gr.Slider(
+        *CLIP_SKIP,
+        value=0,
+        step=1,
+        label="Clip skip",
+        info="Which of CLIP's layers counts, from the last on; many anime models want 2. 0: the model's own.",
+        visible=visible,
+    )
+    return {"prompt_syntax": syntax, "prompt_weighting": weighting, "clip_skip": skip}
 
 
 def styles(name: str, names: list[str]) -> gr.Dropdown:

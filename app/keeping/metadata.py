@@ -29,6 +29,8 @@ from app.keeping.readers.carried import EXIF_IFD, MAKER_NOTE, MAX_OURS, OURS, US
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.pictures import writing
 from ldm_core.pictures.writing import Format
+from ldm_core.prompts import AUTO, is_plain
+from ldm_core.prompts.a1111 import escaped
 from ldm_core.request import SAMPLERS, SPACINGS, Request, TextToImage, parse_request, to_json
 from ldm_core.request.extensions import AdapterUse
 from ldm_core.request.raster import Kind, Raster, file_of, to_uri
@@ -42,10 +44,13 @@ _RARE = {
     "guidance_rescale": "Guidance rescale",
     "guidance_start": "Guidance start",
     "guidance_end": "Guidance end",
+    "clip_skip": "Clip skip",
 }
 _INPUTS: Mapping[str, Kind] = {"image": "picture", "mask": "mask", "label_map": "label map"}
 _HASH = "sha256:"
 MAX_CARRIED = 40_000_000  # bytes of a picture inside another one
+_EMPHASIS = {"a1111": "Original", "no_norm": "No norm", "ignore": "Ignore"}  # as A1111 calls them
+_PROMPTS = ("prompt", "negative_prompt")
 _DAMAGED = "Its exact settings are damaged; these are from the text beside them, which says less."
 _NOT_KEPT = (
     "The picture that it was made of is too large to be carried inside and is not kept on this computer; "
@@ -188,6 +193,8 @@ def _from_json(text: str) -> Settings:
         raise FileError("The settings inside this picture are damaged.") from None
     if version != VERSION:
         raise FileError("The settings inside this picture were written by a newer version of this program.")
+    if "prompt_syntax" not in request and not all(is_plain(request.get(name)) for name in _PROMPTS):
+        request["prompt_syntax"] = "plain"  # as it was made, before syntax was read
     read = parse_request(request)
     given = frozenset(field.name for field in fields(read))
     return Settings(read, given, digest if _is_hash(digest) else None)
@@ -254,11 +261,18 @@ def to_parameters(request: Request, model_sha256: str | None = None) -> str:
             if getattr(request, field) != getattr(usual, field)
         }
     )
+    words, negative = request.prompt, request.negative_prompt
+    if request.prompt_syntax == "plain":
+        words, negative = escaped(words), escaped(negative)
+    elif request.prompt_syntax not in (AUTO, "a1111"):
+        facts["Prompt syntax"] = request.prompt_syntax
+    if request.prompt_weighting != AUTO:
+        facts["Emphasis"] = _EMPHASIS.get(request.prompt_weighting, request.prompt_weighting)
     tags = [lora_tag(use) for use in request.adapters or ()]
-    prompt = " ".join([request.prompt, *tags] if request.prompt else tags)
+    prompt = " ".join([words, *tags] if words else tags)
     lines = [prompt] if prompt else []
-    if request.negative_prompt:
-        lines.append(f"{NEGATIVE} {request.negative_prompt}")
+    if negative:
+        lines.append(f"{NEGATIVE} {negative}")
     lines.append(", ".join(f"{name}: {_quoted(str(value))}" for name, value in facts.items()))
     # As A1111's extension for dynamic prompts writes them, behind the settings.
     templates = {"Template": request.template, "Negative Template": request.negative_template}

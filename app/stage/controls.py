@@ -46,23 +46,26 @@ def _connect_form(studio: Studio, form: AnyForm) -> None:
     fields["sampler"].input(respace, [form.model, fields["sampler"]], fields["spacing"], **QUICK)
     fields["seed"].input(lambda: parts.KEEP_SEED, None, form.seed_mode, **QUICK)
     if words := [fields[name] for name in ("prompt", "negative_prompt") if name in fields]:
+        syntax = [fields[name] for name in ("prompt_syntax", "prompt_weighting", "clip_skip")]
 
         def ask(model: object) -> Updates:
-            return dict.fromkeys(words, change(visible=forms.takes_prompts(studio, model)))
+            reads, knows = forms.takes_prompts(studio, model), forms.reads_syntax(studio, model)
+            return dict.fromkeys(words, change(visible=reads)) | dict.fromkeys(syntax, change(visible=knows))
 
-        form.model.change(ask, form.model, words, **QUICK)
+        form.model.change(ask, form.model, [*words, *syntax], **QUICK)
     if form.shape is not None:
         _connect_shape(studio, form, form.shape)
     if form.unknown is not None:
 
-        def tell(model: object, *prompts: object) -> str:
-            told = studio.told_of(str(model), *(str(prompt or "") for prompt in prompts))
+        def tell(model: object, syntax: object, *prompts: object) -> str:
+            given = (str(prompt or "") for prompt in prompts)
+            told = studio.told_of(str(model), *given, syntax=str(syntax))
             return f"<p>{html.escape(told)}</p>" if told else ""
 
         gr.on(
-            [*(field.change for field in words), form.model.change],
+            [*(field.change for field in (*words, fields["prompt_syntax"])), form.model.change],
             tell,
-            [form.model, *words],
+            [form.model, fields["prompt_syntax"], *words],
             form.unknown,
             trigger_mode="always_last",
             **QUICK,

@@ -29,6 +29,7 @@ from app.studio.running import GUEST_RUNS, GUEST_WAITS, Jobs
 from app.studio.timelines import Timelines
 from ldm_core.errors import AtelierError, EngineError
 from ldm_core.library.models import ModelLibrary
+from ldm_core.prompts import AUTO
 from ldm_core.request import DEFAULT_MODEL, Request
 
 if TYPE_CHECKING:
@@ -252,11 +253,11 @@ class Studio:
 
     # Facts about models ------------------------------------------------------------------------------
 
-    def told_of(self, model: str, *prompts: str) -> str:
+    def told_of(self, model: str, *prompts: str, syntax: str = AUTO) -> str:
         """What a person is told of prompts (`ModelLibrary.told_of`); waits for an engine that is starting."""
         if not any(map(str.strip, prompts)) or not self._ready.wait(START_SECONDS) or self._engine is None:
             return ""
-        return self.models.told_of(model, *prompts)
+        return self.models.told_of(model, *prompts, syntax=syntax)
 
     def model_hash(self, model: str) -> str | None:
         """SHA-256 of a model's weights; None where it cannot be told."""

@@ -338,6 +338,8 @@ def find_state_dict(content: object) -> Mapping[str, object]:
     Raises:
         PickleRefused: there are none.
     """
+    if isinstance(content, list):  # of embeddings
+        content = {f"part{i}": table for i, table in enumerate(content)}
     if isinstance(content, dict):
         tables = {name: table for name, table in content.items() if isinstance(table, dict)}
         for table in (tables.get("state_dict", content), content, *(tables.get(n, {}) for n in _NESTED)):

@@ -14,6 +14,7 @@ from ldm_core.formats import segmentation_folders as segmentation
 from ldm_core.formats.adapter_files import adapter_problem
 from ldm_core.formats.config import Config
 from ldm_core.formats.control_files import control_problem
+from ldm_core.formats.embedding_files import is_embedding, read_embedding
 from ldm_core.formats.families import family_of, family_of_folder
 from ldm_core.formats.family import FIRST_STAGE, MODEL
 from ldm_core.formats.folders import pieces_of, weights_of
@@ -22,7 +23,7 @@ from ldm_core.formats.opening import open_model
 from ldm_core.formats.reading import read_shapes
 from ldm_core.formats.unet_alone import is_unet_alone
 from ldm_core.model_spec import ModelSpec
-from ldm_core.request.extensions import ADAPTER, CONTROL
+from ldm_core.request.extensions import ADAPTER, CONTROL, EMBEDDING
 from ldm_core.spec import AutoencoderSpec
 from ldm_core.wording import shown
 
@@ -106,6 +107,8 @@ def identify(path: Path) -> Identity:
     try:
         if (path / "model_index.json").is_file():
             return _diffusers(path)
+        if path.suffix.lower() == ".png":
+            return _embedding(path)
         folder = segmentation.folder_of(path)
         return _checkpoint(path) if folder is None else _segmentation(folder)
     except AtelierError as error:
@@ -128,6 +131,8 @@ def _checkpoint(path: Path) -> Identity:
     shapes: Shapes = {}
     for piece in pieces_of(path / "model.safetensors" if path.is_dir() else path):
         shapes |= read_shapes(piece)
+    if is_embedding(shapes):
+        return _embedding(path)
     kind, family = _kind(shapes)
     precision, count = _precision(shapes.values())
     if kind in _EXTENDS:
@@ -167,6 +172,14 @@ def _loadable(path: Path) -> tuple[Config, str]:
         opened = open_model(path, stack)
         require_loadable(opened)
         return opened.config, left_aside(opened)
+
+
+def _embedding(path: Path) -> Identity:
+    file = read_embedding(path, path.stem)
+    precision, count = _precision(file.parts.values())
+    vectors = "1 vector" if file.length == 1 else f"{file.length} vectors"
+    description = f"{vectors} for {file.family or 'models of its size'}; a prompt names it."
+    return Identity(EMBEDDING, file.family, (), precision, count, description=description)
 
 
 def _kind(shapes: Shapes) -> tuple[str, str]:

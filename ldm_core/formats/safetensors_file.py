@@ -41,6 +41,7 @@ DTYPES: dict[str, torch.dtype] = {
 }
 
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_:-]|\.(?!\.))*(?:\.\*)?")  # embeddings: "string_to_param.*"
+_TOKEN = re.compile(r"(?:part\d{1,3}\.)?<[A-Za-z0-9_ .:-]{1,100}>")  # embeddings: "<name>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,11 @@ class Entry:
 
 def is_tensor_name(name: object) -> bool:
     """Whether `name` is dotted words, as parameters are called: no path, space or control character."""
-    return isinstance(name, str) and len(name) <= MAX_NAME and _NAME.fullmatch(name) is not None
+    return (
+        isinstance(name, str)
+        and len(name) <= MAX_NAME
+        and (_NAME.fullmatch(name) is not None or _TOKEN.fullmatch(name) is not None)
+    )
 
 
 def read_entries(file: RegularFile) -> tuple[list[Entry], int, dict[str, str]]:

@@ -25,6 +25,7 @@ SOURCE = "source.json"  # beside what was fetched: where from, its licence
 _OTHER_SUFFIXES = frozenset(
     ".txt .md .json .yaml .yml .csv .html .png .jpg .jpeg .webp .gif .mp4 .part .py .lock .info .log".split()
 )
+_EMBEDDINGS = "embeddings"  # the folder in which a picture may hold one
 _JSON = ("config.json", "scheduler_config.json", "tokenizer.json", "vocab.json", "vocab.txt")
 _BESIDE = ("config.yaml", "vocab.txt", SOURCE, "model_index.json", "config.json", "preprocessor_config.json")
 
@@ -66,6 +67,7 @@ def walk(folder: Path, problems: list[str], max_depth: int = MAX_DEPTH) -> Itera
         except OSError as error:
             problems.append(f"The folder {printable(here.name)} cannot be read: {error.strerror}.")
             continue
+        pictures = {".png"} if here.name.lower() == _EMBEDDINGS else set()
         files: dict[str, os.stat_result] = {}  # that may be models
         notes: dict[str, os.stat_result] = {}
         folders: list[str] = []
@@ -78,7 +80,7 @@ def walk(folder: Path, problems: list[str], max_depth: int = MAX_DEPTH) -> Itera
                     folders.append(item.name)
                 elif item.name in _BESIDE or suffix == ".yaml":
                     notes[item.name] = item.stat()
-                elif item.is_file() and suffix not in _OTHER_SUFFIXES:
+                elif item.is_file() and suffix not in _OTHER_SUFFIXES - pictures:
                     files[item.name] = item.stat()
         if here.name.startswith(HUB_CACHE):  # what else lies there are the same files by their hashes
             waiting += [(here / name, depth + 1) for name in folders if name == "snapshots"]

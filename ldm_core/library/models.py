@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ldm_core.bundled import BUNDLED_MODELS
-from ldm_core.conditioners import Conditioner, TextSpec
+from ldm_core.conditioners import ClipSpec, Conditioner, TextSpec
+from ldm_core.conditioners.syntax import told_of_syntax
 from ldm_core.errors import AtelierError, ConfigError, ModelFileError, ModelNotFound, RequestError
 from ldm_core.library.collection import Stamp, stamp_of
+from ldm_core.library.embeddings import LibraryEmbeddings
 from ldm_core.library.extensions import ExtensionLoader, File, Files
 from ldm_core.library.index import Entry, Index
 from ldm_core.library.residents import Residents
 from ldm_core.model_spec import ModelSpec
+from ldm_core.prompts import AUTO
 from ldm_core.request import Request, TextToImage, lineage
 from ldm_core.request.extensions import ADAPTER, CONTROL, NO_EXTENSIONS, Extensions
 
@@ -87,6 +90,7 @@ class ModelLibrary:
         self._vocabularies: dict[Path, Tokenizer] = {}
         self._loading = threading.Lock()
         self._extensions = ExtensionLoader(self._residents)
+        self._embeddings = LibraryEmbeddings(self.entries)
 
     # What there is ----------------------------------------------------------------------------------------
 
@@ -109,6 +113,20 @@ class ModelLibrary:
         return tuple(
             name for name, entry in self._entries().items() if entry.kind == kind and not entry.problem
         )
+
+    def embeddings(self, model: str = "") -> tuple[str, ...]:
+        """The names of the embeddings that a prompt may name (with a model), sorted, as the last scan saw.
+
+        Raises:
+            ModelError: there is no such model.
+        """
+        fits = None
+        if model:
+            from ldm_core.formats.embedding_files import family_for
+
+            clip = self.info(model).spec.conditioner(ClipSpec)
+            fits = "none" if clip is None else family_for(clip.towers)
+        return tuple(one.name for one in self._embeddings.entries() if fits is None or one.family == fits)
 
     def require_extensions(self, request: Request) -> None:
         """
@@ -179,25 +197,42 @@ class ModelLibrary:
             known = self._infos[entry.path] = stamp, _read_info(entry)
         return known[1]
 
-    def told_of(self, name: str, *prompts: str) -> str:
+    def told_of(self, name: str, *prompts: str, syntax: str = AUTO) -> str:
         """What a person is told of prompts: words that the model never learnt, and where they are cut.
 
         Empty where all is read, and where there is no such model with a vocabulary beside it.  Imports torch.
+
+        Args:
+            syntax: as `Request.prompt_syntax`.
         """
         from ldm_core.conditioners.tokenizer import Tokenizer
 
+        given = [prompt for prompt in prompts if prompt.strip()]
         try:
             info = self.info(name)
+            sentences = [told_of_syntax(prompt, syntax, info.spec) for prompt in given]
+            sentences += self._told_of_embeddings(" ".join(given), info.spec)
             text = info.spec.conditioner(TextSpec)
-            if text is None:
-                return ""
-            folder = info.path if info.path.is_dir() else info.path.parent
-            if folder not in self._vocabularies:
-                self._vocabularies[folder] = Tokenizer(folder / "vocab.txt", text.max_length)
+            if text is not None:
+                folder = info.path if info.path.is_dir() else info.path.parent
+                if folder not in self._vocabularies:
+                    self._vocabularies[folder] = Tokenizer(folder / "vocab.txt", text.max_length)
+                sentences += [self._vocabularies[folder].told(prompt) for prompt in given]
         except AtelierError:
             return ""
-        sentences = (self._vocabularies[folder].told(prompt) for prompt in prompts if prompt.strip())
-        return " ".join(sentence for sentence in sentences if sentence)
+        return " ".join(dict.fromkeys(sentence for sentence in sentences if sentence))
+
+    def _told_of_embeddings(self, prompt: str, spec: ModelSpec) -> list[str]:
+        """A sentence about each that a prompt names and that was made for another family."""
+        clip = spec.conditioner(ClipSpec)
+        if clip is None or not prompt:
+            return []
+        words, towers = prompt.casefold(), clip.towers
+        return [
+            f"The embedding {entry.name} is for {entry.family or 'another model'}, so it has no effect here."
+            for entry in self._embeddings.entries()
+            if entry.name.casefold() in words and self._embeddings.find(entry.name, towers) is None
+        ]
 
     def sha256(self, name: str) -> str:
         """Hash of a model's weights, 64 hexadecimal digits; pictures name their model by it.
@@ -307,6 +342,7 @@ class ModelLibrary:
                 )
                 if not isinstance(loaded, LatentDiffusion):
                     raise ModelFileError(f"{name} holds a first stage alone; choose a whole model.")
+                loaded.embeddings = self._embeddings
                 model = loaded
                 self._residents.add(key, model)
             if extensions:

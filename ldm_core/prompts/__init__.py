@@ -26,7 +26,7 @@ from ldm_core.prompts.phrase import (
 
 __all__ = [
     "AUTO", "Blend", "Fixed", "Joined", "Part", "Phrase", "Prompt", "SYNTAXES", "Span", "Syntax", "Text",
-    "WEIGHTINGS", "Weighting", "plain", "read_prompt", "texts_of", "unreadable",
+    "WEIGHTINGS", "Weighting", "is_plain", "plain", "read_prompt", "texts_of", "unreadable",
 ]  # fmt: skip
 
 AUTO = "auto"  # in a request: what suits the model
@@ -66,3 +66,15 @@ def read_prompt(text: str, syntax: Syntax, *, negative: bool = False) -> Prompt:
             raise
         reason = str(error).replace("prompt", "negative prompt", 1)
         raise PromptError("negative_prompt", reason) from None
+
+
+def is_plain(text: object) -> bool:
+    """Whether a text says the same with syntax and without; True of what is no text."""
+    if not isinstance(text, str):
+        return True
+    try:
+        prompt = read_prompt(text, "a1111")
+    except PromptError:
+        return False
+    spans = (Span(text),) if text else ()
+    return prompt.is_fixed and prompt.at(0, 1) == (Part(Text((spans,), "a1111")),)

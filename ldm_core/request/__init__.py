@@ -39,6 +39,7 @@ from ldm_core.request.fields import (
     BATCH,
     BORDER,
     BRANCHINGS,
+    CLIP_SKIP,
     DEFAULT_MODEL,
     ETA,
     FRACTION,
@@ -63,7 +64,7 @@ from ldm_core.request.tasks import (
 )
 
 __all__ = [
-    "AdapterUse", "BATCH", "BORDER", "BRANCHINGS", "Branch", "ClassToImage", "ControlUse",
+    "AdapterUse", "BATCH", "BORDER", "BRANCHINGS", "Branch", "CLIP_SKIP", "ClassToImage", "ControlUse",
     "DEFAULT_MODEL", "ETA", "FRACTION", "GUIDANCE",
     "ImageToImage", "Inpaint", "JSON_BYTES", "LayoutToImage", "Outpaint", "PIXEL_BUDGET", "RULES", "Request",
     "SAMPLERS", "SEED", "SIZE", "SPACINGS", "STEPS", "SamplerSpec", "Semantic", "Sized", "SpacingSpec",

@@ -9,6 +9,7 @@ from ldm_core.request.raster import Raster, to_uri
 from ldm_core.request.rules import NAME_CHARACTERS, Name, RasterOf, Real
 
 ADAPTER, CONTROL = "LoRA", "ControlNet"  # the kinds of their files in the index of models
+EMBEDDING = "embedding"  # that of what a prompt names
 MAX_ADAPTERS = 32
 MAX_CONTROLS = 8
 STRENGTH = (-10.0, 10.0)  # of an adapter

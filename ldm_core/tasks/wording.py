@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import cast
 
 from ldm_core.conditioners import ClipSpec, Inputs
+from ldm_core.conditioners.syntax import syntax_of
 from ldm_core.model_spec import ModelSpec
 from ldm_core.prompts import AUTO, Part, Phrase, Prompt, Syntax, Text, Weighting, read_prompt
 from ldm_core.request import Request
@@ -59,15 +59,6 @@ def wording_of(request: Request, spec: ModelSpec, prompt: str) -> Wording:
         _weighting(request.prompt_weighting, syntax, spec),
         request.clip_skip,
     )
-
-
-def syntax_of(named: str, spec: ModelSpec) -> Syntax:
-    """The syntax of a request with a model: by itself A1111's for CLIP, none for what reads whole words."""
-    if not any(conditioner.weighs_words for conditioner in spec.conditioners):
-        return "plain"
-    if named == AUTO:
-        return "a1111" if spec.conditioner(ClipSpec) else "plain"
-    return cast("Syntax", named)
 
 
 def _weighting(named: str, syntax: Syntax, spec: ModelSpec) -> Weighting:

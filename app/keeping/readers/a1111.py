@@ -40,8 +40,13 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
     "denoising_strength": ("Denoising strength", "Strength"),
     "clip_skip": ("Clip skip",),
 }
+_EMPHASIS = {
+    "original": "a1111", "no norm": "no_norm", "ignore": "ignore", "none": "ignore",
+    "comfyui": "comfyui", "invokeai": "invokeai",  # as we write them
+}  # fmt: skip
 _TEXTS = ("sampler", "schedule", "vae")
-_TAKEN = {"Size", "Model", "Model hash", "Spacing", "Lora hashes", "Lora weights"}
+_TAKEN = {"Size", "Model", "Model hash", "Spacing", "Lora hashes", "Lora weights", "Emphasis"}
+_TAKEN |= {"Prompt syntax", "TI hashes", "TI"}
 # What has no effect on the picture, or is said elsewhere as well.
 _IDLE = {
     "Version", "User", "App", "Created Date", "Hashes", "VAE hash", "Raw prompt", "Raw negative prompt",
@@ -140,6 +145,8 @@ def _said(facts: dict[str, str], prompt: str, negative: str, program: str, unrea
         denoising_strength=numbers["denoising_strength"],
         from_picture="Denoising strength" in facts and not hires,
         clip_skip=numbers["clip_skip"],
+        prompt_syntax=facts.get("Prompt syntax", "a1111"),
+        prompt_weighting=_EMPHASIS.get(facts.get("Emphasis", "Original").lower(), ""),
         hires=tuple(hires.items()),
         loras=_loras(prompt, facts),
         controls=tuple(_control(value) for value in controls.values()),

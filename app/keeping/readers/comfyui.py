@@ -89,6 +89,7 @@ def _said(graph: Graph, unread: tuple[str, ...]) -> Said | None:
         denoising_strength=first.denoise if from_picture else None,
         from_picture=from_picture,
         clip_skip=_clip_skip(graph, made_from),
+        prompt_syntax="comfyui",
         hires=tuple(_later(graph, node) for node in reversed(chain[:-1])),
         loras=_loras(graph, made_from),
         controls=_controls(graph, made_from),

@@ -31,6 +31,7 @@ def read(carried: Carried) -> Said | None:
     vae = name_of(settings.get("vae"))
     return Said(
         program=PROGRAM,
+        prompt_syntax="comfyui",
         prompt=_full(settings, "prompt"),
         negative_prompt=_full(settings, "negative_prompt"),
         steps=value_of(settings.get("steps")),

@@ -51,6 +51,8 @@ class Said:
         eta, guidance_rescale, guidance_start, guidance_end: as in a request.
         denoising_strength: of a picture that went on from another, or of a second pass.
         from_picture: whether it went on from a picture, which the file does not hold.
+        clip_skip: as A1111 counts, from 1 on.
+        prompt_syntax, prompt_weighting: as in a request; "" where the program has one of its own.
         hires: name and value of what a second, larger pass was told.
         others: name and value of what else has an effect on the picture.
         unread: sentences about what is there and was not understood.
@@ -78,6 +80,8 @@ class Said:
     denoising_strength: Value = None
     from_picture: bool = False
     clip_skip: Value = None
+    prompt_syntax: str = ""
+    prompt_weighting: str = ""
     hires: tuple[tuple[str, Value], ...] = ()
     loras: tuple[Lora, ...] = ()
     controls: tuple[Control, ...] = ()

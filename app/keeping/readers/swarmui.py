@@ -35,6 +35,7 @@ def read(carried: Carried) -> Said | None:
     refiner = {name: entry for name, entry in settings.items() if name.startswith(("refiner", "upscale"))}
     return Said(
         program="SwarmUI",
+        prompt_syntax="comfyui",
         prompt=text_of(settings.get("prompt")),
         negative_prompt=text_of(settings.get("negativeprompt")),
         steps=value_of(settings.get("steps")),

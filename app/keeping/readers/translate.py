@@ -23,6 +23,7 @@ _NUMBERS = {
     "guidance_rescale": ("guidance_rescale", "guidance rescale"),
     "guidance_start": ("guidance_start", "guidance start"),
     "guidance_end": ("guidance_end", "guidance end"),
+    "clip_skip": ("clip_skip", "clip skip"),
 }
 
 
@@ -52,6 +53,9 @@ def translated(said: Said) -> Settings:
     fields: dict[str, object] = {}
     for name, label in (("prompt", "prompt"), ("negative_prompt", "negative prompt")):
         fields |= _checked(name, label, getattr(said, name), notes)
+    for name, label in (("prompt_syntax", "prompt's syntax"), ("prompt_weighting", "weighting")):
+        if syntax := getattr(said, name):
+            fields |= _checked(name, label, syntax, notes)
     for attribute, (name, label) in _NUMBERS.items():
         value = getattr(said, attribute)
         if value is not None:
@@ -194,8 +198,6 @@ def _extras(said: Said) -> Iterator[tuple[str, object]]:
         yield "denoising strength", said.denoising_strength
     if said.variation_strength is not None and number_of(said.variation_strength) != 0:
         yield "variation", f"seed {said.variation_seed}, strength {said.variation_strength}"
-    if said.clip_skip is not None and number_of(said.clip_skip) != 1:
-        yield "clip skip", said.clip_skip
     if said.vae:
         yield "VAE", said.vae
     yield from (("control", control) for control in said.controls)
