@@ -89,7 +89,7 @@ def test_a_picture_of_another_program_is_made_again_as_far_as_it_says(tmp_path: 
         "a lake at sunset", "fog", "euler_ancestral",
     )  # fmt: skip
     assert (request.model, request.seed, request.size) == ("landscapes", 3, (64, 96))
-    assert (request.prompt_syntax, request.prompt_weighting, request.clip_skip) == ("a1111", "a1111", 2)
+    assert request.clip_skip == 2
     for words in ("'Beta' is not known here", "9000 × 64", "width 64", "Seed: 3"):
         assert words in done.stderr
 

@@ -498,7 +498,7 @@ def test_how_a_prompt_is_read_stands_in_both_texts(syntax: str, weighting: str) 
         for parts in meant
     ]
     assert texts[0] == texts[1]
-    assert said.prompt_weighting == ("a1111" if weighting == "auto" else weighting)
+    assert said.prompt_weighting == ("a1111" if (syntax, weighting) == ("plain", "auto") else weighting)
 
 
 def test_a_prompt_with_brackets_from_before_syntax_was_read_stays_literal() -> None:

@@ -264,7 +264,7 @@ def to_parameters(request: Request, model_sha256: str | None = None) -> str:
     words, negative = request.prompt, request.negative_prompt
     if request.prompt_syntax == "plain":
         words, negative = escaped(words), escaped(negative)
-    elif request.prompt_syntax not in (AUTO, "a1111"):
+    elif not (is_plain(words) and is_plain(negative)):
         facts["Prompt syntax"] = request.prompt_syntax
     if request.prompt_weighting != AUTO:
         facts["Emphasis"] = _EMPHASIS.get(request.prompt_weighting, request.prompt_weighting)

@@ -26,7 +26,8 @@ def times(z: Tensor, weights: Tensor, e: Tensor) -> Tensor:
 def mean_restored(z: Tensor, weights: Tensor, e: Tensor) -> Tensor:
     """The mean over one chunk of one prompt, so that a picture's neighbours do not count."""
     changed = times(z, weights, e)
-    return changed * (z.mean() / changed.mean())
+    mean = changed.mean()
+    return changed * (z.mean() / mean) if bool(mean) else changed
 
 
 def from_empty(z: Tensor, weights: Tensor, e: Tensor) -> Tensor:

@@ -69,12 +69,17 @@ def read_prompt(text: str, syntax: Syntax, *, negative: bool = False) -> Prompt:
 
 
 def is_plain(text: object) -> bool:
-    """Whether a text says the same with syntax and without; True of what is no text."""
+    """Whether a text says the same with syntax and without, LoRAs and their like aside; True of no text."""
     if not isinstance(text, str):
         return True
+    text = a1111.without_tags(text)
+    spans = (Span(text),) if text else ()
     try:
-        prompt = read_prompt(text, "a1111")
+        for syntax in SYNTAXES:
+            prompt = read_prompt(text, syntax)
+            said = prompt.at(0, 1)
+            if syntax != "plain" and (not prompt.is_fixed or said != (Part(Text((spans,), syntax)),)):
+                return False
     except PromptError:
         return False
-    spans = (Span(text),) if text else ()
-    return prompt.is_fixed and prompt.at(0, 1) == (Part(Text((spans,), "a1111")),)
+    return True

@@ -53,7 +53,7 @@ def read(text: str, *, composes: bool = True) -> A1111Prompt:
         PromptError: brackets are nested too deeply, a weight is too large, or there are too many parts.
     """
     tags = list(dict.fromkeys(_TAG.findall(text)))
-    schedule = read_schedule(_TAG.sub("", text))
+    schedule = read_schedule(without_tags(text))
     notes = [f"{', '.join(tags[:3])} in the prompt has no effect here."] if tags else []
     if schedule.is_literal:
         notes.append(
@@ -62,6 +62,10 @@ def read(text: str, *, composes: bool = True) -> A1111Prompt:
     prompt = A1111Prompt(schedule, composes, tuple(notes))
     prompt.at(0, 1)
     return prompt
+
+
+def without_tags(text: str) -> str:
+    return _TAG.sub("", text)
 
 
 def composed(text: str) -> tuple[Part, ...]:

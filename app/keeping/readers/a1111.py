@@ -122,6 +122,7 @@ def _said(facts: dict[str, str], prompt: str, negative: str, program: str, unrea
     digest = facts.get("Model hash", "")
     texts = {name: written.get(name, "") for name in _TEXTS}
     numbers: dict[str, Value] = {name: written.get(name) for name in _FIELDS if name not in _TEXTS}
+    ours = "Prompt syntax" in facts
     return Said(
         program=program,
         prompt=prompt,
@@ -146,7 +147,7 @@ def _said(facts: dict[str, str], prompt: str, negative: str, program: str, unrea
         from_picture="Denoising strength" in facts and not hires,
         clip_skip=numbers["clip_skip"],
         prompt_syntax=facts.get("Prompt syntax", "a1111"),
-        prompt_weighting=_EMPHASIS.get(facts.get("Emphasis", "Original").lower(), ""),
+        prompt_weighting=_EMPHASIS.get(facts.get("Emphasis", "" if ours else "Original").lower(), ""),
         hires=tuple(hires.items()),
         loras=_loras(prompt, facts),
         controls=tuple(_control(value) for value in controls.values()),

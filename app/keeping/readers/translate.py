@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from app.keeping.readers.names import parted, sampler_of, spacing_of
 from app.keeping.readers.said import Lora, Said, Value
 from ldm_core.errors import RequestError
+from ldm_core.prompts import AUTO, is_plain
 from ldm_core.request import RULES, SAMPLERS, Request, parse_request
 from ldm_core.request.rules import brief
 
@@ -53,9 +54,9 @@ def translated(said: Said) -> Settings:
     fields: dict[str, object] = {}
     for name, label in (("prompt", "prompt"), ("negative_prompt", "negative prompt")):
         fields |= _checked(name, label, getattr(said, name), notes)
-    for name, label in (("prompt_syntax", "prompt's syntax"), ("prompt_weighting", "weighting")):
-        if syntax := getattr(said, name):
-            fields |= _checked(name, label, syntax, notes)
+    if not (is_plain(said.prompt) and is_plain(said.negative_prompt)):
+        for name, label in (("prompt_syntax", "prompt's syntax"), ("prompt_weighting", "weighting")):
+            fields |= _checked(name, label, getattr(said, name) or AUTO, notes)
     for attribute, (name, label) in _NUMBERS.items():
         value = getattr(said, attribute)
         if value is not None:
