@@ -480,6 +480,8 @@ def test_a_branch_with_another_picture_is_read_again(monkeypatch: pytest.MonkeyP
     other = replace(request, mask=Raster(255 - request.mask.pixels))
     branched = replace(request, branch=Branch(2, other))
     assert read_settings(encode_png(request.image.pixels, branched)).request == branched
+
+
 @pytest.mark.parametrize("syntax", ["auto", "plain", "a1111", "comfyui", "invokeai"])
 @pytest.mark.parametrize("weighting", ["auto", "a1111", "no_norm", "comfyui", "invokeai", "ignore"])
 def test_how_a_prompt_is_read_stands_in_both_texts(syntax: str, weighting: str) -> None:
