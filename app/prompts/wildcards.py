@@ -155,7 +155,7 @@ def _tree(path: Path, stamp: tuple[int, int]) -> object:
     """What a file of that stamp holds; None where it cannot be understood."""
     text = _read(path)
     try:
-        return json.loads(text) if path.suffix.lower() == ".json" else yaml.load(text, Loader=SafeLoader)
+        return json.loads(text) if path.suffix.lower() == ".json" else SafeLoader(text).get_single_data()
     except (ValueError, yaml.YAMLError, RecursionError):
         return None
 
