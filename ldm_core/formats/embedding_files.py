@@ -58,6 +58,8 @@ class EmbeddingFile:
         """For these text encoders; None where it was made for others."""
         if len(towers) == 1 and "" in self.parts:
             vectors = [self.parts[""]]
+        elif len(towers) == 1 and XL[1] in self.parts and not towers[0].open_clip:
+            return None  # its other half would fit Stable Diffusion 1, which it does not know
         else:
             names = [XL[tower.open_clip] for tower in towers]
             vectors = [self.parts[name] for name in names if name in self.parts]
