@@ -62,7 +62,7 @@ def test_fooocus(cases: Path) -> None:
     assert (request.steps, request.sampler, request.spacing) == (30, "dpmpp_2m_sde", "karras")
     assert (request.seed, request.size, request.guidance_scale) == (6952411511246973023, (768, 1280), 4.0)
     assert (request.model, read.model_sha256) == ("juggernautXL_v8Rundiffusion", "aeb7e9e689")
-    noted(read, "typed was 'a smiling goldfish'")
+    noted(read, "sharpness 2", "typed was 'a smiling goldfish'")
 
 
 def test_invokeai(cases: Path) -> None:

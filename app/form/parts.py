@@ -39,24 +39,20 @@ def prompt(name: str, example: str, *, visible: bool) -> tuple[gr.Textbox, gr.HT
 
 def wording(*, visible: bool) -> dict[str, Component]:
     """How the words are read, of models that read CLIP's syntax."""
-    automatic = [("What suits the model", AUTO)]
-    with gr.Row(elem_classes="pair"):
-        syntax = gr.Dropdown(
-            [*automatic, *((title, name) for name, title in SYNTAXES.items())],
-            value=AUTO,
-            label="Brackets as in",
-            info="The prompt's syntax: (sky:1.3) in A1111 and ComfyUI, sky++ in InvokeAI.",
-            visible=visible,
-            min_width=0,
-        )
-        weighting = gr.Dropdown(
-            [("What suits these", AUTO), *((title, name) for name, title in WEIGHTINGS.items())],
-            value=AUTO,
-            label="Weights act as in",
-            info="What a weight does to the encoding of a word.",
-            visible=visible,
-            min_width=0,
-        )
+    syntax = gr.Dropdown(
+        [("What suits the model", AUTO), *((title, name) for name, title in SYNTAXES.items())],
+        value=AUTO,
+        label="Brackets as in",
+        info="The prompt's syntax: (sky:1.3) in A1111 and ComfyUI, sky++ in InvokeAI.",
+        visible=visible,
+    )
+    weighting = gr.Dropdown(
+        [("What suits these", AUTO), *((title, name) for name, title in WEIGHTINGS.items())],
+        value=AUTO,
+        label="Weights act as in",
+        info="What a weight does to the encoding of a word.",
+        visible=visible,
+    )
     skip = gr.Slider(
         *CLIP_SKIP,
         value=0,
