@@ -62,6 +62,25 @@ const firstSettings = ({ mode, feather }) => ({
   cells: false,
 });
 
+/**
+ * Whether two pages show the same.
+ * @type {(a: Page, b: Page) => boolean}
+ */
+const isSame = (a, b) =>
+  a.width === b.width &&
+  a.height === b.height &&
+  pathOf(a.picture) === pathOf(b.picture) &&
+  a.packed.packing === b.packed.packing &&
+  a.packed.bytes.length === b.packed.bytes.length &&
+  a.packed.bytes.every((byte, i) => byte === b.packed.bytes[i]) &&
+  JSON.stringify(a.boxes) === JSON.stringify(b.boxes);
+
+/**
+ * What tells a picture from others: its upload, else itself.
+ * @param {Picture | null} picture
+ */
+const pathOf = (picture) => (picture?.upload && "path" in picture.upload ? picture.upload.path : picture);
+
 export class Board {
   /**
    * @param {Beginning} given
@@ -291,12 +310,13 @@ export class Board {
   }
 
   /**
-   * Shows a page; undo goes back to the one before.
+   * Shows a page; undo goes back to the one before, where that was another.
    * @param {Content} page
    */
   open(page) {
-    this.#record({ page: this.page() });
+    const before = this.page();
     this.#show(page);
+    if (!isSame(before, this.page())) this.#record({ page: before });
     this.tell("page");
     this.tell("lines");
   }

@@ -143,6 +143,18 @@ test("whatever Python puts in the place of what was painted can be undone", asyn
   }
 });
 
+test("what Python says twice is one step", async () => {
+  const { board, exchange } = partsFor("classes");
+  const value = { from: "python", labels: base64(0, 12, 0), packing: "runs" };
+  await exchange.receive(value);
+  await exchange.receive(value);
+  assert.equal(board.history.past.length, 1);
+  board.undo();
+  assert.deepEqual(drawn(board.sheet), ["....", "....", "...."]);
+  await exchange.receive(null);
+  assert.equal(board.history.canUndo, false, "an empty canvas that is cleared");
+});
+
 test("another picture from Python can be undone, and what is painted stays", async () => {
   const { board, exchange, reader } = partsFor("classes");
   board.setPicture(pictureOf());
