@@ -109,6 +109,7 @@ def test_a_painting_comes_back_after_template_resize_and_send_to(page: Page, out
             if after != before:
                 break
         page.wait_for_timeout(1000)
+        after = seen(page, "paint")  # whole by now
         assert after != before, act.__name__
         reloaded(page, "paint")
         assert seen(page, "paint") == after, act.__name__
