@@ -97,18 +97,18 @@ def test_searching_and_filtering(page: Page, history: History) -> None:
 
 def test_all_settings_of_a_picture_are_told_and_opened_with_it(page: Page, history: History) -> None:
     open_history(page)
-    search(page, "number 77")
+    search(page, "number 177")
     found(page, "1 picture")
     at(page, 1).click()
     panel = page.locator("#history .panel")
-    for text in ("hill number 77", "fog", "77", "landscapes"):
+    for text in ("hill number 177", "fog", "177", "landscapes"):
         expect(panel).to_contain_text(text, timeout=WAIT)
     panel.get_by_role("button", name="Open in Text to image").click()
-    expect(page.locator("#text-prompt textarea")).to_have_value("hill number 77", timeout=WAIT)
-    (id,) = history.search(OWNER, Query("number 77"))
+    expect(page.locator("#text-prompt textarea")).to_have_value("hill number 177", timeout=WAIT)
+    (id,) = history.search(OWNER, Query("number 177"))
     entry = history.get(id)
     assert entry is not None
-    expect(page.locator("#details")).to_contain_text("variation 77", timeout=WAIT)
+    expect(page.locator("#details")).to_contain_text("variation 177", timeout=WAIT)
     image = page.locator("#picture img")
     expect(image).to_be_visible(timeout=WAIT)
     source = image.get_attribute("src")
