@@ -161,7 +161,7 @@ def test_deleting_undoing_and_the_trash(page: Page, history: History) -> None:
     page.locator("#history .shelf", has_text="Trash").click()
     found(page, "1 picture")
     page.get_by_role("button", name="Empty the trash").click()
-    page.get_by_role("button", name="Delete for good").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete for good").click()
     expect(page.locator("#history .empty")).to_contain_text("The trash is empty", timeout=WAIT)
     assert history.search(OWNER, Query(trashed=True)) == []
     assert len(history.search(OWNER, Query("misty"))) == 9
