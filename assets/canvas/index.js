@@ -169,7 +169,11 @@ export const mount = async ({ element, props, trigger, upload, watch, settings }
   told("content");
   clearTimeout(resting);
   show();
-  element.reset = () => board.reset(settings); // for scripts of the page, and for tests
+  // For scripts of the page, and for tests.
+  element.reset = () => {
+    board.reset(settings);
+    view.fit();
+  };
   element.dataset.ready = "";
 };
 
