@@ -147,7 +147,7 @@ export class Exchange {
     try {
       const answer = await fetch(url);
       if (!answer.ok) throw new Error(answer.statusText);
-      return await this.reader.uploaded(path, await answer.blob());
+      return await this.reader.uploaded(path, answer.blob());
     } catch {
       this.note("The picture could not be fetched. Reload the page.");
       return null;

@@ -35,9 +35,9 @@ export class Reader {
     return this.uploaded(path, blob);
   }
 
-  /** @type {(path: string, blob: Blob) => Promise<Picture & { notes: string[] }>} */
-  async uploaded(path, blob) {
-    const shown = await this.fetch(path, "picture");
+  /** @type {(path: string, file: Blob | Promise<Blob>) => Promise<Picture & { notes: string[] }>} */
+  async uploaded(path, file) {
+    const [shown, blob] = await Promise.all([this.fetch(path, "picture"), file]);
     const { width, height, notes } = shown;
     const bitmap = await createImageBitmap(shown.blob);
     return { bitmap, full: { width, height }, blob, upload: { path, time: Date.now() }, notes };
