@@ -1,4 +1,4 @@
-// Runs inside gr.HTML: `trigger` and `watch` are given.
+// Runs inside gr.HTML: `props`, `trigger` and `watch` are given.
 // Asks to be told of everything, and asks again when nothing was heard for a while: the connection was cut.
 
 const SILENCE = 12_000; // milliseconds; while it is heard something comes every few seconds
@@ -18,7 +18,11 @@ const attach = async () => {
   heard = Date.now();
   trigger("attach");
 };
-watch("value", () => (heard = Date.now()));
+watch("value", () => {
+  heard = Date.now();
+  // After what came with it is drawn.
+  setTimeout(() => trigger("saw", { beat: props.value }));
+});
 setInterval(attach, LOOK);
 document.addEventListener("visibilitychange", attach);
 addEventListener("online", attach);

@@ -20,7 +20,7 @@ from app.studio.frames import Finished
 from app.studio.jobs import Studio
 from app.widgets.asking import page_of
 from app.widgets.components import Comparison, PngFile, data_uri, strip_of
-from app.widgets.events import PRIVATE
+from app.widgets.events import PRIVATE, QUICK
 from app.widgets.queue_list import Link, Listed, QueueList
 from app.widgets.shown import png_of, shown_of
 from app.widgets.updates import Updates, change
@@ -29,6 +29,7 @@ from ldm_core.request import SuperResolution
 LOOK = 0.05  # seconds between two looks whether something changed
 SLOW = 1.0  # between two of what changes slowly: small previews, seconds left
 BEAT = 4.0  # at most between two words to the page, so that it and we know that the other is there
+AHEAD = 2  # words that a page may not have seen yet: a slow one gets fewer, not later ones
 
 
 def connect(studio: Studio, stage: Stage, link: Link, queue: QueueList, made: Sequence[AnyForm]) -> None:
@@ -46,6 +47,9 @@ def connect(studio: Studio, stage: Stage, link: Link, queue: QueueList, made: Se
         try:
             while page.turn == turn:
                 now = time.monotonic()
+                if beat - page.seen >= AHEAD and now - told < BEAT:
+                    await asyncio.sleep(LOOK)
+                    continue
                 updates: Updates = {}
                 due = now - slow >= SLOW
                 if due or page.person.version != seen:
@@ -67,8 +71,14 @@ def connect(studio: Studio, stage: Stage, link: Link, queue: QueueList, made: Se
         finally:
             page.leave(turn)
 
+    def saw(event: gr.EventData, request: gr.Request) -> None:
+        beat = event._data.get("beat") if isinstance(event._data, dict) else None
+        if isinstance(beat, int):
+            page_of(studio, request).seen = beat
+
     outputs = [*stage.shown(), *stops, queue, link]
     link.attach(watch, None, outputs, trigger_mode="multiple", concurrency_limit=None, **PRIVATE)
+    link.saw(saw, None, None, trigger_mode="multiple", **QUICK)
 
 
 def _changes(stage: Stage, old: View | None, new: View, *, slowly: bool) -> Updates:

@@ -177,6 +177,7 @@ class Page:
         sketch: the last one that was drawn on this page.
         message: said to this page alone.
         turn: number of the connection over which it is told; 0 where there is none.
+        seen: number of the last word over that connection that it has shown.
     """
 
     def __init__(self, person: Person) -> None:
@@ -184,11 +185,11 @@ class Page:
         self.chosen: str | None = None
         self.sketch: Run | None = None
         self.message: Line | None = None
-        self.turn = 0
+        self.turn = self.seen = 0
 
     def attach(self) -> int:
         """The page listens; returns the number of its connection, which takes the place of an earlier one."""
-        self.turn = next(_turns)
+        self.turn, self.seen = next(_turns), 0
         self.person.counted()
         return self.turn
 

@@ -63,8 +63,8 @@ class QueueList(gr.HTML):
 
 
 class Link(gr.HTML):
-    """Fires `attach` when the page is there and whenever it has heard nothing for a while; its value is to
-    change every few seconds while it is heard."""
+    """Fires `attach` when the page is there and whenever it has heard nothing for a while, and `saw` with the
+    `beat` that it has shown; its value, the beat, is to change every few seconds while it is heard."""
 
     def __init__(self, *, elem_id: str, value: int = 0, render: bool = True) -> None:
         super().__init__(
