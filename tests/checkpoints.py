@@ -133,7 +133,7 @@ BAD_SAFETENSORS: dict[str, tuple[bytes, str]] = {
     "unknown dtype": (container({"a": entry([4], 0, 16, "F99")}, b"\0" * 16), "'F99'"),
     "lower-case dtype": (container({"a": entry([4], 0, 16, "f32")}, b"\0" * 16), "'f32'"),
     "F4": (container({"a": entry([3], 0, 1, "F4")}, b"\0"), "'F4'"),
-    "float8": (container({"a": entry([3], 0, 3, "F8_E4M3")}, b"\0" * 3), "'F8_E4M3'"),
+    "scales alone": (container({"a": entry([3], 0, 3, "F8_E8M0")}, b"\0" * 3), "'F8_E8M0'"),
     "extra field": (container({"a": {**entry([4], 0, 16), "run": "x"}}, b"\0" * 16), "description of a"),
     "number for tensor": (container({"a": 1}, b"\0" * 16), "description of a"),
     "NUL in name": (container({"a\0b": entry([4], 0, 16)}, b"\0" * 16), "not a name"),

@@ -60,7 +60,8 @@ def test_nothing_but_the_predicted_picture_is_with_refiner(name: str) -> None:
         alpha_bar = SCHEDULE.alpha_bar(turn.t)
         torch.testing.assert_close(turn.x, alpha_bar**0.5 * SEEN + (1 - alpha_bar) ** 0.5 * noise(8))
         assert torch.equal(one, other)
-    assert not torch.equal(run(name, noise(1), 0)[0], run(name, noise(2), 0)[0])
+    if name != "lcm":  # each of whose steps begins with fresh noise
+        assert not torch.equal(run(name, noise(1), 0)[0], run(name, noise(2), 0)[0])
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -34,6 +34,14 @@ def test_all_number_formats(tmp_path: Path) -> None:
     assert same(read_state_dict(tmp_path / "m.ckpt"), weights)
 
 
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
+def test_float8_is_read_as_it_is(dtype: torch.dtype, tmp_path: Path) -> None:
+    weights = torch.tensor([[1.0, -0.5], [0.25, 0.0]]).to(dtype)
+    save_file({"w": weights}, tmp_path / "m.safetensors")
+    read = read_state_dict(tmp_path / "m.safetensors")["w"]
+    assert torch.equal(read.float(), weights.float())
+
+
 def test_result_does_not_depend_on_the_file(tmp_path: Path) -> None:
     """Nothing is mapped: cutting the file short afterwards neither kills nor changes anything."""
     path = tmp_path / "m.safetensors"
