@@ -189,8 +189,8 @@ def guidance(start: TextToImage) -> dict[str, Component]:
 def eta_info(sampler: str) -> str:
     if uses_eta(sampler):
         return "Eta: noise added again at each step. 0 adds none, 1 is DDPM."
-    those = ", ".join(spec.title for spec in SAMPLERS.values() if spec.uses_eta)
-    return f"Eta: only {those} lets you choose it."
+    those = " and ".join(spec.title for spec in SAMPLERS.values() if spec.uses_eta)
+    return f"Eta: it can be chosen with {those} alone."
 
 
 def uses_eta(sampler: str) -> bool:
