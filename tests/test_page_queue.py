@@ -111,7 +111,7 @@ def test_everything_on_the_stage_is_of_one_thing(page: Page, outputs: Path) -> N
 
 def test_two_windows_of_one_owner_show_the_same_jobs(running: Running, page: Page, browser: Browser) -> None:
     open_more(page)
-    ask(page, "a lake at noon", 250, 192)
+    ask(page, "a lake at noon", 250, 384)
     with opened_page(running, browser) as other:  # as a phone, which shares no cookie
         status(other, r"Step \d+ of 250")
         open_queue(other)
