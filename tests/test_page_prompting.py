@@ -166,7 +166,8 @@ def test_a_late_restore_leaves_what_was_typed(running: Running, browser: Browser
     running.studio.presets.write("text", "last", yesterday)
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     page = context.new_page()
-    context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 6})
+    devtools = context.new_cdp_session(page)
+    devtools.send("Emulation.setCPUThrottlingRate", {"rate": 6})
 
     def late(route: Route) -> None:
         if '"fn_index"' in (route.request.post_data or "") and "restored" not in seen:
@@ -182,6 +183,8 @@ def test_a_late_restore_leaves_what_was_typed(running: Running, browser: Browser
     page.wait_for_selector("body.restored")
     page.wait_for_timeout(2500)
     expect(prompt).to_have_value("typed by hand")
+    page.unroute_all(behavior="ignoreErrors")
+    devtools.send("Emulation.setCPUThrottlingRate", {"rate": 1})
     open_more(page)
     expect(page.get_by_label("number input for Steps")).to_have_value("11")
     context.close()
