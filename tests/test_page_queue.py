@@ -177,7 +177,7 @@ def test_generate_until_i_stop(page: Page, outputs: Path) -> None:
 
 def test_what_cannot_be_made_is_said_while_something_is_made(page: Page) -> None:
     open_more(page)
-    ask(page, "a lake", 250, 192)
+    ask(page, "a lake", 250, 384)
     status(page, r"Step \d+ of 250")
     page.locator("#text-start > button").click()
     page.locator("#text-picture input[type=file]").set_input_files(

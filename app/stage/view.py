@@ -76,7 +76,7 @@ def view(page: Page, made: Sequence[AnyForm]) -> View:
         batch=_batch(page, selection),
         making=None if running is None else (running.id, running.jpeg(THUMB_SIDE), running.text),
         selected=selected,
-        stop=page.run is not None,
+        stop=page.run is not None or page.person.endless,
     )
 
 
