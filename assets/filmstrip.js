@@ -7,16 +7,18 @@
 const draw = () => {
   const { items = [], selected = "" } = /** @type {Strip} */ (props.value || {});
   const old = new Map([...element.querySelectorAll("button")].map((button) => [button.dataset.id, button]));
-  element.replaceChildren(
-    ...items.map((item, i) => {
-      const button = old.get(item.id) || make(item);
-      const picture = button.querySelector("img");
-      if (picture && item.src?.startsWith("data:image/") && picture.src !== item.src) picture.src = item.src;
-      button.setAttribute("aria-pressed", `${item.id === selected}`);
-      button.setAttribute("aria-label", `Picture ${i + 1}: ${item.alt}`);
-      return button;
-    })
-  );
+  const now = items.map((item, i) => {
+    const button = old.get(item.id) || make(item);
+    const picture = button.querySelector("img");
+    if (picture && item.src?.startsWith("data:image/") && picture.src !== item.src) picture.src = item.src;
+    button.title = item.alt;
+    button.setAttribute("aria-pressed", `${item.id === selected}`);
+    button.setAttribute("aria-label", `Picture ${i + 1}: ${item.alt}`);
+    return button;
+  });
+  // What stays is left alone, so that neither a press under way nor the focus is lost.
+  if (now.length !== element.children.length || now.some((button, i) => button !== element.children[i]))
+    element.replaceChildren(...now);
   element.setAttribute("role", "group");
   element.setAttribute("aria-label", props.label || "Pictures");
 };
@@ -25,7 +27,6 @@ const make = (/** @type {Item} */ item) => {
   const button = document.createElement("button");
   button.type = "button";
   button.dataset.id = item.id;
-  button.title = item.alt;
   const picture = document.createElement("img");
   picture.alt = "";
   button.append(picture);

@@ -176,7 +176,7 @@ def test_a_paused_picture_goes_on_by_other_words(running: Running, page: Page, o
     slide(page, 100)  # no further than it has come
     expect(page.locator("#timeline .said")).to_have_text(stood)
     prompt(page, "snow over trees")
-    page.get_by_role("button", name="Continue").click()
+    page.get_by_role("button", name="Continue", exact=True).click()
     status(page, "Finished in")
     first, second = (made(path) for path in sorted(pictures(outputs) - before))
     assert first.branch is not None and 0 < first.branch.step < 100

@@ -107,7 +107,7 @@ def _templates(form: AnyForm, values: Values) -> dict[str, object]:
     chosen = values[form.styles] if form.styles is not None else None
     if isinstance(chosen, list) and chosen:
         texts = list(form.words.styles.applied(texts[0], texts[1], map(str, chosen)))
-    templates = {template: text for (_, template), text in zip(PAIRS, texts, strict=True)}
+    templates = {template: text or None for (_, template), text in zip(PAIRS, texts, strict=True)}
     return {**templates, **{name: "" for name, _ in PAIRS}}
 
 
