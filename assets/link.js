@@ -1,7 +1,7 @@
 // Runs inside gr.HTML: `props`, `trigger` and `watch` are given.
 // Asks to be told of everything, and asks again when nothing was heard for a while: the connection was cut.
 
-const SILENCE = 12_000; // milliseconds; while it is heard something comes every few seconds
+const SILENCE = 25_000; // milliseconds; while it is heard something comes more often
 const LOOK = 1000;
 
 let heard = 0;
@@ -20,8 +20,9 @@ const attach = async () => {
 };
 watch("value", () => {
   heard = Date.now();
+  const { number, page } = props.value;
   // After what came with it is drawn.
-  setTimeout(() => trigger("saw", { beat: props.value }));
+  setTimeout(() => fetch(`seen/${page}/${number}`, { method: "POST" }).catch(() => null));
 });
 setInterval(attach, LOOK);
 document.addEventListener("visibilitychange", attach);

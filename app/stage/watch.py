@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 import gradio as gr
 
@@ -20,15 +21,15 @@ from app.studio.frames import Finished
 from app.studio.jobs import Studio
 from app.widgets.asking import page_of
 from app.widgets.components import Comparison, PngFile, data_uri, strip_of
-from app.widgets.events import PRIVATE, QUICK
-from app.widgets.queue_list import Link, Listed, QueueList
+from app.widgets.events import PRIVATE
+from app.widgets.queue_list import Beat, Link, Listed, QueueList
 from app.widgets.shown import png_of, shown_of
 from app.widgets.updates import Updates, change
 from ldm_core.request import SuperResolution
 
 LOOK = 0.05  # seconds between two looks whether something changed
 SLOW = 1.0  # between two of what changes slowly: small previews, seconds left
-BEAT = 4.0  # at most between two words to the page, so that it and we know that the other is there
+BEAT = 10.0  # at most between two words to the page, so that it and we know that the other is there
 AHEAD = 2  # words that a page may not have seen yet: a slow one gets fewer, not later ones
 
 
@@ -55,7 +56,9 @@ def connect(studio: Studio, stage: Stage, link: Link, queue: QueueList, made: Se
                 if due or page.person.version != seen:
                     seen, slow = page.person.version, now if due else slow
                     new = await asyncio.to_thread(view, page, made)
-                    updates = _changes(stage, shown, new, slowly=due)
+                    if shown is not None and not due and _maker(new) == _maker(shown):
+                        new = replace(new, making=shown.making)
+                    updates = _changes(stage, shown, new)
                     if shown is None or new.stop != shown.stop:
                         updates |= dict.fromkeys(stops, change(interactive=new.stop))
                     shown = new
@@ -66,22 +69,16 @@ def connect(studio: Studio, stage: Stage, link: Link, queue: QueueList, made: Se
                             updates[queue] = rows = listing
                 if updates or now - told >= BEAT:
                     told, beat = now, beat + 1
-                    yield {**updates, link: beat}
+                    yield {**updates, link: Beat(number=beat, page=str(request.session_hash))}
                 await asyncio.sleep(LOOK)
         finally:
             page.leave(turn)
 
-    def saw(event: gr.EventData, request: gr.Request) -> None:
-        beat = event._data.get("beat") if isinstance(event._data, dict) else None
-        if isinstance(beat, int):
-            page_of(studio, request).seen = beat
-
     outputs = [*stage.shown(), *stops, queue, link]
     link.attach(watch, None, outputs, trigger_mode="multiple", concurrency_limit=None, **PRIVATE)
-    link.saw(saw, None, None, trigger_mode="multiple", **QUICK)
 
 
-def _changes(stage: Stage, old: View | None, new: View, *, slowly: bool) -> Updates:
+def _changes(stage: Stage, old: View | None, new: View) -> Updates:
     """What differs from what is shown."""
     updates: Updates = {}
     if old is None or new.picture is not old.picture:
@@ -97,7 +94,7 @@ def _changes(stage: Stage, old: View | None, new: View, *, slowly: bool) -> Upda
         updates[stage.strip] = strip_of(new.batch, new.selected)
     if old is None or new.selected != old.selected:
         updates[stage.rail] = new.selected
-    if old is None or slowly or _maker(new) != _maker(old) or new.selected != old.selected:
+    if old is None or (new.making, new.selected) != (old.making, old.selected):
         updates[stage.making] = _making(new)
     if old is None or (new.finished is None) != (old.finished is None):
         updates |= dict.fromkeys(stage.onward(), change(interactive=new.finished is not None))

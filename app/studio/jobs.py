@@ -203,6 +203,12 @@ class Studio:
         with self._lock:  # so that nobody who comes back is forgotten
             return self.person(person).page(name)
 
+    def seen(self, person: str, name: str, beat: int) -> None:
+        """A page has drawn the word of that number; of pages that are not there nothing is kept."""
+        with self._lock:
+            if person in self._people:
+                self._people[person].seen(name, beat)
+
     def watch_guests(self) -> None:
         """Ends what guests left behind, until the studio is closed.  Runs in its own thread."""
         while not self._closed.wait(LOOK_SECONDS):

@@ -156,6 +156,12 @@ class Person:
                     del self._pages[gone]
             return self._pages[name]
 
+    def seen(self, name: str, beat: int) -> None:
+        """The page of that name, if there is one, has drawn the word of that number."""
+        with self._lock:
+            if name in self._pages:
+                self._pages[name].seen = beat
+
     def sketches(self) -> list[Run]:
         """Those that are drawn now."""
         with self._lock:

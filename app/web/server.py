@@ -128,6 +128,7 @@ def start(options: Options, port: int) -> Running:
     from app.web.history import HistoryRoutes
     from app.web.people import People, owner_secret
     from app.web.prompting import PromptingRoutes
+    from app.web.seen import seen_route
     from app.web.theme import make_theme
     from app.widgets import canvas
     from app.widgets.scripts import serve_scripts
@@ -157,7 +158,7 @@ def start(options: Options, port: int) -> Running:
     ]
     if password is not None:
         middleware.append(Middleware(Door, password=password, known=OWNER if owner else None))
-    routes = [canvas.serve_files(), serve_scripts(), PromptingRoutes(studio).mount()]
+    routes = [canvas.serve_files(), serve_scripts(), PromptingRoutes(studio).mount(), seen_route(studio)]
     if history is not None:
 
         def whose(request: Request) -> str:

@@ -9,7 +9,7 @@ from app.studio.jobs import Studio
 from app.studio.people import Page
 
 
-def person_of(request: gr.Request) -> str:
+def person_of(request: gr.Request | HTTPConnection) -> str:
     """Id of the person, as `app.web.people` says it of every request."""
     asked: HTTPConnection = getattr(request, "request", request)
     return str(asked.scope["person"])

@@ -62,11 +62,25 @@ class QueueList(gr.HTML):
         )
 
 
-class Link(gr.HTML):
-    """Fires `attach` when the page is there and whenever it has heard nothing for a while, and `saw` with the
-    `beat` that it has shown; its value, the beat, is to change every few seconds while it is heard."""
+class Beat(TypedDict):
+    """One word to a page.
 
-    def __init__(self, *, elem_id: str, value: int = 0, render: bool = True) -> None:
+    Attributes:
+        number: of this word, from 1.
+        page: whom it is for, as `app.web.seen` is told of it.
+    """
+
+    number: int
+    page: str
+
+
+class Link(gr.HTML):
+    """Fires `attach` when the page is there and whenever it has heard nothing for a while.
+
+    Its value, a `Beat`, is to change every few seconds while it is heard.
+    """
+
+    def __init__(self, *, elem_id: str, value: Beat | None = None, render: bool = True) -> None:
         super().__init__(
             value=value,
             render=render,
