@@ -14,6 +14,7 @@ from ldm_core.formats.identify import identify
 from ldm_core.formats.reading import read_state_dict
 from ldm_core.library.models import ModelLibrary
 from ldm_core.network.latent_diffusion import LatentDiffusion
+from ldm_core.request.extensions import EMBEDDING
 from tests.stable_diffusion import SD1, write
 
 ONES = torch.ones(2, 2)
@@ -23,7 +24,7 @@ def test_modules_that_hold_tensors_are_no_malware(tmp_path: Path) -> None:
     content = {"string_to_param": nn.ParameterDict({"mine": nn.Parameter(ONES)}), "step": 5}
     torch.save(content, tmp_path / "word.pt")
     assert list(read_state_dict(tmp_path / "word.pt")) == ["string_to_param.mine"]
-    assert identify(tmp_path / "word.pt").kind == "textual inversion"
+    assert identify(tmp_path / "word.pt").kind == EMBEDDING
 
 
 @pytest.mark.parametrize("key", ["state_dict", "params_ema", "model", "module"])
