@@ -29,7 +29,7 @@ def build(studio: Studio, tabs: gr.Tabs, made: Sequence[AnyForm], takers: Sequen
     Args:
         takers: (title, name) of each tab to which a picture can be sent.
     """
-    grid = HistoryGrid(tabs=takers)
+    grid = HistoryGrid(tabs=takers, label="Pictures", elem_id="history")
 
     def open_(event: gr.EventData, request: gr.Request, *models: object) -> Updates:
         page = page_of(studio, request)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import gradio as gr
 
 from app.form.form import AnyForm, model_choices
 from app.studio.jobs import Studio
+from app.widgets.scripts import Scripted
 from app.widgets.updates import Updates, change
-from ldm_core.bundled import ASSETS
 from ldm_core.library.index import Entry
 from ldm_core.wording import size_text
 
@@ -29,26 +30,11 @@ _TASKS = {
 }
 
 
-class ModelList(gr.HTML):
+class ModelList(Scripted):
     """Models with a filter.  Fires `pick` with the chosen one's name as `id` of the event."""
 
-    def __init__(
-        self,
-        *,
-        value: Listing | None = None,
-        label: str = "Models",
-        elem_id: str = "model-list",
-        render: bool = True,
-    ) -> None:
-        super().__init__(
-            value=value or {"items": []},
-            html_template="",
-            js_on_load=(ASSETS / "models.js").read_text(encoding="utf-8"),
-            apply_default_css=False,
-            label=label,
-            elem_id=elem_id,
-            render=render,
-        )
+    script = "models.js"
+    empty: ClassVar[Listing] = {"items": []}
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ def build(page: gr.Blocks, studio: Studio, made: Sequence[AnyForm], tabs: gr.Tab
     """Makes the tab's components inside the surrounding `gr.Tab` and connects them."""
     with gr.Row(elem_id="models-tab"):
         with gr.Column(elem_id="models-left", min_width=0):
-            listing = ModelList()  # filled when the tab is opened: it may be long
+            listing = ModelList(label="Models", elem_id="model-list")  # filled when the tab is opened
         with gr.Column(elem_id="models-side", min_width=0):
             chosen = gr.State("")
             facts = gr.HTML(HINT, elem_id="model-facts", apply_default_css=False)

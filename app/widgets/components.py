@@ -6,10 +6,9 @@ import base64
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import gradio as gr
-import gradio.component_meta
 from gradio.data_classes import ImageData
 from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
@@ -17,12 +16,9 @@ from gradio.utils import get_upload_folder
 from app.studio.frames import Finished, Steps
 from app.studio.timelines import Timelines
 from app.widgets.asking import person_of
-from ldm_core.bundled import ASSETS
+from app.widgets.scripts import Scripted
 from ldm_core.errors import AtelierError
 from ldm_core.request import ClassToImage, Request
-
-# Gradio writes a .pyi file beside every module that defines a component, at the moment of its definition.
-gradio.component_meta.create_or_modify_pyi = lambda *_: None
 
 State = Literal["running", "paused", "finished"]
 Strip = dict[str, list[dict[str, str]] | str]  # as assets/filmstrip.js says
@@ -57,20 +53,12 @@ class LiveImage(gr.Image):
         return ImageData(path=cached(value), orig_name=name, mime_type="image/png", size=len(value.data))
 
 
-class Filmstrip(gr.HTML):
+class Filmstrip(Scripted):
     """A row or column of small pictures.  Fires `pick` with the chosen picture's id as `id` of the event."""
 
-    def __init__(self, *, label: str, elem_id: str, value: Strip | None = None, render: bool = True) -> None:
-        super().__init__(
-            value=value or strip_of(()),
-            html_template="",
-            js_on_load=(ASSETS / "filmstrip.js").read_text(encoding="utf-8"),
-            apply_default_css=False,
-            label=label,
-            elem_id=elem_id,
-            elem_classes=["filmstrip"],
-            render=render,
-        )
+    script = "filmstrip.js"
+    empty: ClassVar[Strip] = {"items": [], "selected": ""}
+    classes = ("filmstrip",)
 
 
 def strip_of(pictures: Iterable[Finished], selected: str | None = None) -> Strip:
@@ -89,23 +77,14 @@ def words_of(request: Request) -> str:
     return request.prompt[:120] or "without words"
 
 
-class BranchNote(gr.HTML):
+class BranchNote(Scripted):
     """Says of which picture the next one is a branch, with a button that drops that; None shows nothing.
 
     Its value is as `lasting_branch` gives it.
     """
 
-    def __init__(self, *, label: str, elem_id: str, value: object = None, render: bool = True) -> None:
-        super().__init__(
-            value=value,
-            render=render,
-            html_template="",
-            js_on_load=(ASSETS / "branch.js").read_text(encoding="utf-8"),
-            apply_default_css=False,
-            label=label,
-            elem_id=elem_id,
-            elem_classes=["branch-note", "note"],
-        )
+    script = "branch.js"
+    classes = ("branch-note", "note")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,21 +95,10 @@ class Comparison:
     after: PngFile
 
 
-class Compare(gr.HTML):
+class Compare(Scripted):
     """Shows a `Comparison` as two pictures with a line between them; None shows nothing."""
 
-    def __init__(
-        self, *, label: str, elem_id: str, value: Comparison | None = None, render: bool = True
-    ) -> None:
-        super().__init__(
-            value=value,
-            render=render,
-            html_template="",
-            js_on_load=(ASSETS / "compare.js").read_text(encoding="utf-8"),
-            apply_default_css=False,
-            label=label,
-            elem_id=elem_id,
-        )
+    script = "compare.js"
 
     def postprocess(self, value: Comparison | None) -> dict[str, object] | None:
         """The value as the browser takes it."""
@@ -147,32 +115,17 @@ class Shown:
     state: State = "finished"
 
 
-class Timeline(gr.HTML):
+class Timeline(Scripted):
     """A slider over the steps of a picture that is made or finished; None hides it.
 
     It fetches previews, decoded steps and the animation itself.  Fires `branch` with `key` and `step` of the
     event's data, `pause` and `proceed`.
     """
 
-    def __init__(
-        self,
-        timelines: Timelines,
-        *,
-        label: str,
-        elem_id: str,
-        value: Shown | None = None,
-        render: bool = True,
-    ) -> None:
-        super().__init__(
-            value=value,
-            render=render,
-            html_template="",
-            js_on_load=(ASSETS / "timeline.js").read_text(encoding="utf-8"),
-            apply_default_css=False,
-            label=label,
-            elem_id=elem_id,
-            server_functions=_served(timelines),
-        )
+    script = "timeline.js"
+
+    def __init__(self, timelines: Timelines, *, label: str, elem_id: str) -> None:
+        super().__init__(label=label, elem_id=elem_id, server_functions=_served(timelines))
 
     def postprocess(self, value: Shown | None) -> dict[str, object] | None:
         """The value as the browser takes it."""

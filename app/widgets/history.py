@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import gradio as gr
-
-from app.widgets.scripts import loading
+from app.widgets.scripts import Scripted, loading
 
 
-class HistoryGrid(gr.HTML):
+class HistoryGrid(Scripted):
     """All pictures with search, boards and trash.
 
     Fires `open` with `id` and `tab` of the event's data: a picture to be shown on the stage, with everything
@@ -19,43 +17,20 @@ class HistoryGrid(gr.HTML):
         tabs: (title, name) of those that take a picture.
     """
 
-    def __init__(
-        self,
-        *,
-        tabs: Sequence[tuple[str, str]] = (),
-        label: str = "Pictures",
-        elem_id: str = "history",
-        value: str = "",
-        render: bool = True,
-    ) -> None:
-        super().__init__(
-            value=value,
-            html_template="",
-            js_on_load=f'// tells "open"{loading("history", {"kind": "tab", "tabs": list(tabs)})}',
-            apply_default_css=False,
-            label=label,
-            elem_id=elem_id,
-            render=render,
-        )
+    empty = ""
+
+    def __init__(self, *, tabs: Sequence[tuple[str, str]], label: str, elem_id: str) -> None:
+        self._tabs = list(tabs)
+        super().__init__(label=label, elem_id=elem_id)
+
+    def code(self) -> str:
+        return f'// tells "open"{loading("history", {"kind": "tab", "tabs": self._tabs})}'
 
 
-class HistoryRail(gr.HTML):
+class HistoryRail(Scripted):
     """The newest pictures; its value is the id of the one on the stage.  Fires `pick` with an `id`."""
 
-    def __init__(
-        self,
-        *,
-        label: str = "Latest pictures",
-        elem_id: str = "latest",
-        value: str = "",
-        render: bool = True,
-    ) -> None:
-        super().__init__(
-            value=value,
-            html_template="",
-            js_on_load=f'// tells "pick"{loading("history", {"kind": "rail", "tabs": []})}',
-            apply_default_css=False,
-            label=label,
-            elem_id=elem_id,
-            render=render,
-        )
+    empty = ""
+
+    def code(self) -> str:
+        return f'// tells "pick"{loading("history", {"kind": "rail", "tabs": []})}'

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-import gradio as gr
-
-from ldm_core.bundled import ASSETS
+from app.widgets.scripts import Scripted
 
 
 class Row(TypedDict):
@@ -47,19 +45,11 @@ NOTHING: Listed = {
 }  # fmt: skip
 
 
-class QueueList(gr.HTML):
+class QueueList(Scripted):
     """Shows `Listed`.  Fires `act` with `do` and `id`, `to` or `on` of the event's data."""
 
-    def __init__(self, *, label: str, elem_id: str, value: Listed = NOTHING, render: bool = True) -> None:
-        super().__init__(
-            value=value,
-            render=render,
-            html_template="",
-            js_on_load=(ASSETS / "queue.js").read_text(encoding="utf-8"),
-            apply_default_css=False,
-            label=label,
-            elem_id=elem_id,
-        )
+    script = "queue.js"
+    empty = NOTHING
 
 
 class Beat(TypedDict):
@@ -74,18 +64,10 @@ class Beat(TypedDict):
     page: str
 
 
-class Link(gr.HTML):
+class Link(Scripted):
     """Fires `attach` when the page is there and whenever it has heard nothing for a while.
 
     Its value, a `Beat`, is to change every few seconds while it is heard.
     """
 
-    def __init__(self, *, elem_id: str, value: Beat | None = None, render: bool = True) -> None:
-        super().__init__(
-            value=value,
-            render=render,
-            html_template="",
-            js_on_load=(ASSETS / "link.js").read_text(encoding="utf-8"),
-            apply_default_css=False,
-            elem_id=elem_id,
-        )
+    script = "link.js"

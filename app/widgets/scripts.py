@@ -1,4 +1,7 @@
-"""The browser's modules: served under an address that holds a hash of them, so that none is ever stale."""
+"""The browser's side: components that a script of ours draws, and the modules that are served for them.
+
+Their address holds a hash of them, so that none is ever stale.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,19 @@ import functools
 import hashlib
 import json
 import mimetypes
+from collections.abc import Callable, Sequence
+from typing import ClassVar
 from urllib.parse import quote
 
+import gradio as gr
+import gradio.component_meta
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from ldm_core.bundled import ASSETS
+
+# Gradio writes a .pyi file beside every module that defines a component, at the moment of its definition.
+gradio.component_meta.create_or_modify_pyi = lambda *_: None
 
 _FOLDERS = ("canvas", "history")  # modules of the one may import those of the other
 
@@ -25,6 +35,45 @@ import(new URL("%s/%s/index.js", document.baseURI).href)
     console.error(error);
   });
 """
+
+
+class Scripted(gr.HTML):
+    """A component that a script of ours draws from its value; it may ask `server_functions`.
+
+    Attributes:
+        script: the file in assets; another one comes from `code`.
+        empty: the value where none is given.
+        classes: in CSS.
+    """
+
+    script: ClassVar[str] = ""
+    empty: ClassVar[object] = None
+    classes: ClassVar[Sequence[str]] = ()
+
+    def __init__(
+        self,
+        *,
+        elem_id: str,
+        label: str | None = None,
+        value: object = None,
+        render: bool = True,
+        server_functions: Sequence[Callable[..., object]] = (),
+    ) -> None:
+        super().__init__(
+            value=self.empty if value is None else value,
+            html_template="",
+            js_on_load=self.code(),
+            apply_default_css=False,
+            label=label,
+            elem_id=elem_id,
+            elem_classes=list(self.classes),
+            render=render,
+            server_functions=list(server_functions),
+        )
+
+    def code(self) -> str:
+        """JavaScript that gradio runs with `element`, `props`, `trigger` and `watch`."""
+        return (ASSETS / self.script).read_text(encoding="utf-8")
 
 
 def loading(folder: str, settings: object) -> str:
