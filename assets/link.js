@@ -20,7 +20,7 @@ const attach = async () => {
 };
 watch("value", () => {
   heard = Date.now();
-  const { number, page } = props.value;
+  const { number, page } = /** @type {{ number: number, page: string }} */ (props.value);
   // After what came with it is drawn.
   setTimeout(() => fetch(`seen/${page}/${number}`, { method: "POST" }).catch(() => null));
 });

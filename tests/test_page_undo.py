@@ -89,7 +89,7 @@ def test_a_painting_comes_back_after_template_resize_and_send_to(page: Page, out
 
     def template() -> None:
         page.locator("#paint-template input").click()
-        page.get_by_role("option").nth(1).click()
+        page.locator("#paint-template [role=option]").nth(1).click()
 
     def resize() -> None:
         width = page.get_by_label("Width", exact=True).locator("visible=true")
