@@ -21,7 +21,7 @@ pytest_plugins = ["tests.browser"]
 TOOLS = {"b": "Brush", "e": "Eraser", "g": "Bucket", "r": "Rectangle", "l": "Lasso"}
 LISTED = {
     *("Ctrl+Enter", "Escape", "?", "B", "E", "G", "R", "L", "[ ]", "X", "I", "Ctrl+Z", "Ctrl+Y", "+ −", "0"),
-    *("1", "Space", "Arrows", "C", "/", "Enter", "Delete", "← →"),
+    *("1", "Space", "Arrows", "C", "/", "Enter", "Delete", "← →", "S", "Ctrl+A"),
 }
 
 

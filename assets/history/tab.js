@@ -140,8 +140,8 @@ export class Tab {
       this.search.reset();
       this.refresh(true);
     }, { words: true });
-    if (!this.search.isEmpty) say("Nothing like that", "Fewer words find more; parts of words are found as well.", anew);
-    else if (trashed) say("The trash is empty", "What you delete lies here until you empty it.");
+    if (trashed && !this.choices?.trashed) say("The trash is empty", "What you delete lies here until you empty it.");
+    else if (!this.search.isEmpty) say("Nothing like that", "Fewer words find more; parts of words are found as well.", anew);
     else if (starred) say("No stars yet", "Press S on a picture, or the star on it, to find it here again.");
     else if (board) say("Nothing on this board", "Choose pictures, then press Boards to put them here.");
     else
