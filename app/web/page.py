@@ -12,6 +12,7 @@ from app.stage import controls, downloading, jobs_list, onward, opening, stage, 
 from app.studio.jobs import Studio
 from app.tabs import classes, history, inpaint, layout, models, paint, text_to_image, upscale
 from app.web import api
+from app.widgets.blocks import Blocks
 from app.widgets.components import Filmstrip
 from app.widgets.events import QUICK
 from app.widgets.history import HistoryRail
@@ -33,7 +34,7 @@ TABS: tuple[tuple[str, str, Callable[[Studio], AnyForm]], ...] = (
 
 def build_page(studio: Studio) -> gr.Blocks:
     """The whole page, ready for `launch`."""
-    with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=(3600, 86400)) as page:
+    with Blocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=(3600, 86400)) as page:
         gr.HTML(f"<h1>{TITLE}</h1>", elem_id="brand", apply_default_css=False)
         with gr.Row(elem_id="facts"):
             engine = gr.HTML(_engine(studio), elem_id="engine", apply_default_css=False)

@@ -124,8 +124,17 @@ class Timeline(Scripted):
 
     script = "timeline.js"
 
-    def __init__(self, timelines: Timelines, *, label: str, elem_id: str) -> None:
-        super().__init__(label=label, elem_id=elem_id, server_functions=_served(timelines))
+    def __init__(
+        self,
+        timelines: Timelines,
+        *,
+        label: str,
+        elem_id: str,
+        value: Shown | None = None,
+        render: bool = True,
+    ) -> None:
+        served = _served(timelines)
+        super().__init__(label=label, elem_id=elem_id, value=value, render=render, server_functions=served)
 
     def postprocess(self, value: Shown | None) -> dict[str, object] | None:
         """The value as the browser takes it."""
