@@ -94,7 +94,6 @@ def test_what_is_painted_is_made_kept_and_opened_again(running: Running, page: P
     assert (labels[16:48, 48] == CLOUD).all()
     (again,) = running.studio.make(read_settings(path).request)
     assert again.png == path.read_bytes()
-    known = pictures(outputs)
     expect(page.locator(".stop:enabled")).to_have_count(0)
     page.reload()
     page.wait_for_selector("body.restored")
@@ -106,17 +105,13 @@ def test_what_is_painted_is_made_kept_and_opened_again(running: Running, page: P
     height.fill("160")
     height.press("Tab")
     expect(page.locator("#paint-canvas .size")).to_have_text("80 × 160")
-    page.locator("#paint-generate").click()
-    status(page, "Finished in")
-    (tall,) = pictures(outputs) - known
+    tall = newest(page, outputs, "paint")
     assert painted(tall).shape == (160, 80)
     assert painted(tall)[80, 60] == CLOUD  # stretched with the sheet
     page.get_by_role("tab", name="Text to image").click()
     drop(page, path.read_bytes())
     expect(page.locator("#paint-canvas .size")).to_have_text("64 × 64")
-    page.locator("#paint-generate").click()
-    status(page, "Finished in")
-    (third,) = pictures(outputs) - known - {tall}
+    third = newest(page, outputs, "paint")
     assert (painted(third) == labels).all()
 
 
