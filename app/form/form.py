@@ -1,4 +1,4 @@
-"""A tab's left column: the components that describe a picture, what models there are for them, and sizes.
+"""A tab's left column: the components that describe a picture, and what a model changes of them.
 
 Every tab has the same `Form`; what only one tab has (a canvas, a class, a scale) is its `Extra`.
 """
@@ -6,7 +6,6 @@ Every tab has the same `Form`; what only one tab has (a canvas, a class, a scale
 from __future__ import annotations
 
 import dataclasses
-import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeAlias, TypeVar
@@ -15,6 +14,17 @@ import gradio as gr
 from gradio.components import Component
 
 from app.form import parts
+from app.form.defaults import (
+    SHAPES,
+    model_choices,
+    model_defaults,
+    reads_syntax,
+    reason_of,
+    shape_of,
+    size_like,
+    starting_model,
+    takes_prompts,
+)
 from app.form.grid_parts import GridParts, make_grid
 from app.form.keeping_parts import PresetParts, make_presets
 from app.prompts.words import Words
@@ -23,24 +33,10 @@ from app.studio.jobs import Studio
 from app.widgets.canvas import Canvas, CanvasSetup, CanvasValue
 from app.widgets.components import BranchNote
 from app.widgets.updates import Updates, Values, change, is_change
-from ldm_core.conditioners.syntax import syntax_of
 from ldm_core.errors import AtelierError, FileError, ModelError, RequestError
-from ldm_core.library.index import Entry
 from ldm_core.library.models import ModelInfo
-from ldm_core.prompts import AUTO
-from ldm_core.request import (
-    BATCH,
-    DEFAULT_MODEL,
-    SAMPLERS,
-    SIZE,
-    Request,
-    TextToImage,
-)
+from ldm_core.request import Request
 from ldm_core.request.raster import Raster
-
-SHAPES = {"Square": (1.0, 1.0), "Wide": (1.5, 1.0), "Tall": (1.0, 1.5)}  # of the model's own size
-NO_MODEL = "None yet: add one under Models"
-LOOKING = "Looking for models…"
 
 
 class Extra(Protocol):
@@ -213,33 +209,16 @@ def make_form(
             made = extra()
             fields |= made.controls()
             if sized:
-                shape = gr.Radio(list(SHAPES), value="Square", label="Format", elem_id=f"{name}-shape")
-                with gr.Row(elem_classes="pair"):
-                    fields["width"] = parts.pixels("Width", start.width)
-                    fields["height"] = parts.pixels("Height", start.height)
-                fields["second_pass"] = parts.second_pass()
+                shape, sides = parts.size(name, list(SHAPES), start)
+                fields |= sides
             if several:
-                fields["batch_size"] = gr.Slider(
-                    *BATCH, value=1, step=1, label="How many", info="Batch size."
-                )
+                fields["batch_size"] = parts.batch_size()
             fields["seed"], seed_mode = parts.seed()
-            fields["model"] = gr.Dropdown(
-                model_choices(studio, tasks),
-                value=chosen,
-                label="Model",
-                elem_id=f"{name}-model",
-            )
-            reason = gr.HTML(
-                reason_of(studio, chosen),
-                elem_id=f"{name}-reason",
-                elem_classes="unknown",
-                apply_default_css=False,
-            )
+            choices = model_choices(studio, tasks)
+            fields["model"], reason = parts.model(name, choices, chosen, reason_of(studio, chosen))
             with gr.Accordion("More", open=False, elem_classes="more"):
                 if prompt:
-                    fields["negative_prompt"] = gr.Textbox(
-                        "", label="Leave out", info="The negative prompt.", lines=2, visible=reads
-                    )
+                    fields["negative_prompt"] = parts.negative_prompt(visible=reads)
                     fields |= parts.wording(visible=reads_syntax(studio, chosen))
                 fields |= (parts.guidance(start) if guided else {}) | parts.method(start)
             names = [] if studio.presets is None else studio.presets.names(name)
@@ -250,88 +229,14 @@ def make_form(
         generate, stop = parts.actions(name)
         kin = gr.JSON(visible=False)
     return Form(
-        name,
-        tasks,
-        fields,
-        seed_mode,
-        shape,
-        unknown,
-        reason,
-        generate,
-        stop,
-        kin,
-        branch,
-        made,
-        studio.words,
-        presets,
-        studio.grids,
-        grid,
-        styles,
-    )
+        name, tasks, fields, seed_mode, shape, unknown, reason, generate, stop, kin, branch, made,
+        studio.words, presets, studio.grids, grid, styles,
+    )  # fmt: skip
 
 
 def form_for(made: Sequence[AnyForm], task: str) -> AnyForm:
     """The form that makes such pictures; the first where none does."""
     return next((form for form in made if task in form.tasks), made[0])
-
-
-# Models ---------------------------------------------------------------------------------------------------
-
-
-def serving(studio: Studio, tasks: Sequence[str]) -> tuple[Entry, ...]:
-    """The models that can do one of the tasks, sorted by name."""
-    # Any model that makes whole pictures goes on from one; a form asks for more than that.
-    named = [task for task in tasks if task != "image-to-image"]
-    return tuple(entry for entry in studio.models.entries() if any(entry.serves(task) for task in named))
-
-
-def model_choices(studio: Studio, tasks: Sequence[str]) -> list[tuple[str, str]]:
-    """(title, name) of each model for a form; one choice that says so where there is none."""
-    choices = [(_titled(entry), entry.name) for entry in serving(studio, tasks)]
-    return choices or [(NO_MODEL if studio.is_ready else LOOKING, "")]
-
-
-def _titled(entry: Entry) -> str:
-    return entry.name if entry.title.lower() in ("", entry.name.lower()) else f"{entry.title} ({entry.name})"
-
-
-def starting_model(studio: Studio, tasks: Sequence[str]) -> str:
-    """The model that a new page has chosen; "" where none can do it."""
-    names = [entry.name for entry in serving(studio, tasks)]
-    return DEFAULT_MODEL if DEFAULT_MODEL in names else next(iter(names), "")
-
-
-def model_defaults(studio: Studio, name: object) -> TextToImage:
-    """The request that suits a model; plain defaults where it does not say or does not exist."""
-    try:
-        return studio.models.info(str(name)).defaults
-    except AtelierError:
-        return TextToImage()
-
-
-def reason_of(studio: Studio, name: object) -> str:
-    """Why a model begins with unusual settings, as HTML; empty where they are usual."""
-    try:
-        reason = studio.models.info(str(name)).reason
-    except AtelierError:
-        return ""
-    return f"<p>{html.escape(reason)}</p>" if reason else ""
-
-
-def takes_prompts(studio: Studio, name: object) -> bool:
-    """Whether a model reads words; True where that is not known."""
-    try:
-        return studio.models.info(str(name)).spec.takes_prompts
-    except AtelierError:
-        return True
-
-
-def reads_syntax(studio: Studio, name: object) -> bool:
-    """Whether a model's prompts have a syntax by themselves; False where that is not known."""
-    try:
-        return syntax_of(AUTO, studio.models.info(str(name)).spec) != "plain"
-    except AtelierError:
-        return False
 
 
 def suit(studio: Studio, form: AnyForm, model: object) -> Updates:
@@ -385,47 +290,9 @@ def explain_eta(form: AnyForm, sampler: object) -> Updates:
     return {form.fields["eta"]: change(info=parts.eta_info(name), interactive=parts.uses_eta(name))}
 
 
-def suited_spacing(studio: Studio, model: object, sampler: object) -> str:
-    """The spacing that a newly chosen sampler works best with."""
-    start = model_defaults(studio, model)
-    try:
-        starts_in_noise = studio.models.info(start.model).spec.schedule.zero_terminal_snr
-    except AtelierError:
-        starts_in_noise = False
-    spec = SAMPLERS.get(str(sampler))
-    # Karras's would spend most of the steps where nothing is left but noise.
-    if spec is None or spec.spacing is None or (spec.spacing == "karras" and starts_in_noise):
-        return start.spacing
-    return spec.spacing
-
-
-def size_of(studio: Studio, model: object, shape: object) -> tuple[int, int]:
-    """Width and height of a format for a model, in pixels."""
-    return _size_like(studio, model, SHAPES.get(str(shape), (1.0, 1.0)))
-
-
 def resize(studio: Studio, form: AnyForm, model: object, width: int, height: int) -> Updates:
     """A form that is sized asks for the shape of a picture, at about the size that the model draws best."""
     shorter = min(width, height)
-    wide, high = _size_like(studio, model, (width / shorter, height / shorter))
+    wide, high = size_like(studio, model, (width / shorter, height / shorter))
     updates: Updates = {form.fields["width"]: wide, form.fields["height"]: high}
     return updates if form.shape is None else {**updates, form.shape: shape_of(studio, model, wide, high)}
-
-
-def _size_like(studio: Studio, model: object, shape: tuple[float, float]) -> tuple[int, int]:
-    """Args: `shape` has the sides in units of the model's own shorter side."""
-    start = model_defaults(studio, model)
-    try:
-        multiple = studio.models.info(start.model).size_multiple
-    except AtelierError:
-        multiple = 64
-    side = min(start.width, start.height)
-    width, height = (
-        min(max(SIZE[0], round(side * factor / multiple) * multiple), SIZE[1]) for factor in shape
-    )
-    return width, height
-
-
-def shape_of(studio: Studio, model: object, width: object, height: object) -> str | None:
-    """The format that has this size, if one has."""
-    return next((shape for shape in SHAPES if size_of(studio, model, shape) == (width, height)), None)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import gradio as gr
 from gradio.components import Component
 
 from ldm_core.prompts import AUTO, SYNTAXES, WEIGHTINGS
 from ldm_core.request import (
+    BATCH,
     CLIP_SKIP,
     ETA,
     FRACTION,
@@ -35,6 +38,10 @@ def prompt(name: str, example: str, *, visible: bool) -> tuple[gr.Textbox, gr.HT
     )
     unknown = gr.HTML("", elem_id=f"{name}-unknown", elem_classes="unknown", apply_default_css=False)
     return field, unknown
+
+
+def negative_prompt(*, visible: bool) -> gr.Textbox:
+    return gr.Textbox("", label="Leave out", info="The negative prompt.", lines=2, visible=visible)
 
 
 def wording(*, visible: bool) -> dict[str, Component]:
@@ -106,6 +113,27 @@ def seed() -> tuple[gr.Textbox, gr.Radio]:
         )
         mode = gr.Radio([NEW_SEED, KEEP_SEED], value=NEW_SEED, label="For the next")
     return seed, mode
+
+
+def model(
+    name: str, choices: Sequence[tuple[str, str]], chosen: str, reason: str
+) -> tuple[gr.Dropdown, gr.HTML]:
+    """The field, and why the chosen model begins with unusual settings."""
+    field = gr.Dropdown(list(choices), value=chosen, label="Model", elem_id=f"{name}-model")
+    said = gr.HTML(reason, elem_id=f"{name}-reason", elem_classes="unknown", apply_default_css=False)
+    return field, said
+
+
+def batch_size() -> gr.Slider:
+    return gr.Slider(*BATCH, value=1, step=1, label="How many", info="Batch size.")
+
+
+def size(name: str, shapes: Sequence[str], start: TextToImage) -> tuple[gr.Radio, dict[str, Component]]:
+    """Formats by name, and the fields that they fill."""
+    shape = gr.Radio(list(shapes), value="Square", label="Format", elem_id=f"{name}-shape")
+    with gr.Row(elem_classes="pair"):
+        width, height = pixels("Width", start.width), pixels("Height", start.height)
+    return shape, {"width": width, "height": height, "second_pass": second_pass()}
 
 
 def second_pass() -> gr.Slider:

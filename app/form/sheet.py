@@ -9,9 +9,8 @@ import numpy as np
 from gradio.components import Component
 from numpy.typing import NDArray
 
-from app.form import form as forms
-from app.form import parts
-from app.form.form import SHAPES, AnyForm, model_defaults
+from app.form import defaults, parts
+from app.form.form import AnyForm
 from app.studio.jobs import Studio
 from app.widgets.canvas import Canvas, CanvasSetup, CanvasValue, Mode
 from app.widgets.events import QUICK
@@ -57,7 +56,7 @@ def make_canvas(
     studio: Studio, name: str, mode: Mode, label: str, tasks: tuple[str, ...], palette: Palette
 ) -> Canvas:
     """The canvas of a tab, of the size of its first model's pictures; to be rendered on its easel."""
-    start = model_defaults(studio, forms.starting_model(studio, tasks))
+    start = defaults.model_defaults(studio, defaults.starting_model(studio, tasks))
     return Canvas(
         mode,
         label=label,
@@ -72,7 +71,7 @@ def make_canvas(
 def make_sheet(canvas: Canvas, name: str, width: int, height: int) -> Sheet:
     """The controls of its size, in the surrounding column."""
     shape = gr.Radio(
-        list(SHAPES),
+        list(defaults.SHAPES),
         value="Square",
         label="Sheet",
         info="The model's own size, square, wide or tall. What is drawn is stretched with it.",
@@ -89,13 +88,13 @@ def connect(studio: Studio, sheet: Sheet, form: AnyForm) -> None:
     size = [sheet.width, sheet.height]
 
     def reshape(payload: object, model: object, shape: object) -> Updates:
-        return _follow(sheet, payload, forms.size_of(studio, model, shape))
+        return _follow(sheet, payload, defaults.size_of(studio, model, shape))
 
     def resize(payload: object, width: object, height: object) -> Updates:
         return _follow(sheet, payload, (side_of(width), side_of(height)))
 
     def name_shape(model: object, width: object, height: object) -> str | None:
-        return forms.shape_of(studio, model, width, height)
+        return defaults.shape_of(studio, model, width, height)
 
     sheet.shape.input(reshape, [sheet.canvas, form.model, sheet.shape], [sheet.canvas, *size], **QUICK)
     for side in size:

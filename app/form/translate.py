@@ -8,16 +8,8 @@ from collections.abc import Collection, Sequence
 from gradio.components import Component
 
 from app.form import parts
-from app.form.form import (
-    AnyForm,
-    model_defaults,
-    over,
-    resize,
-    serving,
-    shape_of,
-    starting_model,
-    suit_extra,
-)
+from app.form.defaults import model_defaults, serving, shape_of, starting_model
+from app.form.form import AnyForm, over, resize, suit_extra
 from app.grids.axes import Fields, axis_of
 from app.grids.plan import Plan, plan
 from app.prompts.words import PAIRS

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import gradio as gr
 
+from app.form import defaults, parts, translate
 from app.form import form as forms
-from app.form import parts, translate
 from app.form.form import AnyForm
 from app.form.given import as_browser_has_it
 from app.stage import grids, presets
@@ -39,7 +39,7 @@ def _connect_form(studio: Studio, form: AnyForm) -> None:
         return forms.explain_eta(form, sampler)
 
     def respace(model: object, sampler: object) -> str:
-        return forms.suited_spacing(studio, model, sampler)
+        return defaults.suited_spacing(studio, model, sampler)
 
     form.model.input(suit, form.model, form.filled(), **QUICK)
     fields["sampler"].change(explain_eta, fields["sampler"], fields["eta"], **QUICK)
@@ -49,7 +49,7 @@ def _connect_form(studio: Studio, form: AnyForm) -> None:
         syntax = [fields[name] for name in ("prompt_syntax", "prompt_weighting", "clip_skip")]
 
         def ask(model: object) -> Updates:
-            reads, knows = forms.takes_prompts(studio, model), forms.reads_syntax(studio, model)
+            reads, knows = defaults.takes_prompts(studio, model), defaults.reads_syntax(studio, model)
             return dict.fromkeys(words, change(visible=reads)) | dict.fromkeys(syntax, change(visible=knows))
 
         form.model.change(ask, form.model, [*words, *syntax], **QUICK)
@@ -76,10 +76,10 @@ def _connect_shape(studio: Studio, form: AnyForm, shape: gr.Radio) -> None:
     size = [form.fields["width"], form.fields["height"]]
 
     def resize(model: object, shape: object) -> tuple[int, int]:
-        return forms.size_of(studio, model, shape)
+        return defaults.size_of(studio, model, shape)
 
     def reshape(model: object, width: object, height: object) -> str | None:
-        return forms.shape_of(studio, model, width, height)
+        return defaults.shape_of(studio, model, width, height)
 
     shape.input(resize, [form.model, shape], size, **QUICK)
     gr.on([part.input for part in size], reshape, [form.model, *size], shape, **QUICK)

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from app.form import form as forms
-from app.form import translate
+from app.form import defaults, translate
 from app.form.form import AnyForm, form_for
 from app.form.given import uploaded
 from app.keeping import metadata
@@ -74,7 +73,7 @@ def reopen(
     """
     settings = metadata.read_settings(picture)
     form = form_for(made, settings.request.task)
-    there = forms.serving(studio, form.tasks)
+    there = defaults.serving(studio, form.tasks)
     settings = at_home(settings, there, studio.models.entries(), studio.model_hash)
     notes = list(settings.notes)
     model = settings.request.model

@@ -11,6 +11,7 @@ from pathlib import Path
 import gradio as gr
 from gradio.components import Component
 
+from app.form import defaults
 from app.form import form as forms
 from app.form import sheet as sheets
 from app.form.form import Extra, Form
@@ -113,8 +114,8 @@ def _boxes(request: Request, info: ModelInfo | None) -> tuple[LabelledBox, ...] 
 
 def build(studio: Studio) -> Form[Layout]:
     """Makes the tab's components inside the surrounding `gr.Tab`."""
-    chosen = forms.starting_model(studio, TASKS)
-    start = forms.model_defaults(studio, chosen)
+    chosen = defaults.starting_model(studio, TASKS)
+    start = defaults.model_defaults(studio, chosen)
     canvas = sheets.make_canvas(studio, NAME, "boxes", "Sheet to draw boxes on", TASKS, ())
 
     def extra() -> Layout:

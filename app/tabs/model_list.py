@@ -9,7 +9,8 @@ from typing import ClassVar
 
 import gradio as gr
 
-from app.form.form import AnyForm, model_choices
+from app.form.defaults import model_choices
+from app.form.form import AnyForm
 from app.studio.jobs import Studio
 from app.widgets.scripts import Scripted
 from app.widgets.updates import Updates, change

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import gradio as gr
 
-from app.form.form import AnyForm, model_choices, over, suit
+from app.form.defaults import model_choices
+from app.form.form import AnyForm, over, suit
 from app.studio.jobs import Studio
 from app.tabs import models_owner
 from app.tabs.model_list import HINT, ModelList, Parts, facts_of, lists, sentence

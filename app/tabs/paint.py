@@ -10,8 +10,8 @@ import numpy as np
 from gradio.components import Component
 from numpy.typing import NDArray
 
+from app.form import defaults, from_picture
 from app.form import form as forms
-from app.form import from_picture
 from app.form import sheet as sheets
 from app.form.form import AnyForm, Extra, Form
 from app.form.from_picture import FromPicture
@@ -107,7 +107,7 @@ def palette(info: ModelInfo) -> Palette:
 
 def build(studio: Studio) -> Form[Painting]:
     """Makes the tab's components inside the surrounding `gr.Tab`."""
-    start = forms.model_defaults(studio, forms.starting_model(studio, TASKS))
+    start = defaults.model_defaults(studio, defaults.starting_model(studio, TASKS))
     canvas = sheets.make_canvas(studio, NAME, "classes", "Sheet to paint on", TASKS, SCENES)
 
     def extra() -> Painting:
@@ -140,7 +140,7 @@ def build(studio: Studio) -> Form[Painting]:
 
 def _connect_templates(studio: Studio, painting: Painting, made: AnyForm) -> None:
     sheet = painting.sheet
-    start = forms.model_defaults(studio, "")
+    start = defaults.model_defaults(studio, "")
 
     def put(template: object, model: object, *size: object) -> Updates:
         updates: Updates = {painting.template: ""}
