@@ -3,20 +3,22 @@
     python -m tests.mutants --tests tests/test_samplers.py -- ldm_core/diffusion/schedule.py
 
 First the tests run once under coverage (`pip install coverage`), which tells the tests of each line and how
-long they take.  Then each mutant gets a fork of this process, in which other packages are loaded already, and
-is killed when a test fails there; the quickest tests run first.  What stands in annotations, decorators,
-docstrings, `raise` and f-strings (words for people) is left as it is.
+long they take.  Then each mutant (tests/mutations.py) gets a fork of its own, and is killed when a test fails
+there; the quickest tests run first.  Where it changes functions alone, the fork is of a process that has
+collected the tests, and they get their changed code there; what survives that is judged once more from the
+import on.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
-import copy
+import gc
 import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import inspect
 import json
 import os
 import random
@@ -26,66 +28,19 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, FunctionType, ModuleType
 
 import coverage
 import pytest
 
+from tests.mutations import Mutant, mutants
+
 ROOT = Path(__file__).parent.parent
 OURS = ("ldm_core", "app", "tests")
 BUDGET = 20.0  # seconds of tests for one mutant, at most
-
-UNCHANGED = (ast.JoinedStr, ast.Import, ast.ImportFrom, ast.Assert)
-UNCHANGED_FIELDS = (
-    "annotation",
-    "returns",
-    "decorator_list",
-    "type_params",
-    "targets",
-    "target",
-    "optional_vars",
-)
-
-Swap = dict[type[ast.AST], type[ast.AST]]
-COMPARISONS: Swap = {
-    ast.Eq: ast.NotEq,
-    ast.NotEq: ast.Eq,
-    ast.Lt: ast.LtE,
-    ast.LtE: ast.Lt,
-    ast.Gt: ast.GtE,
-    ast.GtE: ast.Gt,
-    ast.In: ast.NotIn,
-    ast.NotIn: ast.In,
-    ast.Is: ast.IsNot,
-    ast.IsNot: ast.Is,
-}
-OPERATIONS: Swap = {
-    ast.Add: ast.Sub,
-    ast.Sub: ast.Add,
-    ast.Mult: ast.Div,
-    ast.Div: ast.Mult,
-    ast.FloorDiv: ast.Mult,
-    ast.Mod: ast.Mult,
-    ast.Pow: ast.Mult,
-    ast.BitOr: ast.BitAnd,
-    ast.BitAnd: ast.BitOr,
-    ast.LShift: ast.RShift,
-    ast.RShift: ast.LShift,
-    ast.And: ast.Or,
-    ast.Or: ast.And,
-}
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """One change of a module: its line, what it does, and the changed source."""
-
-    line: int
-    change: str
-    source: str
 
 
 @dataclass(frozen=True)
@@ -106,133 +61,6 @@ class Coverage:
                 break
             chosen.append(test)
         return chosen
-
-
-def mutants(source: str) -> Iterator[Mutant]:
-    """Every change of the module."""
-    tree = ast.parse(source)
-    for path in _places(tree, ()):
-        node = _at(tree, path)
-        for description, change in _changes(node):
-            changed = copy.deepcopy(tree)
-            replacement = change(_at(changed, path))
-            mutated = ast.fix_missing_locations(_put(changed, path, replacement))
-            before, after = ast.unparse(node), ast.unparse(replacement)
-            line = getattr(node, "lineno", 0)
-            yield Mutant(line, f"{description}: {before[:70]} -> {after[:70]}", ast.unparse(mutated))
-
-
-Path_ = tuple[tuple[str, int | None], ...]
-
-
-def _places(node: ast.AST, path: Path_) -> Iterator[Path_]:
-    """The paths to all nodes that may be changed."""
-    yield path
-    for name, value in ast.iter_fields(node):
-        if name in (
-            "annotation",
-            "returns",
-            "decorator_list",
-            "type_params",
-            "targets",
-            "target",
-            "optional_vars",
-        ):
-            continue
-        if isinstance(value, ast.AST):
-            if not isinstance(value, UNCHANGED):
-                yield from _places(value, (*path, (name, None)))
-            continue
-        if not isinstance(value, list):
-            continue
-        for number, child in enumerate(value):
-            if isinstance(child, ast.Raise):
-                yield (*path, (name, number))
-            elif isinstance(child, ast.AST) and not isinstance(child, UNCHANGED) and not _is_words(child):
-                yield from _places(child, (*path, (name, number)))
-
-
-def _is_words(node: ast.AST) -> bool:
-    """Whether it is a docstring, `__all__`, or an alias of a type."""
-    if isinstance(node, ast.Expr):
-        return isinstance(node.value, ast.Constant)
-    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-        name = node.targets[0].id
-        return name == "__all__" or (
-            isinstance(node.value, ast.Subscript) and name[:1].isupper() and not name.isupper()
-        )
-    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-
-
-def _at(tree: ast.AST, path: Path_) -> ast.AST:
-    for name, number in path:
-        value = getattr(tree, name)
-        tree = value if number is None else value[number]
-    return tree
-
-
-def _put(tree: ast.AST, path: Path_, replacement: ast.AST) -> ast.AST:
-    if not path:
-        return replacement
-    *above, (name, number) = path
-    parent = _at(tree, tuple(above))
-    if number is None:
-        setattr(parent, name, replacement)
-    else:
-        getattr(parent, name)[number] = replacement
-    return tree
-
-
-Change = tuple[str, Callable[[ast.AST], ast.AST]]
-
-
-def _changes(node: ast.AST) -> Iterator[Change]:
-    if isinstance(node, ast.Compare):
-        for number, operation in enumerate(node.ops):
-            if type(operation) in COMPARISONS:
-                yield "comparison", _swapped("ops", COMPARISONS, number)
-    elif isinstance(node, ast.BinOp | ast.BoolOp | ast.AugAssign) and type(node.op) in OPERATIONS:
-        yield "operation", _swapped("op", OPERATIONS)
-    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.Not):
-        yield "sign", lambda node: node.operand  # type: ignore[attr-defined]
-    elif isinstance(node, ast.Constant) and not (isinstance(node.value, str) and " " in node.value):
-        value = _other(node.value)
-        if value is not None:
-            yield "value", lambda _: ast.Constant(value)
-    elif isinstance(node, ast.If | ast.While | ast.IfExp):
-        yield "condition", _negated
-    elif isinstance(node, ast.Break | ast.Continue):
-        other = ast.Continue() if isinstance(node, ast.Break) else ast.Break()
-        yield "loop", lambda _: other
-    if isinstance(node, ast.Raise | ast.AugAssign) or (
-        isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
-    ):
-        yield "left out", lambda node: ast.copy_location(ast.Pass(), node)
-
-
-def _swapped(field: str, table: Swap, number: int | None = None) -> Callable[[ast.AST], ast.AST]:
-    def change(node: ast.AST) -> ast.AST:
-        value = getattr(node, field)
-        if number is None:
-            setattr(node, field, table[type(value)]())
-        else:
-            value[number] = table[type(value[number])]()
-        return node
-
-    return change
-
-
-def _negated(node: ast.AST) -> ast.AST:
-    node.test = ast.UnaryOp(ast.Not(), node.test)  # type: ignore[attr-defined]
-    return node
-
-
-def _other(value: object) -> object:
-    if isinstance(value, bool):
-        return not value
-    if isinstance(value, int | float):
-        return value + 1
-    return f"x{value}" if isinstance(value, str) else None
 
 
 class _Recorder:
@@ -294,11 +122,11 @@ def in_fork(work: Callable[[], int], seconds: float) -> int | None:
 
 
 class _Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Gives a module its changed source."""
+    """Gives a module its changed code."""
 
-    def __init__(self, file: str, source: str) -> None:
+    def __init__(self, file: str, code: CodeType) -> None:
         self.name = file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-        self.file, self.source = file, source
+        self.file, self.code = file, code
 
     def find_spec(
         self, name: str, path: object, target: ModuleType | None = None
@@ -317,17 +145,129 @@ class _Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return None
 
     def exec_module(self, module: ModuleType) -> None:
-        exec(compile(self.source, str(ROOT / self.file), "exec"), module.__dict__)  # noqa: S102
+        exec(self.code, module.__dict__)  # noqa: S102
 
 
-def survives(file: str, mutant: Mutant, tests: list[str], seconds: float) -> bool:
-    """Whether all tests pass with it."""
+Change = tuple[CodeType, CodeType]  # a function's code before and after
+
+
+@dataclass(frozen=True)
+class Job:
+    """A mutant to be judged.
+
+    Attributes:
+        changes: of functions; None where it changes what happens at the import.
+        tests, seconds: those that may find it, and how long they take.
+    """
+
+    file: str
+    mutant: Mutant
+    changes: list[Change] | None
+    tests: list[str]
+    seconds: float
+
+    @property
+    def limit(self) -> float:
+        """Seconds after which it hangs."""
+        return 4 * self.seconds + 60
+
+
+def survives(job: Job) -> bool:
+    """Whether all tests pass where the module is imported with it, in a process of its own."""
 
     def work() -> int:
-        sys.meta_path.insert(0, _Mutated(file, mutant.source))
-        return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore", *tests]))
+        code = compile(job.mutant.module, str(ROOT / job.file), "exec")
+        sys.meta_path.insert(0, _Mutated(job.file, code))
+        return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore", *job.tests]))
 
-    return in_fork(work, 3 * seconds + 20) == 0
+    return not job.tests or in_fork(work, job.limit) == 0
+
+
+def changed_functions(file: str, mutant: Mutant) -> list[Change] | None:
+    """The functions that a mutant changes; None where it changes what happens at the import."""
+    before = compile((ROOT / file).read_text("utf-8"), str(ROOT / file), "exec")
+    return _changed(before, compile(mutant.module, str(ROOT / file), "exec"))
+
+
+def _changed(before: CodeType, after: CodeType) -> list[Change] | None:
+    inside, outside = ([c for c in code.co_consts if isinstance(c, CodeType)] for code in (before, after))
+    if _at_import(before) != _at_import(after) or len(inside) != len(outside):
+        return None
+    changes: list[Change] = []
+    for old, new in zip(inside, outside):
+        if old == new:
+            continue
+        found = [(old, new)] if old.co_flags & inspect.CO_OPTIMIZED else _changed(old, new)
+        if found is None:
+            return None
+        changes += found
+    return changes
+
+
+def _at_import(code: CodeType) -> tuple[object, ...]:
+    values = [(type(c), c) for c in code.co_consts if not isinstance(c, CodeType)]
+    return code.co_code, code.co_names, values
+
+
+def _apply(changes: Sequence[Change]) -> bool:
+    """Gives the functions that are there their changed code; whether each was there."""
+    functions = [each for each in gc.get_objects() if isinstance(each, FunctionType)]
+    for before, after in changes:
+        same = [each for each in functions if each.__code__ == before]
+        if not same:
+            return False
+        try:
+            for function in same:
+                function.__code__ = after
+        except ValueError:  # it uses other variables of the function around it
+            return False
+    return True
+
+
+class _Judge:
+    """A pytest plugin: in place of the tests' run, judges mutants with the tests as they are collected.
+
+    Attributes:
+        killed: the numbers of those that a test found.
+    """
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.jobs = jobs
+        self.killed: list[int] = []
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        items = {item.nodeid: item for item in session.items}
+        for number, job in enumerate(self.jobs):
+            if job.changes is not None and job.tests:
+                tests = [items[test] for test in job.tests if test in items]
+                if in_fork(partial(self._run, session, job.changes, tests), job.limit) != 0:
+                    self.killed.append(number)
+        return True
+
+    def _run(self, session: pytest.Session, changes: Sequence[Change], items: list[pytest.Item]) -> int:
+        if not _apply(changes):
+            return 0
+        for item, following in zip(items, [*items[1:], None]):
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if session.testsfailed:
+                return 1
+        return 0
+
+
+def found_quickly(jobs: Sequence[Job]) -> set[int]:
+    """The numbers of those that tests find in functions that are already imported."""
+    with tempfile.NamedTemporaryFile("r") as answer:
+
+        def work() -> int:
+            judge = _Judge(jobs)
+            files = sorted({test.partition("::")[0] for job in jobs for test in job.tests})
+            pytest.main(["-q", "-p", "no:cacheprovider", "-W", "ignore", *files], plugins=[judge])
+            Path(answer.name).write_text(json.dumps(judge.killed), "utf-8")
+            return 0
+
+        in_fork(work, 12 * 60 * 60)
+        return set(json.loads(answer.read() or "[]"))
 
 
 def preload(tests: Sequence[str]) -> None:
@@ -348,28 +288,27 @@ def preload(tests: Sequence[str]) -> None:
                     continue
 
 
-def run(files: Sequence[str], recorded: Coverage, sample: int, workers: int) -> None:
+def run(files: Sequence[str], recorded: Coverage, sample: int) -> None:
     """Prints each survivor and the score of each file."""
-    with ThreadPoolExecutor(workers) as pool:
-        for file in files:
-            every = list(mutants((ROOT / file).read_text("utf-8")))
-            chosen = random.Random(0).sample(every, min(sample, len(every)))
-
-            unchanged = Mutant(0, "unchanged", (ROOT / file).read_text("utf-8"))
-            if not survives(file, unchanged, recorded.tests(file, 0), 100):
-                sys.exit(f"{file}: its tests fail where nothing is changed.")
-
-            def judged(mutant: Mutant, file: str = file) -> bool:
-                tests = recorded.tests(file, mutant.line)
-                return not tests or survives(
-                    file, mutant, tests, sum(recorded.seconds[test] for test in tests)
-                )
-
-            survivors = [mutant for mutant, alive in zip(chosen, pool.map(judged, chosen)) if alive]
-            for mutant in sorted(survivors, key=lambda mutant: mutant.line):
-                print(f"  {file}:{mutant.line}: {mutant.change}")
-            share = 1 - len(survivors) / max(1, len(chosen))
-            print(f"{file}: {share:.0%} of {len(chosen)} killed ({len(every)} mutants)", flush=True)
+    jobs: list[Job] = []
+    for file in files:
+        module = ast.parse((ROOT / file).read_text("utf-8"))
+        every = list(mutants(module))
+        chosen = random.Random(0).sample(every, min(sample, len(every)))
+        for mutant in (Mutant(0, "unchanged", module), *chosen):
+            tests = recorded.tests(file, mutant.line)
+            seconds = sum(recorded.seconds[test] for test in tests)
+            jobs.append(Job(file, mutant, changed_functions(file, mutant), tests, seconds))
+    killed = found_quickly(jobs)
+    for file in files:
+        unchanged, *judged = (i for i, job in enumerate(jobs) if job.file == file)
+        if unchanged in killed:
+            print(f"{file}: its tests fail where nothing is changed.", flush=True)
+            continue
+        alive = [i for i in judged if i not in killed and survives(jobs[i])]
+        for mutant in sorted((jobs[i].mutant for i in alive), key=lambda mutant: mutant.line):
+            print(f"  {file}:{mutant.line}: {mutant.change}")
+        print(f"{file}: {1 - len(alive) / max(1, len(judged)):.0%} of {len(judged)} killed", flush=True)
 
 
 def main() -> None:
@@ -380,7 +319,6 @@ def main() -> None:
     parser.add_argument(
         "--sample", type=int, default=10**6, metavar="N", help="at most N of a module, drawn at random"
     )
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="so many at once")
     parser.add_argument("--record", type=Path, metavar="FILE", help="coverage that is kept for the next run")
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"  # threads of a pool are not there in a fork
@@ -402,7 +340,7 @@ def main() -> None:
     for file, found in lines.items():
         numbered[file] = {int(line): tests for line, tests in found.items()}
     preload(options.tests)
-    run(options.files, Coverage(dict(numbered), seconds), options.sample, options.workers)
+    run(options.files, Coverage(dict(numbered), seconds), options.sample)
 
 
 if __name__ == "__main__":
