@@ -89,10 +89,8 @@ def test_nonsense_is_refused_naming_the_field(field: str, value: object) -> None
 
 *_FIRST, _LAST = (repr(task) for task in module.TASKS)
 TASK_WORDS = f"{', '.join(_FIRST)} or {_LAST}"
-NAMES = (
-    "'ddim', 'ddpm', 'plms', 'euler', 'euler_ancestral', 'heun', 'dpmpp_2m', 'dpmpp_2m_sde', 'lcm', 'tcd' or "
-    "'unipc'"
-)
+*_FIRST, _LAST = (repr(sampler) for sampler in module.SAMPLERS)
+NAMES = f"{', '.join(_FIRST)} or {_LAST}"
 WRONG = [
     ("steps", 0, "steps is 0; it has to be a whole number from 1 to 250."),
     ("steps", 2.5, "steps is 2.5; it has to be a whole number from 1 to 250."),

@@ -23,6 +23,8 @@ PEFT = "lora_adapter_metadata"  # what diffusers calls PEFT's configuration in a
 
 _ENDINGS = {ending: part for kind in KINDS for ending, part in kind.endings.items()}
 _BY_LENGTH = sorted(_ENDINGS, key=len, reverse=True)
+_TELLING = tuple(set(_ENDINGS) - {".weight", ".bias", ".alpha"})  # no other kind of file has these
+_PARTS = ("lora_unet_", "lora_te", "lycoris_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,11 @@ def stems(names: Iterable[str]) -> dict[str, Stem]:
         if ending is not None:
             found.setdefault(own.removesuffix(ending), {})[_ENDINGS[ending]] = name
     return {stem: Stem(_kind(keys.keys()), keys) for stem, keys in found.items()}
+
+
+def is_adapter(names: Iterable[str]) -> bool:
+    """Whether a file is an adapter, of a known kind or not, by the names of its tensors."""
+    return any(name.endswith(_TELLING) or any(part in name for part in _PARTS) for name in names)
 
 
 def _kind(parts: Iterable[str]) -> AdapterKind | None:

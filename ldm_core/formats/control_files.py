@@ -20,11 +20,18 @@ from ldm_core.spec import UNetSpec
 _PREFIX = "control_model."  # in whole checkpoints
 _LAST = "zero_convs.0.0.weight"
 _DIFFUSERS = "controlnet_cond_embedding."
+# Parts of tensors' names that only controls have.
+_PARTS = (_PREFIX, "controlnet_", "zero_convs.", _DIFFUSERS)
 _OTHER = {  # of kinds that are built otherwise
     "difference": "the differences to a base model",
     "lora_controlnet": "a Control-LoRA",
     "task_embedding": "a union of several ControlNets",
 }
+
+
+def is_control(names: Iterable[str]) -> bool:
+    """Whether a file is a control, of a known kind or not, by the names of its tensors."""
+    return any(part in name for name in names for part in _PARTS)
 
 
 def control_problem(names: Iterable[str]) -> str:

@@ -11,9 +11,9 @@ import torch
 
 from ldm_core.errors import AtelierError
 from ldm_core.formats import segmentation_folders as segmentation
-from ldm_core.formats.adapter_files import adapter_problem
+from ldm_core.formats.adapter_files import adapter_problem, is_adapter
 from ldm_core.formats.config import Config
-from ldm_core.formats.control_files import control_problem
+from ldm_core.formats.control_files import control_problem, is_control
 from ldm_core.formats.embedding_files import is_embedding, read_embedding
 from ldm_core.formats.families import family_of, family_of_folder
 from ldm_core.formats.family import FIRST_STAGE, MODEL
@@ -31,19 +31,8 @@ Shapes = dict[str, torch.Tensor]
 
 UNKNOWN, SEGMENTATION, UNET_ALONE = "unknown", "segmentation model", "UNet"
 
-# Parts of tensor names -> what a file with such a name in it is.  The first that fits counts: of these, then
-# of the families, then of the others.
-_Kinds = tuple[tuple[tuple[str, ...], str], ...]
-_EXTENSIONS: _Kinds = (
-    (
-        ("lora_up.", "lora_down.", "lora_A.", "lora_B.", "hada_w1", "lokr_w", "_lora.", "oft_blocks"),
-        ADAPTER,
-    ),
-    (("lora_unet_", "lora_te", "lycoris_", ".on_input", ".w_norm"), ADAPTER),
-    (("control_model.", "controlnet_", "zero_convs.", "controlnet_cond_embedding."), CONTROL),
-    (("emb_params", "string_to_param"), "textual inversion"),
-)
-_OTHERS: _Kinds = (
+# Parts of tensor names -> what a file with such a name in it is, where it is nothing that is used here.
+_OTHERS = (
     (("motion_modules.",), "motion module"),
     (("ip_adapter.", "image_proj."), "IP-Adapter"),
     (("adapter.body.", "body.0.block1.", "body.0.resnets."), "T2I-Adapter"),
@@ -184,19 +173,19 @@ def _embedding(path: Path) -> Identity:
 
 def _kind(shapes: Shapes) -> tuple[str, str]:
     """The kind, and of a whole model the family."""
-    text = "\n".join(shapes)
-    if (extension := _first(_EXTENSIONS, text)) is not None:
-        return extension, ""
+    if is_adapter(shapes):
+        return ADAPTER, ""
+    if is_control(shapes):
+        return CONTROL, ""
+    if any("emb_params" in name or "string_to_param" in name for name in shapes):
+        return "textual inversion", ""
     if is_unet_alone(shapes):
         return UNET_ALONE, ""
     if (found := family_of(shapes)) is not None:
         family, title = found
         return family.kind, title if family.kind == MODEL else ""
-    return _first(_OTHERS, text) or UNKNOWN, ""
-
-
-def _first(kinds: _Kinds, text: str) -> str | None:
-    return next((kind for parts, kind in kinds if any(part in text for part in parts)), None)
+    text = "\n".join(shapes)
+    return next((kind for parts, kind in _OTHERS if any(part in text for part in parts)), UNKNOWN), ""
 
 
 def _article(kind: str) -> str:
