@@ -207,7 +207,7 @@
 
   // A canvas, or a place for a picture, takes what is dropped on it itself.
   const carriesFiles = (/** @type {DragEvent} */ event) =>
-    [...(event.dataTransfer?.types ?? [])].includes("Files") && !within(event, ".latent-canvas, .given");
+    [...(event.dataTransfer?.types ?? [])].includes("Files") && !within(event, ".latent-canvas, .picture-input");
   let leaving = 0;
   const over = (/** @type {boolean} */ on) => {
     clearTimeout(leaving);
@@ -250,7 +250,7 @@
   // Pasting a picture into the place for one; a canvas takes what is meant for it before this.
   document.addEventListener("paste", (event) => {
     const file = [...(event.clipboardData?.files || [])].find((one) => one.type.startsWith("image/"));
-    const place = inSight(".given").at(0);
+    const place = inSight(".picture-input").at(0);
     if (!file || !place || event.defaultPrevented) return;
     /** @type {HTMLElement | null} */
     const clear = place.querySelector("[aria-label='Clear'], [aria-label='Remove Image']");

@@ -17,10 +17,10 @@
       textContent: line.textContent,
     });
     // A place for a picture has its own height and shows nothing beyond that; a canvas has no field of the page's.
-    const given = control.matches(".given");
-    const input = given ? null : fieldOf(control);
+    const isPicture = control.matches(".picture-input");
+    const input = isPicture ? null : fieldOf(control);
     const field = input ?? control;
-    if (given) control.after(said);
+    if (isPicture) control.after(said);
     else control.append(said);
     field.setAttribute("aria-invalid", "true");
     field.setAttribute("aria-describedby", said.id);

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from app.keeping.metadata import encode_png, read_settings
 from ldm_core.engine.engine import Engine
-from ldm_core.engine.events import Picture
+from ldm_core.engine.events import PictureDone
 from ldm_core.errors import RequestError, WeightsError
 from ldm_core.formats import load_model
 from ldm_core.formats.adapter_files import read_adapter
@@ -305,7 +305,7 @@ def test_a_picture_with_an_adapter_is_made_again_from_its_file(engine: Engine) -
     assert parse_request(json.loads(json.dumps(to_json(STYLED)))) == STYLED
     assert "adapters" not in to_json(PLAIN)
     job = engine.submit(STYLED)
-    (made,) = [event for event in job.events() if isinstance(event, Picture)]
+    (made,) = [event for event in job.events() if isinstance(event, PictureDone)]
     again = read_settings(encode_png(made.pixels, made.request)).request
     assert isinstance(again, TextToImage) and again == STYLED
     assert np.array_equal(picture(engine, again), made.pixels)
@@ -315,7 +315,7 @@ def test_a_branch_may_change_adapters(engine: Engine) -> None:
     job = engine.submit(PLAIN)
     (plain,) = job.pictures()
     branch = engine.branch(job, 0, 2, STYLED)
-    (event,) = [event for event in branch.events() if isinstance(event, Picture)]
+    (event,) = [event for event in branch.events() if isinstance(event, PictureDone)]
     assert not np.array_equal(event.pixels, plain)
     assert isinstance(event.request, TextToImage)
     assert np.array_equal(picture(engine, event.request), event.pixels)  # as a whole, with both models

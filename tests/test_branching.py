@@ -17,7 +17,7 @@ from app.keeping.metadata import encode_png, read_settings
 from ldm_core.conditioners import LabelBitsSpec
 from ldm_core.engine import engine as engine_module
 from ldm_core.engine.engine import Engine
-from ldm_core.engine.events import Done, Paused, Picture, Resumed, Step
+from ldm_core.engine.events import Done, Paused, PictureDone, Resumed, Step
 from ldm_core.engine.job import Job
 from ldm_core.errors import EngineError, RequestError
 from ldm_core.library.models import ModelLibrary
@@ -60,11 +60,11 @@ def made(engine: Engine, request: Request) -> Pixels:
     return picture
 
 
-def pictures(job: Job) -> list[Picture]:
-    return [event for event in job.events() if isinstance(event, Picture)]
+def pictures(job: Job) -> list[PictureDone]:
+    return [event for event in job.events() if isinstance(event, PictureDone)]
 
 
-def saved(picture: Picture) -> Request:
+def saved(picture: PictureDone) -> Request:
     """The request that the picture's PNG holds."""
     return read_settings(encode_png(picture.pixels, picture.request)).request
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ldm_core.engine.engine import Engine
-from ldm_core.engine.events import Picture, Step, Tiles
+from ldm_core.engine.events import PictureDone, Step, Tiles
 from ldm_core.evaluation.metrics import psnr
 from ldm_core.library.models import ModelLibrary
 from ldm_core.request import Inpaint, SuperResolution
@@ -111,7 +111,7 @@ def test_six_megapixels_four_times_as_large(
     began = told = time.monotonic()
     with Peak() as peak, capsys.disabled():  # beyond the weights, which are there by now
         for event in engine.submit(enlarging(photo)).events():
-            if isinstance(event, Picture):
+            if isinstance(event, PictureDone):
                 large = event.pixels
             if isinstance(event, Step | Tiles) and time.monotonic() - told > PROGRESS:
                 told = time.monotonic()

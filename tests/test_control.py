@@ -17,7 +17,7 @@ from torch import Tensor
 
 from app.keeping.metadata import encode_png, read_settings
 from ldm_core.engine.engine import Engine
-from ldm_core.engine.events import Picture
+from ldm_core.engine.events import PictureDone
 from ldm_core.errors import RequestError, WeightsError
 from ldm_core.formats.control_files import read_control
 from ldm_core.formats.identify import identify
@@ -219,7 +219,7 @@ def test_a_picture_with_controls_is_made_again_from_its_file(engine: Engine) -> 
     request = replace(PLAIN, controls=(EDGES, DEPTH))
     assert parse_request(json.loads(json.dumps(to_json(request)))) == request
     job = engine.submit(request)
-    (made,) = [event for event in job.events() if isinstance(event, Picture)]
+    (made,) = [event for event in job.events() if isinstance(event, PictureDone)]
     again = read_settings(encode_png(made.pixels, made.request)).request
     assert again == request and np.array_equal(picture(engine, again), made.pixels)
 

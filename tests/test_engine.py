@@ -17,7 +17,7 @@ from ldm_core.conditioners import Cond, Inputs
 from ldm_core.conditioners.hint import Hints
 from ldm_core.engine import engine as engine_module
 from ldm_core.engine.engine import Engine
-from ldm_core.engine.events import Cancelled, Done, Failed, Picture, Queued, Started, Step
+from ldm_core.engine.events import Cancelled, Done, Failed, PictureDone, Queued, Started, Step
 from ldm_core.engine.job import Job
 from ldm_core.engine.pace import Pace
 from ldm_core.engine.record import Record
@@ -198,7 +198,7 @@ def test_many_people_at_once(library: ModelLibrary, shared: Engine) -> None:
 def test_order_of_events(shared: Engine) -> None:
     batch = replace(SMALL, batch_size=2)
     job = shared.submit(batch)
-    assert kinds(job) == [Queued, Started, Step, Picture, Step, Picture, Done]
+    assert kinds(job) == [Queued, Started, Step, PictureDone, Step, PictureDone, Done]
     events = list(job.events())  # a second reader gets them all as well
     steps = [event for event in events if isinstance(event, Step)]
     assert [(s.image, s.step) for s in steps] == [(i, n) for i in range(2) for n in range(1, 6)]
@@ -207,7 +207,7 @@ def test_order_of_events(shared: Engine) -> None:
         if s.preview is not None:
             assert s.preview.shape == (8, 8, 3) and s.preview.dtype == np.uint8
     assert steps[4].preview is not None
-    pictures = [event for event in events if isinstance(event, Picture)]
+    pictures = [event for event in events if isinstance(event, PictureDone)]
     assert [picture.request for picture in pictures] == [single(batch, 0), single(batch, 1)]
     assert all(p.pixels.shape == (64, 64, 3) and p.pixels.dtype == np.uint8 for p in pictures)
 

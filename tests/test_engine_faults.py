@@ -14,7 +14,7 @@ from ldm_core.conditioners import Cond
 from ldm_core.conditioners.hint import Hints
 from ldm_core.engine import engine as engine_module
 from ldm_core.engine.engine import Engine
-from ldm_core.engine.events import Cancelled, Done, Failed, Picture, Queued, Started, Step
+from ldm_core.engine.events import Cancelled, Done, Failed, PictureDone, Queued, Started, Step
 from ldm_core.engine.job import Job
 from ldm_core.errors import (
     AtelierError,
@@ -117,7 +117,7 @@ def test_nan_is_an_error_not_a_black_picture(shared: Engine, canary: bytes) -> N
     job = shared.submit(replace(SMALL, model="broken"))
     with pytest.raises(NotFinite, match="step 1 of 5"):
         job.pictures()
-    assert not any(isinstance(event, Picture) for event in job.events())
+    assert not any(isinstance(event, PictureDone) for event in job.events())
     assert pixels(shared.submit(SMALL)) == canary
 
 

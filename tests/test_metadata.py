@@ -182,7 +182,7 @@ def test_names_of_samplers_and_spacings(said: str, sampler: str, spacing: str) -
 @pytest.mark.parametrize("said", ["Sampler: DPM adaptive", "Schedule type: Beta"])
 def test_unknown_samplers_and_spacings_are_told(said: str) -> None:
     read = from_parameters(f"x\nSteps: 20, {said}, Seed: 1")
-    assert not {"sampler", "spacing"} & read.given
+    assert not {"sampler", "spacing"} & read.fields_set
     assert len(read.notes) == 1 and said.split(": ")[1] in read.notes[0]
 
 
@@ -231,8 +231,8 @@ def test_hostile_values_are_refused_like_any_request(fields: dict[str, object]) 
 )
 def test_a_value_out_of_range_is_lost_alone(line: str, lost: str, word: str) -> None:
     read = from_parameters(f"prompt\nNegative prompt: not\n{line}")
-    assert lost not in read.given
-    assert {"prompt", "negative_prompt"} <= read.given
+    assert lost not in read.fields_set
+    assert {"prompt", "negative_prompt"} <= read.fields_set
     assert len(read.notes) == 1 and word in read.notes[0]
     assert len(read.notes[0]) < 250
 
@@ -301,7 +301,7 @@ def test_long_texts_take_linear_time() -> None:
     ):
         from_parameters(f"{begin}x: {text * count}")
     read = from_parameters("a" * 500_000 + "\nSteps: 1, Seed: 1")
-    assert "prompt" not in read.given and "500,000 characters" in read.notes[0]
+    assert "prompt" not in read.fields_set and "500,000 characters" in read.notes[0]
     assert time.process_time() - start < 15
 
 
@@ -405,7 +405,7 @@ def test_what_is_wrong_with_settings_is_said() -> None:
     refused = RequestError("seed", -2, "from 0 on")
     assert explain(refused) == f"The settings inside this picture cannot be used: {refused}"
     assert explain(FileError("It is gone.")) == "It is gone."
-    everything = read_settings(ours()).given
+    everything = read_settings(ours()).fields_set
     assert {"prompt", "seed", "width", "branch"} <= everything
 
 

@@ -41,7 +41,8 @@ PAGE = """<button class="generate" id="text-generate">Generate</button><button c
 <div id="stage"></div><div id="strip"><button>1</button></div><button id="theme"></button>
 <button id="fold"></button><button id="grid"></button>
 <div id="picture"><div class="image-container"><button></button></div></div>
-<div class="given"><input type="file"></div><div id="open"><input type="file"></div><div id="status"></div>
+<div class="picture-input"><input type="file"></div>
+<div id="open"><input type="file"></div><div id="status"></div>
 <div id="field"><input></div>"""
 
 
@@ -194,7 +195,7 @@ def test_keys_theme_rail_and_grid(whole: Page) -> None:
 def test_pictures_are_dropped_and_pasted(whole: Page) -> None:
     found = whole.evaluate("""async () => {
       const told = [];
-      for (const place of ["#open", ".given"])
+      for (const place of ["#open", ".picture-input"])
         document.querySelector(`${place} input`).onchange = ({ target }) =>
           told.push(place, target.files[0].name);
       const files = new DataTransfer();
@@ -205,7 +206,7 @@ def test_pictures_are_dropped_and_pasted(whole: Page) -> None:
       await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
       return told;
     }""")
-    assert found == ["#open", "a.png", ".given", "a.png"]
+    assert found == ["#open", "a.png", ".picture-input", "a.png"]
 
 
 def test_a_fault_is_said_at_its_field_until_that_is_changed(whole: Page) -> None:

@@ -50,7 +50,7 @@ def test_a_picture_becomes_larger_beside_what_it_was(page: Page, outputs: Path, 
     expect(page.locator("#upscale-model input")).to_have_value("Tiny (upscaler)")
     page.locator("#upscale-generate").click()
     status(page, "There is no picture yet")
-    fault = page.locator(".given + .fault")  # at the place for it as well, until one is there
+    fault = page.locator(".picture-input + .fault")  # at the place for it as well, until one is there
     expect(fault).to_contain_text("There is no picture yet")
     put(page, picture(12, 8))
     expect(fault).to_have_count(0)

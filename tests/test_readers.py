@@ -434,8 +434,8 @@ def entry(name: str, sha256: str = "", title: str = "", path: Path = Path("none"
 
 
 def said(model: str = "", digest: str | None = None) -> Settings:
-    given = frozenset({"model"} if model else ())
-    return Settings(TextToImage(model=model or "landscapes"), given, digest, program="A1111")
+    fields_set = frozenset({"model"} if model else ())
+    return Settings(TextToImage(model=model or "landscapes"), fields_set, digest, program="A1111")
 
 
 HERE = (entry("ink", "aa" * 32), entry("Dream Shaper 8", "bb" * 32), entry("boats", title="Boats of Old"))

@@ -272,7 +272,7 @@ def test_a_picture_from_a_picture() -> None:
     nodes["80"] = node("LoadImage", image="photo.png")
     nodes["3"]["inputs"]["denoise"] = 0.4
     one = read(nodes)
-    assert not {"width", "height"} & one.given
+    assert not {"width", "height"} & one.fields_set
     noted(one, "another picture", "denoising strength 0.4")
 
 
@@ -351,7 +351,7 @@ def test_the_editors_graph_alone(bypassed: bool) -> None:
 def test_numbers_that_python_writes() -> None:
     text = json.dumps(text_to_image()).replace("6.5", "NaN").replace("1.0", "Infinity")
     one = read_settings(png_of({"prompt": text}))
-    assert one.request.prompt == "a boat" and "guidance_scale" not in one.given
+    assert one.request.prompt == "a boat" and "guidance_scale" not in one.fields_set
     assert any("guidance scale nan" in note for note in one.notes)
 
 

@@ -49,7 +49,7 @@ def test_comfyui(cases: Path) -> None:
         8.0,
         "v1-5-pruned-emaonly",
     )
-    assert "width" not in read.given
+    assert "width" not in read.fields_set
     noted(read, "another picture", "denoising strength 0.87")
 
 
@@ -99,7 +99,7 @@ def test_a_prompt_that_looks_like_settings_and_a_size_out_of_range(cases: Path) 
     assert read.request.prompt == "first line\nSteps: 99, Seed: 1\nstill the prompt"
     assert read.request.negative_prompt == "one\ntwo"
     assert (read.request.steps, read.request.seed) == (30, 5)
-    assert not {"width", "height"} & read.given
+    assert not {"width", "height"} & read.fields_set
     noted(read, "2560 × 1440")
 
 

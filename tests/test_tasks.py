@@ -30,7 +30,7 @@ from ldm_core.conditioners import (
     MaskedImageSpec,
 )
 from ldm_core.engine.engine import Engine
-from ldm_core.engine.events import Picture, Step, Tiles
+from ldm_core.engine.events import PictureDone, Step, Tiles
 from ldm_core.errors import RequestError
 from ldm_core.formats import load_model
 from ldm_core.library.models import ModelLibrary
@@ -191,7 +191,7 @@ def test_a_picture_of_the_asked_size_that_its_png_makes_again(engine: Engine, na
     request = parse_request({"model": model, **FEW, **fields})
     assert parse_request(json.loads(json.dumps(to_json(request)))) == request
     job = engine.submit(request)
-    (event,) = [event for event in job.events() if isinstance(event, Picture)]
+    (event,) = [event for event in job.events() if isinstance(event, PictureDone)]
     assert event.pixels.shape[:2] == request.size[::-1]
     again = read_settings(encode_png(event.pixels, event.request)).request
     assert again == event.request

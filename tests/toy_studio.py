@@ -14,7 +14,7 @@ import numpy as np
 from app.keeping.history import History
 from app.keeping.library import OWNER, Library
 from app.studio.jobs import Studio
-from ldm_core.engine.events import Cancelled, Done, Event, Picture, Started
+from ldm_core.engine.events import Cancelled, Done, Event, PictureDone, Started
 from ldm_core.errors import QueueFull
 from ldm_core.library.models import ModelLibrary
 from ldm_core.request import Request, TextToImage, single
@@ -47,7 +47,7 @@ class ToyJob:
                 return
             width, height = self.request.size
             pixels = np.full((height, width, 3), 128, np.uint8)
-            yield Picture(index, pixels, single(self.request, index))
+            yield PictureDone(index, pixels, single(self.request, index))
         yield Done(0.1)
 
 

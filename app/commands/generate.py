@@ -75,8 +75,8 @@ def generate(
             print(note, file=sys.stderr)
         request = with_changes(settings.request, changes)
         if settings.program:
-            given = settings.given.union(change.partition("=")[0] for change in changes)
-            request = _completed(library, request, given)
+            fields_set = settings.fields_set.union(change.partition("=")[0] for change in changes)
+            request = _completed(library, request, fields_set)
         print(f"Seed: {request.seed}", file=sys.stderr)  # which may have been drawn
         words = Words(prompts_folder(), library.entries)
         planned = None if not grid else _planned(library, words, request, grid)
@@ -108,7 +108,7 @@ def _make(
     planned: Plan | None = None,
 ) -> dict[str, object]:
     from ldm_core.engine.engine import Engine
-    from ldm_core.engine.events import Failed, Fetching, Picture, Step
+    from ldm_core.engine.events import Failed, Fetching, PictureDone, Step
 
     start = time.monotonic()
     files = Library(out, dated=False)
@@ -118,7 +118,7 @@ def _make(
     engine = Engine(library, device=device)
     try:
         for event in _events(engine, requests):
-            if isinstance(event, Picture):
+            if isinstance(event, PictureDone):
                 png = metadata.encode_png(event.pixels, event.request, library.sha256(event.request.model))
                 paths.append(str(files.save(png, event.request)))
                 if cell := next(cells, None):
@@ -177,7 +177,7 @@ def _planned(library: ModelLibrary, words: Words, request: Request, grid: Sequen
 
 def event_json(event: Event, paths: Sequence[str]) -> dict[str, object]:
     """An event as a JSON object; `paths` are those of the pictures so far."""
-    from ldm_core.engine.events import Done, Failed, Fetching, Picture, Queued, Step, Tiles
+    from ldm_core.engine.events import Done, Failed, Fetching, PictureDone, Queued, Step, Tiles
 
     facts: dict[str, object] = {"event": type(event).__name__.lower()}
     match event:
@@ -190,7 +190,7 @@ def event_json(event: Event, paths: Sequence[str]) -> dict[str, object]:
             facts |= {"step": event.step, "num_steps": event.num_steps}
             facts |= {"share": round(event.share, 3)} if isinstance(event, Tiles) else {}
             facts |= {"seconds_left": round(event.seconds_left, 3)}
-        case Picture():
+        case PictureDone():
             facts |= {"image": event.index, "path": paths[-1], "seed": event.request.seed}
         case Done():
             facts |= {"seconds": round(event.seconds, 3)}
@@ -298,13 +298,13 @@ def _tell(library: ModelLibrary, request: Request) -> None:
         print(unknown_words, file=sys.stderr)
 
 
-def _completed(library: ModelLibrary, request: Request, given: Collection[str]) -> Request:
+def _completed(library: ModelLibrary, request: Request, fields_set: Collection[str]) -> Request:
     """The request with what suits its model where the picture of another program said nothing."""
-    untold = [name for name in _USUAL if name not in given]
-    if not untold or request.model not in library.names():
+    unset = [name for name in _USUAL if name not in fields_set]
+    if not unset or request.model not in library.names():
         return request
     usual = library.info(request.model).defaults
-    completed = replace(request, **{name: getattr(usual, name) for name in untold})
-    words = ", ".join(f"{name} {getattr(completed, name)}" for name in untold)
+    completed = replace(request, **{name: getattr(usual, name) for name in unset})
+    words = ", ".join(f"{name} {getattr(completed, name)}" for name in unset)
     print(f"What the picture does not say is what suits the model: {words}.", file=sys.stderr)
     return completed

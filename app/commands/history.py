@@ -47,9 +47,9 @@ def _found(opened: History, options: argparse.Namespace) -> list[Entry]:
     board = None
     if options.board:
         boards = opened.boards.of(person or OWNER)
-        board = next((one.id for one in boards if one.name == options.board), None)
+        board = next((board.id for board in boards if board.name == options.board), None)
         if board is None:
-            names = ", ".join(one.name for one in boards) or "none yet"
+            names = ", ".join(board.name for board in boards) or "none yet"
             raise FileError(f"There is no board {options.board!r}; the boards are: {names}.")
     query = Query(
         words=" ".join(options.words),

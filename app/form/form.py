@@ -50,7 +50,7 @@ class Extra(Protocol):
     def components(self) -> list[Component]:
         """All others that `fields` reads and that `fill` and `suit` change."""
 
-    def given(self) -> Component:
+    def main_input(self) -> Component:
         """Where a person gives what the pictures are made of."""
 
     def kept(self) -> Mapping[str, Component]:
@@ -150,7 +150,7 @@ class Form(Generic[E]):
             case RequestError(field="branch"):
                 return self.branch.elem_id
             case RequestError() | FileError():
-                return self.extra.given().elem_id
+                return self.extra.main_input().elem_id
         return None
 
     def inputs(self) -> list[Component]:

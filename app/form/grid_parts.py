@@ -56,7 +56,7 @@ def make_grid(form: str, fields: Collection[str]) -> GridParts:
     """
     worded = {"replace", "order", "lora"} if "prompt" in fields else set()
     choices = [(kind.title, name) for name, kind in KINDS.items() if name in worded or kind.field in fields]
-    choices = [one for one in choices if one[1] != "variation_strength"]
+    choices = [choice for choice in choices if choice[1] != "variation_strength"]
     with gr.Accordion("Grid", open=False, elem_classes="aside", elem_id=f"{form}-grid"):
         switch = gr.Checkbox(
             False,

@@ -114,27 +114,29 @@ def sketch_from(form: AnyForm, values: Values) -> Request:
     return dataclasses.replace(request, second_pass=0.0) if isinstance(request, Semantic) else request
 
 
-def fill(studio: Studio, form: AnyForm, request: Request, given: Collection[str] | None = None) -> Updates:
+def fill(
+    studio: Studio, form: AnyForm, request: Request, fields_set: Collection[str] | None = None
+) -> Updates:
     """Puts a request into a form; a model that is not here leaves the chosen one.
 
     Args:
-        given: the fields that count; all others stay as they are.  None counts all.
+        fields_set: the fields that count; all others stay as they are.  None counts all.
     """
     written = form.words.written(request)
     updates: Updates = {
         component: getattr(written if name in WORDS else request, name)
         for name, component in form.fields.items()
-        if hasattr(request, name) and (given is None or name in given)
+        if hasattr(request, name) and (fields_set is None or name in fields_set)
     }
-    if form.styles is not None and (given is None or "prompt" in given):
+    if form.styles is not None and (fields_set is None or "prompt" in fields_set):
         updates[form.styles] = []  # they are part of the words
     if request.model not in (entry.name for entry in serving(studio, form.tasks)):
         updates.pop(form.model, None)
     updates[form.branch] = lasting_branch(request)
-    if given is None or "seed" in given:
+    if fields_set is None or "seed" in fields_set:
         updates[form.seed_mode] = parts.KEEP_SEED
         updates |= seeded(form, request)
-    if form.shape is not None and (given is None or "width" in given):
+    if form.shape is not None and (fields_set is None or "width" in fields_set):
         updates[form.fields["width"]], updates[form.fields["height"]] = request.size
         updates[form.shape] = shape_of(studio, request.model, *request.size)
     return over(over(suit_extra(studio, form, request.model), updates), form.extra.fill(request))

@@ -92,7 +92,7 @@ class Library:
             inside = ("*", f"{GUESTS}/*", f"{GUESTS}/*/*")
             folders = [
                 self.folder,
-                *(one for each in inside for one in self.folder.glob(each) if one.is_dir()),
+                *(folder for pattern in inside for folder in self.folder.glob(pattern) if folder.is_dir()),
             ]
         except OSError:
             return 0

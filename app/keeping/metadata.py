@@ -196,8 +196,8 @@ def _from_json(text: str) -> Settings:
     if "prompt_syntax" not in request and not all(is_plain(request.get(name)) for name in _PROMPTS):
         request["prompt_syntax"] = "plain"  # as it was made, before syntax was read
     read = parse_request(request)
-    given = frozenset(field.name for field in fields(read))
-    return Settings(read, given, digest if _is_hash(digest) else None)
+    fields_set = frozenset(field.name for field in fields(read))
+    return Settings(read, fields_set, digest if _is_hash(digest) else None)
 
 
 def _with_pictures(values: Mapping[str, object], inputs: Mapping[str, object]) -> dict[str, object]:
@@ -283,7 +283,7 @@ def to_parameters(request: Request, model_sha256: str | None = None) -> str:
 def lora_tag(use: AdapterUse) -> str:
     """As A1111 writes it into the prompt: the text encoders' strength first."""
     strengths = dict.fromkeys((use.text, use.unet))
-    return f"<lora:{use.name}:{':'.join(f'{one:g}' for one in strengths)}>"
+    return f"<lora:{use.name}:{':'.join(f'{strength:g}' for strength in strengths)}>"
 
 
 def from_parameters(text: str) -> Settings:

@@ -11,7 +11,7 @@ import gradio as gr
 from app.form import defaults, parts, translate
 from app.form import form as forms
 from app.form.form import AnyForm
-from app.form.given import as_browser_has_it
+from app.form.picture_input import as_browser_has_it
 from app.stage import grids, presets
 from app.studio.jobs import Studio
 from app.widgets.events import QUICK

@@ -52,7 +52,7 @@ class Options:
         return [self.carries, self.format, self.quality, self.place, self.asked]
 
 
-def build() -> Options:
+def make_options() -> Options:
     """Makes the components under the stage."""
     with gr.Accordion("Download as", open=False, elem_id="download-options") as fold:
         carries = gr.Radio(

@@ -9,7 +9,7 @@ import gradio as gr
 
 from app.form import defaults, translate
 from app.form.form import AnyForm, form_for
-from app.form.given import uploaded
+from app.form.picture_input import uploaded
 from app.keeping import metadata
 from app.keeping.readers.models import at_home
 from app.stage.stage import Stage
@@ -77,7 +77,7 @@ def reopen(
     settings = at_home(settings, there, studio.models.entries(), studio.model_hash)
     notes = list(settings.notes)
     model = settings.request.model
-    if "model" not in settings.given:
+    if "model" not in settings.fields_set:
         notes.insert(0, "It does not say its model, so the chosen one stays.")
     elif model not in (entry.name for entry in there):
         notes.insert(0, f"Its model {model[:60]!r} is not here, so the chosen one stays.")
@@ -91,7 +91,7 @@ def reopen(
     by = f" as {settings.program} writes them" if settings.program else ""
     page.say(" ".join([f"Settings taken from the picture{by}.", *notes]), "note" if notes else "news")
     return {
-        **translate.fill(studio, form, settings.request, settings.given),
+        **translate.fill(studio, form, settings.request, settings.fields_set),
         tabs: change(selected=form.name),
     }
 

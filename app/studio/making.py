@@ -17,7 +17,7 @@ from app.studio.people import SKETCH
 from app.studio.relay import Relay
 from app.studio.run import Run
 from app.studio.timelines import Timelines, key_of
-from ldm_core.engine.events import Picture
+from ldm_core.engine.events import PictureDone
 from ldm_core.errors import AtelierError, FileError, QueueFull
 from ldm_core.request import Request
 
@@ -110,7 +110,7 @@ class Making:
         except QueueFull:
             return None
 
-    def _finish(self, run: Run, job: Job, event: Picture) -> Finished:
+    def _finish(self, run: Run, job: Job, event: PictureDone) -> Finished:
         """Saves a picture."""
         request = event.request
         png = metadata.encode_png(event.pixels, request, self._hash_of(request.model), facts=self._facts)
@@ -130,7 +130,7 @@ class Making:
         thumb, copy = thumb_of(event.pixels), copy_of(event.pixels)
         return Finished(id, png, name, path, problem, thumb, request, steps, copy, run.id)
 
-    def _remember(self, path: Path, png: bytes, event: Picture) -> Entry | None:
+    def _remember(self, path: Path, png: bytes, event: PictureDone) -> Entry | None:
         """A saved picture's place in the history; a fault there is no reason to lose sight of the picture."""
         try:
             if self._history is None:

@@ -28,7 +28,7 @@ from ldm_core.engine.events import (
     Failed,
     Fetching,
     Paused,
-    Picture,
+    PictureDone,
     Queued,
     Started,
     Step,
@@ -52,7 +52,7 @@ class Relay:
     """
 
     job: Job
-    finish: Callable[[Picture], Finished]
+    finish: Callable[[PictureDone], Finished]
     sketch: bool = False
     seconds: float | None = None
     _finished: int = 0
@@ -85,7 +85,7 @@ class Relay:
                 return self._live(event)
             case Paused():
                 self._newest, self._paused = self._newest or self._latest, True
-            case Picture():
+            case PictureDone():
                 self._newest, self._finished = None, self._finished + 1
                 return self.finish(event)
             case Queued():

@@ -40,7 +40,7 @@ class Classes(Extra):
     def components(self) -> list[Component]:
         return [self.also]
 
-    def given(self) -> Component:
+    def main_input(self) -> Component:
         return self.also
 
     def kept(self) -> Mapping[str, Component]:
@@ -110,7 +110,7 @@ def _choices(info: ModelInfo) -> list[tuple[str, str]]:
     return [*anything, *((name, name) for name in picture_classes(info.spec))]
 
 
-def build(studio: Studio) -> Form[Classes]:
+def make_tab(studio: Studio) -> Form[Classes]:
     """Makes the tab's components inside the surrounding `gr.Tab`."""
     made = forms.make_form(studio, NAME, TASKS, lambda: _controls(studio), sized=True)
     return dataclasses.replace(made, several=made.extra.several, takes=False)

@@ -23,7 +23,9 @@ from ldm_core.request.raster import read_raster
 NO_HISTORY = "The history cannot be kept; the window that the program was started from says why."
 
 
-def build(studio: Studio, tabs: gr.Tabs, made: Sequence[AnyForm], takers: Sequence[tuple[str, str]]) -> None:
+def make_tab(
+    studio: Studio, tabs: gr.Tabs, made: Sequence[AnyForm], takers: Sequence[tuple[str, str]]
+) -> None:
     """Makes the tab's component inside the surrounding `gr.Tab` and connects it.
 
     Args:

@@ -57,7 +57,7 @@ class Inpainting(Extra):
     def components(self) -> list[Component]:
         return [self.canvas]
 
-    def given(self) -> Component:
+    def main_input(self) -> Component:
         return self.canvas
 
     def fields(self, values: Values) -> dict[str, object]:
@@ -112,7 +112,7 @@ class Inpainting(Extra):
         return Outline(window.left, window.top, window.width, window.height)
 
 
-def build(studio: Studio) -> Form[Inpainting]:
+def make_tab(studio: Studio) -> Form[Inpainting]:
     """Makes the tab's components inside the surrounding `gr.Tab`."""
     canvas = Canvas(
         "mask",
@@ -215,16 +215,16 @@ def _connect(studio: Studio, model: Component, inpainting: Inpainting, note: gr.
     use.click(take, None, [inpainting.canvas, *inpainting.sides.values(), note], **QUICK)
 
 
-def _notes(sheet: CanvasValue, own: Inpainting, values: Values) -> str:
+def _notes(sheet: CanvasValue, extra: Inpainting, values: Values) -> str:
     """What a person may not expect of what will be made."""
     said = list(sheet.source.notes) if sheet.source is not None else []
-    extended = any(_pixels(values[side]) for side in own.sides.values())
+    extended = any(_pixels(values[side]) for side in extra.sides.values())
     if extended and not sheet.is_empty:
         said.append(RESTS)
     if sheet.source is not None and sheet.labels is not None and not extended:
         if (sheet.labels == PAINTED).all():
             said.append(FULL)
-        if _scale(sheet) > 1 and values[own.area] == "whole":
+        if _scale(sheet) > 1 and values[extra.area] == "whole":
             size = f"{sheet.width:,} × {sheet.height:,}"
             large = f"{sheet.source.width:,} × {sheet.source.height:,}"
             said.append(

@@ -56,7 +56,7 @@ class Layout(Extra):
     def components(self) -> list[Component]:
         return self.sheet.components()
 
-    def given(self) -> Component:
+    def main_input(self) -> Component:
         return self.sheet.canvas
 
     def fields(self, values: Values) -> dict[str, object]:
@@ -112,7 +112,7 @@ def _boxes(request: Request, info: ModelInfo | None) -> tuple[LabelledBox, ...] 
     return None
 
 
-def build(studio: Studio) -> Form[Layout]:
+def make_tab(studio: Studio) -> Form[Layout]:
     """Makes the tab's components inside the surrounding `gr.Tab`."""
     chosen = defaults.starting_model(studio, TASKS)
     start = defaults.model_defaults(studio, chosen)

@@ -18,7 +18,7 @@ from ldm_core.errors import AtelierError
 SEEN = 3.0  # seconds for which a scan counts as new when a list is opened
 
 
-def build(page: gr.Blocks, studio: Studio, made: Sequence[AnyForm], tabs: gr.Tabs, tab: gr.Tab) -> None:
+def make_tab(page: gr.Blocks, studio: Studio, made: Sequence[AnyForm], tabs: gr.Tabs, tab: gr.Tab) -> None:
     """Makes the tab's components inside the surrounding `gr.Tab` and connects them."""
     with gr.Row(elem_id="models-tab"):
         with gr.Column(elem_id="models-left", min_width=0):

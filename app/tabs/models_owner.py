@@ -95,11 +95,11 @@ def _connect(
     def remove(name: str) -> Updates:
         try:
             shelf.remove(studio.models.entry(name))
-            told, left = HINT, ""
+            facts, left = HINT, ""
         except AtelierError as error:
-            told, left = sentence(str(error), failed=True), name
+            facts, left = sentence(str(error), failed=True), name
         return {
-            parts.facts: told,
+            parts.facts: facts,
             parts.chosen: left,
             parts.use: change(interactive=False),
             owner.really: change(visible=False),
@@ -117,8 +117,8 @@ def _connect(
 
     changing = [owner.news, owner.add, owner.stop, owner.look, *everywhere]
     owner.remove.click(ask, parts.chosen, [parts.facts, owner.really], **QUICK_PREPROCESSED)
-    told = [parts.facts, parts.chosen, parts.use, owner.really, owner.remove]
-    owner.really.click(remove, parts.chosen, [*told, *everywhere], **QUICK_PREPROCESSED)
+    changed = [parts.facts, parts.chosen, parts.use, owner.really, owner.remove]
+    owner.really.click(remove, parts.chosen, [*changed, *everywhere], **QUICK_PREPROCESSED)
     parts.listing.pick(
         lambda: (change(visible=False), change(interactive=True)),
         None,

@@ -58,7 +58,7 @@ class Painting(Extra):
     def components(self) -> list[Component]:
         return [*self.sheet.components(), self.template, *self.from_picture.components()]
 
-    def given(self) -> Component:
+    def main_input(self) -> Component:
         return self.sheet.canvas
 
     def fields(self, values: Values) -> dict[str, object]:
@@ -105,7 +105,7 @@ def palette(info: ModelInfo) -> Palette:
     return palette_of(label_names(info.spec))
 
 
-def build(studio: Studio) -> Form[Painting]:
+def make_tab(studio: Studio) -> Form[Painting]:
     """Makes the tab's components inside the surrounding `gr.Tab`."""
     start = defaults.model_defaults(studio, defaults.starting_model(studio, TASKS))
     canvas = sheets.make_canvas(studio, NAME, "classes", "Sheet to paint on", TASKS, SCENES)

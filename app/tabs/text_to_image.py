@@ -10,7 +10,7 @@ from gradio.components import Component
 
 from app.form import form
 from app.form.form import AnyForm, Extra, Form
-from app.form.given import GivenPicture, given_picture, still_there, uploaded
+from app.form.picture_input import PictureInput, picture_input, still_there, uploaded
 from app.studio.jobs import Studio
 from app.widgets.events import QUICK
 from app.widgets.updates import Updates, Values, change
@@ -26,7 +26,7 @@ STRENGTH = 0.6
 class Starting(Extra):
     """The picture to start from, if there is one."""
 
-    picture: GivenPicture
+    picture: PictureInput
     strength: gr.Slider
 
     def controls(self) -> Mapping[str, Component]:
@@ -41,7 +41,7 @@ class Starting(Extra):
     def components(self) -> list[Component]:
         return [self.picture]
 
-    def given(self) -> Component:
+    def main_input(self) -> Component:
         return self.picture
 
     def fields(self, values: Values) -> dict[str, object]:
@@ -55,7 +55,7 @@ class Starting(Extra):
         return {self.picture: picture}
 
 
-def build(studio: Studio) -> Form[Starting]:
+def make_tab(studio: Studio) -> Form[Starting]:
     """Makes the tab's components inside the surrounding `gr.Tab`."""
     tasks = ("text-to-image", "image-to-image")
     made = form.make_form(studio, "text", tasks, _controls, prompt=PROMPT, sized=True)
@@ -65,7 +65,7 @@ def build(studio: Studio) -> Form[Starting]:
 
 def _controls() -> Starting:
     with gr.Accordion("Start from a picture", open=False, elem_classes="start", elem_id="text-start") as fold:
-        picture = given_picture("The first picture", "text-picture")
+        picture = picture_input("The first picture", "text-picture")
         strength = gr.Slider(
             *FRACTION,
             value=STRENGTH,
@@ -78,7 +78,7 @@ def _controls() -> Starting:
     return Starting(picture, strength)
 
 
-def _connect(studio: Studio, made: AnyForm, picture: GivenPicture) -> None:
+def _connect(studio: Studio, made: AnyForm, picture: PictureInput) -> None:
     """A picture that a person puts there brings its shape; another one can be chosen afterwards."""
 
     def resize(values: Values) -> Updates:

@@ -12,7 +12,7 @@ from gradio.components import Component
 
 from app.form import form, translate
 from app.form.form import AnyForm, Extra, Form
-from app.form.given import GivenPicture, given_picture, still_there, uploaded
+from app.form.picture_input import PictureInput, picture_input, still_there, uploaded
 from app.studio.frames import in_words
 from app.studio.jobs import Studio
 from app.widgets.asking import page_of
@@ -30,7 +30,7 @@ SCALES = [("× 2", 2), ("× 4", 4), ("× 8", 8)]
 class Enlarging(Extra):
     """The small picture, and how much larger it becomes."""
 
-    picture: GivenPicture
+    picture: PictureInput
     scale: gr.Radio
     outlook: gr.HTML
 
@@ -46,7 +46,7 @@ class Enlarging(Extra):
     def components(self) -> list[Component]:
         return [self.picture]
 
-    def given(self) -> Component:
+    def main_input(self) -> Component:
         return self.picture
 
     def fields(self, values: Values) -> dict[str, object]:
@@ -69,7 +69,7 @@ class Enlarging(Extra):
         return {self.picture: picture}
 
 
-def build(studio: Studio) -> Form[Enlarging]:
+def make_tab(studio: Studio) -> Form[Enlarging]:
     """Makes the tab's components inside the surrounding `gr.Tab`."""
     made = form.make_form(studio, "upscale", ("super-resolution",), _controls, several=False, guided=False)
     _connect(studio, made)
@@ -77,7 +77,7 @@ def build(studio: Studio) -> Form[Enlarging]:
 
 
 def _controls() -> Enlarging:
-    picture = given_picture("The picture", "upscale-picture")
+    picture = picture_input("The picture", "upscale-picture")
     scale = gr.Radio(SCALES, value=4, label="How much larger", elem_id="upscale-scale", info="The factor.")
     outlook = gr.HTML("", elem_id="upscale-outlook", elem_classes="note", apply_default_css=False)
     return Enlarging(picture, scale, outlook)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 import gradio as gr
 
-from app.form.given import uploaded
+from app.form.picture_input import uploaded
 from app.studio.frames import Finished
 from app.studio.jobs import Studio
 from app.widgets.asking import person_of
@@ -36,7 +36,11 @@ def _endpoint(studio: Studio, task: str | None = None) -> Callable[[Json, gr.Req
         try:
             implied = {} if task is None else {"task": task}
             asked = parse_request({**with_uploads(request), **implied})
-            pictures = [each for one in studio.words.expanded(asked) for each in studio.make(one, person)]
+            pictures = [
+                picture
+                for planned in studio.words.expanded(asked)
+                for picture in studio.make(planned, person)
+            ]
         except AtelierError as error:
             raise gr.Error(str(error), print_exception=False) from None
         return {

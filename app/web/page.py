@@ -23,12 +23,12 @@ from ldm_core.bundled import ASSETS
 TITLE = "Latent Atelier"
 # What each tab that makes pictures is called, in the program and on the page, and what makes it.
 TABS: tuple[tuple[str, str, Callable[[Studio], AnyForm]], ...] = (
-    ("text", "Text to image", text_to_image.build),
-    ("inpaint", "Inpaint", inpaint.build),
-    ("upscale", "Upscale", upscale.build),
-    ("paint", "Paint", paint.build),
-    ("layout", "Layout", layout.build),
-    ("classes", "Classes", classes.build),
+    ("text", "Text to image", text_to_image.make_tab),
+    ("inpaint", "Inpaint", inpaint.make_tab),
+    ("upscale", "Upscale", upscale.make_tab),
+    ("paint", "Paint", paint.make_tab),
+    ("layout", "Layout", layout.make_tab),
+    ("classes", "Classes", classes.make_tab),
 )
 
 
@@ -52,7 +52,7 @@ def build_page(studio: Studio) -> gr.Blocks:
                 rail = HistoryRail(label="Latest pictures", elem_id="latest", render=False)
                 making = Filmstrip(label="Being made", elem_id="making", render=False)
                 parts = stage.make_stage(studio, rail, making, _takers(made))
-                options = downloading.build()
+                options = downloading.make_options()
             with gr.Column(elem_id="jobs", min_width=0):
                 gr.HTML("<h2>Queue</h2>", elem_id="jobs-title", apply_default_css=False)
                 queue = QueueList(label="Queue", elem_id="queue")
@@ -70,9 +70,9 @@ def build_page(studio: Studio) -> gr.Blocks:
         opening.connect(studio, parts, tabs, made)
         controls.connect(page, studio, made)
         with pictures:
-            history.build(studio, tabs, made, _takers(made))
+            history.make_tab(studio, tabs, made, _takers(made))
         with listing:
-            models.build(page, studio, made, tabs, listing)
+            models.make_tab(page, studio, made, tabs, listing)
         keys.click(None, None, None, js="() => latentAtelier.showKeys()", api_visibility="private")
         theme.click(None, None, None, js="() => latentAtelier.toggleTheme()", api_visibility="private")
         unfold.click(None, None, None, js="() => latentAtelier.toggleQueue()", api_visibility="private")
@@ -85,9 +85,9 @@ def build_page(studio: Studio) -> gr.Blocks:
 def _tabs(studio: Studio) -> tuple[list[AnyForm], gr.Tab, gr.Tab]:
     """The forms of the tabs that make pictures; those of pictures and of models are filled later."""
     made = []
-    for name, title, build in TABS:
+    for name, title, make_tab in TABS:
         with gr.Tab(title, id=name) as tab:
-            form = build(studio)
+            form = make_tab(studio)
         _keep_listed(studio, tab, form)
         made.append(form)
     sheets = [form.extra.sheet for form in made if isinstance(form.extra, paint.Painting)]

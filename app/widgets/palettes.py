@@ -76,10 +76,10 @@ def nearest(name: str, palette: Palette) -> int | None:
     Args:
         name: of COCO-Stuff, or as other data sets name what they label: "earth, ground", "tree-merged".
     """
-    own = [swatch.name.lower() for swatch in palette]
+    names = [swatch.name.lower() for swatch in palette]
     words = [_ENDINGS.sub("", word.strip()) for word in (name.lower(), *re.split("[,;/]", name.lower()))]
     said = [name.lower(), *words, *(_synonyms()[word] for word in words if word in _synonyms())]
-    if exact := [own.index(word) for word in said if word in own]:
+    if exact := [names.index(word) for word in said if word in names]:
         return exact[0]
     meant = [stuff for word in said for stuff in _stuff(word)]
     kin = [

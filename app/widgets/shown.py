@@ -117,7 +117,7 @@ def tile(request: Request) -> Response:
     Asked with `path`, `level`, `column` and `row`: at level n, 2^n x 2^n of its pixels are one of the tile's.
     """
     asked = [request.query_params.get(name, "") for name in ("level", "column", "row")]
-    if not all(one.isascii() and one.isdigit() and len(one) <= 4 for one in asked):
+    if not all(text.isascii() and text.isdigit() and len(text) <= 4 for text in asked):
         return PlainTextResponse("There is no such tile.", 400)
     level, column, row = map(int, asked)
     try:

@@ -1,7 +1,7 @@
 """What a job tells while it runs.  Imports no torch.
 
 The order is: `Queued` (again whenever the place changes), `Started`, `Fetching` where the model lacks
-something, then for each picture its `Step`s (and `Tiles` where it is large) and its `Picture`, and last
+something, then for each picture its `Step`s (and `Tiles` where it is large) and its `PictureDone`, and last
 exactly one of `Done`, `Failed`, `Cancelled`.  Steps of a batch may alternate.
 `Paused` and `Resumed` stand anywhere between; the step under way is still finished after `Paused`.
 """
@@ -59,7 +59,7 @@ class Tiles:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
+class PictureDone:
     """One picture is finished.  `request` makes this picture alone."""
 
     index: int
@@ -98,7 +98,9 @@ class Cancelled:
     """The job was stopped; pictures that were finished before stay."""
 
 
-Event = Queued | Started | Fetching | Step | Tiles | Picture | Paused | Resumed | Done | Failed | Cancelled
+Event = (
+    Queued | Started | Fetching | Step | Tiles | PictureDone | Paused | Resumed | Done | Failed | Cancelled
+)
 
 
 def is_last(event: Event) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol, overload
 
-from ldm_core.engine.events import Cancelled, Event, Failed, Picture, is_last
+from ldm_core.engine.events import Cancelled, Event, Failed, PictureDone, is_last
 from ldm_core.engine.record import Record
 from ldm_core.errors import EngineError
 from ldm_core.request import Request
@@ -84,7 +84,7 @@ class Job:
         """
         pixels: dict[int, Pixels] = {}
         for event in self.events():
-            if isinstance(event, Picture):
+            if isinstance(event, PictureDone):
                 pixels[event.index] = event.pixels
             elif isinstance(event, Failed):
                 raise event.error

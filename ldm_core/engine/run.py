@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ldm_core.diffusion.parameterization import Prediction
 from ldm_core.diffusion.samplers import Ask
-from ldm_core.engine.events import Picture, Step, Tiles
+from ldm_core.engine.events import PictureDone, Step, Tiles
 from ldm_core.engine.pace import Pace
 from ldm_core.engine.record import PictureRecord, Record
 from ldm_core.errors import NotFinite
@@ -325,7 +325,7 @@ class Run:
             self._pace.decoded(image.decoding_seconds)
             self.measured.decode_seconds_per_pixel = image.decoding_seconds / self._num_pixels
             if not self.record.cancelled.is_set():
-                self.record.tell(Picture(image.index, pixels, image.record.request))
+                self.record.tell(PictureDone(image.index, pixels, image.record.request))
 
     def _seconds_left(self, num_steps: int) -> float:
         pictures = self._num_left

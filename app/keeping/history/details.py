@@ -39,7 +39,7 @@ def details_of(path: Path) -> tuple[list[tuple[str, str]], list[str]]:
     shown = [
         (name, value)
         for field, name, value in _lines(settings.request)
-        if not settings.given or field in settings.given
+        if not settings.fields_set or field in settings.fields_set
     ]
     by = [f"As {settings.program} wrote it."] if settings.program else []
     return shown, [*by, *settings.notes]

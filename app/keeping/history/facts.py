@@ -156,15 +156,15 @@ def _said_in(data: bytes) -> Said:
         return Said()
     said = said_of(settings.request)
     unknown = Said()  # what the picture does not tell itself is no fact of it
-    given = settings.given
+    fields_set = settings.fields_set
     return Said(
         said.task,
-        said.model if "model" in given else unknown.model,
+        said.model if "model" in fields_set else unknown.model,
         said.prompt,
         said.negative,
         said.adapters or tuple(lora.name for lora in settings.loras),
-        said.seed if "seed" in given else unknown.seed,
-        said.sampler if "sampler" in given else unknown.sampler,
+        said.seed if "seed" in fields_set else unknown.seed,
+        said.sampler if "sampler" in fields_set else unknown.sampler,
     )
 
 

@@ -77,8 +77,8 @@ def carried_by(data: bytes) -> Carried:
         if text is None:
             damaged.append(keyword)
         elif keyword != OURS and len(text) <= MAX_TEXT:
-            for name, one in _spread(keyword, text).items():
-                texts.setdefault(name, one)
+            for name, part in _spread(keyword, text).items():
+                texts.setdefault(name, part)
     for name in ("UserComment", "comment", "ImageDescription"):
         if texts.get(name):
             texts.setdefault("parameters", texts[name])
@@ -193,9 +193,9 @@ def _spread(keyword: str, text: str) -> dict[str, str]:
     if any("class_type" in object_of(node) for node in outer.values()):
         return {**texts, "prompt": text}  # a graph of ComfyUI itself
     for name in _SPREAD:
-        one = outer.get(name)
-        if name != keyword and isinstance(one, str | dict):
-            texts[name] = one if isinstance(one, str) else json.dumps(one)
+        part = outer.get(name)
+        if name != keyword and isinstance(part, str | dict):
+            texts[name] = part if isinstance(part, str) else json.dumps(part)
     return texts
 
 

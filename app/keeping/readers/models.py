@@ -39,13 +39,13 @@ def _with_model_here(
     settings: Settings, entries: Sequence[Entry], sha256: Callable[[str], str | None]
 ) -> Settings:
     """What names no model, or one that is not here, stays as it is."""
-    if "model" not in settings.given and not settings.model_sha256:
+    if "model" not in settings.fields_set and not settings.model_sha256:
         return settings
     wanted, digest = settings.request.model, settings.model_sha256 or ""
     same = [entry for entry in entries if has_hash(entry, digest)]
     named = sorted(
-        (one for one in entries if "model" in settings.given and _key(wanted) in _keys(one)),
-        key=lambda one: one.name != wanted,
+        (entry for entry in entries if "model" in settings.fields_set and _key(wanted) in _keys(entry)),
+        key=lambda entry: entry.name != wanted,
     )
     found = next((entry for entry in named if entry in same), None) or next(iter([*same, *named]), None)
     if found is None:
@@ -58,7 +58,7 @@ def _with_model_here(
         if digest and (hashed.sha256 or len(digest) == _AUTOV1) and not has_hash(hashed, digest):
             notes.append(f"The model {found.name} here is not the file that made it; pictures will differ.")
     request = replace(settings.request, model=found.name)
-    return replace(settings, request=request, given=settings.given | {"model"}, notes=tuple(notes))
+    return replace(settings, request=request, fields_set=settings.fields_set | {"model"}, notes=tuple(notes))
 
 
 def _with_loras_here(settings: Settings, entries: Sequence[Entry]) -> Settings:
@@ -82,8 +82,8 @@ def _with_loras_here(settings: Settings, entries: Sequence[Entry]) -> Settings:
         return replace(settings, notes=(*settings.notes, *notes))
     prompt = LORA.sub(lambda match: "" if match[1].strip() in uses else match[0], settings.request.prompt)
     request = replace(settings.request, prompt=prompt, adapters=tuple(distinct.values()))
-    given = settings.given | {"adapters"}
-    return replace(settings, request=request, given=given, notes=(*settings.notes, *notes))
+    fields_set = settings.fields_set | {"adapters"}
+    return replace(settings, request=request, fields_set=fields_set, notes=(*settings.notes, *notes))
 
 
 def use_of(name: str, lora: Lora) -> AdapterUse | None:

@@ -33,7 +33,7 @@ class Settings:
     """What a picture was made with.
 
     Attributes:
-        given: the request's fields that the picture itself told; the others have their defaults.
+        fields_set: the request's fields that the picture itself told; the others have their defaults.
         model_sha256: of the weights' file; the first digits where only those are known.
         notes: sentences about what could not be taken over.
         loras: that it names; `readers.models` finds them.
@@ -41,7 +41,7 @@ class Settings:
     """
 
     request: Request
-    given: frozenset[str] = frozenset()
+    fields_set: frozenset[str] = frozenset()
     model_sha256: str | None = None
     notes: tuple[str, ...] = ()
     program: str = ""

@@ -12,7 +12,7 @@ from ldm_core.errors import FileError
 from ldm_core.request.raster import Kind, Raster
 
 
-class GivenPicture(gr.Image):
+class PictureInput(gr.Image):
     """A place for a picture.  Handlers without preprocessing read what it sends by `uploaded`; it takes a
     `Raster`, what `still_there` gives, or None, which empties it."""
 
@@ -26,12 +26,12 @@ class GivenPicture(gr.Image):
         return ImageData(path=str(file), orig_name=file.name)
 
 
-def given_picture(label: str, elem_id: str) -> GivenPicture:
+def picture_input(label: str, elem_id: str) -> PictureInput:
     """Makes one.  Gradio tells the browser only what a component's own constructor names, so that stays."""
-    picture = GivenPicture(
+    picture = PictureInput(
         label=label,
         elem_id=elem_id,
-        elem_classes=["given"],
+        elem_classes=["picture-input"],
         height=200,
         format="png",
         sources=["upload", "clipboard"],
@@ -72,7 +72,7 @@ def as_browser_has_it(value: object) -> object:
     return {**value.model_dump(), "url": f"/gradio_api/file={value.path}"}
 
 
-def show_as_read(picture: GivenPicture) -> None:
+def show_as_read(picture: PictureInput) -> None:
     """Once a file has arrived, shows what the program reads in it: a browser may read it otherwise."""
 
     def show(payload: object) -> ImageData | None:
