@@ -98,6 +98,7 @@ def opened_page(running: Running, browser: Browser) -> Iterator[Page]:
     complaints: list[str] = []
     context = browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
     opened = context.new_page()
+    opened.set_default_timeout(WAIT)
 
     def on_console(message: ConsoleMessage) -> None:
         if message.type == "error":
