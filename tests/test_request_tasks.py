@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ldm_core import request as module
-from ldm_core.errors import RequestError
+from ldm_core.errors import PictureError, RequestError
 from ldm_core.request import (
     AdapterUse,
     Branch,
@@ -154,6 +154,10 @@ def test_names_and_texts_have_a_length() -> None:
     with pytest.raises(RequestError, match=r"steps is a raster of 64 x 80 pixels;"):
         TextToImage(steps=SMALL)  # type: ignore[arg-type]
     refused("sampler", r"\(201 characters\)", {"task": "text-to-image", "sampler": "x" * 201})
+    refused("sampler", r"is 'x{56}\.\.\.;", {"task": "text-to-image", "sampler": "x" * 200})
+    refused("sampler", "is a list;", {"task": "text-to-image", "sampler": ["ddim", "plms"]})
+    with pytest.raises(PictureError, match=r"^image: "):
+        parse_request({"task": "image-to-image", "image": "data:image/png;base64,AAAA"})
     refused("steps", f"is {2**127};", {"task": "text-to-image", "steps": 2**127})
     refused("steps", "of about 39 digits", {"task": "text-to-image", "steps": 2**128})
 

@@ -94,9 +94,23 @@ def test_what_no_picture_needs_is_left_alone() -> None:
     assert set(IGNORED) >= {"betas", "loss.", "model_ema.", "logvar"}
     for name in ("betas", "sqrt_alphas_cumprod", "first_stage_model.loss.x", "scale_factor", "v_pred",
                  "cond_stage_model.x", "low_scale_model.x", "denoiser.sigmas", "ztsnr", "lvlb_weights",
-                 "posterior_variance", "log_one_minus_alphas_cumprod", "alphas_cumprod"):  # fmt: skip
+                 "posterior_variance", "log_one_minus_alphas_cumprod", "alphas_cumprod", "loss.logvar",
+                 "logvar", "model_ema.num_updates", "edm_mean", "edm_std",
+                 "edm_vpred.sigma_max"):  # fmt: skip
+        assert set(places(made(), weights() | {name: torch.zeros(1)})) == set(weights())
+    # What the scripts of other programs leave beside a model.
+    for name in ("safety_checker.concept_embeds", "feature_extractor.mean", "denoiser.weighting",
+                 "logit_scale", "text_projection", "position_ids", "embedding_manager.x",
+                 "cond_stage_model.logit_scale",
+                 "cond_stage_model.text_projection", "conditioner.embedders.0.logit_scale",
+                 "conditioner.embedders.1.logit_scale"):  # fmt: skip
         assert set(places(made(), weights() | {name: torch.zeros(1)})) == set(weights())
     conditioned = nn.ModuleDict({"cond_stage_model": nn.Linear(1, 1)})
+    beside = {
+        "cond_stage_model.logit_scale": torch.zeros(1),
+        "cond_stage_model.text_projection": torch.zeros(1),
+    }
+    assert set(places(conditioned, {**conditioned.state_dict(), **beside})) == set(conditioned.state_dict())
     with pytest.raises(WeightsError, match=r"not part of this architecture: cond_stage_model\.x"):
         places(conditioned, {**conditioned.state_dict(prefix=""), "cond_stage_model.x": torch.zeros(1)})
     unread = {**conditioned.state_dict(), "cond_stage_model.transformer.to_logits.x": torch.zeros(1)}
