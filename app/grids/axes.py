@@ -234,11 +234,9 @@ def _replacing(words: Sequence[str], fields: Mapping[str, object]) -> list[Value
         raise RequestError("grid", searched, "words that are in the prompt or the negative prompt")
 
     def put(word: str) -> Value:
-        def apply(given: Fields) -> Fields:
-            changed = {
-                name: _text(given, name).replace(searched, word) for name in ("template", "negative_template")
-            }
-            return {**given, **changed}
+        def apply(fields: Fields) -> Fields:
+            names = ("template", "negative_template")
+            return {**fields, **{name: _text(fields, name).replace(searched, word) for name in names}}
 
         return Value(word, apply)
 
@@ -259,10 +257,10 @@ def _ordering(words: Sequence[str], fields: Mapping[str, object]) -> list[Value]
     def put(order: tuple[str, ...]) -> Value:
         instead = dict(zip(words, order, strict=True))
 
-        def apply(given: Fields) -> Fields:
+        def apply(fields: Fields) -> Fields:
             return {
-                **given,
-                "template": pattern.sub(lambda match: instead[match[0]], _text(given, "template")),
+                **fields,
+                "template": pattern.sub(lambda match: instead[match[0]], _text(fields, "template")),
             }
 
         return Value(", ".join(order), apply)

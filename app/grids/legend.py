@@ -75,14 +75,14 @@ def draw(plan: Plan, pictures: Mapping[tuple[int, ...], NDArray[np.uint8]], page
 def save_grid(plan: Plan, pictures: dict[tuple[int, ...], NDArray[np.uint8]], beside: Path) -> list[Path]:
     """Writes the pages of a grid beside its last picture; where that fails the single pictures are there."""
     files = []
-    told = PngImagePlugin.PngInfo()
-    told.add_text("Description", f"Grid: {' × '.join(axis.title for axis in plan.axes)}")
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Description", f"Grid: {' × '.join(axis.title for axis in plan.axes)}")
     for page in range(pages(plan)):
         number = f"-{page + 1}" if pages(plan) > 1 else ""
         path = beside.with_name(f"{beside.stem[:120]}-grid{number}.png")
         part = path.with_name(f".{path.name}.part")
         try:
-            draw(plan, pictures, page).save(part, "PNG", pnginfo=told)
+            draw(plan, pictures, page).save(part, "PNG", pnginfo=info)
             os.replace(part, path)
             files.append(path)
         except OSError as error:

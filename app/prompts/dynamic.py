@@ -62,7 +62,7 @@ class Choice:
 @dataclass(frozen=True, slots=True)
 class Wildcard:
     name: str
-    given: tuple[tuple[str, str], ...] = ()
+    parameters: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,7 @@ class _Reader:
         if text[at] == "\\" and at + 1 < end and text[at + 1] in "{}|$_#":
             return text[at + 1], at + 2
         if text[at] == "_" and (match := _NAME.match(text, at, end)):
-            return Wildcard(match[1].strip(), _given(match[2] or "")), match.end()
+            return Wildcard(match[1].strip(), _parameters(match[2] or "")), match.end()
         if text[at] == "{" and at in self._ends:
             close = self._ends[at]
             return self._choice(at + 1, close, depth + 1), close + 1
@@ -246,9 +246,9 @@ def _without_comments(text: str) -> str:
     return re.sub(r"(?<=\s)#\s[^\n]*", "", whole)
 
 
-def _given(text: str) -> tuple[tuple[str, str], ...]:
+def _parameters(text: str) -> tuple[tuple[str, str], ...]:
     """The parameters in "(a=b, c=d)"."""
-    halves = (one.partition("=") for one in text.strip("()").split(",") if "=" in one)
+    halves = (part.partition("=") for part in text.strip("()").split(",") if "=" in part)
     return tuple((name.strip(), value.strip()) for name, _, value in halves)
 
 
@@ -300,17 +300,17 @@ class _Expansion:
 
     def _choice(self, node: Choice, depth: int) -> str:
         alone = node.options[0] if len(node.options) == 1 else ()
-        if len(alone) == 1 and isinstance(alone[0], Wildcard) and not alone[0].given:
+        if len(alone) == 1 and isinstance(alone[0], Wildcard) and not alone[0].parameters:
             return self._lines(self.lookup(alone[0].name), node.least, node.most, node.joiner, depth)
         chosen = self._chosen(node.sums, node.least, node.most)
         return node.joiner.join([self.text(node.options[i], depth) for i in chosen])
 
     def _wildcard(self, node: Wildcard, depth: int) -> str:
         lines = self.lookup(node.name)
-        if not node.given:
+        if not node.parameters:
             return self._lines(lines, 1, 1, JOINER, depth)
         before = self.variables
-        self.variables = {**before, **{name: (value,) for name, value in node.given}}
+        self.variables = {**before, **{name: (value,) for name, value in node.parameters}}
         text = self._lines(lines, 1, 1, JOINER, depth)
         self.variables = before
         return text

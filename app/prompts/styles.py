@@ -104,8 +104,8 @@ class Styles:
     def _read(self) -> dict[str, tuple[Style, Path]]:
         stamps = []
         for path in sorted(self._folder.glob("styles*.csv")):
-            told = path.stat()
-            stamps.append((path, told.st_size, told.st_mtime_ns))
+            stat = path.stat()
+            stamps.append((path, stat.st_size, stat.st_mtime_ns))
         if stamps != self._stamps:
             self._stamps, self._styles, self.notice = stamps, {}, ""
             for path, _, _ in stamps:

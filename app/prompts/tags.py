@@ -43,7 +43,7 @@ class Tags:
             self._read()
             if not key:
                 return []
-            first, last = (bisect.bisect_left(self._keys, one) for one in (key, key + "\U0010ffff"))
+            first, last = (bisect.bisect_left(self._keys, bound) for bound in (key, key + "\U0010ffff"))
             same = bisect.bisect_right(self._keys, key)
             exact = [row for row in set(self._at[first:same]) if _key(self._rows[row][0]) == key]
             rows = exact + heapq.nsmallest(most + len(exact), set(self._at[first:last]))
@@ -56,13 +56,13 @@ class Tags:
 
     def _read(self) -> None:
         paths = sorted(self._folder.glob("*.csv")) if self._folder.is_dir() else []
-        told = [(path, path.stat()) for path in paths]
-        stamps = [(path.name, stat.st_size, stat.st_mtime_ns) for path, stat in told]
+        files = [(path, path.stat()) for path in paths]
+        stamps = [(path.name, stat.st_size, stat.st_mtime_ns) for path, stat in files]
         if stamps == self._stamps:
             return
         self._stamps = stamps
         found: dict[str, tuple[str, int, str]] = {}
-        for path, stat in told:
+        for path, stat in files:
             for name, category, count, aliases in _rows_of(path) if stat.st_size <= MAX_BYTES else ():
                 if len(found) < MAX_ROWS:
                     found.setdefault(name, (category, count, aliases))

@@ -130,12 +130,12 @@ def _walk(folder: Path) -> Iterator[tuple[Path, tuple[int, int]]]:
             if path.suffix.lower() not in (".txt", *_TREES) or count >= MAX_FILES:
                 continue
             try:
-                told = path.stat()
+                stat = path.stat()
             except OSError:
                 continue
-            if told.st_size <= MAX_BYTES:
+            if stat.st_size <= MAX_BYTES:
                 count += 1
-                yield path, (told.st_size, told.st_mtime_ns)
+                yield path, (stat.st_size, stat.st_mtime_ns)
 
 
 def _read(path: Path) -> str:

@@ -92,9 +92,9 @@ class Words:
         uses = []
         for match in LORA.finditer(text):
             lora = lora_of(match)
-            found = next((one for one in self.loras() if is_named(one, lora.name)), None)
+            found = next((lora_file for lora_file in self.loras() if is_named(lora_file, lora.name)), None)
             if found is None:
-                names = [one.name for one in self.loras()]
+                names = [lora_file.name for lora_file in self.loras()]
                 near = difflib.get_close_matches(lora.name, names, 1)
                 hint = f" Is it {near[0]!r}?" if near else " LoRAs lie in the folders of models."
                 raise PromptError(field, f"There is no LoRA {lora.name[:60]!r}.{hint}")

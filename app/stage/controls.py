@@ -32,8 +32,8 @@ def _connect_form(studio: Studio, form: AnyForm) -> None:
     fields = form.fields
 
     def suit(model: object) -> Updates:
-        own = presets.model_default(studio, form, model)
-        return forms.over(forms.suit(studio, form, model), own)
+        default = presets.model_default(studio, form, model)
+        return forms.over(forms.suit(studio, form, model), default)
 
     def explain_eta(sampler: object) -> Updates:
         return forms.explain_eta(form, sampler)
@@ -58,9 +58,9 @@ def _connect_form(studio: Studio, form: AnyForm) -> None:
     if form.unknown is not None:
 
         def tell(model: object, syntax: object, *prompts: object) -> str:
-            given = (str(prompt or "") for prompt in prompts)
-            told = studio.told_of(str(model), *given, syntax=str(syntax))
-            return f"<p>{html.escape(told)}</p>" if told else ""
+            texts = (str(prompt or "") for prompt in prompts)
+            sentence = studio.told_of(str(model), *texts, syntax=str(syntax))
+            return f"<p>{html.escape(sentence)}</p>" if sentence else ""
 
         gr.on(
             [*(field.change for field in (*words, fields["prompt_syntax"])), form.model.change],
@@ -115,7 +115,7 @@ def _remember(page: gr.Blocks, studio: Studio, made: Sequence[AnyForm]) -> None:
 def _newest(studio: Studio, form: AnyForm, kept: object) -> object:
     """What the browser kept of a form, or the program of its owner, whichever is newer."""
     ours = None if studio.presets is None else studio.presets.read(form.name, "last")
-    times = [float(one.get("at") or 0) if isinstance(one, dict) else -1.0 for one in (kept, ours)]
+    times = [float(values.get("at") or 0) if isinstance(values, dict) else -1.0 for values in (kept, ours)]
     return ours if times[1] > times[0] else kept
 
 

@@ -108,7 +108,7 @@ def connect(page: gr.Blocks, studio: Studio, stage: Stage, options: Options) -> 
     )
     names = ", ".join(f"v{i}" for i in range(len(controls)))
     gr.on(
-        [one.change for one in controls],
+        [control.change for control in controls],
         None,
         controls,
         kept,

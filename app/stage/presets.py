@@ -20,7 +20,7 @@ from app.widgets.updates import Updates, Values, change
 from app.widgets.uploads import uploaded_file
 from ldm_core.errors import AtelierError, FileError
 
-Given = TypeVar("Given")
+V = TypeVar("V")
 NOT_KEPT = {"kin", "branch", "picture"}  # they belong to one picture
 OWN_WORDS = {"prompt", "negative_prompt", "styles", "seed", "seed_mode", "model"}  # no matter of a model
 
@@ -87,10 +87,10 @@ def _connect_names(presets: Presets, studio: Studio, form: AnyForm) -> None:
         return {parts.note: _note(f"{model} begins with these settings from now on; press again to undo.")}
 
     inputs = {parts.choose, parts.name, *kept.values()}
-    parts.choose.input(_told(form, choose), parts.choose, filled, **QUICK)
+    parts.choose.input(_reporting(form, choose), parts.choose, filled, **QUICK)
     for button, act in ((parts.save, save), (parts.rename, rename), (parts.delete, delete)):
-        button.click(_told(form, act), inputs, [parts.choose, parts.note], **QUICK)
-    parts.default.click(_told(form, default), inputs, parts.note, **QUICK)
+        button.click(_reporting(form, act), inputs, [parts.choose, parts.note], **QUICK)
+    parts.default.click(_reporting(form, default), inputs, parts.note, **QUICK)
 
 
 def _connect_files(studio: Studio, form: AnyForm) -> None:
@@ -104,7 +104,7 @@ def _connect_files(studio: Studio, form: AnyForm) -> None:
         said = " ".join(["These settings are from the file.", note]).strip()
         return {**translate.restore(studio, form, settings), parts.name: name, parts.note: _note(said)}
 
-    parts.load.upload(_told(form, load), parts.load, [parts.name, parts.note, *form.filled()], **QUICK)
+    parts.load.upload(_reporting(form, load), parts.load, [parts.name, parts.note, *form.filled()], **QUICK)
     parts.export.click(
         None,
         [parts.name, *kept.values()],
@@ -120,7 +120,7 @@ def _connect_styles(form: AnyForm, chosen: gr.Dropdown) -> None:
 
     def listed(values: object) -> Updates:
         names = styles.names()
-        kept = [one for one in values if one in names] if isinstance(values, list) else []
+        kept = [style for style in values if style in names] if isinstance(values, list) else []
         return {chosen: change(choices=list(names), value=kept, visible=bool(names))}
 
     def keep(values: Values) -> Updates:
@@ -138,20 +138,20 @@ def _connect_styles(form: AnyForm, chosen: gr.Dropdown) -> None:
         return {**listed(values[chosen]), parts.note: _note(said)}
 
     inputs = {parts.name, chosen, *words}
-    parts.keep_style.click(_told(form, keep), inputs, [chosen, parts.note], **QUICK)
-    parts.drop_style.click(_told(form, drop), inputs, [chosen, parts.note], **QUICK)
+    parts.keep_style.click(_reporting(form, keep), inputs, [chosen, parts.note], **QUICK)
+    parts.drop_style.click(_reporting(form, drop), inputs, [chosen, parts.note], **QUICK)
 
 
-def _told(form: AnyForm, act: Callable[[Given], Updates]) -> Callable[[Given], Updates]:
+def _reporting(form: AnyForm, act: Callable[[V], Updates]) -> Callable[[V], Updates]:
     """What goes wrong is said under the buttons."""
 
-    def told(given: Given) -> Updates:
+    def handler(values: V) -> Updates:
         try:
-            return act(given)
+            return act(values)
         except AtelierError as error:
             return {form.presets.note: f'<p class="problem">{html.escape(str(error))}</p>'}
 
-    return told
+    return handler
 
 
 def _settings(kept: dict[str, Component], values: Values) -> Settings:

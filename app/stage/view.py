@@ -131,7 +131,7 @@ def _batch(page: Page, selection: Selection) -> tuple[Finished, ...]:
         return tuple(run.pictures) if run.count > 1 else ()
     if picture is None or not picture.batch:
         return ()
-    found = [one for one in reversed(page.person.pictures()) if one.batch == picture.batch]
+    found = [other for other in reversed(page.person.pictures()) if other.batch == picture.batch]
     return tuple(found) if len(found) > 1 else ()
 
 

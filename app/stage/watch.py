@@ -44,11 +44,11 @@ def connect(studio: Studio, stage: Stage, link: Link, queue: QueueList, made: Se
         rows: Listed | None = None
         outline: object = None
         seen, slow, beat = -1, 0.0, 0
-        told = 0.0
+        sent = 0.0
         try:
             while page.turn == turn:
                 now = time.monotonic()
-                if beat - page.seen >= AHEAD and now - told < BEAT:
+                if beat - page.seen >= AHEAD and now - sent < BEAT:
                     await asyncio.sleep(LOOK)
                     continue
                 updates: Updates = {}
@@ -67,8 +67,8 @@ def connect(studio: Studio, stage: Stage, link: Link, queue: QueueList, made: Se
                         listing = await asyncio.to_thread(listed, studio, page.person)
                         if listing != rows:
                             updates[queue] = rows = listing
-                if updates or now - told >= BEAT:
-                    told, beat = now, beat + 1
+                if updates or now - sent >= BEAT:
+                    sent, beat = now, beat + 1
                     yield {**updates, link: Beat(number=beat, page=str(request.session_hash))}
                 await asyncio.sleep(LOOK)
         finally:

@@ -99,16 +99,16 @@ class Paces:
                 return
             info = self._models.info(request.model)
             side = tile_side(info)
-            own = RULES["scale"].read(info.spec.first_stage.downsampling)
+            factor = RULES["scale"].read(info.spec.first_stage.downsampling)
             tried = replace(
                 request,
                 image=Raster(request.image.pixels[:side, :side]),
-                scale=own if isinstance(own, int) else request.scale,
+                scale=factor if isinstance(factor, int) else request.scale,
                 steps=TRIED_STEPS,
                 branch=None,
             )
-            told = self._engine().submit(tried).events()
-            times = [self._clock() for event in told if isinstance(event, Step | Done)]
+            events = self._engine().submit(tried).events()
+            times = [self._clock() for event in events if isinstance(event, Step | Done)]
             if len(times) <= TRIED_STEPS:  # it failed, and a real one will say why
                 return
             # The first step also loads and warms up.

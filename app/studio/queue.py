@@ -140,8 +140,8 @@ class Queue:
         """Those of a person: interrupted ones, what runs, what waits in order, what ended, newest last."""
         order = {"interrupted": 0, "running": 1, "waiting": 2}
         with self._lock:
-            own = [item for item in self._items.values() if item.person == person]
-        return sorted(own, key=lambda item: (order.get(item.state, 3), item.ended or 0, item.place))
+            items = [item for item in self._items.values() if item.person == person]
+        return sorted(items, key=lambda item: (order.get(item.state, 3), item.ended or 0, item.place))
 
     def find(self, person: str, id: str) -> Item | None:
         """The item of that id, if it is that person's."""
@@ -208,8 +208,8 @@ class Queue:
             if item is None:
                 return
             self._set(replace(item, state=state, said=said, ended=self._clock()))
-            ended = [one for one in self.items(item.person) if one.ended is not None]
-            self._drop([one.id for one in ended[:-KEPT_ENDED]])
+            ended = [past for past in self.items(item.person) if past.ended is not None]
+            self._drop([past.id for past in ended[:-KEPT_ENDED]])
 
     def move(self, person: str, id: str, to: int) -> None:
         """Puts a waiting one where it is the `to`th that waits, from 0."""
@@ -229,8 +229,8 @@ class Queue:
     def drop(self, person: str, id: str | None = None) -> None:
         """Takes one that does not run off the list; without an id all that wait."""
         with self._lock:
-            own = self.waiting(person) if id is None else [self.find(person, id)]
-            self._drop([item.id for item in own if item is not None and item.state != "running"])
+            dropped = self.waiting(person) if id is None else [self.find(person, id)]
+            self._drop([item.id for item in dropped if item is not None and item.state != "running"])
 
     def again(self, person: str, id: str) -> None:
         """An interrupted one waits again, before all others, for what is left of it."""

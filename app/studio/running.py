@@ -268,6 +268,6 @@ class Jobs:
         thread.start()
 
 
-def _agreement(one: Request, other: Request) -> int:
+def _agreement(request: Request, other: Request) -> int:
     """In how many fields two requests of a task agree."""
-    return sum(getattr(one, field.name) == getattr(other, field.name) for field in fields(one))
+    return sum(getattr(request, field.name) == getattr(other, field.name) for field in fields(request))

@@ -134,7 +134,8 @@ class Door:
     def _checked(self, request: Request, entered: str) -> int:
         """200 for the password, 401 for a wrong one, 429 for any after too many wrong ones."""
         address, now = request.client.host if request.client else "", self._clock()
-        self._wrong = {one: recent for one, times in self._wrong.items() if (recent := _within(times, now))}
+        recent = {client: _within(times, now) for client, times in self._wrong.items()}
+        self._wrong = {client: times for client, times in recent.items() if times}
         wrong = self._wrong.get(address, [])
         if len(wrong) >= TRIES:
             return 429

@@ -124,13 +124,13 @@ class HistoryRoutes:
             if person is None:
                 return _refused()
             try:
-                given = json.loads(await request.body() or b"{}")
+                body = json.loads(await request.body() or b"{}")
             except (ValueError, RecursionError):
-                given = None
-            if not isinstance(given, dict) or request.headers.get("content-type") != "application/json":
+                body = None
+            if not isinstance(body, dict) or request.headers.get("content-type") != "application/json":
                 return JSONResponse({"problem": "The page sent no JSON."}, 400)
             return await run_in_threadpool(
-                _answered, lambda: JSONResponse(act(person, given), headers=NEVER | ALONE)
+                _answered, lambda: JSONResponse(act(person, body), headers=NEVER | ALONE)
             )
 
         return endpoint
@@ -156,9 +156,9 @@ class HistoryRoutes:
         """What the grid and the rail show of some pictures."""
         text = request.query_params.get("ids", "")
         ids = [
-            int(one)
-            for one in text.split(",")[:MAX_ITEMS]
-            if one.isascii() and one.isdigit() and len(one) < 19
+            int(number)
+            for number in text.split(",")[:MAX_ITEMS]
+            if number.isascii() and number.isdigit() and len(number) < 19
         ]
         return _json({"items": [_item(entry) for entry in self._history.entries(ids, person)]})
 
@@ -217,58 +217,59 @@ class HistoryRoutes:
 
     # Writing ------------------------------------------------------------------------------------------
 
-    def star(self, person: str, given: Mapping[str, object]) -> Json:
+    def star(self, person: str, body: Mapping[str, object]) -> Json:
         """`ids`, `on`"""
-        self._history.boards.star(person, _ids(given), on=given.get("on") is True)
+        self._history.boards.star(person, _ids(body), on=body.get("on") is True)
         return {}
 
-    def board(self, person: str, given: Mapping[str, object]) -> Json:
+    def board(self, person: str, body: Mapping[str, object]) -> Json:
         """`name` makes one, with `board` renames it; `ids` with `on` fill it; `board` alone removes it."""
-        boards, board, name = self._history.boards, given.get("board"), given.get("name")
+        boards, board, name = self._history.boards, body.get("board"), body.get("name")
         if not isinstance(board, int):
             board = boards.make(person, str(name))
         elif isinstance(name, str):
             boards.rename(person, board, name)
-        elif "ids" not in given:
+        elif "ids" not in body:
             boards.remove(person, board)
-        if "ids" in given:
-            boards.put(person, board, _ids(given), on=given.get("on", True) is True)
+        if "ids" in body:
+            boards.put(person, board, _ids(body), on=body.get("on", True) is True)
         return {"board": board}
 
-    def trash(self, person: str, given: Mapping[str, object]) -> Json:
+    def trash(self, person: str, body: Mapping[str, object]) -> Json:
         """`ids` go into the trash."""
-        return {"ids": self._history.trash.put(person, _ids(given))}
+        return {"ids": self._history.trash.put(person, _ids(body))}
 
-    def restore(self, person: str, given: Mapping[str, object]) -> Json:
+    def restore(self, person: str, body: Mapping[str, object]) -> Json:
         """`ids` come out of it."""
-        return {"ids": self._history.trash.restore(person, _ids(given))}
+        return {"ids": self._history.trash.restore(person, _ids(body))}
 
-    def delete(self, person: str, given: Mapping[str, object]) -> Json:
+    def delete(self, person: str, body: Mapping[str, object]) -> Json:
         """`ids` in the trash are deleted for good, or everything in it with `all`."""
-        ids = None if given.get("all") is True else _ids(given)
+        ids = None if body.get("all") is True else _ids(body)
         return {"count": self._history.trash.delete(person, ids)}
 
-    def order(self, person: str, given: Mapping[str, object]) -> Json:
+    def order(self, person: str, body: Mapping[str, object]) -> Json:
         """`ids`, `format` and `carries` as of a download; the answer says where the file is."""
         now = time.monotonic()
         self._orders = {token: order for token, order in self._orders.items() if order.until > now}
-        format: Format | None = next((one for one in FORMATS if one == given.get("format", "PNG")), None)
-        carries = next((one for one in CARRIES if one == given.get("carries", "everything")), None)
+        asked = body.get("format", "PNG")
+        format: Format | None = next((choice for choice in FORMATS if choice == asked), None)
+        carries = next((choice for choice in CARRIES if choice == body.get("carries", "everything")), None)
         if format is None or carries is None:
-            raise RequestError("export", dict(given), "one of the formats and choices that the page offers")
+            raise RequestError("export", dict(body), "one of the formats and choices that the page offers")
         token = secrets.token_urlsafe(16)
-        self._orders[token] = Order(person, _ids(given), format, carries, now + EXPORT_SECONDS)
+        self._orders[token] = Order(person, _ids(body), format, carries, now + EXPORT_SECONDS)
         return {"url": f"history/export/{token}"}
 
-    def show(self, person: str, given: Mapping[str, object]) -> Json:
+    def show(self, person: str, body: Mapping[str, object]) -> Json:
         """`ids` of one picture, which the file manager shows."""
-        entries = self._history.entries(_ids(given)[:1], person)
+        entries = self._history.entries(_ids(body)[:1], person)
         if not self._is_private or not entries:
             raise FileError("Only on the computer where the program runs a folder can be shown.")
         reveal(self._history.file(entries[0]))
         return {}
 
-    def look(self, person: str, given: Mapping[str, object]) -> Json:
+    def look(self, person: str, body: Mapping[str, object]) -> Json:
         """Notices what changed in the folder without the program."""
         return {"changed": bool(self._history.look())}
 
@@ -305,8 +306,8 @@ def _item(entry: Entry) -> Json:
     }
 
 
-def _ids(given: Mapping[str, object]) -> list[int]:
-    ids = given.get("ids")
+def _ids(body: Mapping[str, object]) -> list[int]:
+    ids = body.get("ids")
     if (
         not isinstance(ids, list)
         or len(ids) > MAX_IDS

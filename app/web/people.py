@@ -48,11 +48,11 @@ class People:
         if request is None:
             await send({"type": "websocket.close"})
             return
-        given = request.query_params.get("owner")
-        if given is not None and request.url.path == "/":
+        secret = request.query_params.get("owner")
+        if secret is not None and request.url.path == "/":
             response = RedirectResponse("/", 303)
-            if self._id_of(given) == OWNER:
-                response.headers.append("set-cookie", _cookie(given, request))
+            if self._id_of(secret) == OWNER:
+                response.headers.append("set-cookie", _cookie(secret, request))
             await response(scope, receive, send)
             return
         known = request.cookies.get(COOKIE)

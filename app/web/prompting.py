@@ -68,19 +68,19 @@ class PromptingRoutes:
         return JSONResponse(listed, headers=NEVER)
 
     async def _use(self, request: Request) -> Response:
-        given = await _json(request)
+        body = await _json(request)
         used = self._studio.prompts
-        if used is None or given is None:
+        if used is None or body is None:
             return JSONResponse({"kept": False})
-        texts = [str(given.get(name) or "")[:PROMPT_CHARACTERS] for name in ("prompt", "negative")]
+        texts = [str(body.get(name) or "")[:PROMPT_CHARACTERS] for name in ("prompt", "negative")]
         return await _done(lambda: used.add(texts[0], texts[1]))
 
     async def _keep(self, request: Request) -> Response:
-        given = await _json(request)
+        body = await _json(request)
         presets, form = self._studio.presets, str(request.path_params["form"])[:FORMS]
-        if presets is None or given is None:
+        if presets is None or body is None:
             return JSONResponse({"kept": False})
-        return await _done(lambda: presets.write(form, "last", given))
+        return await _done(lambda: presets.write(form, "last", body))
 
     def _progress(self, request: Request) -> Response:
         found = self._studio.grids.progress(request.path_params["token"])
@@ -121,10 +121,10 @@ async def _json(request: Request) -> dict[str, object] | None:
     if request.headers.get("content-type") != "application/json":
         return None
     try:
-        given = json.loads(await request.body())
+        body = json.loads(await request.body())
     except (ValueError, RecursionError):
         return None
-    return given if isinstance(given, dict) else None
+    return body if isinstance(body, dict) else None
 
 
 async def _done(act: Callable[[], None]) -> Response:

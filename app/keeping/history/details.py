@@ -71,9 +71,9 @@ def _text(value: object) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, dict):
-        numbers = [f"{key} {_text(one)}" for key, one in value.items() if isinstance(one, float)]
+        numbers = [f"{key} {_text(part)}" for key, part in value.items() if isinstance(part, float)]
         name = str(value.get("name") or value.get("label") or "")
         return f"{name} ({', '.join(numbers)})" if numbers else name
     if isinstance(value, list | tuple):
-        return ", ".join(_text(one) for one in value)
+        return ", ".join(_text(part) for part in value)
     return "yes" if value is True else "" if value is False else str(value)

@@ -53,10 +53,10 @@ class History:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
-        own = self.folder / OWN
-        self._database = Database(own / FILE, MIGRATIONS)
+        hidden = self.folder / OWN
+        self._database = Database(hidden / FILE, MIGRATIONS)
         self.notice = self._database.notice
-        self.thumbs = Thumbs(own / "thumbs")
+        self.thumbs = Thumbs(hidden / "thumbs")
         self.boards = Boards(self._database)
         self.trash = Trash(self.folder, self._database, self.thumbs)
         self.reading: tuple[int, int] | None = None  # how many of how many files a scan has read
@@ -235,7 +235,8 @@ class History:
             finally:
                 source.close()
         with self._database.writing() as rows:
-            rows.executemany("UPDATE pictures SET starred = 1 WHERE digest = ?", [(one,) for one in starred])
+            digests = [(digest,) for digest in starred]
+            rows.executemany("UPDATE pictures SET starred = 1 WHERE digest = ?", digests)
             for person, name, digest in boards:
                 rows.execute("INSERT OR IGNORE INTO boards (person, name) VALUES (?, ?)", [person, name])
                 rows.execute(

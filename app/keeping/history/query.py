@@ -41,13 +41,13 @@ class Query:
     oldest_first: bool = False
 
 
-def query_of(given: Mapping[str, str]) -> Query:
+def query_of(texts: Mapping[str, str]) -> Query:
     """The query that texts by its fields' names describe; empty ones count as left out.
 
     Raises:
         RequestError: one has a value that is not allowed.
     """
-    text = {name: value.replace("\0", "").strip() for name, value in given.items()}
+    text = {name: value.replace("\0", "").strip() for name, value in texts.items()}
     words = text.get("words", "")
     if len(words) > MAX_WORDS:
         raise RequestError("words", words, f"a text of at most {MAX_WORDS} characters")

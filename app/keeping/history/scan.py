@@ -202,8 +202,8 @@ def _visit(
     except OSError:  # gone, or without the right to look
         return
     if depth < MAX_DEPTH:
-        for one in folders:
-            _visit(root, one, before, inside, listing, depth + 1)
+        for folder in folders:
+            _visit(root, folder, before, inside, listing, depth + 1)
 
 
 def _read(root: Path, path: str, listing: Listing) -> list[str]:
