@@ -45,7 +45,7 @@
         if (!signal.aborted && input?.value !== value) clear();
       });
     control.addEventListener("focusout", left, { signal });
-    const place = given && control.querySelector(".image-container");
+    const place = isPicture && control.querySelector(".image-container");
     if (place) picture.observe(place, { childList: true, subtree: true });
   };
 
