@@ -86,34 +86,6 @@
         return name in values && !touched.has(id) ? values[name] : same;
       });
     },
-    watchGrid(form) {
-      const token = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16)).join("");
-      let shown = "";
-      const look = async () => {
-        const board = document.querySelector(`#${form}-grid-board`);
-        if (document.hidden || !(board instanceof HTMLElement) || board.offsetParent === null) return;
-        const answer = await fetch(`prompting/grid/${token}`).catch(() => null);
-        const told = answer?.ok ? await answer.json().catch(() => null) : null;
-        const now = JSON.stringify(told);
-        if (!told || now === shown) return;
-        shown = now;
-        const pictures = Array.from({ length: told.pages }, (_, page) => {
-          const link = document.createElement("a");
-          link.href = `prompting/grid/${token}/${page}`;
-          link.target = "_blank";
-          const picture = document.createElement("img");
-          picture.src = `${link.href}?${told.done}`;
-          picture.alt = `The grid, ${told.done} of ${told.count} pictures`;
-          link.append(picture);
-          return link;
-        });
-        const line = document.createElement("p");
-        line.textContent = `${told.done} of ${told.count} pictures`;
-        board.replaceChildren(line, ...pictures);
-      };
-      setInterval(look, 1000);
-      return token;
-    },
     exportPreset(form, name, values) {
       const settings = Object.fromEntries(
         Object.entries(values).filter(([key]) => !["kin", "branch", "picture"].includes(key))
@@ -165,6 +137,7 @@
       setQueue(open);
       remember("queue", open ? "open" : "folded");
     },
+    showGrid: setGrid,
     toggleGrid() {
       setGrid(!document.querySelector("#stage")?.classList.contains("as-grid"));
     },

@@ -30,6 +30,10 @@
       ["Enter", "A box in the middle"],
       ["Delete", "Take the chosen box away"],
     ],
+    "In the queue": [
+      ["Alt+↑ ↓", "A waiting job earlier or later"],
+      ["Delete", "Off the list"],
+    ],
     "In the history": [
       ["Arrows", "Another picture (Shift: choose all between)"],
       ["Enter", "The chosen picture large; two: side by side"],

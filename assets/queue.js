@@ -87,6 +87,12 @@ const make = (/** @type {Row} */ row) => {
   item.append(show, line);
   show.addEventListener("click", () => act("show", { id: row.id }));
   if (row.state === "waiting") connect(item, row.id);
+  item.addEventListener("keydown", (event) => {
+    if (event.key !== "Delete" || row.state === "running") return;
+    act("cancel", { id: row.id });
+    event.preventDefault();
+    event.stopPropagation();
+  });
   return item;
 };
 
@@ -111,9 +117,8 @@ const connect = (item, id) => {
   });
   item.addEventListener("keydown", (event) => {
     const by = { ArrowUp: -1, ArrowDown: 1 }[event.key];
-    if (by && event.altKey) move(id, placeOf(id) + by);
-    else if (event.key === "Delete") act("cancel", { id });
-    else return;
+    if (!by || !event.altKey) return;
+    move(id, placeOf(id) + by);
     event.preventDefault();
     event.stopPropagation();
   });

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +15,16 @@ from PIL import Image
 
 from app.grids.axes import KINDS, axis_of
 from app.grids.legend import MOST_SIDE, draw, pages
-from app.grids.plan import Plan, plan
+from app.grids.plan import Cell, Plan, plan
 from app.keeping.metadata import read_settings
+from app.keeping.outgoing import without_facts
+from app.studio.grids import Grids, outlook
+from app.studio.paces import Paces
 from ldm_core.errors import RequestError
-from ldm_core.request import Request, parse_request
+from ldm_core.library.models import ModelLibrary
+from ldm_core.request import ImageToImage, Request, parse_request
+from ldm_core.request.raster import read_raster
+from tests.picture_files import file_of, picture
 from tests.test_cli import generate, models
 
 __all__ = ["models"]
@@ -103,7 +111,52 @@ def test_dear_axes_change_least_often() -> None:
     assert told[:4] == [("a", ":0", 1), ("a", ":0", 2), ("a", ":1", 1), ("a", ":1", 2)]
     assert [cell.at for cell in made.cells[:3]] == [(0, 0, 0), (0, 1, 0), (0, 0, 1)]
     assert len(made.cells) == 8 and {cell.request.seed for cell in made.cells} == {5}
-    assert made.outlook(10) == "8 pictures (2 × 2 × 2), about 80 s"
+    assert made.extent == "8 pictures (2 × 2 × 2)"
+
+
+def test_how_long_a_grid_takes_is_known_from_what_its_model_made() -> None:
+    """Before that it is said that it is not known."""
+    paces = Paces(lambda: pytest.fail("no engine is asked"), ModelLibrary([]))
+    made = grid(("steps", "5, 10"), ("sampler", "ddim, Heun"))
+    unknown = (
+        "4 pictures (2 × 2). How long they take is not known yet: nothing was made with landscapes since"
+    )
+    assert outlook(made, paces).startswith(unknown)
+    paces.took(finished({**FIELDS, "model": "other"}), 100.0)
+    assert outlook(made, paces).startswith(unknown)
+    one = replace(finished(FIELDS), sampler="ddim", steps=10)
+    paces.took(one, 2.0)
+    # 5 + 10 steps of one network call, and as many of two.
+    assert outlook(made, paces) == "4 pictures (2 × 2), about 9.0 s."
+    paces.took(replace(one, sampler="heun"), 8.0)
+    assert outlook(made, paces) == "4 pictures (2 × 2), about 15 s."
+
+
+def test_a_grid_fills_as_its_pictures_are_saved(tmp_path: Path) -> None:
+    grids, made = Grids(facts=True), grid(("steps", "1, 2"))
+    grids.begin(made)
+    assert grids.progress(made.requests[:1]) is None
+    png = io.BytesIO()
+    Image.new("RGB", (64, 64), (200, 0, 0)).save(png, "PNG")
+    for i, request in enumerate(reversed(made.requests), 1):
+        grids.saved(tmp_path / "last.png", png.getvalue(), request)
+        told = grids.progress(made.requests)
+        assert told is not None and (told.done, told.count, told.pages) == (i, 2, 1)
+    with Image.open(tmp_path / "last-grid.png") as legend:
+        assert legend.width > 128
+    assert told is not None and grids.drawn(told.id, 0) is not None
+    assert grids.drawn(told.id, 1) is None and grids.drawn("another", 0) is None
+
+
+def test_a_guest_s_grid_knows_its_requests_without_what_the_photograph_says_of_itself() -> None:
+    exif = Image.Exif()
+    exif[271] = "A maker"
+    photograph = read_raster(file_of(picture(size=(64, 64)), "JPEG", exif=exif), "picture")
+    request = ImageToImage(image=photograph)
+    grids = Grids(facts=False)
+    grids.begin(Plan((axis_of("seed", "1", FIELDS),), (Cell((0,), request),)))
+    assert grids.progress([without_facts(request)]) is not None
+    assert grids.progress([request]) is None
 
 
 def test_words_are_replaced_and_ordered() -> None:

@@ -190,11 +190,15 @@ def test_a_late_restore_leaves_what_was_typed(running: Running, browser: Browser
     context.close()
 
 
-def test_a_grid_fills_while_it_is_made(page: Page, outputs: Path) -> None:
+def test_a_grid_fills_while_it_is_made(page: Page, outputs: Path, shots: Path) -> None:
     before = pictures(outputs)
     page.locator("#text-prompt textarea").fill("a lake, at sunset")
     page.locator("#text-grid > button").click()
     page.locator("#text-grid-switch input").check()
+    page.locator("#text-axis-0 input").click()
+    page.get_by_role("option", name="Model", exact=True).click()
+    page.locator("#text-axis-0-values").get_by_label("Values").fill("landscapes, nowhere")
+    expect(page.locator("#text-grid-note .problem")).to_contain_text("'nowhere'")
     page.locator("#text-axis-0 input").click()
     page.get_by_role("option", name="Prompt: replace words").click()
     page.locator("#text-axis-0-values").get_by_label("Values").fill("sunrise, night")
@@ -202,10 +206,18 @@ def test_a_grid_fills_while_it_is_made(page: Page, outputs: Path) -> None:
     page.locator("#text-axis-0-values").get_by_label("Values").fill("sunset, night, noon")
     expect(page.locator("#text-grid-note")).to_contain_text("3 pictures")
     page.locator("#text-generate").click()
-    board = page.locator("#text-grid-board")
-    expect(board).to_contain_text("3 of 3 pictures")
-    assert board.locator("img").evaluate("one => one.decode().then(() => one.naturalWidth)") > 3 * 64
+    legend = page.locator("#legend")
+    expect(legend).to_contain_text("3 of 3 pictures")
+    expect(legend.locator("img")).to_be_visible()
+    page.wait_for_function("() => document.querySelector('#legend img').naturalWidth > 3 * 64")
+    page.screenshot(path=shots / "grid.png")
+    page.locator("#grid").click()  # one after the other again
+    expect(legend.locator("img")).to_be_hidden()
+    expect(page.locator("#picture img")).to_be_visible()
+    page.reload()
+    page.wait_for_selector("body.restored")
+    expect(legend).to_contain_text("3 of 3 pictures")
     made = pictures(outputs) - before
-    (legend,) = (path for path in made if path.stem.endswith("-grid"))
-    prompts = {read_settings(path).request.prompt for path in made - {legend}}
+    (whole,) = (path for path in made if path.stem.endswith("-grid"))
+    prompts = {read_settings(path).request.prompt for path in made - {whole}}
     assert prompts == {"a lake, at sunset", "a lake, at night", "a lake, at noon"}

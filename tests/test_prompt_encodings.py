@@ -324,6 +324,17 @@ def test_they_are_listed_as_what_they_are(library: ModelLibrary) -> None:
     assert library.told_of("sd1", "an old kohya") == ""
 
 
+def test_an_embedding_that_is_not_there_is_said(library: ModelLibrary) -> None:
+    said = "There is no embedding “none” in the folders of models."
+    for syntax, prompt in (
+        ("comfyui", "a lake, (embedding:none:1.2)"),
+        ("a1111", "embedding:none, a lake"),
+        ("invokeai", "a lake <none>"),
+    ):
+        assert library.told_of("sd1", prompt, syntax=syntax) == said
+        assert library.told_of("sd1", prompt.replace("none", "kohya"), syntax=syntax) == ""
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_they_make_the_picture_that_diffusers_makes(
     engine: Engine, pipelines: dict[str, Any], name: str

@@ -63,8 +63,8 @@ def test_a_hundred_thousand_tags_answer_at_once(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("before", "length", "expected"),
     [
-        ("a lake, lon", 3, ["long hair", "long dress"]),
-        ("(lon", 3, ["long hair", "long dress"]),
+        ("a lake, lon", 3, ["easylong", "long hair", "long dress"]),
+        ("(lon", 3, ["easylong", "long hair", "long dress"]),
         ("a long h", 0, []),  # no tag, and no word of the model
         ("sab", 3, [r"saber \(fate\)"]),
         ("__", 2, ["__colours__", "__sea__", "__season__"]),
@@ -74,13 +74,20 @@ def test_a_hundred_thousand_tags_answer_at_once(folder: Path) -> None:
         ("<lora:in", 8, ["<lora:ink:1>"]),
         ("<lora:ink:0.", 0, []),
         ("mountains, sno", 3, ["snow", "snowy"]),
+        ("mountains, inkw", 4, ["old_inkwash"]),
+        ("a old_in", 6, ["old_inkwash"]),
+        ("(embedding:", 10, ["embedding:easylong", "embedding:old_inkwash"]),
+        ("a lake embedding:old", 13, ["embedding:old_inkwash"]),
+        ("a lake <old", 4, ["<old_inkwash>"]),
+        ("easyl", 5, ["easylong"]),
+        ("long", 4, ["easylong", "long hair", "long dress"]),
         ("a", 0, []),
         ("", 0, []),
     ],
 )
 def test_what_could_go_on(folder: Path, before: str, length: int, expected: list[str]) -> None:
     words = Words(folder, lambda: [Entry("ink", folder, "LoRA", 1)])
-    found = complete(words, words.tags, before, ["lake", "snow", "snowy"])
+    found = complete(words, words.tags, before, ["lake", "snow", "snowy"], ["old_inkwash", "easylong"])
     assert [item.text for item in found.items] == expected
     assert found.length == length or not expected
 

@@ -263,6 +263,13 @@ def test_words_that_the_model_never_learnt(studio: Studio) -> None:
     assert studio.told_of("none", "a zeppelin") == ""
 
 
+def test_clip_skip_of_a_model_without_clip_is_said(studio: Studio) -> None:
+    said = "Clip skip has no effect: this model does not read by CLIP."
+    assert studio.told_of("landscapes", "", clip_skip=2) == said
+    assert studio.models.told(replace(SMALL, clip_skip=2)) == said
+    assert studio.models.told(SMALL) == ""
+
+
 def test_the_steps_of_the_newest_pictures_are_kept(studio: Studio) -> None:
     engine = studio.engine()
     kept = Timelines(lambda: engine, budget=200_000)

@@ -171,7 +171,7 @@ def _planned(library: ModelLibrary, words: Words, request: Request, grid: Sequen
     planned = plan(fields, axes, lambda changed: words.expanded(parse_request(changed))[0])
     for each in {cell.request.model: cell.request for cell in planned.cells}.values():
         library.info(each.model or library.best(each.task))
-    print(planned.outlook(None), file=sys.stderr)
+    print(planned.extent, file=sys.stderr)
     return planned
 
 
@@ -292,10 +292,9 @@ def with_changes(request: Request, changes: Sequence[str]) -> Request:
 
 
 def _tell(library: ModelLibrary, request: Request) -> None:
-    """Says which words of the prompts the model never learnt."""
-    prompts = (getattr(request, name, "") for name in ("prompt", "negative_prompt"))
-    if unknown_words := library.told_of(request.model, *prompts, syntax=request.prompt_syntax):
-        print(unknown_words, file=sys.stderr)
+    """Says what of the prompts the model does not read."""
+    if told := library.told(request):
+        print(told, file=sys.stderr)
 
 
 def _completed(library: ModelLibrary, request: Request, fields_set: Collection[str]) -> Request:

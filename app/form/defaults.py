@@ -19,9 +19,14 @@ LOOKING = "Looking for models…"
 
 def serving(studio: Studio, tasks: Sequence[str]) -> tuple[Entry, ...]:
     """The models that can do one of the tasks, sorted by name."""
+    return able(studio.models.entries(), tasks)
+
+
+def able(entries: Sequence[Entry], tasks: Sequence[str]) -> tuple[Entry, ...]:
+    """Those that can do one of the tasks."""
     # Any model that makes whole pictures goes on from one; a form asks for more than that.
     named = [task for task in tasks if task != "image-to-image"]
-    return tuple(entry for entry in studio.models.entries() if any(entry.serves(task) for task in named))
+    return tuple(entry for entry in entries if any(entry.serves(task) for task in named))
 
 
 def model_choices(studio: Studio, tasks: Sequence[str]) -> list[tuple[str, str]]:

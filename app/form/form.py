@@ -28,7 +28,6 @@ from app.form.defaults import (
 from app.form.grid_parts import GridParts, make_grid
 from app.form.keeping_parts import PresetParts, make_presets
 from app.prompts.words import Words
-from app.studio.grids import Grids
 from app.studio.jobs import Studio
 from app.widgets.canvas import Canvas, CanvasSetup, CanvasValue
 from app.widgets.components import BranchNote
@@ -111,7 +110,7 @@ class Form(Generic[E]):
         branch: of what the pictures are branches, once that was filled in.
         words: make prompts of what is written.
         presets: its settings by name.
-        grid, grids: what varies in a grid, and the grids under way.
+        grid: what varies in a grid.
         styles: the names of those that are put around it.
     """
 
@@ -129,7 +128,6 @@ class Form(Generic[E]):
     extra: E
     words: Words
     presets: PresetParts
-    grids: Grids
     grid: GridParts | None = None
     styles: gr.Dropdown | None = None
     live: tuple[gr.Checkbox, Canvas] | None = None
@@ -147,6 +145,8 @@ class Form(Generic[E]):
                 return self.model.elem_id
             case RequestError(field=field) if field in self.fields:
                 return self.fields[field].elem_id
+            case RequestError(field="grid") if self.grid is not None:
+                return self.grid.note.elem_id
             case RequestError(field="branch"):
                 return self.branch.elem_id
             case RequestError() | FileError():
@@ -230,7 +230,7 @@ def make_form(
         kin = gr.JSON(visible=False)
     return Form(
         name, tasks, fields, seed_mode, shape, unknown, reason, generate, stop, kin, branch, made,
-        studio.words, presets, studio.grids, grid, styles,
+        studio.words, presets, grid, styles,
     )  # fmt: skip
 
 

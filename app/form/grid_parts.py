@@ -22,20 +22,16 @@ class GridParts:
     Attributes:
         switch: whether Generate makes a grid.
         kinds, values: what varies across, down and page by page, and how.
-        token: of the page; it names the grid that the page looks at.
-        note: how many pictures, and about how long.
-        board: where the grid is seen as it fills.
+        note: how many pictures, and about how long, or what is wrong.
     """
 
     switch: gr.Checkbox
     kinds: tuple[gr.Dropdown, ...]
     values: tuple[gr.Textbox, ...]
-    token: gr.Textbox
     note: gr.HTML
-    board: gr.HTML
 
     def inputs(self) -> list[Component]:
-        return [self.switch, *self.kinds, *self.values, self.token]
+        return [self.switch, *self.kinds, *self.values]
 
     def asked(self, values: Values) -> list[tuple[str, str]]:
         """(kind, values) of each axis; none where no grid is wanted."""
@@ -83,6 +79,4 @@ def make_grid(form: str, fields: Collection[str]) -> GridParts:
                     )
                 )
         note = gr.HTML("", elem_id=f"{form}-grid-note", elem_classes="note", apply_default_css=False)
-        board = gr.HTML("", elem_id=f"{form}-grid-board", elem_classes="grid-board", apply_default_css=False)
-        token = gr.Textbox("", visible=False)
-    return GridParts(switch, tuple(kinds), tuple(values), token, note, board)
+    return GridParts(switch, tuple(kinds), tuple(values), note)

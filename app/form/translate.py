@@ -8,13 +8,14 @@ from collections.abc import Collection, Sequence
 from gradio.components import Component
 
 from app.form import parts
-from app.form.defaults import model_defaults, serving, shape_of, starting_model
+from app.form.defaults import able, model_defaults, serving, shape_of, starting_model
 from app.form.form import AnyForm, over, resize, suit_extra
 from app.grids.axes import Fields, axis_of
 from app.grids.plan import Plan, plan
 from app.prompts.words import PAIRS
 from app.studio.jobs import Studio
 from app.widgets.updates import Updates, Values, change, is_change
+from ldm_core.errors import RequestError
 from ldm_core.request import RULES, TASKS, Request, Semantic, drawn_seed, lasting_branch, parse_request
 from ldm_core.request.raster import Raster
 
@@ -41,9 +42,7 @@ def requests_from(form: AnyForm, values: Values, *, sketch: bool = False) -> Seq
     """
     if sketch:
         return [sketch_from(form, values)]
-    form.grids.asked()
-    if (plan := plan_from(form, values)) is not None and form.grid is not None:
-        form.grids.begin(str(values[form.grid.token]), plan)
+    if (plan := plan_from(form, values)) is not None:
         return plan.requests
     requests = form.words.expanded(as_written(form, values))
     if form.several is None:
@@ -66,7 +65,13 @@ def plan_from(form: AnyForm, values: Values) -> Plan | None:
     def finished(changed: Fields) -> Request:
         return form.words.expanded(parse_request(changed))[0]
 
-    return plan(fields, [axis_of(kind, text, fields) for kind, text in asked], finished)
+    planned = plan(fields, [axis_of(kind, text, fields) for kind, text in asked], finished)
+    there = [entry.name for entry in able(form.words.entries(), form.tasks)]
+    for model in dict.fromkeys(request.model for request in planned.requests):
+        if model not in there:
+            names = ", ".join(there[:20]) or "none"
+            raise RequestError("grid", model, f"one of the models here ({names})")
+    return planned
 
 
 def as_written(form: AnyForm, values: Values) -> Request:

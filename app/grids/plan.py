@@ -38,11 +38,11 @@ class Plan:
     def requests(self) -> list[Request]:
         return [cell.request for cell in self.cells]
 
-    def outlook(self, seconds: float | None) -> str:
-        """How many pictures, and about how long they take where one took so long."""
+    @property
+    def extent(self) -> str:
+        """How many pictures, in words."""
         sides = " × ".join(str(len(axis.values)) for axis in self.axes)
-        text = f"{len(self.cells)} pictures ({sides})"
-        return text if seconds is None else f"{text}, about {_in_words(seconds * len(self.cells))}"
+        return f"{len(self.cells)} pictures ({sides})"
 
 
 def plan(fields: Fields, axes: Sequence[Axis], finished: Callable[[Fields], Request]) -> Plan:
@@ -75,9 +75,3 @@ def plan(fields: Fields, axes: Sequence[Axis], finished: Callable[[Fields], Requ
             changed = axis.values[place].apply(changed)
         cells.append(Cell(at, finished(changed)))
     return Plan(tuple(axes), tuple(cells))
-
-
-def _in_words(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

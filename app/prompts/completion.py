@@ -1,4 +1,4 @@
-"""What could stand where a person is writing: wildcards, LoRAs, tags and words that the model knows."""
+"""What could stand where a person is writing: wildcards, LoRAs, embeddings, tags, words of the model."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ MOST = 12
 SEEN = 200  # characters before the caret
 _WILDCARD = re.compile(r"__([^\s_{}|#$][^{}|#$\n]*?)?$")
 _LORA = re.compile(r"<(?:lora|lyco):([^:>\n]*)$", re.IGNORECASE)
+_EMBEDDING = re.compile(r"(?:^|[\s,(])(embedding:([^\s,()]*))$")  # as ComfyUI writes it
+_OPENED = re.compile(r"(<([^<>:\n]*))$")  # as InvokeAI does
 # A tag may hold blanks; it begins behind a comma, a bracket, an option's border or a line's beginning.
 _WORDS = re.compile(r"[^,\n(){}|\[\]<>:.;]*$")
 
@@ -34,19 +36,27 @@ class Completion:
     items: tuple[Suggestion, ...] = ()
 
 
-def complete(words: Words, tags: Tags, before: str, known: Sequence[str]) -> Completion:
+def complete(
+    words: Words, tags: Tags, before: str, known: Sequence[str], embeddings: Sequence[str] = ()
+) -> Completion:
     """What could go on from a text.
 
     Args:
         before: what stands before the caret.
         known: the words that the chosen model knows.
+        embeddings: the names of those that are made for it.
     """
     before = before[-SEEN:]
     if match := _LORA.search(before):
         names = {entry.name: entry.title for entry in words.loras()}
         found = _fitting(list(names), match[1])
-        items = (Suggestion(f"<lora:{name}:1>", "LoRA", names[name]) for name in found)
-        return Completion(len(match[0]), tuple(items))
+        loras = (Suggestion(f"<lora:{name}:1>", "LoRA", names[name]) for name in found)
+        return Completion(len(match[0]), tuple(loras))
+    for pattern, form in ((_EMBEDDING, "embedding:{}"), (_OPENED, "<{}>")):
+        if embeddings and (match := pattern.search(before)):
+            named = _fitting(embeddings, match[2])
+            items = [Suggestion(form.format(name), "embedding") for name in named]
+            return Completion(len(match[1]), tuple(items))
     if match := _WILDCARD.search(before):
         found = _fitting(words.wildcards.names(), match[1] or "")
         return Completion(len(match[0]), tuple(Suggestion(f"__{name}__", "wildcard") for name in found))
@@ -54,12 +64,18 @@ def complete(words: Words, tags: Tags, before: str, known: Sequence[str]) -> Com
     typed = match[0].lstrip() if match else ""
     if len(typed) < 2:
         return Completion()
-    tagged = [Suggestion(_written(tag), "tag", _told(tag)) for tag in tags.find(typed, MOST)]
     last = typed.rpartition(" ")[2]
-    plain = [word for word in known if word.startswith(last.lower()) and word != last.lower()]
-    if tagged or len(last) < 2:
-        return Completion(len(typed), tuple(tagged))
-    return Completion(len(last), tuple(Suggestion(word, "word") for word in plain[:MOST]))
+    tagged = (Suggestion(_written(tag), "tag", _told(tag)) for tag in tags.find(typed, MOST))
+    items = [*_learnt(embeddings, typed), *tagged]
+    if items or len(last) < 2:
+        return Completion(len(typed), tuple(items[:MOST]))
+    plain = (word for word in known if word.startswith(last.lower()) and word != last.lower())
+    items = [*_learnt(embeddings, last), *(Suggestion(word, "word") for word in plain)]
+    return Completion(len(last), tuple(items[:MOST]))
+
+
+def _learnt(embeddings: Sequence[str], typed: str) -> list[Suggestion]:
+    return [Suggestion(name, "embedding") for name in _fitting(embeddings, typed) if name != typed]
 
 
 def _fitting(names: Sequence[str], typed: str) -> list[str]:

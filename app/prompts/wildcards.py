@@ -95,7 +95,8 @@ class Wildcards:
         near = difflib.get_close_matches(key, names[:2000], 1)
         hint = f" Is it __{near[0]}__?" if near else ""
         return (
-            f"There is no wildcard __{name}__.{hint} Wildcards are files in {self._folder.name}; "
+            f"There is no wildcard __{name}__.{hint} Wildcards are files in {self._folder.parent.name}/"
+            f"{self._folder.name}; "
             r"two underscores themselves are written \_\_."
         )
 

@@ -44,11 +44,11 @@ class Words:
         self.wildcards = Wildcards(folder / "wildcards")
         self.styles = Styles(folder)
         self.tags = Tags(folder / "tags")
-        self._entries = entries
+        self.entries = entries
 
     def loras(self) -> list[Entry]:
         """The LoRAs that can be named."""
-        return [entry for entry in self._entries() if entry.kind == ADAPTER and not entry.problem]
+        return [entry for entry in self.entries() if entry.kind == ADAPTER and not entry.problem]
 
     def expanded(self, request: Request) -> list[Request]:
         """The requests that a request with templates stands for.
@@ -105,6 +105,14 @@ class Words:
                 )
             uses.append(use)
         return (LORA.sub("", text).strip() if uses else text), uses
+
+    def prompt_of(self, text: str, seed: int, field: str) -> str:
+        """What a field's text becomes for a seed, without its LoRAs.
+
+        Raises:
+            PromptError: it cannot become a prompt.
+        """
+        return self._without_tags(self._expanded(text, seed, field), field)[0]
 
     def written(self, request: Request) -> Written:
         """What stands in a form for a picture: its template where that still gives its words, else these."""

@@ -16,6 +16,10 @@ from app.stage import grids, presets
 from app.studio.jobs import Studio
 from app.widgets.events import QUICK
 from app.widgets.updates import Updates, change
+from ldm_core.errors import PromptError
+from ldm_core.request import RULES
+
+WORDED = ("prompt", "negative_prompt")
 
 
 def connect(page: gr.Blocks, studio: Studio, made: Sequence[AnyForm]) -> None:
@@ -23,7 +27,7 @@ def connect(page: gr.Blocks, studio: Studio, made: Sequence[AnyForm]) -> None:
     for form in made:
         _connect_form(studio, form)
     presets.connect(studio, made)
-    grids.connect(page, studio, made)
+    grids.connect(studio, made)
     _remember(page, studio, made)
 
 
@@ -45,7 +49,7 @@ def _connect_form(studio: Studio, form: AnyForm) -> None:
     fields["sampler"].change(explain_eta, fields["sampler"], fields["eta"], **QUICK)
     fields["sampler"].input(respace, [form.model, fields["sampler"]], fields["spacing"], **QUICK)
     fields["seed"].input(lambda: parts.KEEP_SEED, None, form.seed_mode, **QUICK)
-    if words := [fields[name] for name in ("prompt", "negative_prompt") if name in fields]:
+    if words := [fields[name] for name in WORDED if name in fields]:
         syntax = [fields[name] for name in ("prompt_syntax", "prompt_weighting", "clip_skip")]
 
         def ask(model: object) -> Updates:
@@ -56,16 +60,25 @@ def _connect_form(studio: Studio, form: AnyForm) -> None:
     if form.shape is not None:
         _connect_shape(studio, form, form.shape)
     if form.unknown is not None:
+        asked = [form.model, fields["prompt_syntax"], fields["clip_skip"], fields["seed"], *words]
 
-        def tell(model: object, syntax: object, *prompts: object) -> str:
-            texts = (str(prompt or "") for prompt in prompts)
-            sentence = studio.told_of(str(model), *texts, syntax=str(syntax))
+        def tell(model: object, syntax: object, skip: object, seed: object, *texts: object) -> str:
+            drawn = RULES["seed"].read(seed)
+            try:
+                prompts = [
+                    form.words.prompt_of(str(text or ""), drawn if isinstance(drawn, int) else 0, name)
+                    for text, name in zip(texts, WORDED, strict=True)
+                ]
+                skipped = skip if isinstance(skip, int) else 0
+                sentence = studio.told_of(str(model), *prompts, syntax=str(syntax), clip_skip=skipped)
+            except PromptError as error:
+                sentence = str(error)
             return f"<p>{html.escape(sentence)}</p>" if sentence else ""
 
         gr.on(
-            [*(field.change for field in (*words, fields["prompt_syntax"])), form.model.change],
+            [part.change for part in asked],
             tell,
-            [form.model, fields["prompt_syntax"], *words],
+            asked,
             form.unknown,
             trigger_mode="always_last",
             **QUICK,

@@ -1,9 +1,8 @@
-"""What the controls of grids do: they say what would be made, and show what is."""
+"""What the controls of grids do: they say what would be made, or what is wrong."""
 
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Sequence
 
 import gradio as gr
@@ -18,14 +17,14 @@ from app.widgets.updates import Updates, Values, change
 from ldm_core.errors import AtelierError
 
 
-def connect(page: gr.Blocks, studio: Studio, made: Sequence[AnyForm]) -> None:
+def connect(studio: Studio, made: Sequence[AnyForm]) -> None:
     """For all forms that have a grid."""
     for form in made:
         if form.grid is not None:
-            _connect(page, studio, form)
+            _connect(studio, form)
 
 
-def _connect(page: gr.Blocks, studio: Studio, form: AnyForm) -> None:
+def _connect(studio: Studio, form: AnyForm) -> None:
     grid = form.grid
     assert grid is not None
 
@@ -34,7 +33,7 @@ def _connect(page: gr.Blocks, studio: Studio, form: AnyForm) -> None:
             plan = translate.plan_from(form, values)
         except AtelierError as error:
             return {grid.note: f'<p class="problem">{html.escape(str(error))}</p>'}
-        text = "" if plan is None else f"{outlook(plan, studio.grids)}."
+        text = "" if plan is None else outlook(plan, studio.paces)
         return {grid.note: f"<p>{html.escape(text)}</p>" if text else ""}
 
     def exemplify(kind: object) -> dict[str, object]:
@@ -48,5 +47,3 @@ def _connect(page: gr.Blocks, studio: Studio, form: AnyForm) -> None:
         kind.change(exemplify, kind, text, **QUICK)
     watched = [part.change for part in (grid.switch, *grid.kinds, *grid.values)]
     gr.on(watched, foresee, set(form.inputs()), grid.note, trigger_mode="always_last", **QUICK)
-    script = f"() => latentAtelier.watchGrid({json.dumps(form.name)})"
-    page.load(None, None, grid.token, js=script, api_visibility="private")

@@ -82,7 +82,7 @@ def listed(studio: Studio, person: Person) -> Listed:
         "paused": jobs.queue.is_paused(person.id),
         "endless": person.endless,
         "ended": person.ended,
-        "note": GUEST_NOTE if person.is_guest else "",
+        "note": " ".join(filter(None, [GUEST_NOTE if person.is_guest else "", jobs.queue.notice])),
     }
 
 

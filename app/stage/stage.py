@@ -20,7 +20,7 @@ from app.stage.view import HINT
 from app.studio.jobs import Studio
 from app.studio.people import Kind, Page
 from app.widgets.asking import page_of
-from app.widgets.components import Compare, Filmstrip, LiveImage, Timeline
+from app.widgets.components import Compare, Filmstrip, Legend, LiveImage, Timeline
 from app.widgets.events import QUICK
 from app.widgets.history import HistoryRail
 from app.widgets.updates import Updates, Values, change
@@ -38,6 +38,7 @@ class Stage:
     status: gr.HTML
     timeline: Timeline
     strip: Filmstrip
+    legend: Legend
     details: gr.HTML
     reuse: gr.Button
     download: gr.Button
@@ -49,7 +50,7 @@ class Stage:
 
     def shown(self) -> list[Component]:
         """What follows from the thing that the page looks at."""
-        strips = [self.strip, self.rail, self.making]
+        strips = [self.strip, self.legend, self.rail, self.making]
         return [self.picture, self.compare, self.status, self.timeline, self.details, *strips, *self.onward()]
 
     def onward(self) -> list[Component]:
@@ -79,6 +80,7 @@ def make_stage(
     status = gr.HTML(status_line(HINT, kind="hint"), elem_id="status", apply_default_css=False)
     timeline = Timeline(studio.timelines, label="Steps of this picture", elem_id="timeline")
     strip = Filmstrip(label="Pictures of this batch", elem_id="strip")
+    legend = Legend(label="The grid", elem_id="legend")
     grid = gr.Button("All at once", elem_id="grid", size="sm", min_width=0)
     grid.click(None, None, None, js="() => latentAtelier.toggleGrid()", api_visibility="private")
     with gr.Row(elem_id="under"):
@@ -100,7 +102,20 @@ def make_stage(
             download = gr.Button("Download", elem_id="download", interactive=False, **small)
             open_ = gr.UploadButton("Open picture", elem_id="open", file_types=["image"], **small)
     return Stage(
-        picture, compare, status, timeline, strip, details, reuse, download, vary, send, open_, rail, making
+        picture,
+        compare,
+        status,
+        timeline,
+        strip,
+        legend,
+        details,
+        reuse,
+        download,
+        vary,
+        send,
+        open_,
+        rail,
+        making,
     )
 
 
@@ -170,7 +185,10 @@ def _connect_looking(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence
 def generate(studio: Studio, form: AnyForm, values: Values, page: Page) -> Updates:
     """Queues what a form describes; the page follows it."""
     try:
-        requests = translate.requests_from(form, values)
+        plan = translate.plan_from(form, values)
+        requests = translate.requests_from(form, values) if plan is None else plan.requests
+        if plan is not None:
+            studio.grids.begin(plan)
         studio.jobs.add(page.person, requests)
     except AtelierError as error:
         refuse(page, form, error)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from app.form.form import AnyForm, form_for
 from app.keeping.places import shown
 from app.studio.frames import PREVIEW_SIDE, Finished
+from app.studio.grids import Grids, Progress
 from app.studio.people import Kind, Page, Selection
 from app.studio.run import THUMB_SIDE, Run
 from app.widgets.components import Shown, State
@@ -42,6 +43,7 @@ class View:
         picture: what is seen: a finished one, or JPEG bytes of one that is made.
         finished: what can be downloaded, varied and sent on.
         batch: the finished pictures of the same job, where it makes several.
+        grid: how far that job is where it makes a grid.
         making: id and small JPEG of the job that runs.
         selected: id of the picture or job that is shown.
         stop: whether there is something to stop.
@@ -53,15 +55,17 @@ class View:
     timeline: Shown | None
     details: str
     batch: tuple[Finished, ...]
+    grid: Progress | None
     making: tuple[str, bytes | None, str] | None
     selected: str
     stop: bool
 
 
-def view(page: Page, made: Sequence[AnyForm]) -> View:
+def view(page: Page, grids: Grids, made: Sequence[AnyForm]) -> View:
     """What a page shows now.
 
     Args:
+        grids: those under way.
         made: the forms, one of which may be at fault.
     """
     selection, running = page.selection(), page.person.running
@@ -74,6 +78,7 @@ def view(page: Page, made: Sequence[AnyForm]) -> View:
         timeline=_timeline(selection),
         details=_details(selection),
         batch=_batch(page, selection),
+        grid=None if (run := _run_of(page, selection)) is None else grids.progress(run.requests),
         making=None if running is None else (running.id, running.jpeg(THUMB_SIDE), running.text),
         selected=selected,
         stop=page.run is not None or page.person.endless,
@@ -124,9 +129,15 @@ def _timeline(selection: Selection) -> Shown | None:
     return Shown(run.steps, state)
 
 
+def _run_of(page: Page, selection: Selection) -> Run | None:
+    """The job that is shown, or that made the picture which is."""
+    if selection.run is not None or selection.picture is None:
+        return selection.run
+    return page.person.run(selection.picture.batch)
+
+
 def _batch(page: Page, selection: Selection) -> tuple[Finished, ...]:
-    run, picture = selection.run, selection.picture
-    run = run or (None if picture is None else page.person.run(picture.batch))
+    run, picture = _run_of(page, selection), selection.picture
     if run is not None:
         return tuple(run.pictures) if run.count > 1 else ()
     if picture is None or not picture.batch:

@@ -55,7 +55,7 @@ def connect(studio: Studio, stage: Stage, link: Link, queue: QueueList, made: Se
                 due = now - slow >= SLOW
                 if due or page.person.version != seen:
                     seen, slow = page.person.version, now if due else slow
-                    new = await asyncio.to_thread(view, page, made)
+                    new = await asyncio.to_thread(view, page, studio.grids, made)
                     if shown is not None and not due and _maker(new) == _maker(shown):
                         new = replace(new, making=shown.making)
                     updates = _changes(stage, shown, new)
@@ -92,6 +92,8 @@ def _changes(stage: Stage, old: View | None, new: View) -> Updates:
         updates[stage.details] = new.details
     if old is None or (new.batch, new.selected) != (old.batch, old.selected):
         updates[stage.strip] = strip_of(new.batch, new.selected)
+    if old is None or new.grid != old.grid:
+        updates[stage.legend] = new.grid
     if old is None or new.selected != old.selected:
         updates[stage.rail] = new.selected
     if old is None or (new.making, new.selected) != (old.making, old.selected):

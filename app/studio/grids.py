@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
-import time
+import uuid
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,16 +16,40 @@ from PIL import Image
 
 from app.grids.legend import draw, pages, save_grid, smaller
 from app.grids.plan import Plan
+from app.keeping.outgoing import without_facts
+from app.studio.frames import in_words
+from app.studio.paces import Paces
 from ldm_core.request import Request
 
 KEPT = 6  # grids that can still be looked at
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a grid is.
+
+    Attributes:
+        id: names it in the routes that show it; a secret of those who see it.
+        pages: pictures that show the whole, one for each value of the third axis.
+    """
+
+    id: str
+    done: int
+    count: int
+    pages: int
+
+
 @dataclass(slots=True, eq=False)
 class Board:
-    """A grid and the pictures that it has so far."""
+    """A grid and the pictures that it has so far.
+
+    Attributes:
+        requests: one for each cell of the plan, as they are made.
+    """
 
     plan: Plan
+    requests: tuple[Request, ...]
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
     pictures: dict[tuple[int, ...], NDArray[np.uint8]] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
 
@@ -35,42 +59,35 @@ class Board:
 
     def place_of(self, request: Request) -> tuple[int, ...] | None:
         """Where a picture belongs that is not there yet."""
-        missing = (cell for cell in self.plan.cells if cell.at not in self.pictures)
-        return next((cell.at for cell in missing if cell.request == request), None)
+        cells = zip(self.plan.cells, self.requests, strict=True)
+        missing = (cell.at for cell, asked in cells if asked == request and cell.at not in self.pictures)
+        return next(missing, None)
 
 
 class Grids:
-    """The newest grids, by a token that only the page knows which asked for them."""
+    """The newest grids.
 
-    def __init__(self) -> None:
+    Args:
+        facts: whether what photographs say of themselves is kept in requests.
+    """
+
+    def __init__(self, *, facts: bool) -> None:
+        self._facts = facts
         self._lock = threading.Lock()
         self._boards: OrderedDict[str, Board] = OrderedDict()
-        self._paces: dict[str, float] = {}  # of a model: seconds for a step and a pixel
-        self._since = time.monotonic()  # when a job was asked for, or its last picture was saved
 
-    def begin(self, token: str, plan: Plan) -> None:
+    def begin(self, plan: Plan) -> None:
         """From now on its pictures are collected."""
+        requests = [each if self._facts else without_facts(each) for each in plan.requests]
         with self._lock:
-            before = self._boards.pop(token, None)
-            same = before is not None and before.plan.requests == plan.requests
-            self._boards[token] = before if same and before is not None else Board(plan)
+            board = self._of(requests) or Board(plan, tuple(requests))
+            self._boards[board.id] = board
+            self._boards.move_to_end(board.id)
             while len(self._boards) > KEPT:
                 self._boards.popitem(last=False)
 
-    def asked(self) -> None:
-        """A person wants pictures from now on."""
-        self._since = time.monotonic()
-
-    def seconds(self, request: Request) -> float | None:
-        """About how long such a picture takes; None where nothing is known."""
-        pace = self._paces.get(request.model)
-        return None if pace is None else pace * _work(request)
-
     def saved(self, path: Path, png: bytes, request: Request) -> None:
         """A picture was saved; where it completes a grid, that is drawn and saved beside it."""
-        now = time.monotonic()
-        self._paces[request.model] = (now - self._since) / _work(request)
-        self._since = now
         done: list[Board] = []
         with self._lock:
             for board in self._boards.values():
@@ -83,18 +100,18 @@ class Grids:
         for board in done:
             board.files = save_grid(board.plan, board.pictures, path)
 
-    def progress(self, token: str) -> tuple[int, int, int] | None:
-        """Pictures so far, pictures in all, pages; None where there is no such grid."""
+    def progress(self, requests: Sequence[Request]) -> Progress | None:
+        """How far the grid of these requests is; None where they are none."""
         with self._lock:
-            board = self._boards.get(token)
+            board = self._of(requests)
             if board is None:
                 return None
-            return len(board.pictures), len(board.plan.cells), pages(board.plan)
+            return Progress(board.id, len(board.pictures), len(board.plan.cells), pages(board.plan))
 
-    def drawn(self, token: str, page: int) -> bytes | None:
+    def drawn(self, id: str, page: int) -> bytes | None:
         """A page of a grid as it is now, as a JPEG."""
         with self._lock:
-            board = self._boards.get(token)
+            board = self._boards.get(id)
             if board is None or not 0 <= page < pages(board.plan):
                 return None
             plan, pictures = board.plan, dict(board.pictures)
@@ -102,17 +119,24 @@ class Grids:
         draw(plan, pictures, page).save(file, "JPEG", quality=85)
         return file.getvalue()
 
-
-def outlook(plan: Plan, grids: Grids) -> str:
-    """How many pictures it has, and about how long they take."""
-    known: Sequence[float | None] = [grids.seconds(cell.request) for cell in plan.cells]
-    total = [seconds for seconds in known if seconds is not None]
-    return plan.outlook(sum(total) / len(total) if len(total) == len(known) else None)
+    def _of(self, requests: Sequence[Request]) -> Board | None:
+        wanted = tuple(requests)
+        return next((board for board in self._boards.values() if board.requests == wanted), None)
 
 
-def _work(request: Request) -> float:
-    width, height = request.size
-    return max(1, request.num_steps(request.steps)) * width * height
+def outlook(plan: Plan, paces: Paces) -> str:
+    """How many pictures it has, and about how long they take, or that nobody knows that yet."""
+    each = [paces.seconds(request) for request in plan.requests]
+    known = [seconds for seconds in each if seconds is not None]
+    if len(known) == len(each):
+        return f"{plan.extent}, about {in_words(sum(known))}."
+    unknown = dict.fromkeys(
+        request.model for request, seconds in zip(plan.requests, each, strict=True) if seconds is None
+    )
+    return (
+        f"{plan.extent}. How long they take is not known yet: nothing was made with "
+        f"{' and '.join(unknown)} since the program started."
+    )
 
 
 def _pixels(png: bytes) -> NDArray[np.uint8]:

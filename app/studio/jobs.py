@@ -77,7 +77,7 @@ class Studio:
         self.shelf = shelf
         self.presets = presets
         self.prompts = prompts
-        self.grids = Grids()
+        self.grids = Grids(facts=not has_guests)
         if library is not None:
             library.on_saved = self.grids.saved
         self.words = Words(prompts_folder(), models.entries)
@@ -259,11 +259,12 @@ class Studio:
 
     # Facts about models ------------------------------------------------------------------------------
 
-    def told_of(self, model: str, *prompts: str, syntax: str = AUTO) -> str:
+    def told_of(self, model: str, *prompts: str, syntax: str = AUTO, clip_skip: int = 0) -> str:
         """What a person is told of prompts (`ModelLibrary.told_of`); waits for an engine that is starting."""
-        if not any(map(str.strip, prompts)) or not self._ready.wait(START_SECONDS) or self._engine is None:
+        nothing = not clip_skip and not any(map(str.strip, prompts))
+        if nothing or not self._ready.wait(START_SECONDS) or self._engine is None:
             return ""
-        return self.models.told_of(model, *prompts, syntax=syntax)
+        return self.models.told_of(model, *prompts, syntax=syntax, clip_skip=clip_skip)
 
     def model_hash(self, model: str) -> str | None:
         """SHA-256 of a model's weights; None where it cannot be told."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ldm_core.engine.events import Done, Step
 from ldm_core.errors import ModelError
 from ldm_core.library.models import ModelLibrary
-from ldm_core.request import RULES, Request, SuperResolution
+from ldm_core.request import RULES, SAMPLERS, Request, SuperResolution
 from ldm_core.request.raster import Raster
 
 if TYPE_CHECKING:
@@ -52,9 +52,8 @@ class Paces:
         self._models = models
         self._clock = clock
         self._paces: dict[tuple[str, str], Pace] = {}
-        self._usual: dict[
-            tuple[str, str, str], float
-        ] = {}  # seconds for a pixel of a step, of all other tasks
+        # Of all other tasks, the newest last: seconds for a pixel of a step.
+        self._usual: dict[tuple[str, str, str], float] = {}
         self._trying = threading.Lock()
 
     def took(self, request: Request, seconds: float) -> None:
@@ -62,18 +61,29 @@ class Paces:
         if isinstance(request, SuperResolution):
             self._paces[_key(request)] = Pace(seconds / request.steps / self._cells(request))
         else:
-            self._usual[request.task, request.model, request.sampler] = seconds / _work(request)
+            key = request.task, request.model, request.sampler
+            self._usual.pop(key, None)
+            self._usual[key] = seconds / _work(request)
 
     def seconds(self, request: Request) -> float | None:
-        """That a job will take from its turn on; None where nothing like it was made yet."""
+        """That a job will take from its turn on, about; None where its model has made nothing yet."""
         if not isinstance(request, SuperResolution):
-            pace = self._usual.get((request.task, request.model, request.sampler))
+            pace = self._nearest(request)
             return None if pace is None else pace * _work(request)
         try:
             known = self.expected(request)
         except ModelError:
             return None
         return None if known is None else known[0]
+
+    def _nearest(self, request: Request) -> float | None:
+        """The pace of what is most like it: made by the same model, if need be by another method."""
+        by_likeness = sorted(
+            (task == request.task, sampler == request.sampler, i, pace)
+            for i, ((task, model, sampler), pace) in enumerate(self._usual.items())
+            if model == request.model
+        )
+        return by_likeness[-1][-1] if by_likeness else None
 
     def expected(self, request: SuperResolution) -> tuple[float, bool] | None:
         """Seconds from the request's turn on, and whether that is an estimate; None where nothing is known.
@@ -127,6 +137,7 @@ def _key(request: SuperResolution) -> tuple[str, str]:
 
 
 def _work(request: Request) -> int:
-    """Pixels times steps."""
+    """Pixels times network calls."""
     width, height = request.size
-    return width * height * request.steps * request.batch_size
+    calls = max(1, request.num_steps(request.steps)) * SAMPLERS[request.sampler].calls
+    return width * height * calls * request.batch_size

@@ -104,7 +104,10 @@ class Queue:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._held = locked(self._folder / "queue.lock")
             if self._held is None:
-                self.notice = "The program already runs on this outputs folder; this one's queue is not kept."
+                self.notice = (
+                    "The program already runs on this outputs folder and keeps its queue there; "
+                    "what waits here is gone when this one ends."
+                )
                 return
             database = Database(self._folder / "queue.sqlite", MIGRATIONS)
             self.notice = database.notice

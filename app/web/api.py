@@ -46,7 +46,7 @@ def _endpoint(studio: Studio, task: str | None = None) -> Callable[[Json, gr.Req
         return {
             "images": [_file(picture) for picture in pictures],
             "requests": [to_json(picture.request) for picture in pictures],
-            "notes": list(asked.notes()),
+            "notes": [*asked.notes(), *filter(None, [studio.models.told(pictures[0].request)])],
             "seconds": round(time.monotonic() - start, 3),
         }
 

@@ -40,6 +40,7 @@ FOR_EVER = {"cache-control": "private, max-age=31536000, immutable"}
 NEVER = {"cache-control": "no-store"}
 ALONE = {"cross-origin-resource-policy": "same-origin"}
 MAX_ITEMS = 500  # in one answer
+FIRST_ITEMS = 100  # that come with a search, so that they are shown one question earlier
 MAX_IDS = 200_000  # in one order
 EXPORT_SECONDS = 600.0  # in which an export has to be fetched
 CARRIES: tuple[Carries, ...] = ("everything", "settings", "nothing")
@@ -147,10 +148,11 @@ class HistoryRoutes:
         return _json({**asdict(self._history.choices(person)), "private": self._is_private})
 
     def search(self, person: str, request: Request) -> Response:
-        """Ids of what is looked for."""
+        """Ids of what is looked for, and what is shown of the first ones."""
         revision = self._history.revision()
         ids = self._history.search(person, query_of(dict(request.query_params)))
-        return _json({"ids": ids, "revision": revision})
+        items = [_item(entry) for entry in self._history.entries(ids[:FIRST_ITEMS], person)]
+        return _json({"ids": ids, "revision": revision, "items": items})
 
     def items(self, person: str, request: Request) -> Response:
         """What the grid and the rail show of some pictures."""

@@ -2,7 +2,7 @@
 
 GET  complete?before=&model=    what could go on from there
 GET  used?words=                prompts that were used last; null where the browser keeps its own
-GET  grid/TOKEN, grid/TOKEN/PAGE  how far a grid is, and what it looks like
+GET  grid/ID/PAGE                what a grid looks like now
 POST used, last/FORM            a prompt that is used; the settings of a form
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -45,15 +45,15 @@ class PromptingRoutes:
                 Route("/used", self._used),
                 Route("/used", self._use, methods=["POST"]),
                 Route("/last/{form}", self._keep, methods=["POST"]),
-                Route("/grid/{token}", self._progress),
-                Route("/grid/{token}/{page:int}", self._grid),
+                Route("/grid/{id}/{page:int}", self._grid),
             ],
         )
 
     def _complete(self, request: Request) -> Response:
         words, asked = self._studio.words, request.query_params
-        known = known_words(self._studio, asked.get("model", ""))
-        found = complete(words, words.tags, asked.get("before", ""), known)
+        model = asked.get("model", "")
+        known, embeddings = known_words(self._studio, model), known_embeddings(self._studio, model)
+        found = complete(words, words.tags, asked.get("before", ""), known, embeddings)
         return JSONResponse(asdict(found), headers=NEVER)
 
     def _used(self, request: Request) -> Response:
@@ -82,15 +82,9 @@ class PromptingRoutes:
             return JSONResponse({"kept": False})
         return await _done(lambda: presets.write(form, "last", body))
 
-    def _progress(self, request: Request) -> Response:
-        found = self._studio.grids.progress(request.path_params["token"])
-        if found is None:
-            return JSONResponse(None, headers=NEVER)
-        return JSONResponse(dict(zip(("done", "count", "pages"), found, strict=True)), headers=NEVER)
-
     def _grid(self, request: Request) -> Response:
-        """A page of a grid; its address, a secret of the page, is all that is asked."""
-        file = self._studio.grids.drawn(request.path_params["token"], request.path_params["page"])
+        """A page of a grid; its address, known to its person alone, is all that is asked."""
+        file = self._studio.grids.drawn(request.path_params["id"], request.path_params["page"])
         if file is None:
             return Response(status_code=404)
         return Response(file, media_type="image/jpeg", headers=NEVER)
@@ -103,6 +97,14 @@ def known_words(studio: Studio, model: str) -> list[str]:
     except AtelierError:
         return []
     return _vocabulary((path if path.is_dir() else path.parent) / "vocab.txt")
+
+
+def known_embeddings(studio: Studio, model: str) -> Sequence[str]:
+    """The embeddings that are made for a model; none before the engine is up, which brings torch."""
+    try:
+        return studio.models.embeddings(model) if studio.is_ready and model else ()
+    except AtelierError:
+        return ()
 
 
 @functools.lru_cache(maxsize=16)

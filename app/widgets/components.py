@@ -14,6 +14,7 @@ from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 
 from app.studio.frames import Finished, Steps
+from app.studio.grids import Progress
 from app.studio.timelines import Timelines
 from app.widgets.asking import person_of
 from app.widgets.scripts import Scripted
@@ -105,6 +106,24 @@ class Compare(Scripted):
         if value is None:
             return None
         return {"before": file_data(value.before), "after": file_data(value.after)}
+
+
+class Legend(gr.HTML):
+    """Shows `app.studio.grids.Progress`: a grid as it fills; None shows nothing."""
+
+    def __init__(self, *, label: str, elem_id: str, value: Progress | None = None) -> None:
+        super().__init__(
+            value=value,
+            html_template="",
+            js_on_load=(ASSETS / "legend.js").read_text(encoding="utf-8"),
+            apply_default_css=False,
+            label=label,
+            elem_id=elem_id,
+        )
+
+    def postprocess(self, value: Progress | None) -> dict[str, object] | None:
+        """The value as the browser takes it."""
+        return None if value is None else asdict(value)
 
 
 @dataclass(frozen=True, slots=True)

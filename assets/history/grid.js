@@ -7,6 +7,7 @@ import { thumb } from "./api.js";
 /** @import { Item } from "./api.js" */
 
 const AHEAD = 1.0; // of the height in sight, above and below
+const KNOWN = [3, 9]; // so far ahead it has to be known what to show; what is then asked for
 const MAX_HEIGHT = 8_000_000; // pixels; browsers end between 16 and 33 million
 
 /**
@@ -86,6 +87,8 @@ export class Grid {
     }
     wanted.forEach((id, i) => this.place(id, first + i));
     this.fill(wanted);
+    const [near, far] = KNOWN.map((ahead) => this.ids.slice(...this.window(ahead)));
+    if (near.some((id) => !this.items.get(id))) this.items.need(far);
   }
 
   /**

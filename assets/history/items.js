@@ -25,6 +25,16 @@ export class Items {
     this.known.clear();
   }
 
+  /**
+   * What came with a search.
+   * @param {{ items: Item[], revision: number }} found
+   * @param {number} revision  of those that are known
+   */
+  take(found, revision) {
+    if (found.revision !== revision) this.forget();
+    found.items.forEach((item) => this.put(item));
+  }
+
   /** @param {Item} item */
   put(item) {
     this.known.delete(item.id);

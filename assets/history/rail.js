@@ -55,8 +55,8 @@ export class Rail {
     if (!state || state.revision === this.revision) return;
     const found = await get("search").catch(() => null);
     if (!found) return;
+    this.items.take(found, this.revision);
     this.revision = found.revision;
-    this.items.forget();
     this.empty.hidden = found.ids.length > 0;
     this.grid.show(found.ids);
     this.grid.redress();

@@ -7,7 +7,7 @@ import { button, fillSelect, select } from "./parts.js";
 
 /** @typedef {Record<string, string>} Query  by the names of app/keeping/history/query.py; empty asks for nothing */
 
-const REST = 80; // milliseconds of rest before a search begins
+const REST = 40; // milliseconds of rest before a search begins
 const HINT = 'Words of the prompt, a model, a LoRA, a seed… "in this order", -without';
 
 /** @type {Record<string, string>} */

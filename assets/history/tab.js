@@ -103,22 +103,19 @@ export class Tab {
     const turn = ++this.asked;
     const query = { ...this.search.query, ...this.shelves.open };
     const given = Object.entries(query).filter(([, value]) => value);
-    let found, choices;
+    let found;
     try {
-      [found, choices] = await Promise.all([get(`search?${new URLSearchParams(given)}`), get("choices")]);
+      found = await get(`search?${new URLSearchParams(given)}`);
     } catch (error) {
       if (turn === this.asked) this.found.textContent = error instanceof Error ? error.message : "";
       return;
     }
     if (turn !== this.asked) return;
+    const isNew = found.revision !== this.revision || !this.choices;
+    this.items.take(found, this.revision);
     this.revision = found.revision;
-    this.choices = choices;
     this.inTrash = Boolean(this.shelves.open.trashed);
-    this.panel.isPrivate = choices.private;
-    this.search.fill(choices);
     this.search.clear.hidden = this.search.isEmpty;
-    this.shelves.fill(choices);
-    this.items.forget();
     this.selection.show(found.ids);
     this.found.textContent = plural(found.ids.length);
     if (fromTop) this.grid.element.scrollTop = 0;
@@ -126,6 +123,20 @@ export class Tab {
     this.grid.redress();
     this.showEmpty(found.ids.length);
     this.showChosen();
+    // What is looked for changes nothing of what there is to choose from.
+    if (isNew) await this.choose();
+    else if (this.choices) this.shelves.fill(this.choices);
+  }
+
+  /** Learns what can be searched by. */
+  async choose() {
+    const choices = await get("choices").catch(() => null);
+    if (!choices) return;
+    this.choices = choices;
+    this.panel.isPrivate = choices.private;
+    this.search.fill(choices);
+    this.shelves.fill(choices);
+    this.showSeveral();
   }
 
   /** @param {number} count */

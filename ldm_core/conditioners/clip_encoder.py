@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -11,15 +10,13 @@ from torch import Tensor
 
 from ldm_core.conditioners.chunks import BACKTRACK, Chunk, Group, Token, chunked
 from ldm_core.conditioners.clip_tokenizer import ClipTokenizer
-from ldm_core.conditioners.embeddings import Embedding, Embeddings
+from ldm_core.conditioners.embeddings import COMFYUI, INVOKEAI, Embedding, Embeddings
 from ldm_core.conditioners.encoding import Row
 from ldm_core.nn.clip import ClipText
 from ldm_core.prompts import Span, Text
 from ldm_core.spec import ClipTower
 
 _WORD = 8  # tokens from which on ComfyUI lets a word go on in the next chunk
-_COMFYUI = "embedding:"
-_INVOKEAI = re.compile(r"<([^<>]+)>")
 
 
 class ClipEncoder:
@@ -62,7 +59,7 @@ class ClipEncoder:
                 for word in span.text.replace("\n", " ").split(" "):
                     yield from self._comfyui_word(word)
             case "invokeai":
-                for i, piece in enumerate(_INVOKEAI.split(span.text)):
+                for i, piece in enumerate(INVOKEAI.split(span.text)):
                     found = self._find(piece) if i % 2 else None
                     words = piece if i % 2 == 0 else f"<{piece}>"
                     yield from self._single(words) if found is None else ((one,) for one in _tokens(found))
@@ -76,8 +73,8 @@ class ClipEncoder:
 
     def _comfyui_word(self, word: str) -> Iterator[Group]:
         group = tuple(Token(ids) for ids in self._tokenizer.pieces(word))
-        if word.startswith(_COMFYUI):
-            name = word.removeprefix(_COMFYUI)
+        if word.startswith(COMFYUI):
+            name = word.removeprefix(COMFYUI)
             found = self._find(name) or self._find(name.removesuffix(","))
             if found is None:
                 return

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from ldm_core.prompts import Syntax
 from ldm_core.spec import ClipTower
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+COMFYUI = "embedding:"  # before a name
+INVOKEAI = re.compile(r"<([^<>]+)>")
+
+
+def named_in(prompt: str, syntax: Syntax) -> tuple[str, ...]:
+    """The names that a prompt says are those of embeddings, each once.  A1111's syntax has no sign for them;
+    there what is written as for ComfyUI is meant so too."""
+    if syntax == "invokeai":
+        return tuple(dict.fromkeys(INVOKEAI.findall(prompt)))
+    return tuple(dict.fromkeys(re.findall(rf"(?<!\w){COMFYUI}([^\s,():]+)", prompt)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -38,6 +38,10 @@ class LibraryEmbeddings:
     def names(self) -> list[str]:
         return [entry.name for entry in self.entries()]
 
+    def has(self, name: str) -> bool:
+        """Whether there is one of that name, of whichever model."""
+        return any(_key(entry.name) == _key(name) for entry in self.entries())
+
     def find(self, name: str, towers: Sequence[ClipTower]) -> Embedding | None:
         wanted = _key(name)
         entry = next((entry for entry in self.entries() if _key(entry.name) == wanted), None)

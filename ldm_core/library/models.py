@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, cast
 
 from ldm_core.bundled import BUNDLED_MODELS
 from ldm_core.conditioners import ClipSpec, Conditioner, TextSpec
-from ldm_core.conditioners.syntax import told_of_syntax
+from ldm_core.conditioners.embeddings import named_in
+from ldm_core.conditioners.syntax import syntax_of, told_of_syntax
 from ldm_core.errors import AtelierError, ConfigError, ModelFileError, ModelNotFound, RequestError
 from ldm_core.library.collection import Stamp, stamp_of
 from ldm_core.library.embeddings import LibraryEmbeddings
@@ -23,7 +24,7 @@ from ldm_core.library.extensions import ExtensionLoader, File, Files
 from ldm_core.library.index import Entry, Index
 from ldm_core.library.residents import Residents
 from ldm_core.model_spec import ModelSpec
-from ldm_core.prompts import AUTO
+from ldm_core.prompts import AUTO, Syntax
 from ldm_core.request import Request, TextToImage, lineage
 from ldm_core.request.extensions import ADAPTER, CONTROL, NO_EXTENSIONS, Extensions
 
@@ -197,13 +198,20 @@ class ModelLibrary:
             known = self._infos[entry.path] = stamp, _read_info(entry)
         return known[1]
 
-    def told_of(self, name: str, *prompts: str, syntax: str = AUTO) -> str:
+    def told(self, request: Request) -> str:
+        """As `told_of`, of a request."""
+        prompts = (getattr(request, name, "") for name in ("prompt", "negative_prompt"))
+        return self.told_of(
+            request.model, *prompts, syntax=request.prompt_syntax, clip_skip=request.clip_skip
+        )
+
+    def told_of(self, name: str, *prompts: str, syntax: str = AUTO, clip_skip: int = 0) -> str:
         """What a person is told of prompts: words that the model never learnt, and where they are cut.
 
         Empty where all is read, and where there is no such model with a vocabulary beside it.  Imports torch.
 
         Args:
-            syntax: as `Request.prompt_syntax`.
+            syntax, clip_skip: as `Request.prompt_syntax` and `Request.clip_skip`.
         """
         from ldm_core.conditioners.tokenizer import Tokenizer
 
@@ -211,7 +219,9 @@ class ModelLibrary:
         try:
             info = self.info(name)
             sentences = [told_of_syntax(prompt, syntax, info.spec) for prompt in given]
-            sentences += self._told_of_embeddings(" ".join(given), info.spec)
+            sentences += self._told_of_embeddings(" ".join(given), syntax_of(syntax, info.spec), info.spec)
+            if clip_skip and info.spec.conditioner(ClipSpec) is None:
+                sentences.append("Clip skip has no effect: this model does not read by CLIP.")
             text = info.spec.conditioner(TextSpec)
             if text is not None:
                 folder = info.path if info.path.is_dir() else info.path.parent
@@ -222,17 +232,23 @@ class ModelLibrary:
             return ""
         return " ".join(dict.fromkeys(sentence for sentence in sentences if sentence))
 
-    def _told_of_embeddings(self, prompt: str, spec: ModelSpec) -> list[str]:
-        """A sentence about each that a prompt names and that was made for another family."""
+    def _told_of_embeddings(self, prompt: str, syntax: Syntax, spec: ModelSpec) -> list[str]:
+        """A sentence about each that a prompt names and that is not there, or was made for another family."""
         clip = spec.conditioner(ClipSpec)
         if clip is None or not prompt:
             return []
         words, towers = prompt.casefold(), clip.towers
-        return [
+        missing = [
+            f"There is no embedding “{name[:60]}” in the folders of models."
+            for name in named_in(prompt, syntax)
+            if not self._embeddings.has(name)
+        ]
+        others = [
             f"The embedding {entry.name} is for {entry.family or 'another model'}, so it has no effect here."
             for entry in self._embeddings.entries()
             if entry.name.casefold() in words and self._embeddings.find(entry.name, towers) is None
         ]
+        return [*missing, *others]
 
     def sha256(self, name: str) -> str:
         """Hash of a model's weights, 64 hexadecimal digits; pictures name their model by it.

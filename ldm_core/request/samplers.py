@@ -25,6 +25,7 @@ class SamplerSpec:
         uses_eta: whether eta says how much noise it draws; the others draw a fixed amount, or none.
         adds_noise: whether it draws noise, at eta = 0 too.
         spacing: of the timesteps, that suits it best; None: the model's.
+        calls: of the network for each step.
     """
 
     name: str
@@ -34,6 +35,7 @@ class SamplerSpec:
     uses_eta: bool = False
     adds_noise: bool = False
     spacing: Spacing | None = None
+    calls: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ SAMPLERS: Mapping[str, SamplerSpec] = {
         SamplerSpec("plms", "PLMS", ("PLMS",), order=2),
         SamplerSpec("euler", "Euler", ("Euler",), order=1),
         SamplerSpec("euler_ancestral", "Euler a", ("Euler a",), order=1, adds_noise=True),
-        SamplerSpec("heun", "Heun", ("Heun",), order=2, spacing="karras"),
+        SamplerSpec("heun", "Heun", ("Heun",), order=2, spacing="karras", calls=2),
         SamplerSpec("dpmpp_2m", "DPM++ 2M", ("DPM++ 2M",), order=2, spacing="karras"),
         SamplerSpec(
             "dpmpp_2m_sde", "DPM++ 2M SDE", ("DPM++ 2M SDE",), order=2, adds_noise=True, spacing="karras"

@@ -23,7 +23,6 @@ interface LatentAtelier {
     arrived?: Record<string, Record<string, unknown>>,
     places?: [form: string, name: string, id: string][]
   ): unknown[];
-  watchGrid(form: string): string;
   exportPreset(form: string, name: string, values: Record<string, unknown>): void;
   keep(form: string, values: Record<string, unknown>): object;
   openTab(): string | null;
@@ -32,6 +31,7 @@ interface LatentAtelier {
   toggleRail(): void;
   toggleQueue(): void;
   toggleGrid(): void;
+  showGrid(on: boolean): void;
   showKeys?(): void;
 }
 
