@@ -184,6 +184,7 @@ def _connect_looking(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence
 
 def generate(studio: Studio, form: AnyForm, values: Values, page: Page) -> Updates:
     """Queues what a form describes; the page follows it."""
+    ahead = studio.jobs.open(page.person)
     try:
         plan = translate.plan_from(form, values)
         requests = translate.requests_from(form, values) if plan is None else plan.requests
@@ -194,6 +195,8 @@ def generate(studio: Studio, form: AnyForm, values: Values, page: Page) -> Updat
         refuse(page, form, error)
         return {form.kin: gr.skip()}
     page.follow()
+    if ahead:
+        page.say(f"In the queue, behind {ahead} other{'s' if ahead > 1 else ''}")
     return translate.seeded(form, requests[0])
 
 

@@ -108,18 +108,10 @@ class Compare(Scripted):
         return {"before": file_data(value.before), "after": file_data(value.after)}
 
 
-class Legend(gr.HTML):
+class Legend(Scripted):
     """Shows `app.studio.grids.Progress`: a grid as it fills; None shows nothing."""
 
-    def __init__(self, *, label: str, elem_id: str, value: Progress | None = None) -> None:
-        super().__init__(
-            value=value,
-            html_template="",
-            js_on_load=(ASSETS / "legend.js").read_text(encoding="utf-8"),
-            apply_default_css=False,
-            label=label,
-            elem_id=elem_id,
-        )
+    script = "legend.js"
 
     def postprocess(self, value: Progress | None) -> dict[str, object] | None:
         """The value as the browser takes it."""
