@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from app.keeping import metadata
+from app.keeping import metadata, originals
 from app.keeping.metadata import (
     encode,
     encode_png,
@@ -461,6 +462,51 @@ def test_where_the_photograph_is_gone_the_other_settings_are_read_and_that_is_to
     settings = read_settings(file)
     assert settings.request.prompt == "a lake"
     assert "too large to be carried" in settings.notes[-1]
+
+
+def test_originals_that_no_picture_names_go_after_a_month(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What a picture in the outputs folder or its trash is made of stays, whatever its age."""
+    request = large_request(monkeypatch, tmp_path)
+    originals.keep(request.image)
+    (kept,) = (tmp_path / "data" / "originals").iterdir()
+    month = (originals.UNUSED_DAYS + 1) * 86400
+    old = time.time() - month
+
+    def aged() -> None:
+        os.utime(kept, (old, old))
+
+    outputs = tmp_path / "outputs"
+    trash = outputs / ".atelier" / "trash"
+    trash.mkdir(parents=True)
+    aged()
+    assert originals.sweep(outputs) == 0  # an empty folder may be a disk that is not there
+    picture = trash / "1.png"
+    picture.write_bytes(encode_png(request.image.pixels, replace(request, seed=3)))
+    aged()
+    assert originals.sweep(outputs) == 0 and kept.is_file()
+    picture.write_bytes(encode_png(request.image.pixels, TextToImage()))
+    assert read_settings(encode_png(request.image.pixels, request)).request == request  # used again
+    assert originals.sweep(outputs) == 0
+    aged()
+    assert originals.sweep(outputs) == 1 and not kept.exists()
+
+
+def test_of_originals_that_no_picture_names_the_oldest_go_where_they_are_too_many(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ATELIER_DATA", str(tmp_path))
+    monkeypatch.setattr(originals, "UNUSED_BYTES", 250)
+    (tmp_path / "outputs").mkdir()
+    (tmp_path / "outputs" / "1.png").write_bytes(b"no picture")
+    folder = tmp_path / "originals"
+    folder.mkdir()
+    for hours in (0, 2, 3, 4):
+        (folder / str(hours)).write_bytes(bytes(100))
+        os.utime(folder / str(hours), times=(time.time() - 3600 * hours,) * 2)
+    assert originals.sweep(tmp_path / "outputs") == 2
+    assert sorted(path.name for path in folder.iterdir()) == ["0", "2"]
 
 
 def test_a_hash_is_no_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

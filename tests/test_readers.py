@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from app.keeping.readers.models import at_home
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.library.index import Entry
 from ldm_core.request import TextToImage
-from ldm_core.request.extensions import AdapterUse
+from ldm_core.request.extensions import ADAPTER, EMBEDDING, AdapterUse
 from tests import carrying
 from tests.carrying import png, png_of, stealth, with_chunk, with_exif
 
@@ -301,6 +302,28 @@ def test_fooocus(data: bytes) -> None:
     assert (read.request.model, read.model_sha256) == ("ink", "aeb7e9e689")
     noted(read, "sharpness 2", "typed was 'a boat'")
     assert named(read) == ["sharp 0.1 0123456789"]
+
+
+def test_a1111s_hashes_name_the_model_the_loras_and_the_embeddings(tmp_path: Path) -> None:
+    """As JSON behind the settings; what stands by itself is the newer word."""
+    model, ink, learnt, lost = "12" * 32, "ab" * 32, "cd" * 32, "ef" * 32
+    hashes = {"model": model[:10], "lora:inked": ink[:10], "embed:worn": learnt[:10], "embed:none": lost[:10]}
+    read = from_parameters(
+        "a boat <lora:inked:0.5>, worn, none, old\nSteps: 20, Sampler: Euler a, Schedule type: Normal, "
+        f'Seed: 1, TI hashes: "old: {"0" * 12}", Hashes: {json.dumps(hashes)}'
+    )
+    assert read.model_sha256 == model[:10] and named(read) == [f"inked 0.5 {ink[:10]}"]
+    entries = [
+        replace(Entry("photo", tmp_path / "photo", "model", 1, tasks=("text-to-image",)), sha256=model),
+        replace(Entry("pen", tmp_path / "pen", ADAPTER, 1), sha256=ink),
+        replace(Entry("torn", tmp_path / "torn", EMBEDDING, 1), sha256=learnt),
+        Entry("OLD", tmp_path / "old", EMBEDDING, 1),
+    ]
+    here = at_home(read, entries[:1], entries, lambda _: None)
+    assert here.request.model == "photo"
+    assert here.request.adapters == (AdapterUse("pen", 0.5, 0.5),)
+    noted(here, "'worn' is called 'torn' here", "'none' is not here")
+    assert from_parameters(f"a\nSteps: 1, Seed: 1, Hashes: {'[' * 500}").model_sha256 is None
 
 
 def test_fooocus_in_a1111s_form() -> None:

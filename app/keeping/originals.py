@@ -1,15 +1,33 @@
-"""Large pictures that others were made of, kept once each under their hash: no file can carry them."""
+"""Large pictures that others were made of, kept once each under their hash: no file can carry them.
+
+What no picture of the outputs folder names any more goes after a while (`sweep`).
+"""
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import secrets
+import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from app.keeping.places import data_folder
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.request.raster import Kind, Raster, file_of, read_raster
+
+UNUSED_DAYS = 30  # that one is kept which no picture names, after it was last used
+UNUSED_BYTES = 8_000_000_000  # of all of these
+HOUR = 3600.0  # in which a picture may still be on its way to its file
+_PNG = b"\x89PNG\r\n\x1a\n"
+_TEXT = b"latent-atelier\0"
+_READ = 1 << 20  # bytes of a text; the names stand at its beginning
+_NAME = re.compile(rb"sha256:([0-9a-f]{64})")
+
+log = logging.getLogger(__name__)
 
 
 class NotKept(Exception):
@@ -24,6 +42,7 @@ def keep(raster: Raster) -> None:
     """
     final = _folder() / raster.sha256
     if final.is_file():
+        _used(final)
         return
     part = final.with_name(f".{secrets.token_hex(8)}.part")
     try:
@@ -54,7 +73,62 @@ def find(sha256: str, kind: Kind) -> Raster:
         raise NotKept from None
     if raster.sha256 != sha256:
         raise NotKept
+    _used(_folder() / sha256)
     return raster
+
+
+def sweep(pictures: Path) -> int:
+    """Removes those that no picture below that folder names: what was not used for long, and the oldest where
+    they are too many.  Returns how many."""
+    try:
+        states = {path: path.stat() for path in _folder().iterdir() if path.is_file()}
+    except OSError:
+        return 0
+    if not states:
+        return 0
+    files = list(pictures.rglob("*.png"))
+    if not files:  # a disk that is not there, perhaps
+        return 0
+    named = {name for path in files for name in _named_in(path)}
+    unnamed = [path for path in states if path.name not in named]
+    now, kept, removed = time.time(), 0, 0
+    for path in sorted(unnamed, key=lambda path: -states[path].st_mtime):
+        age, size = now - states[path].st_mtime, states[path].st_size
+        if age > UNUSED_DAYS * 24 * HOUR or (age > HOUR and kept + size > UNUSED_BYTES):
+            with suppress(OSError):
+                path.unlink()
+                removed += 1
+        else:
+            kept += size
+    if removed:
+        log.info("%d large originals that no picture names were removed", removed)
+    return removed
+
+
+def _named_in(path: Path) -> Iterator[str]:
+    """The hashes of what a picture was made of, from the beginning of our text in its file."""
+    try:
+        with path.open("rb") as file:
+            for text in _our_texts(file):
+                yield from (match.decode() for match in _NAME.findall(text))
+    except OSError:
+        return
+
+
+def _our_texts(file: IO[bytes]) -> Iterator[bytes]:
+    if file.read(8) != _PNG:
+        return
+    while len(head := file.read(8)) == 8 and head[4:] != b"IEND":
+        length = int.from_bytes(head[:4], "big")
+        text = file.read(min(length, _READ)) if head[4:] in (b"tEXt", b"iTXt") else b""
+        if text.startswith(_TEXT):
+            yield text
+        file.seek(length + 4 - len(text), os.SEEK_CUR)
+
+
+def _used(path: Path) -> None:
+    with suppress(OSError):
+        os.utime(path)
 
 
 def _folder() -> Path:

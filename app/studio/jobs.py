@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from app.keeping import originals
 from app.keeping.library import OWNER, Library
 from app.keeping.outgoing import without_facts
 from app.keeping.places import prompts_folder
@@ -136,6 +137,7 @@ class Studio:
         finally:
             if self._library is not None:
                 self._library.sweep()
+                originals.sweep(self._library.folder)
             self._ready.set()
             for id in self.jobs.queue.people():
                 self.jobs.go_on(self.person(id))

@@ -224,6 +224,9 @@ def _notes(sheet: CanvasValue, extra: Inpainting, values: Values) -> str:
     if sheet.source is not None and sheet.labels is not None and not extended:
         if (sheet.labels == PAINTED).all():
             said.append(FULL)
+        if _scale(sheet) > 1 and not sheet.is_empty:
+            wide = f"{_scale(sheet):.2g}"
+            said.append(f"A pixel of the mask is {wide} of the picture's wide; its edge is smooth.")
         if _scale(sheet) > 1 and values[extra.area] == "whole":
             size = f"{sheet.width:,} × {sheet.height:,}"
             large = f"{sheet.source.width:,} × {sheet.source.height:,}"

@@ -46,10 +46,10 @@ _EMPHASIS = {
 }  # fmt: skip
 _TEXTS = ("sampler", "schedule", "vae")
 _TAKEN = {"Size", "Model", "Model hash", "Spacing", "Lora hashes", "Lora weights", "Emphasis"}
-_TAKEN |= {"Prompt syntax", "TI hashes", "TI"}
+_TAKEN |= {"Prompt syntax", "TI hashes", "TI", "Hashes"}
 # What has no effect on the picture, or is said elsewhere as well.
 _IDLE = {
-    "Version", "User", "App", "Created Date", "Hashes", "VAE hash", "Raw prompt", "Raw negative prompt",
+    "Version", "User", "App", "Created Date", "VAE hash", "Raw prompt", "Raw negative prompt",
     "Performance", "Civitai resources", "Civitai metadata", "Parser", "Backend", "Operations", "Styles",
 }  # fmt: skip
 # <lora:name:1>, <lora:name:1:0.5> with the text encoders' weight first, <lora:name:te=1:unet=0.5>
@@ -119,7 +119,8 @@ def _said(facts: dict[str, str], prompt: str, negative: str, program: str, unrea
     hires = {name: value for name, value in facts.items() if name.startswith("Hires ")}
     controls = {name: value for name, value in facts.items() if re.match(r"ControlNet( \d+)?$", name)}
     known = names_of_fields | _TAKEN | _IDLE | hires.keys() | controls.keys()
-    digest = facts.get("Model hash", "")
+    hashes = _hashes(facts.get("Hashes", ""))
+    digest = facts.get("Model hash") or hash_of(hashes.get("model", ""))
     texts = {name: written.get(name, "") for name in _TEXTS}
     numbers: dict[str, Value] = {name: written.get(name) for name in _FIELDS if name not in _TEXTS}
     ours = "Prompt syntax" in facts
@@ -149,7 +150,8 @@ def _said(facts: dict[str, str], prompt: str, negative: str, program: str, unrea
         prompt_syntax=facts.get("Prompt syntax", "a1111"),
         prompt_weighting=_EMPHASIS.get(facts.get("Emphasis", "" if ours else "Original").lower(), ""),
         hires=tuple(hires.items()),
-        loras=_loras(prompt, facts),
+        loras=_loras(prompt, facts, hashes),
+        embeddings=_embeddings(facts, hashes),
         controls=tuple(_control(value) for value in controls.values()),
         others=tuple((name, value) for name, value in facts.items() if name not in known),
         unread=(
@@ -159,9 +161,30 @@ def _said(facts: dict[str, str], prompt: str, negative: str, program: str, unrea
     )
 
 
-def _loras(prompt: str, facts: Mapping[str, str]) -> tuple[Lora, ...]:
+def _hashes(text: str) -> dict[str, str]:
+    """Of `Hashes: {"model": "...", "lora:name": "...", "embed:name": "..."}`, which some programs write."""
+    try:
+        read = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    pairs = read.items() if isinstance(read, dict) else ()
+    return {name: value for name, value in pairs if isinstance(value, str)}
+
+
+def _part(hashes: Mapping[str, str], kind: str) -> dict[str, str]:
+    return {name.removeprefix(kind): value for name, value in hashes.items() if name.startswith(kind)}
+
+
+def _embeddings(facts: Mapping[str, str], hashes: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """(name, hash) of each that the prompts name; SD.Next writes the names alone."""
+    names = dict.fromkeys((name.strip() for name in facts.get("TI", "").split(",") if name.strip()), "")
+    return tuple((names | _part(hashes, "embed:") | _pairs(facts.get("TI hashes", ""))).items())
+
+
+def _loras(prompt: str, facts: Mapping[str, str], others: Mapping[str, str]) -> tuple[Lora, ...]:
     """From the prompt, with the hashes and weights that stand as "name: hash, name: hash"."""
     hashes, weights = (_pairs(facts.get(name, "")) for name in ("Lora hashes", "Lora weights"))
+    hashes = _part(others, "lora:") | hashes
     found = {entry.name: entry for entry in map(lora_of, LORA.finditer(prompt))}
     names = dict.fromkeys((*found, *hashes, *weights))
     used = (found.get(name, Lora(name, weights.get(name))) for name in names)

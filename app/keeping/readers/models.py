@@ -14,7 +14,7 @@ from app.keeping.readers.said import Lora
 from app.keeping.readers.translate import Settings, number_of, shown
 from ldm_core.library.index import Entry
 from ldm_core.request import RULES
-from ldm_core.request.extensions import ADAPTER, MAX_ADAPTERS, AdapterUse
+from ldm_core.request.extensions import ADAPTER, EMBEDDING, MAX_ADAPTERS, AdapterUse
 
 _AUTOV1 = 8  # digits of A1111's first hash, of 64 KiB in the middle of the file
 _AUTOV2 = 10  # at least, of the whole file's SHA-256
@@ -32,7 +32,20 @@ def at_home(
         entries: all that lies in the folders of models.
         sha256: tells the hash of the model of that name, None where it cannot be told.
     """
-    return _with_loras_here(_with_model_here(settings, models, sha256), entries)
+    here = _with_loras_here(_with_model_here(settings, models, sha256), entries)
+    notes = (_told_of_embedding(name, digest, entries) for name, digest in settings.embeddings)
+    return replace(here, notes=(*here.notes, *filter(None, notes)))
+
+
+def _told_of_embedding(name: str, digest: str, entries: Sequence[Entry]) -> str:
+    """What a person should know of one that a picture's prompts name; "" where it is here."""
+    there = [entry for entry in entries if entry.kind == EMBEDDING and not entry.problem]
+    if any(entry.name.casefold() == name.casefold() for entry in there):
+        return ""
+    same = next((entry for entry in there if digest and has_hash(entry, digest)), None)
+    if same is not None:
+        return f"Its embedding {shown(name)} is called {shown(same.name)} here; write that in the prompt."
+    return f"Its embedding {shown(name)} is not here, so the picture will differ."
 
 
 def _with_model_here(

@@ -53,6 +53,7 @@ class Said:
         from_picture: whether it went on from a picture, which the file does not hold.
         clip_skip: as A1111 counts, from 1 on.
         prompt_syntax, prompt_weighting: as in a request; "" where the program has one of its own.
+        embeddings: name and hash of each that its prompts name, as far as the program says them.
         hires: name and value of what a second, larger pass was told.
         others: name and value of what else has an effect on the picture.
         unread: sentences about what is there and was not understood.
@@ -84,6 +85,7 @@ class Said:
     prompt_weighting: str = ""
     hires: tuple[tuple[str, Value], ...] = ()
     loras: tuple[Lora, ...] = ()
+    embeddings: tuple[tuple[str, str], ...] = ()
     controls: tuple[Control, ...] = ()
     others: tuple[tuple[str, Value], ...] = ()
     unread: tuple[str, ...] = ()

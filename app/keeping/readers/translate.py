@@ -36,7 +36,7 @@ class Settings:
         fields_set: the request's fields that the picture itself told; the others have their defaults.
         model_sha256: of the weights' file; the first digits where only those are known.
         notes: sentences about what could not be taken over.
-        loras: that it names; `readers.models` finds them.
+        loras, embeddings: that it names; `readers.models` finds them.
         program: that wrote it; "" for this one.
     """
 
@@ -46,6 +46,7 @@ class Settings:
     notes: tuple[str, ...] = ()
     program: str = ""
     loras: tuple[Lora, ...] = ()
+    embeddings: tuple[tuple[str, str], ...] = ()
 
 
 def translated(said: Said) -> Settings:
@@ -76,6 +77,7 @@ def translated(said: Said) -> Settings:
         tuple(dict.fromkeys(notes)),
         said.program,
         said.loras,
+        said.embeddings,
     )
 
 
