@@ -22,13 +22,13 @@ os.environ["ATELIER_DATA"] = tempfile.mkdtemp(prefix="latent-atelier-tests-")
 from tests.golden import shared_folder
 
 # Several processes take a file each, these first, so that no long one is left for the end.
-LONGEST = ("training_conditions", "training", "bundled", "adapters")
+LONGEST = ("training", "training_conditions", "training_kinds", "bundled", "adapters")
 
 # A busy machine is no fault: what has to be quick has a test that says so.
 settings.register_profile("without deadline", deadline=None)
 settings.load_profile("without deadline")
 
-for helpers in ("browser", "checkpoints", "engine_jobs", "stable_diffusion"):
+for helpers in ("browser", "checkpoints", "engine_jobs", "stable_diffusion", "training_kinds"):
     pytest.register_assert_rewrite(f"tests.{helpers}")
 
 

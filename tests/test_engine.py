@@ -78,6 +78,14 @@ def test_each_picture_of_a_batch_equals_its_single_request(shared: Engine) -> No
         assert np.array_equal(shared.submit(single(batch, i)).pictures()[0], picture)
 
 
+def test_guidance_0_is_no_guidance_with_the_prompt(shared: Engine) -> None:
+    """As the cards of models for few steps write it; without the prompt it would be another picture."""
+    small = replace(SMALL, negative_prompt="snow", guidance_end=0.7)
+    none = pixels(shared.submit(replace(small, guidance_scale=0.0)))
+    assert none == pixels(shared.submit(replace(small, guidance_scale=1.0)))
+    assert none != pixels(shared.submit(replace(small, guidance_scale=0.0, prompt="")))
+
+
 def test_what_should_change_the_picture_does(shared: Engine, canary: bytes) -> None:
     for change in (
         {"prompt": "snow over trees"},

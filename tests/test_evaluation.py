@@ -31,7 +31,7 @@ from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.training.scene_network import SceneNetwork
 from tests import tiny
 from tests.test_training import first_stage_config, train
-from tests.test_training_conditions import config, task
+from tests.training_kinds import config, task
 
 SETTINGS = Settings(count=8, size=64, steps=2, guidance_scale=2.0)
 

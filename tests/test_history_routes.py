@@ -39,6 +39,8 @@ def test_a_person_finds_and_sees_their_own(history: History) -> None:
     ids = ids_of(owner)
     assert len(ids) == 2
     assert ids_of(owner, words="lake") == ids[1:]
+    first = owner.get("/history/search").json()["items"]  # what is shown of them comes with them
+    assert first == owner.get("/history/items", params={"ids": ",".join(map(str, ids))}).json()["items"]
     (item, _) = owner.get("/history/items", params={"ids": ",".join(map(str, [*ids, 99]))}).json()["items"]
     assert (item["words"], item["starred"]) == ("a hill", False)
     thumb = owner.get(f"/history/thumb/{item['id']}/{item['digest']}")

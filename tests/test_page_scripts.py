@@ -102,6 +102,30 @@ def test_a_picture_is_picked_from_the_filmstrip(tab: Page) -> None:
     assert result == [["false", "Picture 1: one", DOT], ["true", "Picture 2: <b>", ""]]
 
 
+def test_a_grid_is_seen_as_it_fills_and_shown_once(tab: Page) -> None:
+    act = """
+      const shown = [];
+      window.latentAtelier = { showGrid: (on) => shown.push(on) };
+      const now = () => [element.innerText.split("\\n")[0], element.querySelectorAll("a").length];
+      const found = [now()];
+      show({ id: "a", done: 0, count: 4, pages: 2 });
+      found.push(now());
+      const [link] = element.querySelectorAll("a");
+      show({ id: "a", done: 4, count: 4, pages: 2 });
+      found.push(now(), element.querySelector("a") === link, link.getAttribute("href"));
+      show({ id: "b", done: 4, count: 4, pages: 1 });  // looked at again: what was chosen stays
+      found.push(now());
+      show(null);
+      found.push(now(), shown);
+      return found;
+    """
+    _, result = mounted(tab, "legend.js", None, act)
+    assert result == [
+        ["", 0], ["0 of 4 pictures", 2], ["4 of 4 pictures", 2], True, "prompting/grid/a/0",
+        ["4 of 4 pictures", 1], ["", 0], [True, False],
+    ]  # fmt: skip
+
+
 def test_models_are_filtered_and_picked(tab: Page) -> None:
     names = ("name", "title", "what", "tasks", "size", "precision", "hash", "licence", "problem")
     model = dict.fromkeys(names, "x") | {"usable": True}

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.keeping.history import History
+from app.keeping.history import OWNER, History
 from app.keeping.metadata import read_settings
+from app.stage.jobs_list import listed
 from app.studio.queue import KEPT_ENDED, MAX_WAITING, Item, Queue, left
 from ldm_core.errors import QueueFull
 from ldm_core.request import Inpaint, TextToImage
@@ -112,6 +113,14 @@ def test_two_programs_on_one_folder_do_not_share_jobs(tmp_path: Path) -> None:
     assert states(first) == [(1, "waiting")]
     first.close()
     assert states(opened(tmp_path)) == [(1, "waiting")]
+
+
+def test_the_list_of_a_second_program_says_that_its_jobs_end_with_it(tmp_path: Path) -> None:
+    first, second = toy_studio(tmp_path), toy_studio(tmp_path)
+    notes = [listed(studio, studio.person(OWNER))["note"] for studio in (first, second)]
+    assert notes[0] == "" and "what waits here is gone when this one ends" in notes[1]
+    for studio in (second, first):
+        studio.close()
 
 
 def test_jobs_added_before_the_file_is_read_are_kept(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from ldm_core.spec import ScheduleSpec
 from ldm_core.training.diffusion import DiffusionTraining, timesteps
 from ldm_core.training.loop import precision, step_generator, update_average
 from tests.test_training import first_stage_config, train
-from tests.test_training_conditions import config, task
+from tests.training_kinds import config, task
 
 SCHEDULE = NoiseSchedule(ScheduleSpec(1000, 0.0015, 0.0195))
 
