@@ -12,6 +12,7 @@ from app.form import defaults, parts, translate
 from app.form import form as forms
 from app.form.form import AnyForm
 from app.form.picture_input import as_browser_has_it
+from app.prompts.words import PAIRS
 from app.stage import grids, presets
 from app.studio.jobs import Studio
 from app.widgets.events import QUICK
@@ -19,7 +20,7 @@ from app.widgets.updates import Updates, change
 from ldm_core.errors import PromptError
 from ldm_core.request import RULES
 
-WORDED = ("prompt", "negative_prompt")
+WORDED = tuple(name for name, _ in PAIRS)
 
 
 def connect(page: gr.Blocks, studio: Studio, made: Sequence[AnyForm]) -> None:

@@ -46,4 +46,7 @@ def _connect(studio: Studio, form: AnyForm) -> None:
     for kind, text in grid.pairs():
         kind.change(exemplify, kind, text, **QUICK)
     watched = [part.change for part in (grid.switch, *grid.kinds, *grid.values)]
+    watched += [
+        part.blur for name in translate.WORDS if isinstance(part := form.fields.get(name), gr.Textbox)
+    ]
     gr.on(watched, foresee, set(form.inputs()), grid.note, trigger_mode="always_last", **QUICK)
