@@ -163,8 +163,11 @@
         event.stopPropagation();
         // A text field tells its newest value when it loses the focus at the latest.
         requestAnimationFrame(() => visible(".generate")?.click());
-      } else if (event.key === "Escape" && !document.fullscreenElement && !inPanel(event)) {
+      } else if (event.key === "." && (event.ctrlKey || event.metaKey)) {
+        event.preventDefault();
         visible(".stop")?.click();
+      } else if (event.key === "Escape" && !inPanel(event)) {
+        setGrid(false);
       }
     },
     true

@@ -6,8 +6,15 @@
   const KEYS = {
     Everywhere: [
       ["Ctrl+Enter", "Generate"],
-      ["Escape", "Stop"],
+      ["Ctrl+.", "Stop"],
+      ["F", "The whole screen"],
+      ["Escape", "Leave what is on top"],
       ["?", "This sheet"],
+    ],
+    "On the picture": [
+      ["+ −", "Closer and further; also the wheel"],
+      ["0", "All of it; also a double click"],
+      ["1", "Its own pixels"],
     ],
     "On a canvas": [
       ["B", "Brush"],
@@ -26,6 +33,7 @@
       ["Space", "Hold and drag: move the sheet"],
       ["Arrows", "Move the sheet, or the chosen box (Shift: further, Alt: its size)"],
       ["C", "The model's cells"],
+      ["H", "Hold: what is painted, without the result over it"],
       ["/", "Search the classes"],
       ["Enter", "A box in the middle"],
       ["Delete", "Take the chosen box away"],

@@ -20,8 +20,26 @@ __all__ = ["models"]  # a fixture: some of them take boxes
 pytest_plugins = ["tests.browser"]
 TOOLS = {"b": "Brush", "e": "Eraser", "g": "Bucket", "r": "Rectangle", "l": "Lasso"}
 LISTED = {
-    *("Ctrl+Enter", "Escape", "?", "B", "E", "G", "R", "L", "[ ]", "X", "I", "Ctrl+Z", "Ctrl+Y", "+ −", "0"),
-    *("1", "Space", "Arrows", "C", "/", "Enter", "Delete", "← →", "S", "Ctrl+A"),
+    *(
+        "Ctrl+Enter",
+        "Ctrl+.",
+        "F",
+        "Escape",
+        "?",
+        "B",
+        "E",
+        "G",
+        "R",
+        "L",
+        "[ ]",
+        "X",
+        "I",
+        "Ctrl+Z",
+        "Ctrl+Y",
+        "+ −",
+        "0",
+    ),
+    *("1", "Space", "Arrows", "C", "H", "/", "Enter", "Delete", "← →", "S", "Ctrl+A"),
 }
 
 

@@ -94,7 +94,7 @@ def test_what_goes_along_with_a_photograph_is_asked_once(page: Page, outputs: Pa
     paint(page, 10)
     path = newest(page, outputs, "inpaint")
     page.locator("#download").click()
-    status(page, "Choose below what goes along")
+    status(page, "Choose beside Download what goes along")
     page.get_by_role("radio", name="Nothing").check(force=True)
     page.get_by_role("radio", name="JPEG").check(force=True)
     page.wait_for_timeout(500)

@@ -101,7 +101,7 @@ def test_everything_on_the_stage_is_of_one_thing(page: Page, outputs: Path) -> N
     page.locator("#making button").click()
     status(page, r"Step \d+ of 250")
     expect(page.locator("#download")).to_be_disabled()
-    page.keyboard.press("Escape")
+    page.keyboard.press("Control+.")
     status(page, "Stopped")
     expect(page.locator("#download")).to_be_disabled()  # of what was stopped there is no picture
     expect(page.locator("#timeline .halt")).to_be_hidden()
@@ -167,7 +167,7 @@ def test_generate_until_i_stop(page: Page, outputs: Path) -> None:
     deadline = time.monotonic() + WAIT / 1000
     while len(pictures(outputs) - before) < 3 and time.monotonic() < deadline:
         page.wait_for_timeout(50)
-    page.keyboard.press("Escape")
+    page.keyboard.press("Control+.")
     expect(page.locator("#queue .endless")).to_have_attribute("aria-pressed", "false")
     expect(page.locator(".stop:enabled")).to_have_count(0)
     made = [read_settings(path).request for path in pictures(outputs) - before]

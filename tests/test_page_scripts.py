@@ -58,6 +58,7 @@ def tab(browser: Browser) -> Iterator[Page]:
 
 def mounted(tab: Page, script: str, value: object, act: str) -> tuple[list[object], object]:
     tab.set_content('<div id="element" style="width: 300px; height: 200px"></div>')
+    tab.add_script_tag(content=(ASSETS / "viewport.js").read_text("utf-8"))
     told, result = tab.evaluate(MOUNT, [(ASSETS / script).read_text("utf-8"), value, act])
     return told, result
 
@@ -180,7 +181,7 @@ def test_the_steps_of_a_picture(tab: Page) -> None:
 def whole(tab: Page) -> Page:
     """The scripts of the page itself, on the elements that they look for."""
     tab.set_content(PAGE)
-    for name in ("atelier.js", "keys.js", "fault.js"):
+    for name in ("atelier.js", "viewport.js", "keys.js", "fault.js"):
         tab.add_script_tag(content=(ASSETS / name).read_text("utf-8"))
     tab.wait_for_function("document.querySelector('#theme').textContent !== ''")
     return tab
@@ -196,7 +197,8 @@ def test_keys_theme_rail_and_grid(whole: Page) -> None:
         new KeyboardEvent("keydown", { key, bubbles: true, composed: true, cancelable: true, ...more }));
       press("Enter", { ctrlKey: true });
       await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
-      press("Escape");
+      press("Escape"); // which stops nothing
+      press(".", { ctrlKey: true });
       told.push(latentAtelier.openTab());
       const dark = () => document.body.classList.contains("dark");
       const before = dark();
@@ -206,7 +208,7 @@ def test_keys_theme_rail_and_grid(whole: Page) -> None:
       told.push(find("#fold").getAttribute("aria-pressed"));
       latentAtelier.toggleGrid();
       told.push(find("#stage").className);
-      find("#strip button").click();
+      press("Escape");
       told.push(find("#stage").className);
       press("?");
       told.push(find("#key-sheet").open);

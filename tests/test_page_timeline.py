@@ -203,7 +203,7 @@ def test_a_branch_takes_the_place_of_a_picture_that_is_being_made(page: Page, ou
     status(page, r"Paused at step \d+ of 250")
     page.locator("#timeline .branch").click()  # from where it stands
     status(page, r"Step \d+ of 250")
-    page.keyboard.press("Escape")
+    page.keyboard.press("Control+.")
     status(page, "Stopped")
     expect(page.locator("#text-generate")).to_be_enabled(timeout=WAIT)
     assert pictures(outputs) == before

@@ -68,7 +68,9 @@ def test_photograph_and_mask_come_back_after_use_this_result(page: Page, outputs
     before = seen(page, "inpaint")
     newest(page, outputs, "inpaint")
     for reloads in (False, True):
-        page.locator("#inpaint-use").click()
+        if reloads:  # by now it lies small in the corner
+            page.get_by_role("button", name="Show the result").locator("visible=true").click()
+        page.get_by_role("button", name="Use this result").click()
         page.wait_for_timeout(1000)
         assert seen(page, "inpaint") != before
         if reloads:

@@ -59,11 +59,16 @@ class Stage:
 
 
 def make_stage(
-    studio: Studio, rail: HistoryRail, making: Filmstrip, takers: Sequence[tuple[str, str]]
+    studio: Studio,
+    opener: gr.UploadButton,
+    rail: HistoryRail,
+    making: Filmstrip,
+    takers: Sequence[tuple[str, str]],
 ) -> Stage:
     """Makes the stage inside the surrounding column.
 
     Args:
+        opener: of a saved picture, or another.
         rail: of the latest pictures.
         making: the job that runs, to come back to.
         takers: (title, name) of each tab to which a picture can be sent.
@@ -73,7 +78,7 @@ def make_stage(
         show_label=False,
         container=False,
         interactive=False,
-        buttons=["fullscreen"],
+        buttons=[],
         elem_id="picture",
     )
     compare = Compare(label="Before and after", elem_id="compare")
@@ -83,11 +88,11 @@ def make_stage(
     legend = Legend(label="The grid", elem_id="legend")
     grid = gr.Button("All at once", elem_id="grid", size="sm", min_width=0)
     grid.click(None, None, None, js="() => latentAtelier.toggleGrid()", api_visibility="private")
+    details = gr.HTML("", elem_id="details", apply_default_css=False)
     with gr.Row(elem_id="under"):
-        details = gr.HTML("", elem_id="details", apply_default_css=False)
         small = {"size": "sm", "min_width": 0}
         with gr.Row(elem_id="onward"):
-            reuse = gr.Button("Reuse these settings", elem_id="reuse", interactive=False, **small)
+            reuse = gr.Button("Reuse settings", elem_id="reuse", interactive=False, **small)
             vary = gr.Button("Variations", elem_id="vary", interactive=False, **small)
             send = gr.Dropdown(
                 [("Send to…", ""), *takers],
@@ -100,7 +105,6 @@ def make_stage(
                 min_width=0,
             )
             download = gr.Button("Download", elem_id="download", interactive=False, **small)
-            open_ = gr.UploadButton("Open picture", elem_id="open", file_types=["image"], **small)
     return Stage(
         picture,
         compare,
@@ -113,7 +117,7 @@ def make_stage(
         download,
         vary,
         send,
-        open_,
+        opener,
         rail,
         making,
     )

@@ -38,8 +38,12 @@ def build_page(studio: Studio) -> gr.Blocks:
         gr.HTML(f"<h1>{TITLE}</h1>", elem_id="brand", apply_default_css=False)
         with gr.Row(elem_id="facts"):
             engine = gr.HTML(_engine(studio), elem_id="engine", apply_default_css=False)
+            opener = gr.UploadButton(
+                "Open picture", elem_id="open", file_types=["image"], size="sm", min_width=0
+            )
             keys = gr.Button("?", elem_id="keys", size="sm", min_width=0)
             theme = gr.Button("Dark", elem_id="theme", size="sm", min_width=0)
+            full = gr.Button("Full screen", elem_id="full", size="sm", min_width=0)
             unfold = gr.Button("Queue", elem_id="queue-fold", size="sm", min_width=0)
             fold = gr.Button("Pictures", elem_id="fold", size="sm", min_width=0)
         with gr.Row(elem_id="shell"):
@@ -51,7 +55,7 @@ def build_page(studio: Studio) -> gr.Blocks:
             with gr.Column(elem_id="stage", min_width=0):
                 rail = HistoryRail(label="Latest pictures", elem_id="latest", render=False)
                 making = Filmstrip(label="Being made", elem_id="making", render=False)
-                parts = stage.make_stage(studio, rail, making, _takers(made))
+                parts = stage.make_stage(studio, opener, rail, making, _takers(made))
                 options = downloading.make_options()
             with gr.Column(elem_id="jobs", min_width=0):
                 gr.HTML("<h2>Queue</h2>", elem_id="jobs-title", apply_default_css=False)
@@ -75,6 +79,7 @@ def build_page(studio: Studio) -> gr.Blocks:
             models.make_tab(page, studio, made, tabs, listing)
         keys.click(None, None, None, js="() => latentAtelier.showKeys()", api_visibility="private")
         theme.click(None, None, None, js="() => latentAtelier.toggleTheme()", api_visibility="private")
+        full.click(None, None, None, js="() => atelierViewport.toggleFull()", api_visibility="private")
         unfold.click(None, None, None, js="() => latentAtelier.toggleQueue()", api_visibility="private")
         fold.click(None, None, None, js="() => latentAtelier.toggleRail()", api_visibility="private")
         _watch_engine(studio, engine, made)
@@ -121,7 +126,7 @@ def head(*, owner: bool = True) -> str:
         "".join((ASSETS / name).read_text(encoding="utf-8") for name in names)
         for names in (
             ("atelier.css", "models.css", "history.css"),
-            ("atelier.js", "fault.js", "keys.js", "prompting.js"),
+            ("atelier.js", "viewport.js", "fault.js", "keys.js", "prompting.js"),
         )
     )
     guest = "" if owner else 'document.documentElement.dataset.owner = "no";'

@@ -1,7 +1,7 @@
 // What is being worked on: label map, boxes, picture, settings and undo, and every way to change them.
 // Draws nothing itself: it tells `layers` which pixels changed, and `tell` what happened:
-// "content" (map or boxes), "page" (size or picture), "settings", "outline", "lines" (something drawn over the
-// sheet).
+// "content" (map or boxes), "page" (size or picture), "settings", "tool" (one was chosen), "outline", "lines"
+// (something drawn over the sheet).
 
 import { changedTiles, History, readTile, sizeOf, withIds, writeTile } from "./history.js";
 import { moveBox, unite } from "./geometry.js";
@@ -13,7 +13,7 @@ import { pack, unpack } from "./value.js";
 /** @import { Layers } from "./layers.js" */
 /** @import { Box, Bytes, Packed } from "./value.js" */
 /** @typedef {"mask" | "classes" | "boxes"} Mode */
-/** @typedef {"content" | "page" | "settings" | "outline" | "lines"} What */
+/** @typedef {"content" | "page" | "settings" | "tool" | "outline" | "lines"} What */
 /** @typedef {{ name: string, colour: string, stuff: readonly number[] }} Class  `stuff`: what it is of COCO-Stuff */
 /** @typedef {{ left: number, top: number, width: number, height: number }} Outline */
 /** @typedef {{ state: "sending" | "lost" } | { path: string, time: number }} Upload  `time` in milliseconds */
@@ -155,6 +155,7 @@ export class Board {
     layers.paintWith(this.colours());
     layers.setCell(settings.cells && this.mode !== "boxes" ? this.cellSize : 0);
     this.tell("settings");
+    if (changes.tool) this.tell("tool");
     this.tell("lines");
   }
 

@@ -14,17 +14,19 @@
  * @property {Board} board
  * @property {Record<ToolName, Tool>} tools
  * @property {Held} held
+ * @property {() => boolean} covered  whether a picture is seen instead of the sheet, which then is only moved
  * @property {() => void} told  called when the pointer moved
  */
 
 export class Gestures {
   /** @param {Parts} parts */
-  constructor({ viewport, view, board, tools, held, told }) {
+  constructor({ viewport, view, board, tools, held, covered, told }) {
     this.viewport = viewport;
     this.view = view;
     this.board = board;
     this.tools = tools;
     this.held = held;
+    this.covered = covered;
     this.told = told;
     /** @type {Map<number, Point>} */
     this.touches = new Map(); // pointer id -> place in the viewport
@@ -79,7 +81,8 @@ export class Gestures {
       }
     }
     if (this.action) return;
-    const pan = event.button === 1 || this.held.space || (event.pointerType === "touch" && this.penSeen);
+    const moves = event.button === 1 || this.held.space || this.covered();
+    const pan = moves || (event.pointerType === "touch" && this.penSeen);
     const kind = pan ? "pan" : "tool";
     this.action = { kind, id: event.pointerId, tool: this.tool, at };
     if (kind === "pan") this.viewport.style.cursor = "grabbing";

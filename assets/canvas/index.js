@@ -8,6 +8,7 @@
 //   tools      brush, eraser, bucket, rectangle, lasso      boxes: the tool for boxes
 //   toolbar    buttons and panels                           palette: classes with search
 //   exchange   to Python and back                           keep: across reloads; files, png, value: formats
+//   staging    the stage's picture over the sheet
 //   reader     picture files as the program reads them
 
 import { Board } from "./board.js";
@@ -21,6 +22,7 @@ import { Layers } from "./layers.js";
 import { Lines } from "./lines.js";
 import { makePalette } from "./palette.js";
 import { Reader } from "./reader.js";
+import { Staging } from "./staging.js";
 import { Tiles } from "./tiles.js";
 import { makeToolbar } from "./toolbar.js";
 import { makeTools } from "./tools.js";
@@ -56,8 +58,17 @@ export const mount = async ({ element, props, trigger, upload, watch, settings }
   const note = frame.say;
   const view = new View(frame.viewport, frame.paper, () => showView());
   const tools = makeTools(board, note);
-  const gestures = new Gestures({ viewport: frame.viewport, view, board, tools, held, told: () => showPointer() });
+  const gestures = new Gestures({ viewport: frame.viewport, view, board, tools, held, covered: () => staging.covers, told: () => showPointer() });
   const lines = new Lines(frame.lines, view, board, () => gestures.tool, () => gestures.hover);
+  const tab = settings.name.replace("-canvas", "");
+  const use = () => document.getElementById(`${tab}-use`)?.click();
+  const staging = new Staging(tab, {
+    viewport: frame.viewport,
+    paper: frame.paper,
+    view,
+    changed: () => lines.wake(),
+    accept: board.mode === "mask" ? use : null,
+  });
   const reader = new Reader(upload);
   const tiles = new Tiles(frame.tiles, view, (...asked) => reader.tile(...asked));
   const files = new Files(board, reader, note);
@@ -66,7 +77,15 @@ export const mount = async ({ element, props, trigger, upload, watch, settings }
   const exchange = new Exchange({ board, reader, note, put: (value) => (props.value = value) });
   const keeper = new Keeper(settings.name);
   frame.element.prepend(toolbar.element);
-  if (board.mode !== "mask") frame.middle.append(palette.element);
+  if (board.mode !== "mask") {
+    frame.middle.append(palette.element);
+    new ResizeObserver(() => {
+      // Beside the sheet, where it is not below it.
+      const floats = getComputedStyle(palette.element).position === "absolute";
+      view.aside = floats ? palette.element.offsetWidth : 0;
+      if (view.fitted) view.fit();
+    }).observe(palette.element);
+  }
 
   // Whatever changes comes by here.  `loading`: what is shown is not yet what was kept, so it must not be
   // kept or sent.  `quiet`: Python's own value is taken up, which is no stroke.
@@ -88,6 +107,7 @@ export const mount = async ({ element, props, trigger, upload, watch, settings }
       element.dispatchEvent(new Event("input", { bubbles: true })); // as a field of the page tells it
       if (!quiet) rest();
     }
+    if (what === "tool") staging.cover(false); // somebody is about to paint
     if (what === "settings") showSettings();
     if (what !== "lines") showControls();
     lines.wake();
@@ -130,7 +150,7 @@ export const mount = async ({ element, props, trigger, upload, watch, settings }
     frame.facts(board, gestures, view);
   };
 
-  const keys = listenToKeys({ host: element, viewport: frame.viewport, board, view, gestures, palette, held });
+  const keys = listenToKeys({ host: element, viewport: frame.viewport, board, view, gestures, palette, staging, held });
   receiveFiles(frame.element, keys.mine, (file) => files.openAny(file));
   root.addEventListener("pointerdown", (event) => {
     if (!(event.target instanceof Element && event.target.closest(".holder"))) toolbar.close();
@@ -220,11 +240,11 @@ const makeFrame = (label) => {
   const notes = make("span", { class: "note", role: "status" });
   const pointer = make("span", { class: "pointer" });
   const size = make("span", { class: "size", id: "facts" });
+  viewport.append(make("div", { class: "foot" }, notes, pointer, size));
   const middle = make("div", { class: "middle" }, viewport);
-  const foot = make("div", { class: "foot" }, notes, pointer, size);
   let fading = 0;
   return {
-    element: make("div", { class: "canvas" }, middle, foot),
+    element: make("div", { class: "canvas" }, middle),
     middle, viewport, paper, picture, tiles, overlay, lines, hint,
     say(/** @type {string} */ text) {
       notes.textContent = text;

@@ -4,6 +4,7 @@
 /** @import { Board, ToolName } from "./board.js" */
 /** @import { Gestures, Held } from "./gestures.js" */
 /** @import { Palette } from "./palette.js" */
+/** @import { Staging } from "./staging.js" */
 /** @import { View } from "./view.js" */
 /** @typedef {() => unknown} Act  what a key does */
 /**
@@ -14,6 +15,7 @@
  * @property {View} view
  * @property {Gestures} gestures
  * @property {Palette} palette
+ * @property {Staging} staging
  * @property {Held} held
  */
 
@@ -27,7 +29,7 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 let latest = null; // the host of the canvas last touched
 
 /** @param {Parts} parts */
-export const listenToKeys = ({ host, viewport, board, view, gestures, palette, held }) => {
+export const listenToKeys = ({ host, viewport, board, view, gestures, palette, staging, held }) => {
   const claim = () => {
     latest = host;
   };
@@ -69,7 +71,8 @@ export const listenToKeys = ({ host, viewport, board, view, gestures, palette, h
       "=": () => view.zoomAt(1.25),
       "-": () => view.zoomAt(1 / 1.25),
       "/": !palette.search.hidden && palette.element.isConnected && (() => palette.search.focus()),
-      escape: () => gestures.cancel() || (board.selected >= 0 && board.select(-1)),
+      h: staging.covers && (() => staging.peek(true)),
+      escape: () => gestures.cancel() || staging.leave() || (board.selected >= 0 && board.select(-1)),
     };
     return actions[key] || (onCanvas ? boxKey(event) : null);
   };
@@ -123,9 +126,11 @@ export const listenToKeys = ({ host, viewport, board, view, gestures, palette, h
   const onUp = (/** @type {KeyboardEvent} */ event) => {
     held.control = event.ctrlKey || event.metaKey;
     if (event.key === " ") held.space = false;
+    if (event.key.toLowerCase() === "h") staging.peek(false);
     gestures.refresh();
   };
   const onBlur = () => {
+    staging.peek(false);
     held.space = held.control = false;
   };
   addEventListener("keydown", onDown, { signal: stop.signal });

@@ -26,6 +26,7 @@ export class View {
     this.left = 0;
     this.top = 0;
     this.fitted = true;
+    this.aside = 0; // pixels of the viewport on the right that something lies over
     this.around = { x0: 0, y0: 0, x1: 0, y1: 0 }; // what is to be seen beside the page
     new ResizeObserver(() => this.#resized()).observe(viewport);
   }
@@ -49,6 +50,7 @@ export class View {
    * @param {Outline} outline
    */
   surround({ left, top, width, height }) {
+    this.aside = 0; // pixels of the viewport on the right that something lies over
     this.around = { x0: left, y0: top, x1: left + width, y1: top + height };
     if (this.fitted) this.fit();
   }
@@ -66,7 +68,10 @@ export class View {
     const own = whole / this.scale;
     this.zoom = own >= 1 && own < 1.3 ? this.scale : whole; // nearly its own size: then exactly, and sharp
     const { x0, y0, x1, y1 } = this.#bounds();
-    this.left = Math.round((clientWidth - (x0 + x1) * this.zoom) / 2);
+    const middle = (clientWidth - (x0 + x1) * this.zoom) / 2;
+    // Free of what lies over the right, as far as there is room.
+    const least = MARGIN - x0 * this.zoom;
+    this.left = Math.round(Math.max(Math.min(middle, least), Math.min(middle, clientWidth - this.aside - MARGIN - x1 * this.zoom)));
     this.top = Math.round((clientHeight - (y0 + y1) * this.zoom) / 2);
     this.#apply();
   }

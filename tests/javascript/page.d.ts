@@ -35,7 +35,17 @@ interface LatentAtelier {
   showKeys?(): void;
 }
 
+interface Viewport {
+  seen: string; // address of the picture that the stage shows; "" where there is none
+  zoomable(
+    frame: HTMLElement,
+    pictures: () => HTMLImageElement[]
+  ): { fit(): void; place(): void; own(): void; by(factor: number): void };
+  toggleFull(): void;
+}
+
 interface Window {
+  atelierViewport: Viewport; // of the page itself
   latentAtelier: LatentAtelier;
   gradio_config?: { app_id?: number };
 }
