@@ -19,7 +19,7 @@ const draw = () => {
   const first = step === 1 ? "step is that" : `${step} steps are those`;
   const words = of.prompt ? `“${of.prompt.slice(0, 60)}”` : "another picture";
   const said = document.createElement("p");
-  said.append(`A branch: its first ${first} of ${words}, variation ${of.seed}.`, drop);
+  said.append(`A branch: its first ${first} of ${words}, seed ${of.seed}.`, drop);
   element.append(said);
 };
 watch("value", draw);

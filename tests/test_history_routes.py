@@ -48,7 +48,7 @@ def test_a_person_finds_and_sees_their_own(history: History) -> None:
     file = owner.get(f"/history/file/{item['id']}/{item['digest']}")
     assert read_settings(file.content).request.prompt == "a hill"
     details = owner.get(f"/history/details/{ids[1]}").json()
-    assert ["Prompt", "a lake"] in details["settings"] and ["Leave out", "fog"] in details["settings"]
+    assert ["Prompt", "a lake"] in details["settings"] and ["Negative prompt", "fog"] in details["settings"]
 
 
 def test_another_persons_pictures_are_not_there(history: History) -> None:

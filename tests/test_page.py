@@ -84,20 +84,20 @@ def test_each_press_of_generate_adds_a_job(page: Page, outputs: Path) -> None:
 
 
 def test_a_batch_grows_and_its_pictures_can_be_chosen(page: Page, outputs: Path) -> None:
-    page.get_by_label("number input for How many").fill("3")
+    page.get_by_label("number input for Batch size").fill("3")
     page.locator("#text-generate").click()
     status(page, "Finished in")
     expect(page.locator("#strip button")).to_have_count(3)
     expect(page.locator("#latest .cell[aria-posinset='1']")).to_have_attribute("aria-selected", "true")
     seed = int(page.locator(".seed input[type=text]").input_value())
-    expect(page.locator("#details")).to_contain_text(f"variation {seed + 2}")
+    expect(page.locator("#details")).to_contain_text(f"seed {seed + 2}")
     page.locator("#strip button").first.click()
-    expect(page.locator("#details")).to_contain_text(f"variation {seed}")
+    expect(page.locator("#details")).to_contain_text(f"seed {seed}")
     page.locator("#latest .cell[aria-posinset='2']").click()
-    expect(page.locator("#details")).to_contain_text(f"variation {seed + 1}")
+    expect(page.locator("#details")).to_contain_text(f"seed {seed + 1}")
     page.locator("#reuse").click()
     expect(page.locator(".seed input[type=text]")).to_have_value(str(seed + 1))
-    expect(page.get_by_label("number input for How many")).to_have_value("1")
+    expect(page.get_by_label("number input for Batch size")).to_have_value("1")
     expect(page.get_by_role("radio", name="Keep")).to_be_checked()
 
 
@@ -132,15 +132,15 @@ def test_methods_and_guidance_reach_the_picture(page: Page, outputs: Path) -> No
     before = pictures(outputs)
     open_more(page)
     set_number(page, "number input for Steps", 4)
-    set_number(page, "number input for Soften", 0.7)
+    set_number(page, "number input for Guidance rescale", 0.7)
     set_number(page, "number input for Until", 0.5)
-    page.get_by_label("Method", exact=True).click()
+    page.get_by_label("Sampler", exact=True).click()
     page.get_by_role("option", name="DPM++ 2M", exact=True).click()
-    spacing = page.get_by_label("Where steps fall", exact=True)
+    spacing = page.get_by_label("Timestep spacing", exact=True)
     expect(spacing).to_have_value("Finest in the details (Karras)")  # which suits that method
     spacing.click()
     page.get_by_role("option", name="Finer towards the end", exact=True).click()
-    expect(page.get_by_label("number input for Fresh noise")).to_be_disabled()
+    expect(page.get_by_label("number input for Eta")).to_be_disabled()
     expect(page.locator(".more")).to_contain_text("it can be chosen with DDIM and TCD alone")
     page.locator("#text-generate").click()
     status(page, "Finished in")
@@ -153,17 +153,17 @@ def test_methods_and_guidance_reach_the_picture(page: Page, outputs: Path) -> No
 def test_wrong_numbers_give_a_sentence(page: Page) -> None:
     set_number(page, "Width", 7)
     page.locator("#text-generate").click()
-    status(page, "width is 7; it has to be")
+    status(page, "Width is 7; it has to be")
     expect(page.locator("#text-generate")).to_be_enabled()
     fault = page.locator("#text-width .fault")  # at the control as well, until that is changed
-    expect(fault).to_contain_text("width is 7; it has to be")
+    expect(fault).to_contain_text("Width is 7; it has to be")
     expect(page.get_by_label("Width", exact=True)).to_have_attribute("aria-invalid", "true")
     set_number(page, "Width", 2048)
     expect(page.locator(".fault")).to_have_count(0)
     set_number(page, "Height", 2048)
-    set_number(page, "number input for How many", 16)
+    set_number(page, "number input for Batch size", 16)
     page.locator("#text-generate").click()
-    status(page, "batch_size is 16; it has to be at most 4 at 2048 x 2048 pixels")
+    status(page, "Batch size is 16; it has to be at most 4 at 2048 x 2048 pixels")
     expect(page.locator("#text-batch_size .fault")).to_contain_text("at most 4")
 
 
@@ -178,7 +178,7 @@ def test_a_size_between_the_models_steps_is_made(page: Page) -> None:
 def test_how_it_looks(page: Page, shots: Path) -> None:
     """Leaves screenshots to look at, and checks that nothing is cut off or hidden."""
     page.locator("#text-prompt textarea").fill("a lake at sunset")
-    page.get_by_label("number input for How many").fill("2")
+    page.get_by_label("number input for Batch size").fill("2")
     page.locator("#text-generate").click()
     status(page, "Finished in")
     for theme in ("light", "dark"):

@@ -118,7 +118,7 @@ def states(page: Page) -> Iterator[str]:
 def test_controls_have_names_and_words_have_contrast(page: Page) -> None:
     open_more(page)
     set_number(page, "number input for Steps", 2)
-    page.get_by_label("number input for How many").fill("2")
+    page.get_by_label("number input for Batch size").fill("2")
     page.locator("#text-generate").click()
     status(page, "Finished in")
     expect(page.locator("#strip button")).to_have_count(2)

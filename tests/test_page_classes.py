@@ -55,7 +55,7 @@ def test_classes_alone_together_between_and_none(page: Page, outputs: Path) -> N
     page.get_by_role("option", name="Snow", exact=True).click()
     page.get_by_role("option", name="Noon", exact=True).click()
     page.keyboard.press("Escape")
-    page.get_by_label("number input for How many").locator("visible=true").fill("2")
+    page.get_by_label("number input for Batch size").locator("visible=true").fill("2")
     made = list(generated(page, outputs, 6).values())
     first = min(one.seed for one in made)
     of = sorted((one.class_name, one.seed - first) for one in made if isinstance(one, ClassToImage))

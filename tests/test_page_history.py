@@ -108,7 +108,7 @@ def test_all_settings_of_a_picture_are_told_and_opened_with_it(page: Page, histo
     (id,) = history.search(OWNER, Query("number 177"))
     entry = history.get(id)
     assert entry is not None
-    expect(page.locator("#details")).to_contain_text("variation 177", timeout=WAIT)
+    expect(page.locator("#details")).to_contain_text("seed 177", timeout=WAIT)
     image = page.locator("#picture img")
     expect(image).to_be_visible(timeout=WAIT)
     source = image.get_attribute("src")
@@ -226,7 +226,7 @@ def test_the_rail_is_the_newest_part_after_a_reload_too(page: Page, outputs: Pat
     expect(page.locator("#latest .cell[aria-posinset='9'] img[src]")).to_be_visible(timeout=WAIT)
     assert page.locator("#latest .cell").count() < 60
     page.locator("#latest .cell[aria-posinset='3']").click()
-    expect(page.locator("#details")).to_contain_text("variation 398", timeout=WAIT)
+    expect(page.locator("#details")).to_contain_text("seed 398", timeout=WAIT)
 
 
 def test_files_that_change_outside_are_noticed(page: Page, outputs: Path, history: History) -> None:

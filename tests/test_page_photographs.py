@@ -59,7 +59,7 @@ def test_a_hole_of_300_pixels_in_48_megapixels_is_filled_at_full_resolution(
     photograph = read_picture(data)
     expected = own_pixels(photograph)
     open_picture(page, data, "8000 × 6000")
-    page.get_by_role("radio", name="Masked part only").check(force=True)
+    page.get_by_role("radio", name="Only masked").check(force=True)
     paint(page, HOLE * 2048 / WIDTH - 40)  # the brush is 40 wide
     before = pictures(outputs)
     with Peak() as peak:

@@ -68,7 +68,7 @@ def test_a_branch_is_said_and_dropped(tab: Page) -> None:
     act = "const said = element.innerText; element.querySelector('button').click(); show(props.value);"
     act += "return [said, props.value, element.innerText];"
     _, result = mounted(tab, "branch.js", value, act)
-    assert result == ["A branch: its first 3 steps are those of “<b>a lake</b>”, variation 7.Drop", None, ""]
+    assert result == ["A branch: its first 3 steps are those of “<b>a lake</b>”, seed 7.Drop", None, ""]
 
 
 def test_two_pictures_are_compared_by_keys(tab: Page) -> None:

@@ -72,7 +72,7 @@ def test_the_result_is_seen_in_the_canvas_s_place(page: Page, outputs: Path) -> 
     result, corner = canvas.locator(".result"), canvas.locator(".corner")
     expect(corner).to_be_hidden()
     stroke(page, canvas)
-    page.get_by_label("number input for How many").locator("visible=true").fill("2")
+    page.get_by_label("number input for Batch size").locator("visible=true").fill("2")
     before = pictures(outputs)
     page.locator("#paint-generate").click()
     made = new_pictures(page, outputs, before, 2)
@@ -94,7 +94,7 @@ def test_the_result_is_seen_in_the_canvas_s_place(page: Page, outputs: Path) -> 
     page.keyboard.press("Escape")
     expect(result).to_be_hidden()
     expect(corner).to_be_visible()
-    page.get_by_label("number input for How many").locator("visible=true").fill("1")
+    page.get_by_label("number input for Batch size").locator("visible=true").fill("1")
     assert (settings(newest(page, outputs, "paint")).label_map.pixels == labels[0]).all()
     expect(result).to_be_visible()
     canvas.get_by_role("button", name="Eraser").click()  # somebody is about to paint

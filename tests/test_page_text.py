@@ -62,7 +62,7 @@ def test_a_picture_to_start_from(running: Running, page: Page, outputs: Path, sh
     expect(page.get_by_label("Width", exact=True)).to_have_value("96")  # its shape, the model's size
     expect(page.get_by_label("Height", exact=True)).to_have_value("64")
     expect(page.get_by_role("radio", name="Wide")).to_be_checked()
-    set_number(page, "number input for How much is new", 0.4)
+    set_number(page, "number input for Denoising strength", 0.4)
     path = newest(page, outputs, "text")
     request = read_settings(path).request
     assert isinstance(request, ImageToImage)
@@ -158,7 +158,7 @@ def test_variations_and_a_second_pass(running: Running, page: Page, outputs: Pat
     page.wait_for_selector("body.restored")
     drop(page, path.read_bytes())
     status(page, "Settings taken")
-    expect(page.get_by_label("Variation", exact=True).locator("visible=true")).to_have_value(
+    expect(page.get_by_label("Seed", exact=True).locator("visible=true")).to_have_value(
         str(read_settings(path).request.seed)
     )
     assert newest(page, outputs, "text").read_bytes() == path.read_bytes()

@@ -148,7 +148,7 @@ def test_a_saved_branch_is_made_again_and_can_be_dropped(running: Running, page:
     note = page.locator("#text-branch p")
     expect(note).to_have_count(0)
     drop(page, picture.png)
-    expect(note).to_contain_text("its first 3 steps are those of “a lake at sunset”, variation 3")
+    expect(note).to_contain_text("its first 3 steps are those of “a lake at sunset”, seed 3")
     assert newest(page, outputs, "text").read_bytes() == picture.png
     page.wait_for_timeout(500)
     page.reload()
@@ -165,7 +165,7 @@ def test_a_paused_picture_goes_on_by_other_words(running: Running, page: Page, o
     prompt(page, "a lake at sunset")
     open_more(page)
     set_number(page, "number input for Steps", 100)
-    page.get_by_label("number input for How many").fill("2")
+    page.get_by_label("number input for Batch size").fill("2")
     pause_at_once(page)
     page.locator("#text-generate").click()
     status(page, r"Paused at step \d+ of 100")

@@ -153,6 +153,13 @@ class Form(Generic[E]):
                 return self.extra.main_input().elem_id
         return None
 
+    def sentence(self, error: AtelierError) -> str:
+        """What is wrong, in the words of the form: a field by its label."""
+        text = str(error)
+        if isinstance(error, RequestError) and error.field in self.fields and text.startswith(error.field):
+            return f"{self.fields[error.field].label}{text.removeprefix(error.field)}"
+        return text
+
     def inputs(self) -> list[Component]:
         """The components from which a request is made."""
         switch = [self.live[0]] if self.live else []

@@ -67,7 +67,7 @@ def make_parts(studio: Studio, name: str) -> FromPicture:
         eyes = gr.Dropdown(
             [FIRST],
             value=FIRST,
-            label="Looked at by",
+            label="Preprocessor",
             info="The segmentation model that tells what is where.",
             elem_id=f"{name}-eyes",
             visible=False,

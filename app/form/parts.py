@@ -28,7 +28,7 @@ def prompt(name: str, example: str, *, visible: bool) -> tuple[gr.Textbox, gr.HT
     """The field, and what is said of words that the model never learnt."""
     field = gr.Textbox(
         "",
-        label="Describe the picture",
+        label="Prompt",
         placeholder=example,
         lines=4,
         max_lines=12,
@@ -41,7 +41,9 @@ def prompt(name: str, example: str, *, visible: bool) -> tuple[gr.Textbox, gr.HT
 
 
 def negative_prompt(*, visible: bool) -> gr.Textbox:
-    return gr.Textbox("", label="Leave out", info="The negative prompt.", lines=2, visible=visible)
+    return gr.Textbox(
+        "", label="Negative prompt", info="What shall not be in the picture.", lines=2, visible=visible
+    )
 
 
 def wording(*, visible: bool) -> dict[str, Component]:
@@ -49,14 +51,14 @@ def wording(*, visible: bool) -> dict[str, Component]:
     syntax = gr.Dropdown(
         [("What suits the model", AUTO), *((title, name) for name, title in SYNTAXES.items())],
         value=AUTO,
-        label="Brackets as in",
-        info="The prompt's syntax: (sky:1.3) in A1111 and ComfyUI, sky++ in InvokeAI.",
+        label="Prompt syntax",
+        info="What brackets mean: (sky:1.3) in A1111 and ComfyUI, sky++ in InvokeAI.",
         visible=visible,
     )
     weighting = gr.Dropdown(
         [("What suits these", AUTO), *((title, name) for name, title in WEIGHTINGS.items())],
         value=AUTO,
-        label="Weights act as in",
+        label="Prompt weighting",
         info="What a weight does to the encoding of a word.",
         visible=visible,
     )
@@ -106,12 +108,12 @@ def seed() -> tuple[gr.Textbox, gr.Radio]:
     with gr.Row(elem_classes=["pair", "seed"]):
         seed = gr.Textbox(
             "0",
-            label="Variation",
-            info="The seed: the same number with the same settings gives the same picture; -1 draws one.",
+            label="Seed",
+            info="The same number with the same settings gives the same picture; -1 draws one.",
             max_lines=1,
             min_width=0,
         )
-        mode = gr.Radio([NEW_SEED, KEEP_SEED], value=NEW_SEED, label="For the next")
+        mode = gr.Radio([NEW_SEED, KEEP_SEED], value=NEW_SEED, label="Next seed")
     return seed, mode
 
 
@@ -125,7 +127,13 @@ def model(
 
 
 def batch_size() -> gr.Slider:
-    return gr.Slider(*BATCH, value=1, step=1, label="How many", info="Batch size.")
+    return gr.Slider(
+        *BATCH,
+        value=1,
+        step=1,
+        label="Batch size",
+        info="How many pictures one press makes, each with the next seed.",
+    )
 
 
 def size(name: str, shapes: Sequence[str], start: TextToImage) -> tuple[gr.Radio, dict[str, Component]]:
@@ -156,22 +164,23 @@ def method(start: TextToImage) -> dict[str, Component]:
         "sampler": gr.Dropdown(
             [(spec.title, spec.name) for spec in SAMPLERS.values()],
             value=start.sampler,
-            label="Method",
-            info=f"The sampler. DPM++ 2M and UniPC need the fewest steps; {_wandering()} wander more.",
+            label="Sampler",
+            info="How noise becomes the picture. DPM++ 2M and UniPC need the fewest steps; "
+            f"{_wandering()} wander more.",
         ),
         "eta": gr.Slider(
             *ETA,
             value=start.eta,
             step=0.05,
-            label="Fresh noise",
+            label="Eta",
             info=eta_info(start.sampler),
             interactive=uses_eta(start.sampler),
         ),
         "spacing": gr.Dropdown(
             [(spec.title, spec.name) for spec in SPACINGS.values()],
             value=start.spacing,
-            label="Where steps fall",
-            info="Timestep spacing: trailing, uniform, linspace, quadratic or Karras. Models say what suits.",
+            label="Timestep spacing",
+            info="Where the steps fall; models say what suits.",
         ),
     }
 
@@ -188,8 +197,8 @@ def guidance(start: TextToImage) -> dict[str, Component]:
         *GUIDANCE,
         value=start.guidance_scale,
         step=0.1,
-        label="Follow the words",
-        info="The guidance scale (CFG). 1 lets the picture wander; high values follow harshly.",
+        label="Guidance scale",
+        info="How closely the words are followed (CFG): 1 lets the picture wander, much is harsh.",
     )
     with gr.Row(elem_classes="pair"):
         begin, end = (
@@ -203,8 +212,8 @@ def guidance(start: TextToImage) -> dict[str, Component]:
         *FRACTION,
         value=start.guidance_rescale,
         step=0.05,
-        label="Soften",
-        info="Guidance rescale: takes back the glare that following harshly gives. Try 0.7.",
+        label="Guidance rescale",
+        info="Takes back the glare that following harshly gives. Try 0.7.",
     )
     return {
         "guidance_scale": scale,
@@ -216,9 +225,9 @@ def guidance(start: TextToImage) -> dict[str, Component]:
 
 def eta_info(sampler: str) -> str:
     if uses_eta(sampler):
-        return "Eta: noise added again at each step. 0 adds none, 1 is DDPM."
+        return "Noise added again at each step. 0 adds none, 1 is DDPM."
     those = " and ".join(spec.title for spec in SAMPLERS.values() if spec.uses_eta)
-    return f"Eta: it can be chosen with {those} alone."
+    return f"It can be chosen with {those} alone."
 
 
 def uses_eta(sampler: str) -> bool:

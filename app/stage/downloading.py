@@ -32,8 +32,8 @@ TOLD = (
     "file in the outputs folder keeps all of it. That a model made the picture is said in any case."
 )
 ASK = (
-    "This picture was made of one of yours, which goes along inside the file. Choose beside Download what goes along, "
-    "then press Download again."
+    "This picture was made of one of yours, which goes along inside the file. Choose beside Download what "
+    "goes along, then press Download again."
 )
 
 

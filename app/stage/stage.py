@@ -217,7 +217,7 @@ def sketch(studio: Studio, form: AnyForm, values: Values, page: Page) -> Updates
 
 def refuse(page: Page, form: AnyForm, error: AtelierError) -> None:
     """Says what is wrong with what a form asks for, at the control as well."""
-    page.say(str(error), "failed", form.at_fault(error))
+    page.say(form.sentence(error), "failed", form.at_fault(error))
 
 
 # Words on the page ---------------------------------------------------------------------------------------

@@ -162,4 +162,4 @@ def _details(selection: Selection) -> str:
 
 
 def _facts(request: Request, seed: int) -> list[str]:
-    return [" × ".join(map(str, request.size)), f"variation {seed}"]
+    return [" × ".join(map(str, request.size)), f"seed {seed}"]

@@ -135,9 +135,9 @@ def make_tab(studio: Studio) -> Form[Inpainting]:
 
 def _controls(canvas: Canvas) -> Inpainting:
     area = gr.Radio(
-        [("Whole picture", "whole"), ("Masked part only", "masked")],
+        [("Whole picture", "whole"), ("Only masked", "masked")],
         value="whole",
-        label="Look at",
+        label="Inpaint area",
         info="The masked part alone is drawn at the model's own size, so it gets more detail.",
         elem_id="inpaint-area",
     )
@@ -153,7 +153,7 @@ def _controls(canvas: Canvas) -> Inpainting:
     start = gr.Radio(
         [("Noise", "noise"), ("The picture", "original"), ("Its edge", "telea")],
         value="noise",
-        label="Begin with",
+        label="Masked content",
         info="What is in the masked part at first: pure noise, what the picture has there, or the colours "
         "of its edge drawn inwards (Telea's method).",
         elem_id="inpaint-fill",
@@ -161,7 +161,7 @@ def _controls(canvas: Canvas) -> Inpainting:
     paste = gr.Radio(
         [("Seamless", "gradient"), ("Same colours", "match"), ("As drawn", "feather")],
         value="gradient",
-        label="Blend in",
+        label="Blending",
         info="Seamless keeps the shapes that are drawn and lets the colours follow from the hole's border "
         "(gradient domain). The next matches the colours as a whole. All have a soft edge.",
         elem_id="inpaint-paste",

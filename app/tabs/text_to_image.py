@@ -70,8 +70,8 @@ def _controls() -> Starting:
             *FRACTION,
             value=STRENGTH,
             step=0.05,
-            label="How much is new",
-            info="The strength: near 0 the picture stays, at 1 nothing of it does. Shapes go at about 0.7.",
+            label="Denoising strength",
+            info="How much is new: near 0 the picture stays, at 1 nothing does. Shapes go at about 0.7.",
             elem_id="text-strength",
         )
     picture.change(lambda value: change(open=True) if value else gr.skip(), picture, fold, **QUICK)

@@ -15,7 +15,7 @@ from ldm_core.request.raster import Raster
 # The usual fields in the order in which they are read, and their names; others follow under their own.
 LABELS = {
     "prompt": "Prompt",
-    "negative_prompt": "Leave out",
+    "negative_prompt": "Negative prompt",
     "class_name": "Class",
     "class_to": "Towards class",
     "model": "Model",
