@@ -204,6 +204,13 @@ def test_what_a_person_may_not_expect_is_said() -> None:
     assert TextToImage().notes() == ()
 
 
+def test_without_guidance_the_negative_prompt_is_not_read() -> None:
+    notes = {scale: TextToImage(negative_prompt="fog", guidance_scale=scale).notes() for scale in (0, 1, 2)}
+    said = ("Without guidance (a scale of 1) what is to be left out is not read.",)
+    assert notes == {0: said, 1: said, 2: ()}
+    assert TextToImage(negative_prompt=" ", guidance_scale=1).notes() == ()
+
+
 # What does not go together ------------------------------------------------------------------------------
 
 
@@ -461,3 +468,22 @@ def test_json_of_many_kinds() -> None:
 def test_seeds_are_drawn_from_ten_million() -> None:
     drawn = [drawn_seed() for _ in range(200)]
     assert len(set(drawn)) > 190 and min(drawn) >= 0 and 10**6 < max(drawn) < 10**7
+
+
+def test_a_branch_that_is_none_is_refused_and_pictures_are_read_once() -> None:
+    obj = to_json(ImageToImage(image=SMALL))
+    of = {"seed": 3}
+    for wrong in ({"step": 0, "of": of}, {"step": 251, "of": of}, {"step": 1}, {"step": 1, "of": 3},
+                  {"step": 1, "of": of, "x": 1}):  # fmt: skip
+        refused(
+            "branch", "it has to be a branch: an object with step, from 1 to 250", {**obj, "branch": wrong}
+        )
+    request = parse_request({**obj, "branch": {"step": 1, "of": of}})
+    assert request.branch is not None and isinstance(request, ImageToImage)
+    assert isinstance(request.branch.of, ImageToImage) and request.branch.of.image is request.image
+    refused("width", "as before the branch, 256", {
+        "task": "text-to-image", "width": 512, "branch": {"step": 1, "of": {"width": 256}}
+    })  # fmt: skip
+    refused("branch", "of a single picture, at or after its own", {
+        "task": "text-to-image", "branch": {"step": 1, "of": {"batch_size": 2}}
+    })  # fmt: skip

@@ -39,10 +39,10 @@ def stems(names: Iterable[str]) -> dict[str, Stem]:
     """What stands before the endings of adapters' tensors."""
     found: dict[str, dict[str, str]] = {}
     for name in names:
-        own = name.replace(".processor.", ".")
-        ending = next((one for one in _BY_LENGTH if own.endswith(one)), None)
+        key = name.replace(".processor.", ".")
+        ending = next((end for end in _BY_LENGTH if key.endswith(end)), None)
         if ending is not None:
-            found.setdefault(own.removesuffix(ending), {})[_ENDINGS[ending]] = name
+            found.setdefault(key.removesuffix(ending), {})[_ENDINGS[ending]] = name
     return {stem: Stem(_kind(keys.keys()), keys) for stem, keys in found.items()}
 
 
@@ -77,19 +77,19 @@ def read_adapter(path: Path, name: str, model: nn.Module, spec: ModelSpec) -> tu
                 f"The adapter {name} was made for a model of another family: {len(unmatched)} of its "
                 f"{len(found)} parts have no place in this one, as {unmatched[0]}. Choose its own model."
             )
-        matched = {stem: one for stem, one in found.items() if stem in table}
-        tensors = dict(file.read([key for one in matched.values() for key in one.keys.values()]))
+        matched = {stem: parts for stem, parts in found.items() if stem in table}
+        tensors = dict(file.read([key for parts in matched.values() for key in parts.keys.values()]))
         _require_sane(name, matched, tensors)
         alphas = _peft_alphas(file.metadata, matched, tensors)
         words = {key.split(".")[1] for key in file.shapes if key.startswith(BUNDLED)}
     patches = tuple(
         ModulePatch(
             table[stem],
-            one.kind,
-            {part: tensors[key] for part, key in one.keys.items()} | alphas.get(stem, {}),
+            parts.kind,
+            {part: tensors[key] for part, key in parts.keys.items()} | alphas.get(stem, {}),
         )
-        for stem, one in matched.items()
-        if one.kind is not None
+        for stem, parts in matched.items()
+        if parts.kind is not None
     )
     return Adapter(name, patches), (*unmatched, *(f"the embedding {word}" for word in sorted(words)))
 
@@ -99,8 +99,8 @@ def _require_sane(name: str, found: Mapping[str, Stem], tensors: Mapping[str, Te
     Raises:
         WeightsError: an alpha is far beyond any that training gives, and would make noise of every picture.
     """
-    for stem, one in found.items():
-        alpha = tensors[one.keys["alpha"]] if "alpha" in one.keys else torch.tensor(0.0)
+    for stem, parts in found.items():
+        alpha = tensors[parts.keys["alpha"]] if "alpha" in parts.keys else torch.tensor(0.0)
         if alpha.numel() != 1 or abs(float(alpha)) > MAX_ALPHA:
             said = f"{float(alpha):g}" if alpha.numel() == 1 else f"{alpha.numel()} numbers"
             raise WeightsError(
@@ -113,9 +113,9 @@ def adapter_problem(names: Iterable[str]) -> str:
     """Why a file of adapters cannot be used, as a sentence; empty where it can."""
     names = tuple(name for name in names if not name.startswith(BUNDLED))
     found = stems(names)
-    told = {key for one in found.values() for key in one.keys.values()}
-    strange = sorted(set(names) - told)
-    partial = [f"{stem} ({', '.join(one.keys)})" for stem, one in found.items() if one.kind is None]
+    known = {key for parts in found.values() for key in parts.keys.values()}
+    strange = sorted(set(names) - known)
+    partial = [f"{stem} ({', '.join(parts.keys)})" for stem, parts in found.items() if parts.kind is None]
     which = next(iter((*strange, *partial)), "" if found else "no tensors of one")
     if not which:
         return ""
@@ -135,9 +135,9 @@ def _peft_alphas(
         return {}
     return {
         stem: {"alpha": torch.tensor(alpha)}
-        for stem, one in found.items()
-        if "alpha" not in one.keys and "down" in one.keys
-        for alpha in _alpha(config, stem, tensors[one.keys["down"]].shape[0])
+        for stem, parts in found.items()
+        if "alpha" not in parts.keys and "down" in parts.keys
+        for alpha in _alpha(config, stem, tensors[parts.keys["down"]].shape[0])
     }
 
 

@@ -30,10 +30,10 @@ def spellings(modules: Iterable[str], spec: ModelSpec) -> dict[str, str]:
     table: dict[str, str] = {}
     for module in modules:
         if module.startswith(UNET):
-            own = module.removeprefix(UNET)
-            names = tuple(_spelled(_PUBLISHED, own))
+            inner = module.removeprefix(UNET)
+            names = tuple(_spelled(_PUBLISHED, inner))
             if isinstance(spec.unet, UNetSpec):
-                names += tuple(_spelled(_DIFFUSERS, unet_module(own, spec.unet.num_res_blocks)))
+                names += tuple(_spelled(_DIFFUSERS, unet_module(inner, spec.unet.num_res_blocks)))
         elif module.startswith(EMBEDDERS):
             number, _, inside = module.removeprefix(EMBEDDERS).partition(".")
             names = tuple(_text_spellings(int(number), inside.partition(".")[2], spec))
@@ -47,8 +47,8 @@ def _spelled(prefixes: Iterable[str], name: str) -> Iterator[str]:
     # What was once a module of its own behind attention is the first of two now.
     names = (name, name.removesuffix(".0")) if name.endswith(".to_out.0") else (name,)
     for prefix in prefixes:
-        for one in names:
-            yield prefix + (one.replace(".", "_") if prefix.endswith("_") else one)
+        for each in names:
+            yield prefix + (each.replace(".", "_") if prefix.endswith("_") else each)
 
 
 _OF_ATTENTION = {"q_proj": "to_q", "k_proj": "to_k", "v_proj": "to_v", "out_proj": "to_out"}
@@ -70,6 +70,6 @@ def _text_spellings(number: int, name: str, spec: ModelSpec) -> Iterator[str]:
         prefixes = ("lora_te_", "lora_te1_", "text_encoder.")
     parent, _, last = name.rpartition(".")
     names = [name, f"{parent}.{_OF_ATTENTION[last]}"] if last in _OF_ATTENTION else [name]
-    names += [one.removeprefix("text_model.") for one in names if one.startswith("text_model.")]
-    for one in names:
-        yield from _spelled(prefixes, one)
+    names += [each.removeprefix("text_model.") for each in names if each.startswith("text_model.")]
+    for each in names:
+        yield from _spelled(prefixes, each)

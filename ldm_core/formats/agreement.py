@@ -78,8 +78,8 @@ def with_found_sizes(spec: ModelSpec, weights: Weights) -> ModelSpec:
 def _networks(spec: ModelSpec, weights: Weights) -> dict[Conditioner, Conditioner]:
     """Each conditioner that has a network, and what the weights tell of it."""
     found = Found(weights, spec.first_stage, spec.unet, 0)
-    told = {c: type(c).recognise(found) for c in spec.conditioners if c.module_name}
-    return {ours: theirs for ours, theirs in told.items() if theirs is not None}
+    recognised = {c: type(c).recognise(found) for c in spec.conditioners if c.module_name}
+    return {ours: theirs for ours, theirs in recognised.items() if theirs is not None}
 
 
 def _compare_schedules(described: ScheduleSpec, found: ScheduleSpec) -> None:

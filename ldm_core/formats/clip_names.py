@@ -70,13 +70,13 @@ def _last_block(names: Iterable[str]) -> int:
     return max((int(match[1]) for name in names if (match := prefix.match(name))), default=-1)
 
 
-def _open_clip(name: str, own: str, prefix: str) -> dict[str, Recipe]:
+def _open_clip(name: str, inner: str, prefix: str) -> dict[str, Recipe]:
     """The recipes that take from one of OpenCLIP's tensors, its name `own` within the encoder."""
-    if own == "text_projection":
+    if inner == "text_projection":
         return {f"{prefix}text_projection.weight": Recipe((name,), lambda parts: parts[0].T)}
-    if own in _OUTSIDE:
-        return {prefix + _OUTSIDE[own]: Recipe((name,))}
-    block = _BLOCK.fullmatch(own)
+    if inner in _OUTSIDE:
+        return {prefix + _OUTSIDE[inner]: Recipe((name,))}
+    block = _BLOCK.fullmatch(inner)
     if block is None:
         return {name: Recipe((name,))}  # not known: named where the tensors are compared
     layer, inner = f"{prefix}text_model.encoder.layers.{block[1]}.", block[2]

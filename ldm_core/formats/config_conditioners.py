@@ -45,8 +45,8 @@ def read_section(section: Section) -> Conditioner:
         ConfigError: of an unknown kind, or incomplete.
     """
     section.target(_targets())
-    own = Section(section.values.get("params") or {}, f"{section.place}.params")
-    return _read(str(section.values["target"]), own)
+    inner = Section(section.values.get("params") or {}, f"{section.place}.params")
+    return _read(str(section.values["target"]), inner)
 
 
 def _read(name: str, params: Section) -> Conditioner:
@@ -112,6 +112,6 @@ def _check_key(params: Section, found: list[Conditioner]) -> None:
     if any(conditioner.vector == "noise level" for conditioner in found):
         needed = "hybrid-adm"  # the noise level joins the embedding of t
     usual = "concat" if params.values.get("concat_mode", True) else "crossattn"
-    given = params.values.get("conditioning_key") or usual
-    if needed is not None and given != needed:
+    key = params.values.get("conditioning_key") or usual
+    if needed is not None and key != needed:
         raise params.wrong("conditioning_key", f"{needed!r} with these conditioners")

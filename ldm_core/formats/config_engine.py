@@ -43,12 +43,12 @@ def _schedule(denoiser: Section) -> ScheduleSpec:
     section = denoiser.section("discretization_config")
     section.target(_DISCRETIZATION)
     usual = {"linear_start": 0.00085, "linear_end": 0.012, "num_timesteps": 1000}  # of that class
-    given = section.values.get("params") or {}
-    own = Section(given, f"{section.place}.params")
-    own.only(frozenset(usual), {})
-    count = own.whole("num_timesteps", 2, 10_000, 1000)
+    values = section.values.get("params") or {}
+    params = Section(values, f"{section.place}.params")
+    params.only(frozenset(usual), {})
+    count = params.whole("num_timesteps", 2, 10_000, 1000)
     denoiser.whole("num_idx", count, count)
-    return read_schedule(Section({**usual, **own.values}, own.place), count)
+    return read_schedule(Section({**usual, **params.values}, params.place), count)
 
 
 def _parameterization(section: Section) -> Parameterization:

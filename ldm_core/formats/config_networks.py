@@ -137,8 +137,8 @@ def _context_dim(section: Section, params: Section) -> int:
         if "context_dim" in params:
             raise params.wrong("context_dim", "left out where use_spatial_transformer is not true")
         return 0
-    given = params.values.get("context_dim")
-    if isinstance(given, list):  # of each level
+    value = params.values.get("context_dim")
+    if isinstance(value, list):  # of each level
         found = params.wholes("context_dim", 1, 8192, 8)
         if len(set(found)) != 1:
             raise params.wrong("context_dim", "the same for all levels")
@@ -159,15 +159,15 @@ def _depth(params: Section, attends: list[bool]) -> int | tuple[int, ...]:
 
 def _cross_only(params: Section, attends: list[bool]) -> tuple[int, ...]:
     """The downsampling factors at which tokens never attend to each other."""
-    given = params.values.get("disable_self_attentions") or [False] * len(attends)
+    value = params.values.get("disable_self_attentions") or [False] * len(attends)
     if (
-        not isinstance(given, list)
-        or len(given) != len(attends)
-        or not all(isinstance(one, bool) for one in given)
+        not isinstance(value, list)
+        or len(value) != len(attends)
+        or not all(isinstance(off, bool) for off in value)
     ):
         raise params.wrong("disable_self_attentions", "true or false for each level")
     return tuple(
-        2**level for level, (off, there) in enumerate(zip(given, attends, strict=True)) if off and there
+        2**level for level, (off, there) in enumerate(zip(value, attends, strict=True)) if off and there
     )
 
 

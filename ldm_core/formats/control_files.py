@@ -76,11 +76,11 @@ def read_control(
 def _recipes(names: Iterable[str]) -> Recipes:
     found = tuple(names)
     if f"{_DIFFUSERS}conv_in.weight" in found:
-        own = [name for name in found if name.startswith("controlnet_")]
+        beside = [name for name in found if name.startswith("controlnet_")]
         rest = [name for name in found if not name.startswith("controlnet_")]
         unet = unet_recipes(rest, lambda channels: channels)
         return {name.removeprefix(UNET): recipe for name, recipe in unet.items()} | {
-            _ours(name): Recipe((name,)) for name in own
+            _ours(name): Recipe((name,)) for name in beside
         }
     whole = any(name.startswith(_PREFIX) for name in found)
     return {

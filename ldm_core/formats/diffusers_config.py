@@ -180,8 +180,8 @@ def unet_facts(section: Section, kind: str) -> UNetFacts:
         return UNetFacts(None if per_head else 1, per_head, (), cells)
     # Historically `attention_head_dim` is the number of heads.
     key = "num_attention_heads" if "num_attention_heads" in section else "attention_head_dim"
-    given = section.values.get(key, 8)
-    heads = given if isinstance(given, list) else [given] * len(widths)
+    value = section.values.get(key, 8)
+    heads = value if isinstance(value, list) else [value] * len(widths)
     if len(heads) != len(widths) or any(
         type(h) is not int or h < 1 or w % h for h, w in zip(heads, widths, strict=True)
     ):
@@ -197,19 +197,19 @@ def unet_facts(section: Section, kind: str) -> UNetFacts:
 
 def _cross_only(section: Section, levels: int) -> tuple[int, ...]:
     """The downsampling factors at which tokens never attend to each other."""
-    given = section.values.get("only_cross_attention", False)
-    flags = given if isinstance(given, list) else [given] * levels
-    if len(flags) != levels or any(type(flag) is not bool for flag in flags) or given is True:
+    value = section.values.get("only_cross_attention", False)
+    flags = value if isinstance(value, list) else [value] * levels
+    if len(flags) != levels or any(type(flag) is not bool for flag in flags) or value is True:
         raise section.wrong("only_cross_attention", "false, or true or false for each level")
     return tuple(2**level for level, flag in enumerate(flags) if flag)
 
 
 def _require_blocks(section: Section) -> None:
     for key in ("down_block_types", "up_block_types"):
-        given = section.values.get(key)
-        if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
+        value = section.values.get(key)
+        if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
             raise section.wrong(key, "a list of names")
-        strange = [str(one) for one in given if one not in _BLOCKS]
+        strange = [str(name) for name in value if name not in _BLOCKS]
         if strange:
             raise ConfigError(
                 f"{section.place}.{key} names {strange[0][:60]!r}; known are {', '.join(sorted(_BLOCKS))}."
@@ -226,23 +226,23 @@ def first_stage_scale(section: Section, kind: str, pipeline: str) -> float:
     _require_blocks(section)
     # Of the published folders those with a codebook say nothing, and were trained on the latent as it is.
     usual = 1.0 if kind == "VQModel" else 0.18215
-    given = section.number("scaling_factor", 1e-6, 1e6, usual)
-    return 1.0 if pipeline == SUPER_RESOLUTION else given  # its latent is decoded as it is
+    value = section.number("scaling_factor", 1e-6, 1e6, usual)
+    return 1.0 if pipeline == SUPER_RESOLUTION else value  # its latent is decoded as it is
 
 
 def latent_moments(section: Section, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """(mean, standard deviation) of the latent's channels; both empty where the first stage does not say."""
-    given = [section.values.get(key) for key in ("latents_mean", "latents_std")]
-    if given == [None, None]:
+    value = [section.values.get(key) for key in ("latents_mean", "latents_std")]
+    if value == [None, None]:
         return (), ()
-    for key, row in zip(("latents_mean", "latents_std"), given, strict=True):
+    for key, row in zip(("latents_mean", "latents_std"), value, strict=True):
         if (
             not isinstance(row, list)
             or len(row) != channels
             or not all(isinstance(v, float) and (key != "latents_std" or v > 0) for v in row)
         ):
             raise section.wrong(key, f"a list of {channels} numbers")
-    mean, std = (tuple(cast("list[float]", row)) for row in given)
+    mean, std = (tuple(cast("list[float]", row)) for row in value)
     return mean, std
 
 

@@ -79,16 +79,18 @@ def unet_recipes(names: Iterable[str], heads: Heads) -> Recipes:
     qkv: dict[str, dict[str, str]] = {}
     recipes: dict[str, Recipe] = {}
     for name in found:
-        block, own, end = place(name)
-        attention = _ATTENTION.get(own, "")
+        block, module, end = place(name)
+        attention = _ATTENTION.get(module, "")
         if attention in ("q", "k", "v"):
             qkv.setdefault(f"{UNET}{block}qkv{end}", {})[attention] = name
         elif attention:
             recipes[f"{UNET}{block}{attention}{end}"] = Recipe((name,), _with_places(1))
         else:
-            recipes[f"{UNET}{block}{own}{end}"] = Recipe((name,))
+            recipes[f"{UNET}{block}{module}{end}"] = Recipe((name,))
     for ours, parts in qkv.items():
-        recipes[ours] = Recipe(tuple(parts[one] for one in sorted(parts, key="qkv".index)), _by_heads(heads))
+        recipes[ours] = Recipe(
+            tuple(parts[part] for part in sorted(parts, key="qkv".index)), _by_heads(heads)
+        )
     return recipes
 
 
@@ -106,26 +108,28 @@ class _UNetPlaces:
     def __call__(self, name: str) -> tuple[str, str, str]:
         """(block with a dot, module within it, ".weight" or ".bias")."""
         if match := _MIDDLE.fullmatch(name):
-            own, end = _split(match[3])
+            module, end = _split(match[3])
             place = 1 if match[1] == "attentions" else 2 * int(match[2])
-            return f"middle_block.{place}.", _RESIDUAL.get(own, own), end
+            return f"middle_block.{place}.", _RESIDUAL.get(module, module), end
         if match := _LAYER.fullmatch(name):
             return self._layer(match)
-        own, end = _split(name)
-        return "", _OUTSIDE.get(own, own), end
+        module, end = _split(name)
+        return "", _OUTSIDE.get(module, module), end
 
     def _layer(self, match: re.Match[str]) -> tuple[str, str, str]:
         way, level, kind, number = match[1], int(match[2]), match[3], int(match[4])
-        own, end = _split(match[5])
+        module, end = _split(match[5])
         if way == "down":  # the change of size stands by itself
             first, last = 1 + level * (self._row[way] + 1), self._row[way]
             if kind == "downsamplers":
-                return f"input_blocks.{first + last}.0.", "op" if own == "conv" else own, end
-            return f"input_blocks.{first + number}.{int(kind == 'attentions')}.", _RESIDUAL.get(own, own), end
+                return f"input_blocks.{first + last}.0.", "op" if module == "conv" else module, end
+            place = int(kind == "attentions")
+            return f"input_blocks.{first + number}.{place}.", _RESIDUAL.get(module, module), end
         first, last = level * self._row[way], self._row[way] - 1
         if kind == "upsamplers":
-            return f"output_blocks.{first + last}.{2 if match[2] in self._attends else 1}.", own, end
-        return f"output_blocks.{first + number}.{int(kind == 'attentions')}.", _RESIDUAL.get(own, own), end
+            return f"output_blocks.{first + last}.{2 if match[2] in self._attends else 1}.", module, end
+        place = int(kind == "attentions")
+        return f"output_blocks.{first + number}.{place}.", _RESIDUAL.get(module, module), end
 
 
 _OUR_OUTSIDE = {ours: theirs for theirs, ours in _OUTSIDE.items()}
@@ -141,20 +145,20 @@ def unet_module(name: str, num_res_blocks: int) -> str:
         name: without the UNet's prefix.
     """
     if match := _OUR_MIDDLE.fullmatch(name):
-        place, own = int(match[1]), match[2]
+        place, module = int(match[1]), match[2]
         kind = "attentions.0" if place == 1 else f"resnets.{place // 2}"
-        return f"mid_block.{kind}.{_OUR_RESIDUAL.get(own, own)}"
+        return f"mid_block.{kind}.{_OUR_RESIDUAL.get(module, module)}"
     match = _BLOCK.fullmatch(name)
     if match is None or name in _OUR_OUTSIDE:
         return _OUR_OUTSIDE.get(name, name)
-    way, number, place, own = match[1], int(match[2]), int(match[3]), match[4]
+    way, number, place, module = match[1], int(match[2]), int(match[3]), match[4]
     row = num_res_blocks + 1  # blocks of a level: with the change of size on the way down
     level, i = divmod(number - (way == "input"), row)
     side = "down" if way == "input" else "up"
-    if (way == "input" and i == num_res_blocks) or (way == "output" and own == "conv"):
-        return f"{side}_blocks.{level}.{side}samplers.0.{'conv' if own in ('op', 'conv') else own}"
+    if (way == "input" and i == num_res_blocks) or (way == "output" and module == "conv"):
+        return f"{side}_blocks.{level}.{side}samplers.0.{'conv' if module in ('op', 'conv') else module}"
     kind = "resnets" if place == 0 else "attentions"
-    return f"{side}_blocks.{level}.{kind}.{i}.{_OUR_RESIDUAL.get(own, own)}"
+    return f"{side}_blocks.{level}.{kind}.{i}.{_OUR_RESIDUAL.get(module, module)}"
 
 
 def first_stage_recipes(names: Iterable[str], prefix: str = FIRST_STAGE) -> Recipes:
@@ -167,11 +171,11 @@ def first_stage_recipes(names: Iterable[str], prefix: str = FIRST_STAGE) -> Reci
         if side not in ("encoder", "decoder"):
             recipes[prefix + name] = Recipe((name,))
             continue
-        block, own, end = _first_stage_place(inner, levels)
-        attention = _ATTENTION.get(own, "")
+        block, module, end = _first_stage_place(inner, levels)
+        attention = _ATTENTION.get(module, "")
         make = _with_places(2) if attention else None
-        own = attention or ("nin_shortcut" if own == "conv_shortcut" else own)
-        recipes[f"{prefix}{side}.{block}{own}{end}"] = Recipe((name,), make) if make else Recipe((name,))
+        module = attention or ("nin_shortcut" if module == "conv_shortcut" else module)
+        recipes[f"{prefix}{side}.{block}{module}{end}"] = Recipe((name,), make) if make else Recipe((name,))
     return recipes
 
 
@@ -186,8 +190,8 @@ def _first_stage_place(name: str, levels: int) -> tuple[str, str, str]:
             return f"{match[1]}.{level}.{match[3].removesuffix('rs')}.", *_split(match[5])
         kind = {"resnets": "block", "attentions": "attn"}[match[3]]
         return f"{match[1]}.{level}.{kind}.{match[4]}.", *_split(match[5])
-    own, end = _split(name)
-    return "", "norm_out" if own == "conv_norm_out" else own, end
+    module, end = _split(name)
+    return "", "norm_out" if module == "conv_norm_out" else module, end
 
 
 def clip_recipes(names: Iterable[str], index: int, *, open_clip: bool) -> Recipes:
@@ -195,10 +199,10 @@ def clip_recipes(names: Iterable[str], index: int, *, open_clip: bool) -> Recipe
     prefix = f"{EMBEDDERS}{index}.{'model' if open_clip else 'transformer'}."
     recipes = {}
     for name in names:
-        own = name.removeprefix("text_model.")
-        if not own.endswith("position_ids"):
-            inside = "" if own.startswith("text_projection") else "text_model."
-            recipes[prefix + inside + own] = Recipe((name,))
+        module = name.removeprefix("text_model.")
+        if not module.endswith("position_ids"):
+            inside = "" if module.startswith("text_projection") else "text_model."
+            recipes[prefix + inside + module] = Recipe((name,))
     return recipes
 
 
@@ -207,13 +211,13 @@ def bert_recipes(names: Iterable[str]) -> Recipes:
     recipes = {}
     for name in names:
         match = _BERT_LAYER.fullmatch(name)
-        own, end = _split(match[2] if match else name)
-        if match and own in _BERT_INSIDE:
-            second, place = _BERT_INSIDE[own]
-            own = f"attn_layers.layers.{2 * int(match[1]) + second}.{place}"
+        module, end = _split(match[2] if match else name)
+        if match and module in _BERT_INSIDE:
+            second, place = _BERT_INSIDE[module]
+            module = f"attn_layers.layers.{2 * int(match[1]) + second}.{place}"
         elif not match:
-            own = _BERT_OUTSIDE.get(own, own)
-        recipes[f"{COND_STAGE}transformer.{own}{end}"] = Recipe((name,))
+            module = _BERT_OUTSIDE.get(module, module)
+        recipes[f"{COND_STAGE}transformer.{module}{end}"] = Recipe((name,))
     return recipes
 
 

@@ -95,10 +95,10 @@ def read_embedding(path: Path, name: str) -> EmbeddingFile:
             tensors = dict(file.read(file.shapes))
     parts: dict[str, list[Tensor]] = {}
     for key, tensor in tensors.items():
-        own = key.rpartition(".")[2]
-        parts.setdefault(own if own in XL else "", []).append(tensor.float().reshape(-1, tensor.shape[-1]))
+        part = key.rpartition(".")[2]
+        parts.setdefault(part if part in XL else "", []).append(tensor.float().reshape(-1, tensor.shape[-1]))
     try:
-        joined = {own: torch.cat(vectors) for own, vectors in parts.items()}
+        joined = {part: torch.cat(vectors) for part, vectors in parts.items()}
     except RuntimeError:
         raise ModelFileError(f"The vectors in {shown(path.name)} have different lengths.") from None
     if len({len(vectors) for vectors in joined.values()}) > 1:

@@ -98,5 +98,5 @@ def suited(name: str, metadata: Mapping[str, str], guides_itself: bool, defaults
     kind = few_steps(name, metadata, guides_itself)
     if kind is None:
         return defaults
-    told = kind.suit(defaults, naming(name, metadata))
-    return replace(told, reason=f"{told.reason} {UNREAD}") if guides_itself else told
+    few = kind.suit(defaults, naming(name, metadata))
+    return replace(few, reason=f"{few.reason} {UNREAD}") if guides_itself else few

@@ -139,8 +139,8 @@ def _checkpoint(path: Path) -> Identity:
     tasks: tuple[str, ...] = ()
     try:
         config, note = _loadable(path)
-        given = config.defaults
-        title, description, licence = given.title, given.description, given.licence
+        defaults = config.defaults
+        title, description, licence = defaults.title, defaults.description, defaults.licence
         if isinstance(config.spec, AutoencoderSpec):
             kind, problem = FIRST_STAGE, "It is a first stage (VAE) alone, not a model."
         else:

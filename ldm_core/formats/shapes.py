@@ -208,19 +208,19 @@ def conditioners(
         ConfigError: something enters the UNet of which cannot be told what it is.
     """
     found = Found(weights, autoencoder, network, network.in_channels - autoencoder.embed_dim)
-    told: list[Conditioner] = []
+    conditioners: list[Conditioner] = []
     for kind in kinds:
         conditioner = kind.recognise(found)
-        if conditioner is None or conditioner.module_name in {c.module_name for c in told} - {""}:
+        if conditioner is None or conditioner.module_name in {c.module_name for c in conditioners} - {""}:
             continue
-        told.append(conditioner)
+        conditioners.append(conditioner)
         found = replace(found, beside=found.beside - conditioner.concat_channels(autoencoder.embed_dim))
-    if found.beside or (network.context_dim and not told):
+    if found.beside or (network.context_dim and not conditioners):
         raise ConfigError(
             "What the model is conditioned on cannot be told from its weights: the UNet takes "
             f"{found.beside} channels beside the latent that belong to nothing known. {HOW}"
         )
-    return tuple(told)
+    return tuple(conditioners)
 
 
 def schedule(weights: Weights) -> ScheduleSpec | None:

@@ -38,8 +38,8 @@ def recipes(weights: Weights) -> Recipes:
         return unet_recipes(weights, lambda channels: channels)
     found = {}
     for name in weights:
-        own = name.removeprefix(UNET)
-        found[UNET + ("guidance_embed.weight" if own in _GUIDED else own)] = Recipe((name,))
+        inner = name.removeprefix(UNET)
+        found[UNET + ("guidance_embed.weight" if inner in _GUIDED else inner)] = Recipe((name,))
     return found
 
 
@@ -69,10 +69,10 @@ def on_base(unet: Tensors, base: Opened) -> Opened:
     Raises:
         ConfigError: the base is no whole model, or one of another kind.
     """
-    spec, own = base.config.spec, Renamed(unet, recipes(unet.shapes))
+    spec, renamed = base.config.spec, Renamed(unet, recipes(unet.shapes))
     if not isinstance(spec, ModelSpec) or not isinstance(spec.unet, UNetSpec) or spec.refiner is not None:
         raise ConfigError("The base of this UNet is no whole model of Stable Diffusion's kind.")
-    found = shapes.unet(own.shapes)
+    found = shapes.unet(renamed.shapes)
     for what in ("in_channels", "out_channels", "context_dim", "vector_dim", "num_noise_levels"):
         ours, theirs = getattr(found, what), getattr(spec.unet, what)
         if ours != theirs:
@@ -82,7 +82,7 @@ def on_base(unet: Tensors, base: Opened) -> Opened:
             )
     heads, width = spec.unet.num_heads, spec.unet.num_head_channels
     spec = replace(spec, unet=replace(found, num_heads=heads, num_head_channels=width))
-    tensors = Joined([_Without(base.tensors, UNET), own])
+    tensors = Joined([_Without(base.tensors, UNET), renamed])
     return replace(base, tensors=tensors, config=replace(base.config, spec=spec))
 
 

@@ -108,8 +108,8 @@ def _files(
         pieces.setdefault(whole, []).append(name)
     for name, *others in pieces.values():
         info = files[name]
-        own = f"{PurePath(name).stem}.yaml"
-        described = [_mark(own, notes[own])] if own in notes and own not in _BESIDE else []
+        yaml = f"{PurePath(name).stem}.yaml"
+        described = [_mark(yaml, notes[yaml])] if yaml in notes and yaml not in _BESIDE else []
         separate = [other for other in files if other.startswith(f"{PurePath(name).stem}.vae.")]
         described += [_mark(other, files[other]) for other in separate]
         is_folder = name == "model.safetensors" and (depth > 0 or "config.yaml" in notes)
@@ -122,7 +122,7 @@ def _files(
 def _diffusers_folder(folder: Path) -> Found:
     weights = weights_of(folder)
     described = (folder / part / name for part in (*PARTS, *NOTED) for name in _JSON)
-    notes = [one for one in (*(folder / name for name in _BESIDE), *described) if one.is_file()]
+    notes = [item for item in (*(folder / name for name in _BESIDE), *described) if item.is_file()]
     stats = {str(file.relative_to(folder)): file.stat() for file in (*weights, *notes)}
     size = sum(stats[str(file.relative_to(folder))].st_size for file in weights)
     return Found(folder, weights, size, tuple(_mark(name, info) for name, info in stats.items()))
@@ -132,17 +132,17 @@ def _mark(name: str, info: os.stat_result) -> tuple[str, int, int]:
     return name, info.st_mtime_ns, info.st_size
 
 
-def stamp_of(one: Found) -> Stamp:
+def stamp_of(item: Found) -> Stamp:
     """The files' times and sizes now.
 
     Raises:
         ModelFileError: a file was removed or cannot be read.
     """
-    base = one.path if one.is_folder else one.path.parent
+    base = item.path if item.is_folder else item.path.parent
     try:
-        stats = [(name, os.stat(base / name)) for name, _, _ in one.stamp]
+        stats = [(name, os.stat(base / name)) for name, _, _ in item.stamp]
     except OSError:
-        shown = printable(one.path.name)
+        shown = printable(item.path.name)
         raise ModelFileError(f"The files of {shown} were removed or cannot be read.") from None
     return tuple(_mark(name, info) for name, info in stats)
 
@@ -151,11 +151,11 @@ def names_of(found: Sequence[Found]) -> list[str]:
     """A name for each: the file's without its suffix; where that is taken, more of its path."""
     taken: set[str] = set()
     names = []
-    for one in found:
-        whole, parent = printable(one.path.name), printable(one.path.parent.name)
-        short = whole if one.is_folder else printable(_stem(one.path))
-        if repository := _repository(one.path):  # its folders there are called by hashes
-            whole, short = (repository, repository) if one.is_folder else (whole, short)
+    for item in found:
+        whole, parent = printable(item.path.name), printable(item.path.parent.name)
+        short = whole if item.is_folder else printable(_stem(item.path))
+        if repository := _repository(item.path):  # its folders there are called by hashes
+            whole, short = (repository, repository) if item.is_folder else (whole, short)
             parent = repository
         candidates = (short, whole, f"{short} ({parent})", f"{whole} ({parent})")
         numbered = (f"{whole} ({parent}) {number}" for number in itertools.count(2))

@@ -88,8 +88,8 @@ class Web:
         url = self.endpoint.join(path)
         for _ in range(MAX_REDIRECTS + 1):
             self._require_allowed(url)
-            own = {"Authorization": f"Bearer {self._token}"} if self._token and self._is_hub(url) else {}
-            with self._client.stream("GET", url, headers={**(headers or {}), **own}) as response:
+            secret = {"Authorization": f"Bearer {self._token}"} if self._token and self._is_hub(url) else {}
+            with self._client.stream("GET", url, headers={**(headers or {}), **secret}) as response:
                 if response.status_code not in _REDIRECTS:
                     yield response
                     return
@@ -192,7 +192,7 @@ def _continue(web: Web, path: str, file: RemoteFile, part: Path, on_bytes: OnByt
         continued = response.status_code == 206 and _starts_at(response, there)
         there = there if continued else 0
         with open(part, "ab" if continued else "wb") as out:
-            began, told, first = time.monotonic(), 0.0, there
+            began, reported, first = time.monotonic(), 0.0, there
             for block in response.iter_raw():
                 there += len(block)
                 if there > file.size:
@@ -201,9 +201,9 @@ def _continue(web: Web, path: str, file: RemoteFile, part: Path, on_bytes: OnByt
                     )
                 out.write(block)
                 now = time.monotonic()
-                if now - told > 0.2:
+                if now - reported > 0.2:
                     on_bytes(there)
-                    told = now
+                    reported = now
                 if web.stop.is_set():
                     raise FetchStopped(
                         "Stopped. What has come so far is kept, and a new try goes on from there."

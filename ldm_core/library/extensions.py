@@ -100,12 +100,12 @@ class ExtensionLoader:
         unet = model.spec.unet
         if not isinstance(unet, UNetSpec):
             raise ConfigError(f"{shown(file.name)} is for a UNet; this model's network is another one.")
-        own = (file, unet, model.device, model.dtype)
-        found = self._residents.get(own)
+        control_key = (file, unet, model.device, model.dtype)
+        found = self._residents.get(control_key)
         if found is None:
             self._residents.make_room(file_bytes(file), str(model.device))
             found = read_control(file.path, file.name, unet, model.device, model.dtype)
-            self._residents.add(own, found, beside=key)
+            self._residents.add(control_key, found, beside=key)
         return cast("ControlNet", found)
 
 

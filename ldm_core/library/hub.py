@@ -84,11 +84,11 @@ def look(reference: str, stop: threading.Event | None = None) -> Offer:
     if civitai.is_address(reference.strip()):
         return _on_civitai(reference.strip(), stop)
     text = _plain(reference.strip())
-    known = next((one for one in published() if one.name == text), None)
+    known = next((model for model in published() if model.name == text), None)
     wanted = known.file if known else ""
     match = _REFERENCE.fullmatch(known.repository if known else text)
     if match is None or ".." in text:
-        names = ", ".join(one.name for one in published())
+        names = ", ".join(model.name for model in published())
         raise FetchError(
             f"{shown(text, 60)!r} is no model to fetch: give owner/name of the hub, or one of {names}."
         )

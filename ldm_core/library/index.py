@@ -118,10 +118,10 @@ class Index:
         return found or self._glance()
 
     def _glance(self) -> dict[str, Entry]:
-        found = [one for folder in self._folders for one in walk(folder, [], max_depth=1)]
-        described = [one for one in found if any(name == "config.yaml" for name, _, _ in one.stamp)]
+        found = [item for folder in self._folders for item in walk(folder, [], max_depth=1)]
+        described = [item for item in found if any(name == "config.yaml" for name, _, _ in item.stamp)]
         named = zip(names_of(described), described, strict=True)
-        return {name: Entry(name, one.path, kind="model", size=one.size) for name, one in named}
+        return {name: Entry(name, item.path, kind="model", size=item.size) for name, item in named}
 
     def scan(self) -> dict[str, Entry]:
         """Looks into the folders: into files whose size or time is new, at the names alone of all others."""
@@ -129,15 +129,15 @@ class Index:
             problems: list[str] = []
             found: dict[Path, Found] = {}
             for folder in self._folders:
-                for one in walk(folder, problems):
-                    found.setdefault(one.path, one)
+                for item in walk(folder, problems):
+                    found.setdefault(item.path, item)
             names = names_of(list(found.values()))
             entries: dict[str, Entry] = {}
             by_name: dict[str, Found] = {}
-            for name, one in zip(names, found.values(), strict=True):
-                entry = self._entry(name, one)
+            for name, item in zip(names, found.values(), strict=True):
+                entry = self._entry(name, item)
                 if entry is not None:
-                    entries[name], by_name[name] = entry, one
+                    entries[name], by_name[name] = entry, item
             self._entries = dict(sorted(entries.items()))
             self._found, self.problems = by_name, tuple(problems)
             self._forget(set(map(str, found)))
@@ -154,17 +154,17 @@ class Index:
         Raises:
             ModelFileError: the files were removed or cannot be read.
         """
-        one = self._found[name]
-        stamp = stamp_of(one)
+        item = self._found[name]
+        stamp = stamp_of(item)
         with self._lock:
-            known = self._known.get(str(one.path))
+            known = self._known.get(str(item.path))
         if known is not None and known[0] == stamp and known[1].sha256:
             return known[1].sha256
-        digest = _hash(one, stop)
+        digest = _hash(item, stop)
         with self._lock:
             if known is not None and known[0] == stamp:
                 entry = replace(known[1], sha256=digest)
-                self._known[str(one.path)] = stamp, entry
+                self._known[str(item.path)] = stamp, entry
                 if name in self._entries:
                     self._entries = {**self._entries, name: replace(entry, name=name)}
         return digest
@@ -177,17 +177,17 @@ class Index:
             self._saved = known
             _write_cache(self._cache, known)
 
-    def _entry(self, name: str, one: Found) -> Entry | None:
+    def _entry(self, name: str, item: Found) -> Entry | None:
         with self._lock:
-            known = self._known.get(str(one.path))
-        if known is None or known[0] != one.stamp or not known[1].kind:
+            known = self._known.get(str(item.path))
+        if known is None or known[0] != item.stamp or not known[1].kind:
             # An entry without a kind comes from another version of this program: only its hash counts.
-            hashed = known[1].sha256 if known is not None and known[0] == one.stamp else ""
-            known = one.stamp, _look(name, one, hashed)
+            hashed = known[1].sha256 if known is not None and known[0] == item.stamp else ""
+            known = item.stamp, _look(name, item, hashed)
             with self._lock:
-                self._known[str(one.path)] = known
+                self._known[str(item.path)] = known
         entry = known[1]
-        is_named = one.is_folder or one.path.suffix.lower() in WEIGHTS_SUFFIXES
+        is_named = item.is_folder or item.path.suffix.lower() in WEIGHTS_SUFFIXES
         return replace(entry, name=name) if is_named or entry.kind != "unknown" else None
 
     def _forget(self, there: set[str]) -> None:
@@ -201,14 +201,14 @@ class Index:
 # Looking into files --------------------------------------------------------------------------------------
 
 
-def _look(name: str, one: Found, sha256: str) -> Entry:
+def _look(name: str, item: Found, sha256: str) -> Entry:
     from ldm_core.formats.identify import identify
 
-    is_ = identify(one.path)
-    licence, source = _source(one)
+    is_ = identify(item.path)
+    licence, source = _source(item)
     return Entry(
         name=name,
-        path=one.path,
+        path=item.path,
         kind=is_.kind,
         family=is_.family,
         tasks=is_.tasks,
@@ -219,15 +219,15 @@ def _look(name: str, one: Found, sha256: str) -> Entry:
         licence=is_.licence or licence,
         problem=is_.problem,
         note=is_.note,
-        size=one.size,
+        size=item.size,
         sha256=sha256,
         source=source,
     )
 
 
-def _source(one: Found) -> tuple[str, str]:
+def _source(item: Found) -> tuple[str, str]:
     """(licence, source) of what was fetched from a hub; empty where nobody wrote them down."""
-    path = (one.path if one.is_folder else one.path.parent) / SOURCE
+    path = (item.path if item.is_folder else item.path.parent) / SOURCE
     try:
         note = read_json(path) if path.is_file() else {}
     except AtelierError:
@@ -239,17 +239,17 @@ def _source(one: Found) -> tuple[str, str]:
     return next(texts), next(texts)
 
 
-def _hash(one: Found, stop: threading.Event | None) -> str:
+def _hash(item: Found, stop: threading.Event | None) -> str:
     digest = hashlib.sha256()
     try:
-        for path in sorted(one.weights):
+        for path in sorted(item.weights):
             with open(path, "rb") as file:
                 while block := file.read(_BLOCK):
                     digest.update(block)
                     if stop is not None and stop.is_set():
                         return ""
     except OSError as error:
-        raise ModelFileError(f"{printable(one.path.name)} cannot be read: {error.strerror}.") from None
+        raise ModelFileError(f"{printable(item.path.name)} cannot be read: {error.strerror}.") from None
     return digest.hexdigest()
 
 

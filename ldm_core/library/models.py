@@ -127,7 +127,8 @@ class ModelLibrary:
 
             clip = self.info(model).spec.conditioner(ClipSpec)
             fits = "none" if clip is None else family_for(clip.towers)
-        return tuple(one.name for one in self._embeddings.entries() if fits is None or one.family == fits)
+        entries = self._embeddings.entries()
+        return tuple(entry.name for entry in entries if fits is None or entry.family == fits)
 
     def require_extensions(self, request: Request) -> None:
         """
@@ -215,11 +216,11 @@ class ModelLibrary:
         """
         from ldm_core.conditioners.tokenizer import Tokenizer
 
-        given = [prompt for prompt in prompts if prompt.strip()]
+        texts = [prompt for prompt in prompts if prompt.strip()]
         try:
             info = self.info(name)
-            sentences = [told_of_syntax(prompt, syntax, info.spec) for prompt in given]
-            sentences += self._told_of_embeddings(" ".join(given), syntax_of(syntax, info.spec), info.spec)
+            sentences = [told_of_syntax(prompt, syntax, info.spec) for prompt in texts]
+            sentences += self._told_of_embeddings(" ".join(texts), syntax_of(syntax, info.spec), info.spec)
             if clip_skip and info.spec.conditioner(ClipSpec) is None:
                 sentences.append("Clip skip has no effect: this model does not read by CLIP.")
             text = info.spec.conditioner(TextSpec)
@@ -227,7 +228,7 @@ class ModelLibrary:
                 folder = info.path if info.path.is_dir() else info.path.parent
                 if folder not in self._vocabularies:
                     self._vocabularies[folder] = Tokenizer(folder / "vocab.txt", text.max_length)
-                sentences += [self._vocabularies[folder].told(prompt) for prompt in given]
+                sentences += [self._vocabularies[folder].told(prompt) for prompt in texts]
         except AtelierError:
             return ""
         return " ".join(dict.fromkeys(sentence for sentence in sentences if sentence))
@@ -386,25 +387,25 @@ def _read_info(entry: Entry) -> ModelInfo:
         raise ConfigError(
             f"{name} describes a first stage alone; a model needs a UNet and a text transformer."
         )
-    given = config.defaults
+    usual = config.defaults
     defaults = TextToImage(
         model=name,
-        width=given.width,
-        height=given.height,
-        steps=given.steps,
-        guidance_scale=given.guidance_scale,
-        guidance_end=given.guidance_end,
-        spacing=given.spacing,
-        sampler=given.sampler,
-        eta=given.eta,
+        width=usual.width,
+        height=usual.height,
+        steps=usual.steps,
+        guidance_scale=usual.guidance_scale,
+        guidance_end=usual.guidance_end,
+        spacing=usual.spacing,
+        sampler=usual.sampler,
+        eta=usual.eta,
     )
     return ModelInfo(
         name=name,
-        title=given.title or name,
-        description=given.description,
-        licence=given.licence or entry.licence,
+        title=usual.title or name,
+        description=usual.description,
+        licence=usual.licence or entry.licence,
         path=path,
         spec=config.spec,
         defaults=defaults,
-        reason=given.reason,
+        reason=usual.reason,
     )

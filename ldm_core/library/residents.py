@@ -56,21 +56,21 @@ class Residents:
     def make_room(self, num_bytes: int, device: str) -> None:
         """Lets models go until `num_bytes` more fit; a model larger than the budget comes alone."""
         with self._lock:
-            held = sum(one.size for one in self._models.values())
+            held = sum(resident.size for resident in self._models.values())
             free = available_memory(device)
             if self._budget is not None:
                 budget = self._budget
             elif free is not None:
                 budget = int(SHARE * (free + held))
             else:
-                whole = sum(one.beside is None for one in self._models.values())
+                whole = sum(resident.beside is None for resident in self._models.values())
                 budget = held + num_bytes if whole < _FEW else 0
             while self._models and held + num_bytes > budget:
                 held -= self._let_go(next(iter(self._models)))
 
     def _let_go(self, key: Hashable) -> int:
         """The bytes that are free then: its own, and those of what is beside it."""
-        beside = [other for other, one in self._models.items() if one.beside == key]
+        beside = [other for other, resident in self._models.items() if resident.beside == key]
         return self._models.pop(key).size + sum(self._models.pop(other).size for other in beside)
 
     def add(
@@ -88,9 +88,9 @@ class Residents:
             size = sum(t.numel() * t.element_size() for t in _tensors(model) if id(t) not in shared)
             self._models[key] = _Resident(model, size, beside)
             if most is not None:
-                others = [one for one, resident in self._models.items() if resident.beside == beside]
-                for one in others[:-most]:
-                    self._let_go(one)
+                others = [other for other, held in self._models.items() if held.beside == beside]
+                for other in others[:-most]:
+                    self._let_go(other)
 
 
 def _tensors(model: nn.Module) -> Iterator[Tensor]:

@@ -61,7 +61,7 @@ def segments(path: Path, pixels: NDArray[np.uint8]) -> list[Segment]:
                 f"{shown(folder.name)} cannot be used ({type(error).__name__}); download it again, or choose "
                 "another model."
             ) from None
-    return [(str(one["label"]), np.asarray(one["mask"]) > 0) for one in found]
+    return [(str(segment["label"]), np.asarray(segment["mask"]) > 0) for segment in found]
 
 
 @functools.lru_cache(maxsize=1)
@@ -82,11 +82,11 @@ def _pipeline(folder: Path, _changed: tuple[int, ...]) -> ImageSegmentationPipel
             f"{shown(folder.name)} describes more weights than its file has; download it again."
         )
     # The weights are handed over, so that nothing else of the folder is looked for.
-    model, told = kind.from_pretrained(
+    model, report = kind.from_pretrained(
         None, config=config, state_dict=weights, attn_implementation="eager", output_loading_info=True
     )
-    if told["missing_keys"]:
-        name = shown(min(told["missing_keys"]))
+    if report["missing_keys"]:
+        name = shown(min(report["missing_keys"]))
         raise WeightsError(f"{shown(folder.name)} lacks weights, as {name}; download it again.")
     processor = transformers.AutoImageProcessor.from_pretrained(
         folder, local_files_only=True, trust_remote_code=False

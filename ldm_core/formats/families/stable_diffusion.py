@@ -129,7 +129,7 @@ def _xl_facts(weights: Weights) -> Facts:
         return Facts("edm", 1.0, schedule, num_head_channels=64, latent_mean=mean, latent_std=std)
     if "edm_vpred.sigma_max" in weights:
         ends = (_numbers(weights, f"edm_vpred.sigma_{end}") for end in ("min", "max"))
-        low, high = (given[0] if given else usual for given, usual in zip(ends, _EDM_V, strict=True))
+        low, high = (found[0] if found else usual for found, usual in zip(ends, _EDM_V, strict=True))
         return Facts("v", 0.13025, ScheduleSpec(1000, low, high, "edm"), num_head_channels=64)
     v = "v_pred" in weights
     schedule = replace(SCHEDULE, zero_terminal_snr=v and "ztsnr" in weights)
