@@ -425,7 +425,8 @@ def test_a_picture_has_so_many_branches_at_most() -> None:
     for _ in range(module.BRANCHINGS):
         request = branched(request, 3, request)
     assert len(lineage(request)) == module.BRANCHINGS + 1
-    with pytest.raises(RequestError, match=f"{module.BRANCHINGS + 1}th; it has to be one of at most"):
+    words = rf"^branch is the picture's {module.BRANCHINGS + 1}th; it has to be one of at most"
+    with pytest.raises(RequestError, match=words):
         branched(request, 3, request)
 
 
