@@ -556,3 +556,33 @@ def test_a_prompt_with_brackets_from_before_syntax_was_read_stays_literal() -> N
             del before["request"][name]
         read = read_settings(png(latent_atelier=json.dumps(before)))
         assert read.request.prompt_syntax == syntax
+
+
+@pytest.mark.parametrize("field", ["prompt", "negative_prompt"])
+def test_brackets_of_pictures_from_before_there_was_a_syntax_are_letters(field: str) -> None:
+    settings = json.loads(to_ours(TextToImage(**{field: "a (lake:1.2)"}), DIGEST))
+    request = settings["request"]
+    assert request.pop("prompt_syntax") == "auto"
+    read = read_settings(png(**{metadata.OURS.replace("-", "_"): json.dumps(settings)})).request
+    assert read.prompt_syntax == "plain" and getattr(read, field) == "a (lake:1.2)"
+    request[field] = "a lake"
+    read = read_settings(png(**{metadata.OURS.replace("-", "_"): json.dumps(settings)})).request
+    assert read.prompt_syntax == "auto"
+
+
+@pytest.mark.parametrize(
+    ("digest", "read"), [("a1" * 32, "a1" * 32), ("x" * 64, None), ("A" * 64, None), ("a" * 65, None)]
+)
+def test_only_what_is_a_hash_is_taken_for_one(digest: str, read: str | None) -> None:
+    assert read_settings(encode_png(PIXELS, TextToImage(), digest)).model_sha256 == read
+
+
+def test_templates_stand_behind_the_settings_that_others_read() -> None:
+    request = TextToImage(prompt="a red lake", template="a {red|blue} lake", negative_template="__fog__")
+    assert to_parameters(request).endswith("\nTemplate: a {red|blue} lake\nNegative Template: __fog__")
+    assert "emplate" not in to_parameters(TextToImage(prompt="a red lake"))
+
+
+def test_a_file_is_a_png_unless_another_format_is_asked_for() -> None:
+    file = written(outgoing(PIXELS, TextToImage()), "", "")
+    assert file.startswith(b"\x89PNG") and read_raster(file, "picture").pixels.tolist() == PIXELS.tolist()
