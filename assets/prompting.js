@@ -83,7 +83,7 @@
     const caret = field.selectionStart;
     const goesOn = /^\s*[,)|}\]]/.test(field.value.slice(caret));
     close();
-    write(field, kind === "tag" && !goesOn ? `${text}, ` : text, caret - length, caret);
+    write(field, (kind === "tag" || kind === "trigger") && !goesOn ? `${text}, ` : text, caret - length, caret);
   };
   /** @type {(field: HTMLTextAreaElement, text: string, start: number, end: number) => void} */
   const write = (field, text, start, end) => {

@@ -12,6 +12,7 @@ from app.keeping.presets import Presets, from_file
 from app.prompts.completion import complete
 from app.prompts.history import KEPT, PromptHistory
 from app.prompts.tags import Tags
+from app.prompts.triggers import triggers_of
 from app.prompts.words import Words
 from ldm_core.errors import FileError
 from ldm_core.library.index import Entry
@@ -90,6 +91,47 @@ def test_what_could_go_on(folder: Path, before: str, length: int, expected: list
     found = complete(words, words.tags, before, ["lake", "snow", "snowy"], ["old_inkwash", "easylong"])
     assert [item.text for item in found.items] == expected
     assert found.length == length or not expected
+
+
+@pytest.mark.parametrize(
+    ("beside", "metadata", "expected"),
+    [
+        ({".civitai.info": '{"trainedWords": ["inkwash, brush", 7]}'}, {}, ["inkwash", "brush"]),
+        ({".json": '{"activation text": "sumi-e"}'}, {"modelspec.trigger_phrase": "ink"}, ["sumi-e", "ink"]),
+        (
+            {},
+            {"ss_tag_frequency": '{"1_a": {"1girl": 3, "inkwash": 9}, "2_b": {"1girl": 2}}'},
+            ["inkwash", "1girl"],
+        ),
+        ({".json": "[[[" * 9999, ".civitai.info": "null"}, {"ss_tag_frequency": "{"}, []),
+        ({}, {}, []),
+    ],
+)
+def test_what_a_lora_answers_to(
+    tmp_path: Path, beside: dict[str, str], metadata: dict[str, str], expected: list[str]
+) -> None:
+    file = tmp_path / "ink.safetensors"
+    header = json.dumps({"__metadata__": metadata}).encode()
+    file.write_bytes(len(header).to_bytes(8, "little") + header)
+    for suffix, text in beside.items():
+        file.with_suffix(suffix).write_text(text)
+    assert list(triggers_of(file)) == expected
+    words = Words(tmp_path, lambda: [Entry("ink", file, "LoRA", 1)])
+    behind = complete(words, words.tags, "a lake <lora:ink:0.8> ", ())
+    assert [item.text for item in behind.items] == expected and behind.length == 0
+    for word in expected:
+        typed = complete(words, words.tags, f"<lora:Ink:1>, a lake, {word[:-1]}", ())
+        assert (typed.items[0].text, typed.items[0].kind, typed.length) == (word, "trigger", len(word) - 1)
+        assert word not in [
+            item.text for item in complete(words, words.tags, f"{word} <lora:ink:1> ", ()).items
+        ]
+
+
+@pytest.mark.parametrize("content", [b"", b"short", b"\xff" * 40, (9).to_bytes(8, "little") + b"[" * 9])
+def test_a_damaged_lora_answers_to_nothing(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "ink.safetensors"
+    file.write_bytes(content)
+    assert triggers_of(file) == ()
 
 
 def test_earlier_prompts(tmp_path: Path) -> None:

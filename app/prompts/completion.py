@@ -1,4 +1,4 @@
-"""What could stand where a person is writing: wildcards, LoRAs, embeddings, tags, words of the model."""
+"""What could stand where a person writes: wildcards, LoRAs and their words, embeddings, tags, known words."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ MOST = 12
 SEEN = 200  # characters before the caret
 _WILDCARD = re.compile(r"__([^\s_{}|#$][^{}|#$\n]*?)?$")
 _LORA = re.compile(r"<(?:lora|lyco):([^:>\n]*)$", re.IGNORECASE)
+_LORA_BEFORE = re.compile(r"<(?:lora|lyco):([^:>\n]+)[^>\n]*>", re.IGNORECASE)
+_BEHIND_LORA = re.compile(r"<(?:lora|lyco):[^>\n]*>[\s,]*$", re.IGNORECASE)
 _EMBEDDING = re.compile(r"(?:^|[\s,(])(embedding:([^\s,()]*))$")  # as ComfyUI writes it
 _OPENED = re.compile(r"(<([^<>:\n]*))$")  # as InvokeAI does
 # A tag may hold blanks; it begins behind a comma, a bracket, an option's border or a line's beginning.
@@ -62,19 +64,34 @@ def complete(
         return Completion(len(match[0]), tuple(Suggestion(f"__{name}__", "wildcard") for name in found))
     match = _WORDS.search(before)
     typed = match[0].lstrip() if match else ""
+    learnt = _triggers(words, before[: len(before) - len(typed)], typed)
+    if not typed and _BEHIND_LORA.search(before):
+        return Completion(0, tuple(learnt))
     if len(typed) < 2:
         return Completion()
     last = typed.rpartition(" ")[2]
     tagged = (Suggestion(_written(tag), "tag", _told(tag)) for tag in tags.find(typed, MOST))
-    items = [*_learnt(embeddings, typed), *tagged]
+    items = [*learnt, *_named(embeddings, typed), *tagged]
     if items or len(last) < 2:
         return Completion(len(typed), tuple(items[:MOST]))
     plain = (word for word in known if word.startswith(last.lower()) and word != last.lower())
-    items = [*_learnt(embeddings, last), *(Suggestion(word, "word") for word in plain)]
+    items = [*_named(embeddings, last), *(Suggestion(word, "word") for word in plain)]
     return Completion(len(last), tuple(items[:MOST]))
 
 
-def _learnt(embeddings: Sequence[str], typed: str) -> list[Suggestion]:
+def _triggers(words: Words, before: str, typed: str) -> list[Suggestion]:
+    """What the LoRAs before the caret answer to and is not there yet."""
+    names = dict.fromkeys(name.strip() for name in _LORA_BEFORE.findall(before))
+    written, low = _LORA_BEFORE.sub("", before), typed.casefold()
+    return [
+        Suggestion(word, "trigger", f"of {name}")
+        for name in names
+        for word in words.triggers(name)
+        if low in word.casefold() and word != typed and word not in written
+    ]
+
+
+def _named(embeddings: Sequence[str], typed: str) -> list[Suggestion]:
     return [Suggestion(name, "embedding") for name in _fitting(embeddings, typed) if name != typed]
 
 

@@ -14,6 +14,7 @@ from app.keeping.readers.models import is_named, use_of
 from app.prompts.dynamic import TemplateError, escaped, expand
 from app.prompts.styles import Styles
 from app.prompts.tags import Tags
+from app.prompts.triggers import triggers_of
 from app.prompts.wildcards import Wildcards
 from ldm_core.errors import PromptError
 from ldm_core.library.index import Entry
@@ -49,6 +50,11 @@ class Words:
     def loras(self) -> list[Entry]:
         """The LoRAs that can be named."""
         return [entry for entry in self.entries() if entry.kind == ADAPTER and not entry.problem]
+
+    def triggers(self, lora: str) -> tuple[str, ...]:
+        """The words that a LoRA learnt to answer to, as far as something says them."""
+        found = next((one for one in self.loras() if is_named(one, lora)), None)
+        return () if found is None else triggers_of(found.path)
 
     def expanded(self, request: Request) -> list[Request]:
         """The requests that a request with templates stands for.
