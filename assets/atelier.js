@@ -173,10 +173,10 @@
     true
   );
 
-  // On a phone the stage may be out of sight: show it when a picture begins.
+  // On a phone the picture may be out of sight: show it when one begins.
   document.addEventListener("click", (event) => {
     if (within(event, ".generate") && innerWidth < 760)
-      document.querySelector("#stage")?.scrollIntoView({ behavior: "smooth", block: "nearest" });
+      (inSight(".easel").at(0) ?? document.querySelector("#stage"))?.scrollIntoView({ behavior: "smooth", block: "nearest" });
   });
 
   // Dropping a saved picture anywhere -----------------------------------------------------------------

@@ -23,6 +23,7 @@ export class Staging {
    * @param {Place} place
    */
   constructor(tab, { viewport, paper, view, changed, accept }) {
+    this.tab = tab;
     this.viewport = viewport;
     this.paper = paper;
     this.view = view;
@@ -64,6 +65,7 @@ export class Staging {
     window.addEventListener("atelier-seen", () => this.#see());
     document.addEventListener("click", ({ target }) => target instanceof Element && this.#pressed(target, tab), true);
     document.querySelector("#timeline")?.addEventListener("input", () => this.inSight && this.cover(true));
+    document.querySelector(`#${tab}-live`)?.addEventListener("change", () => this.#show());
     this.#see();
   }
 
@@ -137,6 +139,9 @@ export class Staging {
     picture.style.clipPath = `inset(0 0 0 ${line.value}%)`;
     this.bar.hidden = !this.covers;
     line.hidden = !same;
+    // What is drawn at every stroke is looked at while painting.
+    const live = document.querySelector(`#${this.tab}-live input`);
+    this.corner.classList.toggle("large", live instanceof HTMLInputElement && live.checked);
     this.corner.hidden = this.covers || !picture.hasAttribute("src");
     const buttons = candidates();
     this.candidates.hidden = buttons.length < 2;
