@@ -84,10 +84,10 @@ def test_large_bodies_are_refused() -> None:
     assert ask(host, chunks=3)[0] == 200
 
 
-def test_64_mb_are_let_through_and_not_a_byte_more() -> None:
+def test_16_mb_are_let_through_and_not_a_byte_more() -> None:
     host = {"host": "localhost"}
-    assert ask({**host, "content-length": "67108864"}, chunks=64)[0] == 200
-    assert ask({**host, "content-length": "67108865"})[0] == 413
+    assert ask({**host, "content-length": "16777216"}, chunks=16)[0] == 200
+    assert ask({**host, "content-length": "16777217"})[0] == 413
     assert ask({**host, "content-length": "0" * 30 + "1"})[0] == 200
 
 
@@ -102,15 +102,16 @@ def test_a_picture_of_48_megapixels_can_be_uploaded_and_nothing_else_of_that_siz
 
 def test_a_refusal_is_an_answer_in_words() -> None:
     start, body = answers_to({"host": "evil.example"})
-    headers = [(b"content-type", b"text/plain; charset=utf-8")]
-    assert start == {"type": "http.response.start", "status": 403, "headers": headers}
-    assert body == {"type": "http.response.body", "body": b"This address is not served here."}
+    headers = dict(start["headers"])  # type: ignore[call-overload]
+    assert start["status"] == 403 and headers[b"content-type"] == b"text/plain; charset=utf-8"
+    assert b"frame-ancestors" in headers[b"content-security-policy"]
+    assert b"--allow-host" in body["body"]  # type: ignore[operator]
     assert (
-        answers_to({"host": "localhost", "content-length": "x"})[1]["body"] == b"At most 64 MB can be sent."
+        answers_to({"host": "localhost", "content-length": "x"})[1]["body"] == b"At most 16 MB can be sent."
     )
 
 
-def test_what_is_no_request_and_where_no_host_is_known() -> None:
+def test_what_is_no_request() -> None:
     passed: list[str] = []
 
     async def app(scope: Message, receive: object, send: object) -> None:
@@ -120,14 +121,88 @@ def test_what_is_no_request_and_where_no_host_is_known() -> None:
         raise AssertionError("nobody is asked or answered")
 
     asyncio.run(Guard(app, LOOPBACK)({"type": "lifespan"}, nothing, nothing))
+    assert passed == ["lifespan"]
     anywhere = {"headers": [(b"host", b"evil.example")]}
-    for kind in ("http", "websocket"):
-        asyncio.run(Guard(app)({"type": kind, **anywhere}, nothing, nothing))
-    assert passed == ["lifespan", "http", "websocket"]
     answers: list[Message] = []
 
     async def send(message: Message) -> None:
         answers.append(message)
 
     asyncio.run(Guard(app, LOOPBACK)({"type": "websocket", **anywhere}, nothing, send))
-    assert answers[0]["status"] == 403 and len(passed) == 3
+    assert answers[0]["status"] == 403 and len(passed) == 1
+
+
+def shared_guard(**given: object) -> Callable[[dict[str, str], str], int]:
+    """A guard of a page that others can reach: what it answers to headers and an address."""
+
+    def status(headers: dict[str, str], client: str = "1.1.1.1") -> int:
+        answers: list[Message] = []
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Message) -> None:
+            answers.append(message)
+
+        raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+        scope: Message = {"type": "http", "path": "/", "headers": raw, "client": (client, 1)}
+        guard = Guard(hello, (*LOOPBACK, "studio", ".gradio.live"), is_private=False, **given)  # type: ignore[arg-type]
+        asyncio.run(guard(scope, receive, send))
+        return int(str(answers[0]["status"]))
+
+    return status
+
+
+def test_where_others_come_addresses_and_names_that_were_given_are_served() -> None:
+    status = shared_guard()
+    for host in ("192.168.1.5:7860", "[fe80::1]:7860", "studio:7860", "x.gradio.live", "localhost"):
+        assert status({"host": host, "x-forwarded-for": "9.9.9.9"}) == 200
+    for host in ("evil.example", "gradio.live.evil.example", "1.2.3.4.evil.example", "studio.evil.example"):
+        assert status({"host": host}) == 403
+
+
+def test_a_proxy_may_have_another_name_for_us() -> None:
+    asked = {"host": "127.0.0.1:7860", "x-forwarded-host": "studio", "origin": "https://studio"}
+    assert shared_guard(proxies=("127.0.0.1",))(asked, "127.0.0.1") == 200
+    assert shared_guard()({**asked, "origin": "https://evil.example"}) == 403
+    evil = {**asked, "x-forwarded-host": "evil.example"}
+    assert shared_guard(proxies=("127.0.0.1",))(evil, "127.0.0.1") == 403
+
+
+def test_a_proxy_in_front_of_a_private_page_makes_nobody_its_owner() -> None:
+    """Who starts nginx before the page and forgets to say so gives strangers the owner's rights."""
+    for header in ("x-forwarded-for", "forwarded", "via", "x-real-ip"):
+        assert ask({"host": "127.0.0.1:7860", header: "9.9.9.9"})[0] == 403
+
+
+def test_a_fault_behind_it_is_a_sentence_with_all_headers() -> None:
+    answers: list[Message] = []
+
+    async def broken(_scope: Message, _receive: object, _send: object) -> None:
+        raise ValueError("/home/anna/secret")
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(message: Message) -> None:
+        answers.append(message)
+
+    scope: Message = {"type": "http", "path": "/", "headers": [(b"host", b"localhost")]}
+    asyncio.run(Guard(broken)(scope, receive, send))
+    start, body = answers
+    assert start["status"] == 500 and b"anna" not in body["body"]  # type: ignore[operator]
+    assert b"content-security-policy" in dict(start["headers"])  # type: ignore[call-overload]
+
+
+def test_a_body_that_stops_coming_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.web.guard.PART_SECONDS", 0.1)
+
+    async def receive() -> Message:
+        await asyncio.sleep(5)
+        return {"type": "http.request"}
+
+    async def send(message: Message) -> None:
+        raise AssertionError("nobody is there")
+
+    scope: Message = {"type": "http", "path": "/", "headers": [(b"host", b"localhost")]}
+    asyncio.run(asyncio.wait_for(Guard(hello)(scope, receive, send), 2))

@@ -284,7 +284,9 @@ def shared_page(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Itera
         patch.setenv("ATELIER_MODELS", str(models))
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("cache")))
         folder = tmp_path_factory.mktemp("shared")
-        served = start(Options(host="0.0.0.0", outputs=str(folder), password="open"), free_port())
+        served = start(
+            Options(host="0.0.0.0", outputs=str(folder), password="open sesame, open"), free_port()
+        )
         yield served
         served.close()
 
@@ -293,7 +295,7 @@ def visit(browser: Browser, address: str, *, entered: bool) -> Page:
     page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
     page.goto(address)
     if entered:
-        page.locator("#password").fill("open")
+        page.locator("#password").fill("open sesame, open")
         page.get_by_role("button", name="Enter").click()
     page.wait_for_selector("body.restored", timeout=2 * WAIT)
     return page
@@ -341,15 +343,16 @@ def with_another_s_ids(served: Running, address: str, one: Page, two: Page) -> s
     got = []
     with httpx.Client(base_url=f"{address}/gradio_api", cookies=cookies, timeout=30) as web:
         # What that page is told.
-        assert web.get("/queue/data", params={"session_hash": name}).status_code == 403
-        assert web.get(f"/heartbeat/{name}").status_code == 403
+        assert web.get("/queue/data", params={"session_hash": name}).status_code == 404
+        assert web.get(f"/heartbeat/{name}").status_code == 404
         timeline = next(
             part["id"] for part in config["components"] if part["props"].get("elem_id") == "timeline"
         )
         for function in ("previews", "look", "animation"):
             data = run.steps.key if function == "previews" else {"key": run.steps.key, "step": 1}
             body = {"data": data, "component_id": timeline, "fn_name": function, "session_hash": name}
-            answer = web.post("/component_server/", json=body)
+            assert web.post("/component_server/", json=body).status_code == 403
+            answer = web.post("/component_server/", json={**body, "session_hash": "a page of mine"})
             assert "no longer at hand" in answer.text
             got.append(answer.text)
         # Every handler that takes a pressed button or a chosen id.
@@ -359,7 +362,8 @@ def with_another_s_ids(served: Running, address: str, one: Page, two: Page) -> s
                 continue
             for data in (pick, {"id": run.id}, {"key": run.steps.key, "step": 1}):
                 body = {"data": [], "event_data": data, "fn_index": handler["id"], "session_hash": name}
-                got.append(web.post("/run/predict", json=body).text)
+                assert web.post("/run/predict", json=body).status_code == 403
+                got.append(web.post("/run/predict", json={**body, "session_hash": "a page of mine"}).text)
     return json.dumps(got)
 
 
@@ -376,5 +380,5 @@ def test_the_door_and_the_owner_s_link(shared_page: Running) -> None:
         assert web.get("/").status_code == 200
     with httpx.Client(base_url=address) as web:
         first = web.get("/").headers["set-cookie"]
-        assert web.post(ENTRY, data={"password": "open"}).status_code == 303
+        assert web.post(ENTRY, data={"password": "open sesame, open"}).status_code == 303
         assert web.get("/").status_code == 200 and COOKIE in first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -10,7 +11,6 @@ from collections.abc import Callable, Sequence
 from app.commands import history_arguments
 from app.web.server import Options
 
-LEAST_CHARACTERS = 8  # of a password
 MODELS_DIR = "look for models there as well, as often as wanted"
 
 
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str]) -> int:
     arguments = list(arguments)
     if arguments and arguments[0] in FORWARDED:
         return _forward(FORWARDED[arguments[0]], arguments[1:])
-    known = ("run", "generate", "models", "history", "doctor", *FORWARDED)
+    known = ("run", "generate", "models", "history", "users", "doctor", *FORWARDED)
     if not arguments or (arguments[0] not in known and arguments[0] not in ("-h", "--help")):
         arguments.insert(0, "run")
     options = _parser().parse_args(arguments)
@@ -50,8 +50,30 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--share", action="store_true", help="make a public link, with a password")
     run.add_argument(
         "--password",
-        type=_password,
-        help="of those who may enter; default: one that is made and printed, where others can reach the page",
+        action="store_true",
+        help="ask for the password of guests (or ATELIER_PASSWORD); default: one that is made and told",
+    )
+    run.add_argument("--password-file", metavar="FILE", help="whose first line is that password")
+    run.add_argument(
+        "--user",
+        metavar="NAME[:owner]",
+        action="append",
+        default=[],
+        help="somebody who enters by an own password, which is made and told once; as often as wanted",
+    )
+    run.add_argument(
+        "--proxy",
+        metavar="ADDRESS",
+        action="append",
+        default=[],
+        help="of a proxy in front of the program that says for whom it asks, as often as wanted",
+    )
+    run.add_argument(
+        "--allow-host",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a name under which the program is reached, as often as wanted",
     )
     run.add_argument("--no-browser", action="store_true", help="open no browser window")
     run.add_argument("--outputs", metavar="DIR", help="where finished pictures go; default outputs/")
@@ -83,8 +105,12 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_models(commands)
     _add_history(commands)
+    _add_users(commands)
 
     doctor = commands.add_parser("doctor", help="print what a bug report needs")
+    doctor.add_argument(
+        "--report", metavar="FILE", help="write it to a file, with the log's last lines and nothing private"
+    )
     _add_engine_options(doctor)
     doctor.set_defaults(run=_doctor)
     for name, text in (
@@ -123,6 +149,15 @@ def _add_history(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     history_arguments.add_parser(commands, _history)
 
 
+def _add_users(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    users = commands.add_parser("users", help="who may enter a page that others can reach")
+    actions = ("list", "add", "renew", "remove", "sign-out")
+    users.add_argument("action", choices=actions, help="sign-out ends sessions, everybody's without a name")
+    users.add_argument("name", nargs="?")
+    users.add_argument("--owner", action="store_true", help="of a new one: may do what the owner may")
+    users.set_defaults(run=_users)
+
+
 def _add_engine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models-dir", action="append", default=[], metavar="DIR", help=MODELS_DIR)
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps; default: the best there is")
@@ -135,15 +170,38 @@ def _port(text: str) -> int:
     return port
 
 
-def _password(text: str) -> str:
-    if len(text) < LEAST_CHARACTERS:
-        raise argparse.ArgumentTypeError(f"a password has to have at least {LEAST_CHARACTERS} characters")
-    return text
+def _password(options: argparse.Namespace) -> str | None:
+    """That guests share, from wherever it was given; None where it was not.
+
+    Raises:
+        FileError: it is too easily guessed, or its file cannot be read.
+    """
+    from app.keeping.accounts import weakness
+    from ldm_core.errors import FileError
+
+    given = os.environ.pop("ATELIER_PASSWORD", None)
+    if options.password_file is not None:
+        try:
+            with open(options.password_file, encoding="utf-8") as file:
+                given = file.readline().rstrip("\r\n")
+        except (OSError, ValueError) as error:
+            raise FileError(f"{options.password_file} cannot be read: {error}.") from None
+    if options.password:
+        given = getpass.getpass("Password of guests: ")
+    if given is not None and (weak := weakness(given)):
+        raise FileError(f"Another password is needed: {weak}.")
+    return given
 
 
 def _run(options: argparse.Namespace) -> int:
     from app.web.server import serve
+    from ldm_core.errors import AtelierError
 
+    try:
+        password = _password(options)
+    except AtelierError as error:
+        print(error, file=sys.stderr)
+        return 2
     return serve(
         Options(
             host=options.host,
@@ -153,7 +211,10 @@ def _run(options: argparse.Namespace) -> int:
             outputs=options.outputs,
             device=options.device,
             share=options.share,
-            password=options.password,
+            password=password,
+            users=tuple(options.user),
+            proxies=tuple(options.proxy),
+            hosts=tuple(options.allow_host),
         )
     )
 
@@ -204,10 +265,29 @@ def _history(options: argparse.Namespace) -> int:
         return 1
 
 
-def _doctor(options: argparse.Namespace) -> int:
-    from app.commands.doctor import report
+def _users(options: argparse.Namespace) -> int:
+    from app.commands.users import users
+    from ldm_core.errors import AtelierError
 
-    print(report(options.models_dir, options.device))
+    try:
+        return users(options.action, options.name, is_owner=options.owner)
+    except AtelierError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from app.commands.doctor import report, write_report
+
+    if options.report is None:
+        print(report(options.models_dir, options.device))
+        return 0
+    try:
+        write_report(options.report, options.models_dir, options.device)
+    except OSError as error:
+        print(f"{options.report} cannot be written: {error.strerror}.", file=sys.stderr)
+        return 1
+    print(f"{options.report} has what a bug report needs. Read it before you send it.")
     return 0
 
 

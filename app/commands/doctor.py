@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import getpass
 import platform
+import re
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
-from app.keeping.places import ROOT, open_models
+from app.keeping import logs
+from app.keeping.places import ROOT, data_folder, open_models
 from ldm_core.errors import AtelierError
 
 PACKAGES = (
@@ -33,6 +38,40 @@ def report(models: Sequence[str] = (), device: str | None = None) -> str:
     facts.update(_device(device))
     lines = [f"{name}: {value}" for name, value in facts.items()]
     return "\n".join([*lines, "models:", *(f"  {line}" for line in list_models(models))])
+
+
+LINES = 300  # of the log
+_PRIVATE = (
+    (re.compile(r"(?i)(owner|token|key|password|secret)=[^\s&\"]+"), r"\1=..."),
+    (re.compile(r"hf_[A-Za-z0-9]{8,}"), "hf_..."),
+    (re.compile(r"\b[0-9a-f]{4}(-[0-9a-f]{4}){3}\b"), "..."),  # a password that was made
+    (re.compile(r"\b\d{1,3}(\.\d{1,3}){3}\b"), "an address"),
+    (re.compile(r"\b[A-Za-z0-9_-]{32,}\b"), "..."),  # tokens, hashes
+    (re.compile(r"(?<![\w.])(/[\w.@ -]+){2,}/?|[A-Z]:\\\\[^\"]+"), "a path"),
+)
+
+
+def write_report(file: str, models: Sequence[str] = (), device: str | None = None) -> None:
+    """Writes facts, and the log's last lines without whatever could be private.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    lines: list[str] = []
+    with suppress(OSError):
+        log = (data_folder() / logs.NAME).read_text(encoding="utf-8", errors="replace")
+        lines = log.splitlines()[-LINES:]
+    text = "\n".join([report(models, device), "", "log:", *map(scrubbed, lines)])
+    Path(file).write_text(text + "\n", encoding="utf-8")
+
+
+def scrubbed(text: str) -> str:
+    """A line without paths, names of users, addresses and secrets."""
+    with suppress(OSError, KeyError, ImportError):  # a system without users' names
+        text = re.sub(rf"\b{re.escape(getpass.getuser())}\b", "somebody", text)
+    for private, instead in _PRIVATE:
+        text = private.sub(instead, text)
+    return text
 
 
 def list_models(folders: Sequence[str] = ()) -> list[str]:

@@ -112,6 +112,7 @@ def _make(
 
     start = time.monotonic()
     files = Library(out, dated=False)
+    files.require_room()
     paths: list[str] = []
     pictures: dict[tuple[int, ...], NDArray[np.uint8]] = {}
     cells = iter(planned.cells if planned else ())

@@ -10,6 +10,8 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
+import tempfile
 import unicodedata
 from collections.abc import Callable
 from datetime import date
@@ -18,6 +20,7 @@ from pathlib import Path
 from ldm_core.errors import FileError
 from ldm_core.request import Request
 
+ROOM_BYTES = 50_000_000  # that have to be free before a picture is made
 SLUG_BYTES = 80  # of the prompt in a file name; the whole name stays far below 200
 OWNER = "owner"  # of this computer: the person whose pictures lie in the folder itself
 GUESTS = "guests"  # the folder in which every other person has one
@@ -84,6 +87,28 @@ class Library:
         if self.on_saved is not None:
             self.on_saved(final, png, request)
         return final
+
+    def require_room(self) -> None:
+        """That pictures can be saved, before one is made.
+
+        Raises:
+            FileError: the folder cannot be written, or its disk is full.
+        """
+        try:
+            # The folder, or the one in which it would be made.
+            there = next(folder for folder in (self.folder, *self.folder.parents) if folder.exists())
+            with tempfile.TemporaryFile(dir=there):
+                free = shutil.disk_usage(there).free
+        except OSError as error:
+            raise FileError(
+                f"Pictures cannot be saved in the outputs folder ({error.strerror or error}). "
+                "Allow writing there, or choose another folder with --outputs."
+            ) from None
+        if free < ROOM_BYTES:
+            raise FileError(
+                f"The disk of the outputs folder is full ({free / 1e6:.0f} MB left). "
+                "Make room, or choose another folder with --outputs."
+            )
 
     def sweep(self) -> int:
         """Removes what interrupted writers left; returns how many files that were."""

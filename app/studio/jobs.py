@@ -18,8 +18,9 @@ from app.keeping.library import OWNER, Library
 from app.keeping.outgoing import without_facts
 from app.keeping.places import prompts_folder
 from app.prompts.words import Words
-from app.studio.frames import Ended, Finished, Frame
+from app.studio.frames import Finished, Frame
 from app.studio.grids import Grids
+from app.studio.limits import Limits
 from app.studio.making import Making
 from app.studio.paces import Paces
 from app.studio.past import Past
@@ -102,10 +103,12 @@ class Studio:
             self.paces,
             library,
             history,
+            lambda owner, picture: self.person(owner).saved(picture),
             facts=not has_guests,
         )
         queue = Queue(None if library is None else library.folder / ".atelier")
-        self.jobs = Jobs(queue, self.timelines, self.frames, facts=not has_guests)
+        self.limits = Limits(lambda: [(item.person, item.requests) for item in queue.open_items()])
+        self.jobs = Jobs(queue, self.timelines, self.frames, self.limits.require, facts=not has_guests)
 
     # Starting and ending -----------------------------------------------------------------------------
 
@@ -118,7 +121,7 @@ class Studio:
         try:
             from ldm_core.engine.engine import Engine
 
-            self._engine = Engine(self.models, device=self._device)
+            self._engine = Engine(self.models, device=self._device, share_of=self.limits.share_of)
             self.models.scan()
             names = self.models.names("text-to-image")
             if names:
@@ -184,6 +187,7 @@ class Studio:
         with self._lock:
             people = list(self._people.values())
         self.jobs.close(people)
+        self._making.unsaved.close()
         if self._engine is not None:
             self._engine.close()
         if self.history is not None:
@@ -250,14 +254,28 @@ class Studio:
         Raises:
             AtelierError: the job failed or was stopped.
         """
-        frames = list(self.paint(request, person))
-        last = frames[-1] if frames else None
-        pictures = [frame for frame in frames if isinstance(frame, Finished)]
-        if isinstance(last, Ended) and last.failed:
-            raise EngineError(last.text)
-        if len(pictures) < request.batch_size:
+        return self.make_run(Run(uuid.uuid4().hex, (request,)), person)
+
+    def require_room(self) -> None:
+        """That a finished picture could be saved.
+
+        Raises:
+            FileError: it could not.
+        """
+        if self._library is not None:
+            self._library.require_room()
+
+    def make_run(self, run: Run, person: str) -> list[Finished]:
+        """As `make`, for a run that somebody else may stop."""
+        if self.has_guests:
+            run.requests = tuple(without_facts(request) for request in run.requests)
+        for frame in self.frames(run, person):
+            run.take(frame)
+        if run.ended is not None and run.ended.failed:
+            raise EngineError(run.ended.text)
+        if len(run.pictures) < run.count:
             raise EngineError("The job was stopped.")
-        return pictures
+        return run.pictures
 
     # Facts about models ------------------------------------------------------------------------------
 

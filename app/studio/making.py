@@ -6,6 +6,7 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from app.studio.people import SKETCH
 from app.studio.relay import Relay
 from app.studio.run import Run
 from app.studio.timelines import Timelines, key_of
+from app.studio.unsaved import Held, Unsaved
 from ldm_core.engine.events import PictureDone
 from ldm_core.errors import AtelierError, FileError, QueueFull
 from ldm_core.request import Request
@@ -39,6 +41,7 @@ class Making:
         hash_of: SHA-256 of a model.
         library: where finished pictures go; None saves nothing.
         history: of the pictures there.
+        saved: is told of a person's picture that could be saved later than it was made.
         facts: whether what a photograph says of itself is kept.
     """
 
@@ -51,6 +54,7 @@ class Making:
         paces: Paces,
         library: Library | None,
         history: History | None,
+        saved: Callable[[str, Finished], None],
         *,
         facts: bool,
     ) -> None:
@@ -61,7 +65,9 @@ class Making:
         self._paces = paces
         self._library = library
         self._history = history
+        self._saved = saved
         self._facts = facts
+        self.unsaved = Unsaved(self._save_later)
 
     def frames(self, run: Run, request: Request, owner: str) -> Iterator[Frame]:
         """Everything that is told of one request of a job.  Closing the iterator stops it."""
@@ -128,7 +134,23 @@ class Making:
             if moments := job.trajectory(event.index):
                 steps = Steps(key_of(job, event.index), moments[-1].step, moments[-1].step)
         thumb, copy = thumb_of(event.pixels), copy_of(event.pixels)
-        return Finished(id, png, name, path, problem, thumb, request, steps, copy, run.id)
+        finished = Finished(id, png, name, path, problem, thumb, request, steps, copy, run.id)
+        if problem:
+            self.unsaved.add(Held(job.owner, finished, event))
+        return finished
+
+    def _save_later(self, held: Held) -> None:
+        """Saves a picture that could not be saved when it was made.
+
+        Raises:
+            FileError: it cannot be saved yet.
+        """
+        made = held.picture
+        if self._library is None:
+            return
+        path = self._library.save(made.png, made.request, held.owner)
+        self._remember(path, made.png, held.event)
+        self._saved(held.owner, replace(made, path=path, name=path.name, problem=""))
 
     def _remember(self, path: Path, png: bytes, event: PictureDone) -> Entry | None:
         """A saved picture's place in the history; a fault there is no reason to lose sight of the picture."""

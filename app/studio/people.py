@@ -104,6 +104,15 @@ class Person:
                 self._pictures.popitem(last=False)
             self.version += 1
 
+    def saved(self, picture: Finished) -> None:
+        """A picture that could not be saved when it was made is now."""
+        with self._lock:
+            if picture.id in self._pictures:
+                self._pictures[picture.id] = picture
+            for run in self._runs.values():
+                run.pictures[:] = [picture if one.id == picture.id else one for one in run.pictures]
+            self.version += 1
+
     def _too_large(self) -> bool:
         return sum(len(picture.png) for picture in self._pictures.values()) > KEPT_BYTES
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import secrets
 import sqlite3
 import threading
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from app.keeping.database import Database
+from app.keeping.locks import locked
 from ldm_core.errors import AtelierError, FileError, QueueFull
 from ldm_core.request import Request, parse_request, single, to_json
 
@@ -154,6 +154,11 @@ class Queue:
 
     def waiting(self, person: str) -> list[Item]:
         return [item for item in self.items(person) if item.state == "waiting"]
+
+    def open_items(self) -> list[Item]:
+        """Everybody's that wait or run."""
+        with self._lock:
+            return [item for item in self._items.values() if item.state in ("waiting", "running")]
 
     def people(self) -> set[str]:
         """Those for whom something waits."""
@@ -308,23 +313,3 @@ def _read(row: sqlite3.Row) -> Item:
         requests, state, said = (), "failed", f"This job cannot be read: {error}"
     fields = (row["finished"], said, row["added"], row["ended"])
     return Item(row["id"], row["person"], requests, state, row["place"], *fields)
-
-
-def locked(path: Path) -> IO[bytes] | None:
-    """The open file, which only one program at a time can hold; None where another does."""
-    held = open(path, "ab")  # noqa: SIM115  held as long as the program runs
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            msvcrt.locking(held.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-        else:
-            import fcntl
-
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        held.close()
-        return None
-    except OSError:  # a file system without locks
-        return held
-    return held

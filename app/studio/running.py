@@ -32,6 +32,7 @@ class Jobs:
     Args:
         queue: what waits, runs and ended.
         frames: makes a job for an owner, and tells everything of it.
+        require: raises QueueFull where a person may have no more jobs.
         facts: whether what photographs say of themselves is kept.
     """
 
@@ -40,10 +41,12 @@ class Jobs:
         queue: Queue,
         timelines: Timelines,
         frames: Callable[[Run, str], Iterator[Frame]],
+        require: Callable[[str, Sequence[Request]], None],
         *,
         facts: bool,
     ) -> None:
         self.queue = queue
+        self._require = require
         self._timelines = timelines
         self._frames = frames
         self._facts = facts
@@ -72,6 +75,7 @@ class Jobs:
         """
         if not self._facts:
             requests = [without_facts(request) for request in requests]
+        self._require(person.id, requests)
         item = self.queue.add(person.id, requests)
         self.go_on(person)
         return item
@@ -88,6 +92,7 @@ class Jobs:
         job, image = self._timelines.find(key, person.id)
         of = job.request_of(image)
         request = branched(rebased(request, of), step, of)
+        self._require(person.id, [request])
         item = self.queue.add(person.id, [request], origin=(key, step), first=True)
         run = person.running
         if run is not None and run.job is job:
@@ -100,6 +105,7 @@ class Jobs:
         item = self.queue.find(person.id, id)
         if item is None or not item.requests:
             return
+        self._require(person.id, item.requests)
         if item.state == "interrupted":
             self.queue.again(person.id, id)
         else:
@@ -227,8 +233,14 @@ class Jobs:
         for sketch in person.sketches():
             sketch.cancel()
         person.begin(run)
+        first, began = item.requests[0], time.monotonic()
+        width, height = first.size
+        told: dict[str, object] = {"job": item.id[:8], "task": first.task, "model": first.model}
+        log.info("a job begins", extra=told | {"size": f"{width}x{height}", "steps": first.steps})
         self._run(person, run)
         ended = run.ended or Ended("Stopped")
+        how = {"finished": ended.finished, "error": type(ended.error).__name__ if ended.error else ""}
+        log.info("a job ended", extra=told | how | {"seconds": round(time.monotonic() - began, 2)})
         if self._closed.is_set() and not ended.finished:
             return ""  # it is interrupted, and will be there at the next start
         state: State = "done" if ended.finished else "failed" if ended.failed else "stopped"

@@ -5,52 +5,131 @@ Pictures in a request are `data:` URIs, or files that the program uploaded here;
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TypeVar
 
 import gradio as gr
+from gradio.context import LocalContext
 
 from app.form.picture_input import uploaded
 from app.studio.frames import Finished
 from app.studio.jobs import Studio
+from app.studio.run import Run
 from app.widgets.asking import person_of
 from app.widgets.components import PngFile, cached
-from ldm_core.errors import AtelierError
-from ldm_core.request import RULES, TASKS, parse_request, to_json
+from ldm_core.errors import AtelierError, EngineError
+from ldm_core.request import RULES, TASKS, Request, parse_request, to_json
 from ldm_core.request.rules import RasterOf
 
 Json = dict[str, object]
+Made = TypeVar("Made")
+
+
+LOOK_SECONDS = 0.1  # between two looks whether somebody waits still
+THREADS = 256  # calls that are made at a time
 
 
 def serve(studio: Studio) -> None:
     """Adds `/generate` for any request, and one endpoint for each task, `/text_to_image` and so on, whose
     request may leave the task out."""
-    gr.api(_endpoint(studio), api_name="generate", concurrency_limit=8)
+    calls = Calls(studio)
+    gr.api(calls.endpoint(), api_name="generate", concurrency_limit=None)
     for task in TASKS:
-        gr.api(_endpoint(studio, task), api_name=task.replace("-", "_"), concurrency_limit=8)
+        gr.api(calls.endpoint(task), api_name=task.replace("-", "_"), concurrency_limit=None)
 
 
-def _endpoint(studio: Studio, task: str | None = None) -> Callable[[Json, gr.Request], Json]:
-    def generate(request: Json, asked_by: gr.Request) -> Json:
-        start, person = time.monotonic(), person_of(asked_by)
-        try:
-            implied = {} if task is None else {"task": task}
-            asked = parse_request({**with_uploads(request), **implied})
-            pictures = [
-                picture
-                for planned in studio.words.expanded(asked)
-                for picture in studio.make(planned, person)
-            ]
-        except AtelierError as error:
-            raise gr.Error(str(error), print_exception=False) from None
-        return {
-            "images": [_file(picture) for picture in pictures],
-            "requests": [to_json(picture.request) for picture in pictures],
-            "notes": [*asked.notes(), *filter(None, [studio.models.told(pictures[0].request)])],
-            "seconds": round(time.monotonic() - start, 3),
-        }
+class Calls:
+    """Answers programs.  A call whose program is gone, or that is cancelled, stops before its next step, and
+    counts among its person's until then."""
 
-    return generate
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="call")
+
+    def endpoint(self, task: str | None = None) -> Callable[[Json, gr.Request], Awaitable[Json]]:
+        async def generate(request: Json, asked_by: gr.Request) -> Json:
+            start, person = time.monotonic(), person_of(asked_by)
+            try:
+                asked, requests = await asyncio.to_thread(self._read, request, task)
+                await asyncio.to_thread(self._studio.require_room)
+                pictures = await self._made(requests, person)
+            except AtelierError as error:
+                raise gr.Error(str(error), print_exception=False) from None
+            problems = dict.fromkeys(picture.problem for picture in pictures if picture.problem)
+            told = self._studio.models.told(pictures[0].request)
+            return {
+                "images": [_file(picture) for picture in pictures],
+                "requests": [to_json(picture.request) for picture in pictures],
+                "saved": [picture.path is not None for picture in pictures],
+                "notes": [*asked.notes(), *filter(None, [told]), *problems],
+                "seconds": round(time.monotonic() - start, 3),
+            }
+
+        return generate
+
+    def _read(self, request: Json, task: str | None) -> tuple[Request, list[Request]]:
+        """What is asked for, and the requests that this stands for."""
+        implied = {} if task is None else {"task": task}
+        asked = parse_request({**with_uploads(request), **implied})
+        return asked, self._studio.words.expanded(asked)
+
+    async def _made(self, requests: Sequence[Request], person: str) -> list[Finished]:
+        run = Run(uuid.uuid4().hex, tuple(requests))
+        turn = self._studio.limits.turn(person)
+        with self._studio.limits.calling(person, requests):
+            await _held(turn)
+            try:
+                loop = asyncio.get_running_loop()
+                work = loop.run_in_executor(self._threads, self._studio.make_run, run, person)
+                return await _stopped_or_made(work, run)
+            finally:
+                turn.release()
+
+
+async def _held(turn: asyncio.Semaphore) -> None:
+    """Waits for a turn, as long as somebody waits for its outcome.
+
+    Raises:
+        EngineError: nobody does.
+    """
+    waiting = asyncio.ensure_future(turn.acquire())
+    try:
+        while not waiting.done():
+            await asyncio.wait([waiting], timeout=LOOK_SECONDS)
+            if not _is_awaited():
+                raise EngineError("The job was stopped.")
+    except BaseException:
+        if not waiting.cancel():  # it has come meanwhile
+            turn.release()
+        raise
+
+
+async def _stopped_or_made(work: asyncio.Future[Made], run: Run) -> Made:
+    """What some work gives.  Where nobody waits for it any more it is stopped.  It has ended in any case."""
+    try:
+        while not work.done():
+            await asyncio.wait([work], timeout=LOOK_SECONDS)
+            if not _is_awaited():
+                run.cancel()
+    finally:
+        run.cancel()  # no effect on one that ended
+        while not work.done():
+            with suppress(asyncio.CancelledError):  # that comes again, while it is stopped already
+                await asyncio.wait([work])
+        work.exception()
+    return work.result()
+
+
+def _is_awaited() -> bool:
+    """Whether the program that called is there still, as far as gradio knows."""
+    blocks, id = LocalContext.blocks.get(None), LocalContext.event_id.get(None)
+    event = None if blocks is None or id is None else blocks._queue.event_ids_to_events.get(id)
+    return event is None or bool(event.alive)
 
 
 def with_uploads(request: object) -> Mapping[str, object]:

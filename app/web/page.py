@@ -21,6 +21,7 @@ from app.widgets.updates import Updates
 from ldm_core.bundled import ASSETS
 
 TITLE = "Latent Atelier"
+LEAVE = "leave"  # relative, for a proxy may have the page below a folder
 # What each tab that makes pictures is called, in the program and on the page, and what makes it.
 TABS: tuple[tuple[str, str, Callable[[Studio], AnyForm]], ...] = (
     ("text", "Text to image", text_to_image.make_tab),
@@ -41,6 +42,8 @@ def build_page(studio: Studio) -> gr.Blocks:
             opener = gr.UploadButton(
                 "Open picture", elem_id="open", file_types=["image"], size="sm", min_width=0
             )
+            if studio.has_guests:
+                gr.HTML(f'<a href="{LEAVE}">Leave</a>', elem_id="leave", apply_default_css=False)
             keys = gr.Button("?", elem_id="keys", size="sm", min_width=0)
             theme = gr.Button("Dark", elem_id="theme", size="sm", min_width=0)
             full = gr.Button("Full screen", elem_id="full", size="sm", min_width=0)

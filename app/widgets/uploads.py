@@ -16,6 +16,11 @@ def uploads() -> Path:
     return Path(get_upload_folder()).resolve()
 
 
+def is_upload(path: str) -> bool:
+    """Whether a path lies among the uploads."""
+    return len(path) <= MAX_PATH and "\0" not in path and Path(path).resolve().is_relative_to(uploads())
+
+
 def uploaded_file(payload: object, folder: Path | None = None) -> Path:
     """The file that the browser uploaded.
 

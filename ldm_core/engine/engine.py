@@ -2,8 +2,9 @@
 
 A turn takes what the next job asks for, adds what other jobs ask for in the same shape of the same model,
 gets all answers in one network call, and sends each back into its sampler.  Jobs take turns step by step,
-so a new job starts at the next step, and stopping one is not answering it any more.  Models are loaded in a
-thread beside it, and a job whose model is not there yet, or that is paused, has no turn.
+fairly (`shares`), so a new job starts at the next step, and stopping one is not answering it any more.
+Models are loaded in a thread beside it, and a job whose model is not there yet, or that is paused, has no
+turn.
 
     with Engine(ModelLibrary()) as engine:
         job = engine.submit(TextToImage(prompt="a lake at dusk"))
@@ -16,8 +17,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -31,6 +32,7 @@ from ldm_core.engine.job import Job
 from ldm_core.engine.loader import Loaded, Loader
 from ldm_core.engine.record import Record
 from ldm_core.engine.run import Image, Run
+from ldm_core.engine.shares import MAX_RUNNING, Shares
 from ldm_core.errors import AtelierError, EngineError, QueueFull
 from ldm_core.library.models import ModelLibrary
 from ldm_core.network.device import choose, described, release_memory
@@ -41,9 +43,7 @@ from ldm_core.request.extensions import Extensions
 from ldm_core.request.raster import Pixels
 from ldm_core.tasks import Moment, check, prepare
 
-__all__ = ["MAX_RUNNING", "Engine", "Job"]
-
-MAX_RUNNING = 4  # jobs that take turns; more would only make each of them slower
+__all__ = ["MAX_RUNNING", "Engine", "Figures", "Job"]
 
 log = logging.getLogger(__name__)
 
@@ -60,14 +60,31 @@ class _Look:
     seen: Future[Pixels]
 
 
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What an engine has done so far and has to do.
+
+    Attributes:
+        steps, step_seconds: of pictures, and what their network calls took.
+        errors: jobs that failed, by the name of the error.
+    """
+
+    running: int
+    waiting: int
+    steps: int
+    step_seconds: float
+    errors: Mapping[str, int]
+
+
 class Engine:
     """Runs jobs one step at a time in a thread of its own.
 
     Args:
         library: where models come from.
         device, dtype: see `device.choose`.
-        max_queue: jobs that may wait beside the running ones.
+        max_queue: jobs of one share that may wait beside its running ones.
         max_batch: pictures in one network call; by default what suits the device.
+        share_of: the share (`shares`) from which an owner's jobs are given turns; by default each has one.
 
     Raises:
         EngineError: there is no such device or number format.
@@ -81,6 +98,7 @@ class Engine:
         dtype: str | None = None,
         max_queue: int = 32,
         max_batch: int | None = None,
+        share_of: Callable[[str], str] = str,
     ) -> None:
         self.library = library
         self.device = choose(device, dtype)
@@ -88,17 +106,21 @@ class Engine:
             keep_freed_blocks()
         self.max_queue = max_queue
         self.max_batch = max_batch or self.device.max_batch
+        self._share_of = share_of
         self._wake = threading.Condition(threading.RLock())
         # Guarded by _wake:
         self._closed = False
         self._queued: deque[Record] = deque()
-        self._running: deque[Record] = deque()  # the job at the left has the next turn
+        self._running: deque[Record] = deque()  # of one share the job at the left has the next turn
+        self._shares = Shares()
         self._looks: deque[_Look] = deque()
         self._changing: dict[Record, Future[Loaded]] = {}  # the models of what jobs are to go on with
         # Of the worker alone:
         # Of the running jobs that have not begun, for what each of their requests puts on top of the model:
         self._loading: dict[Record, dict[Extensions, Future[Loaded]]] = {}
         self._runs: dict[Record, Run] = {}  # of those that have
+        self._steps, self._step_seconds = 0, 0.0
+        self._errors: Counter[str] = Counter()
         self._loader = Loader(library, self.device, self._notify)
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
         self._thread.start()
@@ -109,7 +131,7 @@ class Engine:
         Raises:
             RequestError: the request does not suit its model.
             ModelError: there is no such model, or its description is wrong.
-            QueueFull: too many jobs wait already.
+            QueueFull: too many jobs of the owner's share wait already.
             EngineError: the engine is closed.
         """
         if not request.model:
@@ -152,6 +174,12 @@ class Engine:
             self._wake.notify_all()
         return look.seen.result()
 
+    def figures(self) -> Figures:
+        """What it has done and has to do."""
+        with self._wake:
+            running, waiting = len(self._running), len(self._queued)
+            return Figures(running, waiting, self._steps, self._step_seconds, dict(self._errors))
+
     def _require_open(self) -> None:
         if self._closed:
             raise EngineError("The engine is closed; start Latent Atelier again.")
@@ -159,15 +187,15 @@ class Engine:
     def _queue(self, request: Request, owner: str, before: Sequence[Moment]) -> Job:
         check(request, self.library.info(request.model))
         self.library.require_extensions(request)
-        record = Record(request, owner, before)
+        record = Record(request, owner, before, self._share_of(owner))
         with self._wake:
             self._require_open()
-            if len(self._queued) + len(self._running) >= MAX_RUNNING + self.max_queue:
-                raise QueueFull(
-                    f"{len(self._queued)} jobs are waiting already; try again when some are done."
-                )
+            own = [one.share == record.share for one in (*self._queued, *self._running)]
+            if sum(own) >= MAX_RUNNING + self.max_queue:
+                waiting = sum(own[: len(self._queued)])
+                raise QueueFull(f"{waiting} jobs are waiting already; try again when some are done.")
             self._queued.append(record)
-            record.tell(Queued(len(self._queued) - 1))
+            self._tell_places()
             self._wake.notify_all()
         return Job(record, self)
 
@@ -238,8 +266,11 @@ class Engine:
             self._wake.notify_all()
 
     def _tell_places(self) -> None:
-        for position, waiting in enumerate(self._queued):
-            waiting.tell(Queued(position))
+        """Tells each waiting job how many start before it, where that is new."""
+        for position, waiting in enumerate(self._shares.line(self._queued, self._running)):
+            if waiting.position != position:
+                waiting.position = position
+                waiting.tell(Queued(position))
 
     # From here on in the worker thread alone.
 
@@ -261,8 +292,9 @@ class Engine:
         with self._wake:
             while not (self._closed or self._has_work()):
                 self._wake.wait()
-            while self._has_room() and not self._closed:
-                record = self._queued.popleft()
+            while not self._closed and (record := self._next()) is not None:
+                self._shares.begin(record.share, self._running)
+                self._queued.remove(record)
                 self._running.appendleft(record)  # its first step is the next one
                 record.tell(Started())
                 self._tell_places()
@@ -270,18 +302,16 @@ class Engine:
 
     def _has_work(self) -> bool:
         """Whether a job can start or have a turn, or a moment be looked at."""
-        if self._has_room() or any(look.loading.done() for look in self._looks):
+        if self._next() is not None or any(look.loading.done() for look in self._looks):
             return True
         return any(
             record.cancelled.is_set() or (not record.paused.is_set() and self._is_loaded(record))
             for record in self._running
         )
 
-    def _has_room(self) -> bool:
-        """Whether a waiting job can start."""
-        return (
-            bool(self._queued) and sum(not record.paused.is_set() for record in self._running) < MAX_RUNNING
-        )
+    def _next(self) -> Record | None:
+        """The waiting job that can start."""
+        return self._shares.next(self._queued, self._running)
 
     def _is_loaded(self, record: Record) -> bool:
         """Whether what it was found to need is there."""
@@ -297,12 +327,15 @@ class Engine:
             self._end(record, Cancelled())
         self._look_once()
         images = self._gather()
+        began = time.monotonic()
+        self._steps += len(images)
         answered: dict[Run, list[tuple[Image, Prediction]]] = {}
         for image, answer in zip(images, self._answers(images), strict=True):
             if isinstance(answer, Exception):
                 self._fail(image.run.record, answer)
             else:
                 answered.setdefault(image.run, []).append((image, answer))
+        self._step_seconds += time.monotonic() - began
         for running in tuple(self._runs.values()):
             if running.record.paused.is_set():
                 continue
@@ -318,10 +351,10 @@ class Engine:
     def _gather(self) -> list[Image]:
         """The pictures to answer now: the next job's, and others of the same shape while there is room.
 
-        The jobs they belong to go to the end of the row.
+        The jobs they belong to go to the end of the row, and their shares are charged.
         """
         images: list[Image] = []
-        for record in tuple(self._running):
+        for record in self._shares.in_turn(self._running):
             room = self.max_batch - len(images)
             waits = (images and record not in self._runs) or not self._is_loaded(record)
             if record.paused.is_set() or room == 0 or waits:
@@ -337,6 +370,8 @@ class Engine:
         for served in {image.run.record: None for image in images}:
             self._running.remove(served)
             self._running.append(served)
+        for image in images:
+            self._shares.charge(image.run.record.share, image.ask.x[0, 0].numel())
         return images
 
     def _begin(self, record: Record) -> Run | None:
@@ -408,9 +443,10 @@ class Engine:
 
     def _fail(self, record: Record, error: Exception) -> None:
         if not isinstance(error, AtelierError):
-            log.error("job %s failed", record.id[:6], exc_info=error)
+            log.error("a job failed", extra={"engine_job": record.id[:8]}, exc_info=error)
         failure = described(error, record.request.size)
         # The frames of a failed step hold its tensors, and the error lives as long as the job.
         failure.__cause__ = failure.__context__ = None
+        self._errors[type(failure).__name__] += 1
         self._end(record, Failed(failure.with_traceback(None)))
         release_memory(self.device)

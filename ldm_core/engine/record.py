@@ -39,19 +39,23 @@ class Record:
 
     Args:
         before: how the pictures came to where they begin, the last moment being that; empty: from noise.
+        share: of the engine's turns from which it is given.
 
     Attributes:
         id: not to be guessed: whoever knows it may watch and stop the job.
         origin: the moment at which the pictures begin; None: from noise.
         log: every event so far.
+        position: how many jobs start before it, as it was told last.
         change: what it is to go on with, where that was asked for and not done yet.
         preview: how a latent of its model is shown, and which part of it; None before the model is loaded.
     """
 
-    def __init__(self, request: Request, owner: str, before: Sequence[Moment] = ()) -> None:
+    def __init__(self, request: Request, owner: str, before: Sequence[Moment] = (), share: str = "") -> None:
         self.id = secrets.token_urlsafe(16)
         self.request = request
         self.owner = owner
+        self.share = share
+        self.position: int | None = None
         self.origin: Moment | None = before[-1] if before else None
         self.pictures = [
             PictureRecord(single(request, i), list(before[:-1])) for i in range(request.batch_size)

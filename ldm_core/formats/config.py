@@ -52,9 +52,18 @@ def usual_defaults(spec: ModelSpec | AutoencoderSpec) -> Defaults:
 
 
 def config_beside(file: Path) -> Path | None:
-    """The configuration that lies beside a file of weights: `NAME.yaml`, else `config.yaml`."""
+    """The configuration that lies beside a file of weights: `NAME.yaml`, else `config.yaml`.
+
+    Raises:
+        ConfigError: it is a link to a file elsewhere, and the weights do not lie there either.
+    """
     candidates = (file.with_suffix(".yaml"), file.with_name("config.yaml"))
-    return next((candidate for candidate in candidates if candidate.is_file()), None)
+    found = next((candidate for candidate in candidates if candidate.is_file()), None)
+    if found is not None:
+        lies = found.resolve()
+        if lies.parent != file.resolve().parent and not lies.is_relative_to(found.parent.resolve()):
+            raise ConfigError(f"{found.name} is a link to a file elsewhere; put the file itself there.")
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +165,8 @@ def _model(section: Section) -> ModelSpec:
 
 
 def _diffusion(params: Section, target: str) -> ModelSpec:
+    params.whole("image_size", 1, 65_536, 64)  # of no use, but a wrong one tells of a wrong file
+    params.whole("channels", 1, 1024, 4)
     return ModelSpec(
         first_stage=read_first_stage(params.section("first_stage_config")),
         unet=read_unet(params.section("unet_config")),

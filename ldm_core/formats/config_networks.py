@@ -81,6 +81,7 @@ def read_unet(section: Section) -> UNetSpec:
             "disable_middle_self_attn": (False,),
         },
     )
+    params.whole("image_size", 1, 65_536, 64)  # of no use, but a wrong one tells of a wrong file
     channel_mult = params.wholes("channel_mult", 1, 32, 8)
     if not channel_mult:
         raise params.wrong("channel_mult", "a list of at least one whole number")

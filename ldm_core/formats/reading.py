@@ -50,6 +50,11 @@ _LEGACY_PICKLE = (
     "safety; look for a .safetensors version, or convert it with "
     "`torch.save(torch.load(FILE, weights_only=True, map_location='cpu'), NEW_FILE)`"
 )
+_TORCH_TAR = (b"sys_info", b"pickle", b"storages", b"tensors")  # one of them comes first
+_LEGACY_TAR = (
+    "it is a checkpoint in the first format of PyTorch (a tar archive, before 0.2), which is not read for "
+    "safety; look for a .safetensors version of the model"
+)
 
 
 class Checkpoint:
@@ -155,6 +160,8 @@ def _what_it_is(head: bytes, size: int) -> str:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if re.match(rb"<(!doctype|!--|\?xml|html|head|body|script|svg)", text, re.IGNORECASE):
         return "it is a web page, not a model; the download may have needed a login, download it again"
+    if head[:100].rstrip(b"\0") in _TORCH_TAR:
+        return _LEGACY_TAR
     if head[257:262] == b"ustar":
         return "it is a tar archive; unpack it first, or look for a .safetensors version of the model"
     if re.match(rb"\x80[\x02-\x05]", head) or re.match(rb"(\(|c)[\w.(]+\n|[(\]}]+[.lqp]", head):
