@@ -33,6 +33,7 @@ _OPEN = re.compile(  # what the page and programs use
     r"startup-events|app_id|theme\.css|user|login_check|custom_component/.*"
 )
 _CALLS = re.compile(r"(?:run|api|call|call/v2|queue)/([^/]+)")
+_ADDRESS = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]+:")
 _SHUT = re.compile(r"/(monitoring|login|logout|svelte)(/|$)")
 _NONE = "There is no such thing here."
 
@@ -193,8 +194,9 @@ class Events:
             if not isinstance(data, list) or len(data) not in expected:
                 count = max(expected)
                 raise Refused(422, f"data has to be a list of {count} {'value' if count == 1 else 'values'}.")
-        for path in _paths(data) if function.preprocess else ():  # others read files by `uploaded_file`
-            if not is_upload(path):
+        is_public = function.api_visibility == "public"  # the page's own read files by `uploaded_file`
+        for path in _paths(data):
+            if _ADDRESS.match(path) or (is_public and not is_upload(path)):  # gradio would fetch an address
                 raise Refused(422, "A file that is named did not reach the program; upload it first.")
 
     def _require_room(self, asked: str, share: str) -> None:
