@@ -195,8 +195,9 @@ class Events:
                 count = max(expected)
                 raise Refused(422, f"data has to be a list of {count} {'value' if count == 1 else 'values'}.")
         is_public = function.api_visibility == "public"  # the page's own read files by `uploaded_file`
-        for path in _paths(data):
-            if _ADDRESS.match(path) or (is_public and not is_upload(path)):  # gradio would fetch an address
+        for path, is_file in _paths(data):
+            # Gradio would fetch an address; of another file that it takes for one it says nothing.
+            if _ADDRESS.match(path) or (is_public and is_file and not is_upload(path)):
                 raise Refused(422, "A file that is named did not reach the program; upload it first.")
 
     def _require_room(self, asked: str, share: str) -> None:
@@ -246,8 +247,8 @@ class Events:
         return noting_send
 
 
-def _paths(data: object) -> Iterator[str]:
-    """Every `path` in what is given."""
+def _paths(data: object) -> Iterator[tuple[str, bool]]:
+    """Every `path` in what is given, and whether gradio takes it for a file's."""
     left = [data]
     while left:
         one = left.pop()
@@ -256,7 +257,7 @@ def _paths(data: object) -> Iterator[str]:
         elif isinstance(one, dict):
             path = one.get("path")
             if isinstance(path, str):
-                yield path
+                yield path, "meta" in one
             left += one.values()
 
 
