@@ -187,6 +187,8 @@ class Events:
         if function is None:
             raise Refused(404, "There is no such function here.")
         if asked.startswith("call/v2/"):
+            if set(given) != {"request"}:  # the one parameter that our endpoints have
+                raise Refused(422, "Give one value, of the name `request`.")
             data: object = list(given.values())
         else:
             data = given.get("data")

@@ -113,7 +113,7 @@ def test_f11_private_functions_are_checked_as_programs_call_them(guest: Guest) -
         body = {
             "data": data,
             "fn_index": function["id"],
-            "session_hash": "mine",
+            "session_hash": "a page of guest 4",
             "event_data": chance.choice(nonsense),
         }
         if function["queue"]:
@@ -151,7 +151,7 @@ def test_f12_pairs_of_edges(guest: Guest) -> None:
         "",
         "   ",
         "\0\x01\x1b[31m",
-        "\ud83c\udf05 \u202ehidden\u202c",
+        "\U0001f305 \u202ehidden\u202c",
         "a\u0301" * 1000,
         "[a:b:0.5]" * 200,
         "(" * 5000,
