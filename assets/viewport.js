@@ -4,6 +4,9 @@
   const LARGEST = 32; // times as large as all of it
   const TYPING = "input:not([type=range], [type=checkbox], [type=radio]), textarea, select, [contenteditable=true]";
 
+  /** @type {(a: PointerEvent, b: PointerEvent) => number} */
+  const apart = (a, b) => Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY);
+
   /**
    * Zooms pictures that fill `frame` by wheel, two fingers and a double click, and moves them by dragging.
    * @param {HTMLElement} frame
@@ -68,9 +71,8 @@
       const other = [...down.values()].find(({ pointerId }) => pointerId !== event.pointerId);
       down.set(event.pointerId, event);
       if (other) {
-        const far = (/** @type {PointerEvent} */ one) => Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
         const [cx, cy] = [(event.clientX + other.clientX) / 2, (event.clientY + other.clientY) / 2];
-        if (far(before) > 10) zoomTo((zoom * far(event)) / far(before), cx, cy);
+        if (apart(before, other) > 10) zoomTo((zoom * apart(event, other)) / apart(before, other), cx, cy);
         return;
       }
       x += event.clientX - before.clientX;
@@ -144,7 +146,13 @@
     }).observe(stage);
 
     /** @type {Record<string, () => void>} */
-    const acts = { 0: zoom.fit, 1: zoom.own, "+": () => zoom.by(1.25), "=": () => zoom.by(1.25), "-": () => zoom.by(0.8) };
+    const acts = {
+      0: zoom.fit,
+      1: zoom.own,
+      "+": () => zoom.by(1.25),
+      "=": () => zoom.by(1.25),
+      "-": () => zoom.by(0.8),
+    };
     document.addEventListener("keydown", (event) => {
       const from = event.composedPath()[0];
       const typing = from instanceof Element && from.matches(`${TYPING}, [role=slider]`);

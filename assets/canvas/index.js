@@ -58,7 +58,15 @@ export const mount = async ({ element, props, trigger, upload, watch, settings }
   const note = frame.say;
   const view = new View(frame.viewport, frame.paper, () => showView());
   const tools = makeTools(board, note);
-  const gestures = new Gestures({ viewport: frame.viewport, view, board, tools, held, covered: () => staging.covers, told: () => showPointer() });
+  const gestures = new Gestures({
+    viewport: frame.viewport,
+    view,
+    board,
+    tools,
+    held,
+    covered: () => staging.covers,
+    told: () => showPointer(),
+  });
   const lines = new Lines(frame.lines, view, board, () => gestures.tool, () => gestures.hover);
   const tab = settings.name.replace("-canvas", "");
   const use = () => document.getElementById(`${tab}-use`)?.click();

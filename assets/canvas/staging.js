@@ -35,35 +35,50 @@ export class Staging {
     this.small = make("img", { alt: "" });
     this.corner = make(
       "button",
-      { type: "button", class: "corner", title: "Show the result over the canvas", "aria-label": "Show the result", onclick: () => this.cover(true) },
+      {
+        type: "button",
+        class: "corner",
+        title: "Show the result over the canvas",
+        "aria-label": "Show the result",
+        onclick: () => this.cover(true),
+      },
       this.small
     );
-    this.line = make("input", { type: "range", min: 0, max: 100, value: 0, "aria-label": "Before and after", title: "Before and after: from here on the result is seen" });
+    this.line = make("input", {
+      type: "range",
+      min: 0,
+      max: 100,
+      value: 0,
+      "aria-label": "Before and after",
+      title: "Before and after: from here on the result is seen",
+    });
     this.line.addEventListener("input", () => this.#show());
     this.back = iconButton("before", "Picture before", () => this.#step(-1));
     this.next = iconButton("after", "Next picture", () => this.#step(1));
     this.count = make("span", { class: "count" });
-    const leave = make("button", { type: "button", class: "action", title: "Back to what is painted (Escape; hold H to look at it)", onclick: () => this.cover(false) }, "Canvas");
-    const candidates = make("div", { class: "group candidates", role: "group", "aria-label": "Pictures of this batch" }, this.back, this.count, this.next);
-    this.candidates = candidates;
-    this.bar = make("div", { class: "staged", role: "group", "aria-label": "Result" }, candidates, this.line);
-    if (accept) {
-      const take = () => {
-        accept();
-        this.cover(false);
-      };
-      this.bar.append(
-        make("button", { type: "button", class: "action", title: "The result becomes the picture on the canvas", onclick: take }, "Use this result")
-      );
-    }
-    this.bar.append(leave);
+    this.candidates = make(
+      "div",
+      { class: "group candidates", role: "group", "aria-label": "Pictures of this batch" },
+      this.back,
+      this.count,
+      this.next
+    );
+    this.bar = make("div", { class: "staged", role: "group", "aria-label": "Result" }, this.candidates, this.line);
+    const take = () => {
+      accept?.();
+      this.cover(false);
+    };
+    if (accept) this.bar.append(action("Use this result", "The result becomes the picture on the canvas", take));
+    const back = "Back to what is painted (Escape; hold H to look at it)";
+    this.bar.append(action("Canvas", back, () => this.cover(false)));
     for (const part of [this.bar, this.corner]) {
       part.addEventListener("pointerdown", (event) => event.stopPropagation()); // it paints nothing
     }
     viewport.append(this.bar, this.corner);
     this.picture.addEventListener("load", () => this.#show());
     window.addEventListener("atelier-seen", () => this.#see());
-    document.addEventListener("click", ({ target }) => target instanceof Element && this.#pressed(target, tab), true);
+    const pressed = (/** @type {Event} */ { target }) => target instanceof Element && this.#pressed(target);
+    document.addEventListener("click", pressed, true);
     document.querySelector("#timeline")?.addEventListener("input", () => this.inSight && this.cover(true));
     document.querySelector(`#${tab}-live`)?.addEventListener("change", () => this.#show());
     this.#see();
@@ -73,10 +88,10 @@ export class Staging {
     return this.viewport.offsetParent !== null || this.viewport.getClientRects().length > 0;
   }
 
-  /** @type {(target: Element, tab: string) => void} */
-  #pressed(target, tab) {
+  /** @param {Element} target */
+  #pressed(target) {
     if (!this.inSight) return;
-    if (target.closest(`#${tab}-generate`)) this.wanted = true;
+    if (target.closest(`#${this.tab}-generate`)) this.wanted = true;
     if (!target.closest(PICKS)) return;
     this.wanted = true;
     setTimeout(() => this.wanted && this.cover(true), WAIT);
@@ -151,6 +166,9 @@ export class Staging {
     this.changed();
   }
 }
+
+/** @type {(label: string, title: string, onclick: () => void) => HTMLButtonElement} */
+const action = (label, title, onclick) => make("button", { type: "button", class: "action", title, onclick }, label);
 
 // The buttons of the pictures that were made together.
 const candidates = () => {

@@ -71,7 +71,8 @@ export class View {
     const middle = (clientWidth - (x0 + x1) * this.zoom) / 2;
     // Free of what lies over the right, as far as there is room.
     const least = MARGIN - x0 * this.zoom;
-    this.left = Math.round(Math.max(Math.min(middle, least), Math.min(middle, clientWidth - this.aside - MARGIN - x1 * this.zoom)));
+    const free = clientWidth - this.aside - MARGIN - x1 * this.zoom;
+    this.left = Math.round(Math.max(Math.min(middle, least), Math.min(middle, free)));
     this.top = Math.round((clientHeight - (y0 + y1) * this.zoom) / 2);
     this.#apply();
   }
