@@ -15,8 +15,9 @@ from PIL import Image
 
 from app.commands import cli
 from app.commands.doctor import report
-from app.commands.generate import with_changes
+from app.commands.generate import event_json, with_changes
 from app.keeping.metadata import read_settings
+from ldm_core.engine.events import PictureDone
 from ldm_core.errors import RequestError
 from ldm_core.request import TextToImage
 from tests.carrying import saved, with_exif
@@ -148,6 +149,12 @@ def test_changes() -> None:
     for change in ("steps", "steps=many", "colour=red", "seed=-2", "steps=true"):
         with pytest.raises(RequestError):
             with_changes(TextToImage(), [change])
+
+
+def test_programs_are_told_of_a_picture() -> None:
+    done = PictureDone(1, np.zeros((8, 8, 3), np.uint8), TextToImage(seed=7))
+    told = event_json(done, ["first.png", "second.png"])
+    assert told == {"event": "picture", "image": 1, "path": "second.png", "seed": 7}
 
 
 def test_generating_imports_no_gradio() -> None:

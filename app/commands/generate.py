@@ -192,7 +192,8 @@ def event_json(event: Event, paths: Sequence[str]) -> dict[str, object]:
             facts |= {"share": round(event.share, 3)} if isinstance(event, Tiles) else {}
             facts |= {"seconds_left": round(event.seconds_left, 3)}
         case PictureDone():
-            facts |= {"image": event.index, "path": paths[-1], "seed": event.request.seed}
+            facts |= {"event": "picture", "image": event.index}
+            facts |= {"path": paths[-1], "seed": event.request.seed}
         case Done():
             facts |= {"seconds": round(event.seconds, 3)}
         case Failed():
