@@ -28,11 +28,19 @@
     const within = (/** @type {number} */ at, /** @type {number} */ side) =>
       zoom <= 1 ? (side * (1 - zoom)) / 2 : Math.min(0, Math.max(at, side * (1 - zoom)));
     const place = () => {
-      x = within(x, frame.clientWidth);
-      y = within(y, frame.clientHeight);
+      const { clientWidth: width, clientHeight: height } = frame;
+      x = within(x, width);
+      y = within(y, height);
+      // What is beyond the frame: one of the pictures may lie in no box that cuts it off.
+      const [top, left] = [-y / zoom, -x / zoom];
+      const [right, bottom] = [width - left - width / zoom, height - top - height / zoom];
       frame.style.touchAction = zoom > 1 ? "none" : "pan-x pan-y";
       frame.style.cursor = zoom > 1 ? "grab" : "default";
-      for (const picture of pictures()) picture.style.transform = `translate(${x}px, ${y}px) scale(${zoom})`;
+      for (const { style } of pictures()) {
+        style.transformOrigin = "0 0";
+        style.transform = `translate(${x}px, ${y}px) scale(${zoom})`;
+        style.clipPath = `inset(${top}px ${right}px ${bottom}px ${left}px)`;
+      }
     };
     /** @type {(wanted: number, clientX?: number, clientY?: number) => void} */
     const zoomTo = (wanted, clientX, clientY) => {
@@ -67,7 +75,10 @@
     });
     frame.addEventListener("pointermove", (event) => {
       const before = down.get(event.pointerId);
-      if (!before) return;
+      if (!before || !event.buttons) {
+        down.delete(event.pointerId); // let go elsewhere
+        return;
+      }
       const other = [...down.values()].find(({ pointerId }) => pointerId !== event.pointerId);
       down.set(event.pointerId, event);
       if (other) {
