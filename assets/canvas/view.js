@@ -50,7 +50,6 @@ export class View {
    * @param {Outline} outline
    */
   surround({ left, top, width, height }) {
-    this.aside = 0; // pixels of the viewport on the right that something lies over
     this.around = { x0: left, y0: top, x1: left + width, y1: top + height };
     if (this.fitted) this.fit();
   }
