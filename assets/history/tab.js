@@ -136,6 +136,7 @@ export class Tab {
     this.panel.isPrivate = choices.private;
     this.search.fill(choices);
     this.shelves.fill(choices);
+    this.showEmpty(this.grid.ids.length);
     this.showSeveral();
   }
 
@@ -151,7 +152,7 @@ export class Tab {
       this.search.reset();
       this.refresh(true);
     }, { words: true });
-    if (trashed && !this.choices?.trashed) say("The trash is empty", "What you delete lies here until you empty it.");
+    if (trashed && (this.search.isEmpty || !this.choices?.trashed)) say("The trash is empty", "What you delete lies here until you empty it.");
     else if (!this.search.isEmpty) say("Nothing like that", "Fewer words find more; parts of words are found as well.", anew);
     else if (starred) say("No stars yet", "Press S on a picture, or the star on it, to find it here again.");
     else if (board) say("Nothing on this board", "Choose pictures, then press Boards to put them here.");
