@@ -26,7 +26,7 @@ const halt = button("halt", "Pause", "Halts after this step; then change the wor
 const branch = button(
   "branch",
   "Branch from here",
-  "Goes on from this step with the settings as they are now: other words, another variation, mask or map"
+  "Goes on from this step with the settings as they are now: other words, another seed, mask or map"
 );
 const save = button("save", "Save the steps", "Downloads the steps as a small film (animated WebP)");
 const film = button("film", "MP4", "Downloads the steps as a film for programs that show no WebP (MP4, VP9)");

@@ -227,7 +227,7 @@ def make_form(
                 if prompt:
                     fields["negative_prompt"] = parts.negative_prompt(visible=reads)
                     fields |= parts.wording(visible=reads_syntax(studio, chosen))
-                fields |= (parts.guidance(start) if guided else {}) | parts.method(start)
+                fields |= (parts.guidance(start) if guided else {}) | parts.sampling(start)
             names = [] if studio.presets is None else studio.presets.names(name)
             grid = make_grid(name, fields) if several else None
             presets = make_presets(name, names, owner=studio.presets is not None, worded=bool(prompt))

@@ -1,4 +1,4 @@
-"""The controls that every form has: prompt, seed, method, how what is given is followed, start and stop."""
+"""The controls that every form has: prompt, seed, sampler, how what is given is followed, start and stop."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def second_pass() -> gr.Slider:
     )
 
 
-def method(start: TextToImage) -> dict[str, Component]:
+def sampling(start: TextToImage) -> dict[str, Component]:
     """How noise becomes a picture."""
     return {
         "steps": gr.Slider(

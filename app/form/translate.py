@@ -158,7 +158,7 @@ def take(studio: Studio, form: AnyForm, picture: Raster, request: Request | None
     """Puts a picture into a form, with what made it as far as the form has it too.
 
     Args:
-        request: that made it, None where it was not made here.  Its method is of use to its own model alone.
+        request: that made it, None where it was not made here.  Its sampler is of use to its own model alone.
         model: which the form has chosen now.
 
     Raises:

@@ -69,7 +69,7 @@ KINDS: Mapping[str, Kind] = {
     "sampler": Kind("Sampler", "sampler", ", ".join(list(SAMPLERS)[:3])),
     "spacing": Kind("Timestep spacing", "spacing", ", ".join(list(SPACINGS)[:3])),
     "eta": Kind("Eta", "eta", "0-1 (+0.5)"),
-    "strength": Kind("Strength", "strength", "0.3-0.9 (+0.2)"),
+    "strength": Kind("Denoising strength", "strength", "0.3-0.9 (+0.2)"),
     "second_pass": Kind("Second pass", "second_pass", "0, 0.4"),
     "variation_strength": Kind("Variation strength", "variation_strength", "0.1-0.5 [3]"),
     "width": Kind("Width", "width", "256, 384"),

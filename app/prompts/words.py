@@ -53,7 +53,7 @@ class Words:
 
     def triggers(self, lora: str) -> tuple[str, ...]:
         """The words that a LoRA learnt to answer to, as far as something says them."""
-        found = next((one for one in self.loras() if is_named(one, lora)), None)
+        found = next((entry for entry in self.loras() if is_named(entry, lora)), None)
         return () if found is None else triggers_of(found.path)
 
     def expanded(self, request: Request) -> list[Request]:
@@ -98,9 +98,9 @@ class Words:
         uses = []
         for match in LORA.finditer(text):
             lora = lora_of(match)
-            found = next((lora_file for lora_file in self.loras() if is_named(lora_file, lora.name)), None)
+            found = next((entry for entry in self.loras() if is_named(entry, lora.name)), None)
             if found is None:
-                names = [lora_file.name for lora_file in self.loras()]
+                names = [entry.name for entry in self.loras()]
                 near = difflib.get_close_matches(lora.name, names, 1)
                 hint = f" Is it {near[0]!r}?" if near else " LoRAs lie in the folders of models."
                 raise PromptError(field, f"There is no LoRA {lora.name[:60]!r}.{hint}")

@@ -77,7 +77,7 @@ class Paces:
         return None if known is None else known[0]
 
     def _nearest(self, request: Request) -> float | None:
-        """The pace of what is most like it: made by the same model, if need be by another method."""
+        """The pace of what is most like it: made by the same model, if need be by another sampler."""
         by_likeness = sorted(
             (task == request.task, sampler == request.sampler, i, pace)
             for i, ((task, model, sampler), pace) in enumerate(self._usual.items())

@@ -71,7 +71,7 @@ def _last_block(names: Iterable[str]) -> int:
 
 
 def _open_clip(name: str, inner: str, prefix: str) -> dict[str, Recipe]:
-    """The recipes that take from one of OpenCLIP's tensors, its name `own` within the encoder."""
+    """The recipes that take from one of OpenCLIP's tensors, its name `inner` within the encoder."""
     if inner == "text_projection":
         return {f"{prefix}text_projection.weight": Recipe((name,), lambda parts: parts[0].T)}
     if inner in _OUTSIDE:

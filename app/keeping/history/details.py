@@ -24,7 +24,7 @@ LABELS = {
     "seed": "Seed",
     "steps": "Steps",
     "sampler": "Sampler",
-    "spacing": "Spacing",
+    "spacing": "Timestep spacing",
     "guidance_scale": "Guidance scale",
 }
 _HIDDEN = ("task", "batch_size", "branch", "width", "height")
