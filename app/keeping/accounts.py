@@ -1,4 +1,5 @@
 """Who may enter a page that others can reach, and who is in: accounts with passwords, and sessions.
+
 A password is kept as its scrypt hash, a session as the hash of the token in its cookie: the file lets
 nobody in. The account without a name is the one whose password all guests share.
 """

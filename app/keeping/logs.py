@@ -1,5 +1,6 @@
 """The program's log: a line of JSON for each thing that happened, in the data folder; faults on the
 terminal too.
+
 Nobody's words or pictures are in it: a line says which job, which task and how large.  Levels are those of
 Python; `ATELIER_LOG` names the least one that is written, by default INFO.
 """

@@ -1,4 +1,5 @@
 """What gradio is asked, before it is: whose page and whose event it is, and whether it can be answered.
+
 Gradio gives results to whoever names a page's session or an event, and takes both from whoever asks.  Here
 each belongs to the person who named it first; to others it does not exist.  What gradio would answer with a
 fault (no such function, too few inputs) is a sentence, and what this program does not use of it is not

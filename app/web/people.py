@@ -1,4 +1,5 @@
 """Says of every request whose it is.
+
 Where only this computer reaches the page everybody is its owner.  Else a browser is known by its account,
 or by a secret in a cookie; the owner's browsers get theirs by a link that the program prints.  An address
 proves nothing: what comes through a tunnel comes from 127.0.0.1.

@@ -1,4 +1,5 @@
 """What gradio keeps of each session, without its copy of the page's whole configuration.
+
 Gradio makes that copy for deep links, which are not served here, at the first event of every page and at
 every call of a program: half a second of the one thread that answers everybody, and megabytes for each of
 ten thousand.

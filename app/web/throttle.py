@@ -1,4 +1,5 @@
 """How fast a password can be tried.
+
 Wrong ones are counted by address, by account, and by device: a browser that got in once has a cookie that
 says so, and is not kept waiting for what others do.  After some wrong ones the next is answered only after
 a time that doubles with each.  Where many people share an address that this program is told, as behind a
