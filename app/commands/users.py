@@ -6,11 +6,9 @@ from app.keeping.accounts import SHARED, Accounts, made_password
 from app.keeping.places import data_folder
 from ldm_core.errors import FileError
 
-ACTIONS = ("list", "add", "renew", "remove", "sign-out")
-
 
 def users(action: str, name: str | None, *, is_owner: bool) -> int:
-    """Does one of `ACTIONS`; prints a password that was made.  Returns the exit status.
+    """Does what `action` says (`cli` names all); prints a password that was made.  Returns the exit status.
 
     Raises:
         FileError: there is no such account, or the accounts cannot be kept.

@@ -32,7 +32,7 @@ def _connect(studio: Studio, form: AnyForm) -> None:
         try:
             plan = translate.plan_from(form, values)
         except AtelierError as error:
-            return {grid.note: f'<p class="problem">{html.escape(str(error))}</p>'}
+            return {grid.note: f'<p class="problem">{html.escape(form.sentence(error))}</p>'}
         text = "" if plan is None else outlook(plan, studio.paces)
         return {grid.note: f"<p>{html.escape(text)}</p>" if text else ""}
 
