@@ -168,7 +168,8 @@
       const from = event.composedPath()[0];
       const typing = from instanceof Element && from.matches(`${TYPING}, [role=slider]`);
       if (typing || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
-      const act = event.key === "f" ? toggleFull : frame.offsetParent !== null && acts[event.key];
+      const compared = stage.querySelector("#compare img"); // which has keys of its own
+      const act = event.key === "f" ? toggleFull : !compared && frame.offsetParent !== null && acts[event.key];
       if (!act || document.querySelector("dialog[open]")) return;
       event.preventDefault();
       act();

@@ -503,10 +503,26 @@ def test_of_originals_that_no_picture_names_the_oldest_go_where_they_are_too_man
     folder = tmp_path / "originals"
     folder.mkdir()
     for hours in (0, 2, 3, 4):
-        (folder / str(hours)).write_bytes(bytes(100))
-        os.utime(folder / str(hours), times=(time.time() - 3600 * hours,) * 2)
+        path = folder / (str(hours) * 64)
+        path.write_bytes(bytes(100))
+        os.utime(path, times=(time.time() - 3600 * hours,) * 2)
     assert originals.sweep(tmp_path / "outputs") == 2
-    assert sorted(path.name for path in folder.iterdir()) == ["0", "2"]
+    assert sorted(path.name[0] for path in folder.iterdir() if len(path.name) == 64) == ["0", "2"]
+
+
+def test_another_outputs_folder_s_pictures_keep_what_they_are_made_of(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    request = large_request(monkeypatch, tmp_path)
+    originals.keep(request.image)
+    (kept,) = (tmp_path / "data" / "originals").iterdir()
+    for name, made in (("one", request), ("other", TextToImage())):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").write_bytes(encode_png(request.image.pixels, made))
+        os.utime(kept, (0, 0))
+        assert originals.sweep(tmp_path / name) == 0
+    (tmp_path / "one" / "1.png").unlink()  # or its disk is not there
+    assert originals.sweep(tmp_path / "other") == 0 and kept.is_file()
 
 
 def test_a_hash_is_no_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Large pictures that others were made of, kept once each under their hash: no file can carry them.
 
-What no picture of the outputs folder names any more goes after a while (`sweep`).
+What no picture of any outputs folder names any more goes after a while (`sweep`).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ HOUR = 3600.0  # in which a picture may still be on its way to its file
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TEXT = b"latent-atelier\0"
 _READ = 1 << 20  # bytes of a text; the names stand at its beginning
+_HASH = re.compile("[0-9a-f]{64}")
 _NAME = re.compile(rb"sha256:([0-9a-f]{64})")
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ def find(sha256: str, kind: Kind) -> Raster:
     Raises:
         NotKept: see there.
     """
-    if not re.fullmatch("[0-9a-f]{64}", sha256):
+    if not _HASH.fullmatch(sha256):
         raise NotKept
     try:
         raster = read_raster((_folder() / sha256).read_bytes(), kind)
@@ -78,18 +79,18 @@ def find(sha256: str, kind: Kind) -> Raster:
 
 
 def sweep(pictures: Path) -> int:
-    """Removes those that no picture below that folder names: what was not used for long, and the oldest where
-    they are too many.  Returns how many."""
+    """Removes those that no picture below that folder, or one of earlier calls, names: what was not used for
+    long, and the oldest where they are too many.  Returns how many."""
     try:
-        states = {path: path.stat() for path in _folder().iterdir() if path.is_file()}
+        states = {path: path.stat() for path in _folder().iterdir() if _HASH.fullmatch(path.name)}
     except OSError:
         return 0
     if not states:
         return 0
-    files = list(pictures.rglob("*.png"))
-    if not files:  # a disk that is not there, perhaps
+    files = [list(folder.rglob("*.png")) for folder in _known(pictures)]
+    if not files or not all(files):  # a disk that is not there, perhaps
         return 0
-    named = {name for path in files for name in _named_in(path)}
+    named = {name for paths in files for path in paths for name in _named_in(path)}
     unnamed = [path for path in states if path.name not in named]
     now, kept, removed = time.time(), 0, 0
     for path in sorted(unnamed, key=lambda path: -states[path].st_mtime):
@@ -103,6 +104,20 @@ def sweep(pictures: Path) -> int:
     if removed:
         log.info("%d large originals that no picture names were removed", removed)
     return removed
+
+
+def _known(pictures: Path) -> list[Path]:
+    """All outputs folders that the sweep was told of; this one is noted."""
+    note = _folder() / ".folders"
+    try:
+        known = note.read_text("utf-8").splitlines() if note.exists() else []
+        here = str(pictures.resolve())
+        if here not in known:
+            known.append(here)
+            note.write_text("\n".join(known), "utf-8")
+    except (OSError, ValueError):
+        return []
+    return [Path(folder) for folder in known]
 
 
 def _named_in(path: Path) -> Iterator[str]:

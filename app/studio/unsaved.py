@@ -63,6 +63,9 @@ class Unsaved:
                     self._save(held)
                 except FileError:
                     return
+                except Exception:
+                    log.exception("a picture that could not be saved before cannot be saved now")
+                    return
                 self._waiting.remove(held)
 
     def _work(self) -> None:
