@@ -47,7 +47,7 @@ class Allowance:
 
 GUEST = Allowance(
     jobs=40,
-    work=20_000,
+    work=12_000,
     pixels=256e6,
     events=48,
     requests=1800,
