@@ -141,7 +141,7 @@ def test_methods_and_guidance_reach_the_picture(page: Page, outputs: Path) -> No
     spacing.click()
     page.get_by_role("option", name="Finer towards the end", exact=True).click()
     expect(page.get_by_label("number input for Eta")).to_be_disabled()
-    expect(page.locator(".more")).to_contain_text("it can be chosen with DDIM and TCD alone")
+    expect(page.locator(".more")).to_contain_text("It can be chosen with DDIM and TCD alone")
     page.locator("#text-generate").click()
     status(page, "Finished in")
     (path,) = pictures(outputs) - before

@@ -39,7 +39,7 @@ LISTED = {
         "+ −",
         "0",
     ),
-    *("1", "Space", "Arrows", "C", "H", "/", "Enter", "Delete", "← →", "S", "Ctrl+A"),
+    *("1", "Space", "Arrows", "Alt+↑ ↓", "C", "H", "/", "Enter", "Delete", "← →", "S", "Ctrl+A"),
 }
 
 

@@ -57,7 +57,7 @@ def test_settings_of_other_programs_fill_the_form(running: Running, page: Page, 
     assert 0 <= read_settings(newest(page, outputs, "text")).request.seed < 10**7
     page.locator(".seed input[type=text]").fill("many")
     page.locator("#text-generate").click()
-    status(page, "seed is 'many'")
+    status(page, "Seed is 'many'")
 
 
 def test_a_photograph_goes_where_the_open_tab_can_use_it(running: Running, page: Page, outputs: Path) -> None:

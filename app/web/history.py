@@ -13,7 +13,8 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
 from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
@@ -33,6 +34,7 @@ from ldm_core.errors import AtelierError, FileError, RequestError
 from ldm_core.pictures.writing import FORMATS, SUFFIXES, Format
 from ldm_core.wording import size_text
 
+Content = TypeVar("Content")
 Json = dict[str, object]
 Answer = Callable[[str, Request], Response]
 
@@ -165,10 +167,12 @@ class HistoryRoutes:
         return _json({"items": [_item(entry) for entry in self._history.entries(ids, person)]})
 
     def details(self, person: str, request: Request) -> Response:
-        """All settings of one picture."""
-        entry = self._entry(person, request)
+        """All settings of one picture; null where its file has just gone."""
+        try:
+            entry, (settings, notes) = self._read(person, request, details_of)
+        except FileError:
+            return JSONResponse(None, headers=NEVER | ALONE)
         path = self._history.file(entry)
-        settings, notes = details_of(path)
         boards = self._history.boards_of(entry.id)
         where = shown(path) if self._is_private else entry.name
         size = size_text(entry.size)
@@ -177,14 +181,13 @@ class HistoryRoutes:
 
     def thumb(self, person: str, request: Request) -> Response:
         """A small copy."""
-        entry = self._entry(person, request)
-        data = self._history.thumbs.of(entry.digest, self._history.file(entry))
+        digest = self._entry(person, request).digest
+        _, data = self._read(person, request, lambda path: self._history.thumbs.of(digest, path))
         return Response(data, media_type="image/webp", headers=FOR_EVER | ALONE)
 
     def file(self, person: str, request: Request) -> Response:
         """A picture's file as it is."""
-        entry = self._entry(person, request)
-        data, _ = read_regular(self._history.file(entry))
+        entry, (data, _) = self._read(person, request, read_regular)
         kind = mimetypes.guess_type(f"x{PurePosixPath(entry.path).suffix}")[0] or "image/png"
         return Response(data, media_type=kind, headers=FOR_EVER | ALONE | _named(entry.name, "inline"))
 
@@ -216,6 +219,22 @@ class HistoryRoutes:
         if entry is None or not entry.digest.startswith(digest):
             raise LookupError
         return entry
+
+    def _read(self, person: str, request: Request, read: Callable[[Path], Content]) -> tuple[Entry, Content]:
+        """A picture, and what is read of its file, which may be moved meanwhile.
+
+        Raises:
+            LookupError: see `_entry`.
+            FileError: it cannot be read.
+        """
+        entry = self._entry(person, request)
+        try:
+            return entry, read(self._history.file(entry))
+        except FileError:
+            moved = self._entry(person, request)
+            if moved.path == entry.path:
+                raise
+            return moved, read(self._history.file(moved))
 
     # Writing ------------------------------------------------------------------------------------------
 
