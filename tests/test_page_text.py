@@ -158,9 +158,8 @@ def test_variations_and_a_second_pass(running: Running, page: Page, outputs: Pat
     page.wait_for_selector("body.restored")
     drop(page, path.read_bytes())
     status(page, "Settings taken")
-    expect(page.get_by_label("Seed", exact=True).locator("visible=true")).to_have_value(
-        str(read_settings(path).request.seed)
-    )
+    seed_field = page.locator(".seed").get_by_role("textbox").locator("visible=true")
+    expect(seed_field).to_have_value(str(read_settings(path).request.seed))
     assert newest(page, outputs, "text").read_bytes() == path.read_bytes()
     page.get_by_role("radio", name="New each time").check(force=True)
     set_number(page, "Width", 160)
