@@ -10,7 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from playwright.sync_api import Browser, CDPSession, ConsoleMessage, Locator, Page, Response, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    CDPSession,
+    ConsoleMessage,
+    Locator,
+    Page,
+    Response,
+    expect,
+    sync_playwright,
+)
 from playwright.sync_api import Request as WebRequest
 
 from app.commands.test import find_browser
@@ -122,6 +131,7 @@ class Hand:
         with self.page.expect_response(lambda response: "/gradio_api/" in response.url):
             self.page.locator(f"#give-{self.mode}").click()
         self.page.wait_for_timeout(400)
+        expect(self.canvas.locator("[aria-busy]")).to_have_count(0)  # a picture takes its time to arrive
 
     def note(self) -> Locator:
         return self.canvas.get_by_role("status")

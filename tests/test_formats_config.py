@@ -36,10 +36,10 @@ Tree = dict[str, object]
 
 
 def refused(path: Path) -> str:
-    start = time.process_time()  # of this process alone: other work on the machine does not count
+    start = time.thread_time()  # of this thread alone: other work does not count
     with pytest.raises(ConfigError) as caught:
         read_config(path)
-    assert time.process_time() - start < 1.0
+    assert time.thread_time() - start < 1.0
     message = str(caught.value)
     assert str(path.parent) not in message and "\n" not in message and message.endswith(".")
     assert len(message) < 500

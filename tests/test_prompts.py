@@ -276,12 +276,12 @@ def test_hostile_prompts_take_no_time(syntax: Syntax) -> None:
     for piece in HOSTILE:
         for before in ("", "(a" * 30, '("'):
             text = (before + piece * 20_000)[:20_000]
-            began = time.process_time()
+            began = time.thread_time()
             try:
                 read_prompt(text, syntax).at(3, 10)
             except PromptError as error:
                 assert str(error).startswith("The prompt cannot be read: ") and len(str(error)) < 300
-            assert time.process_time() - began < 2, (piece, before)
+            assert time.thread_time() - began < 2, (piece, before)
 
 
 def test_what_is_beyond_all_measure_is_refused_in_a_sentence() -> None:

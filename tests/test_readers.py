@@ -590,12 +590,12 @@ def test_loras_survive_a1111s_text(tag: str) -> None:
 
 def quick(data: bytes) -> None:
     """Settings or a sentence, soon."""
-    start = time.process_time()  # of this process alone: the machine may be busy
+    start = time.thread_time()  # of this thread alone: other work does not count
     try:
         read_settings(data)
     except AtelierError as error:
         assert str(error)
-    assert time.process_time() - start < 5
+    assert time.thread_time() - start < 5
 
 
 NESTED = "<rdf:Description><b>" * 30_000 + "</b></rdf:Description>" * 30_000

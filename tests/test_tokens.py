@@ -144,10 +144,10 @@ def test_damaged_tokenizers_are_named(name: str, content: str, tmp_path: Path) -
     assert ClipTokenizer([tmp_path], clip)(["an a"])[0, 0, :4].tolist() == ids
     (tmp_path / "tokenizer.json").unlink()
     (tmp_path / name).write_text(content)
-    began = time.process_time()
+    began = time.thread_time()
     with pytest.raises(ConfigError, match="damaged"):
         ClipTokenizer([tmp_path], clip)
-    assert time.process_time() - began < 5
+    assert time.thread_time() - began < 5
 
 
 def test_very_many_tokens_cost_little(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_very_many_tokens_cost_little(tmp_path: Path) -> None:
     (tmp_path / "merges.txt").write_text(MERGES)
     clip = SD1.conditioner(ClipSpec)
     assert clip is not None
-    began = time.process_time()
+    began = time.thread_time()
     with pytest.raises(ConfigError, match=f"has {len(vocabulary)} tokens, the text encoder"):
         ClipTokenizer([tmp_path], clip)
     (tmp_path / "vocab.json").write_text(vocab())
@@ -169,4 +169,4 @@ def test_very_many_tokens_cost_little(tmp_path: Path) -> None:
     added = {"model": {"vocab": json.loads(vocab()), "merges": ["a n</w>"]}, "added_tokens": many}
     (tmp_path / "tokenizer.json").write_text(json.dumps(added))
     assert ClipTokenizer([tmp_path], clip)(["an a"]).tolist() == expected
-    assert time.process_time() - began < 5
+    assert time.thread_time() - began < 5

@@ -173,7 +173,9 @@ export const mount = async ({ element, props, trigger, upload, watch, settings }
   });
   const receive = async (/** @type {Heard | null} */ value) => {
     quiet = true;
+    frame.element.setAttribute("aria-busy", "true");
     await exchange.receive(value);
+    frame.element.removeAttribute("aria-busy");
     quiet = false;
     if (value?.setup) exchange.send(); // Python gets the content again, not its own words
   };
