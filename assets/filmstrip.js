@@ -1,7 +1,7 @@
 // Runs inside gr.HTML: `element`, `props`, `trigger` and `watch` are given.
 // Buttons are made here, not by a template, so that text from a prompt is only ever text.
 
-/** @typedef {{ id: string, src: string | null, alt: string }} Item */
+/** @typedef {{ id: string, src: string | null, alt: string, caption?: string, full?: string }} Item */
 /** @typedef {{ items?: Item[], selected?: string }} Strip */
 
 const draw = () => {
@@ -10,7 +10,11 @@ const draw = () => {
   const now = items.map((item, i) => {
     const button = old.get(item.id) || make(item);
     const picture = button.querySelector("img");
-    if (picture && item.src?.startsWith("data:image/") && picture.src !== item.src) picture.src = item.src;
+    // The overview may show a larger copy of the same picture.
+    if (picture && item.src?.startsWith("data:image/") && button.dataset.small !== item.src)
+      picture.src = button.dataset.small = item.src;
+    button.dataset.caption = item.caption || item.alt;
+    if (item.full) button.dataset.full = item.full;
     button.title = item.alt;
     button.setAttribute("aria-pressed", `${item.id === selected}`);
     button.setAttribute("aria-label", `Picture ${i + 1}: ${item.alt}`);

@@ -250,3 +250,30 @@ def test_a_fault_is_said_at_its_field_until_that_is_changed(whole: Page) -> None
       return [before, state()];
     }""")
     assert found == [["Too large.", "true"], [None, None]]
+
+
+def test_all_pictures_of_a_batch_fill_the_stage(tab: Page) -> None:
+    """Four squares in a wide stage: two by two, from their files where the small copies are too small."""
+    script = (ASSETS / "overview.js").read_text("utf-8")
+    tab.set_content("""<style>#strip { width: 620px; height: 448px } img { width: 100% }</style>
+      <div id="stage"><div id="strip"></div></div>""")
+    tab.add_script_tag(content=script)
+    found = tab.evaluate(
+        """async (dot) => {
+          const [stage, strip] = [document.querySelector("#stage"), document.querySelector("#strip")];
+          for (let i = 0; i < 4; i++) {
+            const button = document.createElement("button");
+            button.dataset.full = `${dot}#${i}`;
+            button.append(Object.assign(new Image(), { src: dot }));
+            strip.append(button);
+          }
+          await new Promise((resolve) => setTimeout(resolve, 100));
+          const before = strip.style.getPropertyValue("--cell");
+          stage.classList.add("as-grid");
+          await new Promise((resolve) => setTimeout(resolve, 100));
+          const sources = [...strip.querySelectorAll("img")].map((picture) => picture.src.split("#")[1]);
+          return [before, strip.style.getPropertyValue("--cell"), sources];
+        }""",
+        DOT,
+    )
+    assert found == ["", "194px", ["0", "1", "2", "3"]]  # (448 - 12) / 2 - 24

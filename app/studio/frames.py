@@ -62,6 +62,7 @@ class Finished:
     steps: Steps | None = None  # None of a sketch, and where none are kept
     copy: bytes | None = None  # a smaller PNG of a picture that is too large to be shown as it is
     batch: str = ""  # id of the job that made it
+    url: str = ""  # of the file, relative to the page; empty where it is not in the history
 
 
 @dataclass(frozen=True, slots=True)

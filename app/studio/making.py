@@ -134,7 +134,8 @@ class Making:
             if moments := job.trajectory(event.index):
                 steps = Steps(key_of(job, event.index), moments[-1].step, moments[-1].step)
         thumb, copy = thumb_of(event.pixels), copy_of(event.pixels)
-        finished = Finished(id, png, name, path, problem, thumb, request, steps, copy, run.id)
+        url = "" if entry is None else entry.url
+        finished = Finished(id, png, name, path, problem, thumb, request, steps, copy, run.id, url)
         if problem:
             self.unsaved.add(Held(job.owner, finished, event))
         return finished

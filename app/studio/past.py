@@ -55,4 +55,6 @@ class Past:
             data = metadata.encode_png(read_picture(data).rgba, settings.request, settings.model_sha256)
         if max(entry.width, entry.height) > SHOWN_SIDE:
             copy = copy_of(read_picture(data).rgba)
-        return Finished(str(entry.id), data, entry.name, path, "", "", settings.request, None, copy)
+        return Finished(
+            str(entry.id), data, entry.name, path, "", "", settings.request, copy=copy, url=entry.url
+        )

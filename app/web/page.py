@@ -129,7 +129,7 @@ def head(*, owner: bool = True) -> str:
         "".join((ASSETS / name).read_text(encoding="utf-8") for name in names)
         for names in (
             ("atelier.css", "models.css", "history.css"),
-            ("atelier.js", "viewport.js", "fault.js", "keys.js", "prompting.js"),
+            ("atelier.js", "viewport.js", "overview.js", "fault.js", "keys.js", "prompting.js"),
         )
     )
     guest = "" if owner else 'document.documentElement.dataset.owner = "no";'

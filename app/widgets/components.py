@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -13,6 +13,7 @@ from gradio.data_classes import ImageData
 from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 
+from app.grids.captions import captions_of
 from app.studio.frames import Finished, Steps
 from app.studio.grids import Progress
 from app.studio.timelines import Timelines
@@ -62,10 +63,18 @@ class Filmstrip(Scripted):
     classes = ("filmstrip",)
 
 
-def strip_of(pictures: Iterable[Finished], selected: str | None = None) -> Strip:
+def strip_of(pictures: Sequence[Finished], selected: str | None = None) -> Strip:
     """What a `Filmstrip` shows.  The browser sets `alt` as text, so prompts need no escaping."""
+    captions = captions_of([picture.request for picture in pictures])
     items = [
-        {"id": picture.id, "src": picture.thumb, "alt": words_of(picture.request)} for picture in pictures
+        {
+            "id": picture.id,
+            "src": picture.thumb,
+            "full": picture.url,
+            "alt": words_of(picture.request),
+            "caption": caption,
+        }
+        for picture, caption in zip(pictures, captions, strict=True)
     ]
     return {"items": items, "selected": selected or ""}
 

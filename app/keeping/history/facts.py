@@ -84,6 +84,11 @@ class Entry:
         """Of the file."""
         return PurePosixPath(self.path).name
 
+    @property
+    def url(self) -> str:
+        """Where the page finds the file; another file has another one."""
+        return f"history/file/{self.id}/{self.digest[:16]}"
+
 
 def said_of(request: Request) -> Said:
     """What a request says."""
