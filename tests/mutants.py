@@ -51,11 +51,11 @@ class Coverage:
     seconds: dict[str, float]
 
     def tests(self, file: str, line: int) -> list[str]:
-        """Those that run the line, or any of the file where it only runs at import; the quickest first."""
+        """Those that run the line, else any of the file (it runs at import), else all; the quickest first."""
         lines = self.lines.get(file, {})
-        found = lines.get(line) or sorted({test for tests in lines.values() for test in tests})
+        found = lines.get(line) or {test for tests in lines.values() for test in tests} or set(self.seconds)
         chosen, spent = [], 0.0
-        for test in sorted(found, key=lambda test: self.seconds.get(test, 0.0)):
+        for test in sorted(found, key=lambda test: (self.seconds.get(test, 0.0), test)):
             spent += self.seconds.get(test, 0.0)
             if spent > BUDGET and chosen:
                 break
@@ -91,11 +91,11 @@ def measure(tests: Sequence[str]) -> Coverage:
     recorder.coverage.stop()
     data, lines = recorder.coverage.get_data(), dict[str, dict[int, list[str]]]()
     for file in data.measured_files():
-        found = {
-            line: [test for test in tests if test] for line, tests in data.contexts_by_lineno(file).items()
+        lines[str(Path(file).relative_to(ROOT))] = {
+            line: [test for test in tests if test and test not in recorder.failed]
+            for line, tests in data.contexts_by_lineno(file).items()
         }
-        lines[str(Path(file).relative_to(ROOT))] = found
-    return Coverage(lines, recorder.seconds)
+    return Coverage(lines, {t: s for t, s in recorder.seconds.items() if t not in recorder.failed})
 
 
 def in_fork(work: Callable[[], int], seconds: float) -> int | None:
