@@ -175,10 +175,10 @@
   const remember = async (used) => {
     if (!used.prompt.trim()) return;
     const headers = { "Content-Type": "application/json" };
-    const told = window.latentAtelier.isOwner
+    const answer = window.latentAtelier.isOwner
       ? await fetch("prompting/used", { method: "POST", headers, body: JSON.stringify(used) }).catch(() => null)
       : null;
-    if (told?.ok && (await told.json()).kept) return;
+    if (answer?.ok && (await answer.json()).kept) return;
     const others = own().filter((one) => one.prompt !== used.prompt || one.negative !== used.negative);
     try {
       localStorage.setItem(STORE, JSON.stringify([used, ...others].slice(0, KEPT)));

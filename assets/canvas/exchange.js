@@ -12,7 +12,7 @@ import { fromBase64, fromBoxes, toBase64, toBoxes, unpack } from "./value.js";
 /** @import { BoxEntry, Packed } from "./value.js" */
 /**
  * To Python.  `picture` is the uploaded file, or says why there is none yet.
- * @typedef {object} Told
+ * @typedef {object} SentValue
  * @property {Mode} mode
  * @property {number} width
  * @property {number} height
@@ -26,7 +26,7 @@ import { fromBase64, fromBoxes, toBase64, toBoxes, unpack } from "./value.js";
  */
 /**
  * From Python; what is null stays as it is.
- * @typedef {object} Heard
+ * @typedef {object} ReceivedValue
  * @property {"python"} from
  * @property {Partial<Setup> | null} [setup]
  * @property {boolean} [initial]  what the browser kept goes first
@@ -43,7 +43,7 @@ import { fromBase64, fromBoxes, toBase64, toBoxes, unpack } from "./value.js";
  * @typedef {object} Parts
  * @property {Board} board
  * @property {Reader} reader
- * @property {(value: Told) => void} put  hands a value to gradio
+ * @property {(value: SentValue) => void} put  hands a value to gradio
  * @property {(text: string) => void} note  tells the person
  */
 
@@ -83,7 +83,7 @@ export class Exchange {
     return Boolean(upload && "state" in upload && upload.state === "sending");
   }
 
-  /** @returns {Told["picture"]} */
+  /** @returns {SentValue["picture"]} */
   #picture() {
     const { picture } = this.board;
     if (!picture) return null;
@@ -117,7 +117,7 @@ export class Exchange {
 
   /**
    * Takes up what Python says.
-   * @param {Heard | null} value
+   * @param {ReceivedValue | null} value
    */
   async receive(value) {
     const { board } = this;

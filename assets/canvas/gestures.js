@@ -15,19 +15,19 @@
  * @property {Record<ToolName, Tool>} tools
  * @property {Held} held
  * @property {() => boolean} covered  whether a picture is seen instead of the sheet, which then is only moved
- * @property {() => void} told  called when the pointer moved
+ * @property {() => void} moved  called when the pointer moved
  */
 
 export class Gestures {
   /** @param {Parts} parts */
-  constructor({ viewport, view, board, tools, held, covered, told }) {
+  constructor({ viewport, view, board, tools, held, covered, moved }) {
     this.viewport = viewport;
     this.view = view;
     this.board = board;
     this.tools = tools;
     this.held = held;
     this.covered = covered;
-    this.told = told;
+    this.moved = moved;
     /** @type {Map<number, Point>} */
     this.touches = new Map(); // pointer id -> place in the viewport
     /** @type {Action | null} */
@@ -187,7 +187,7 @@ export class Gestures {
       this.viewport.style.cursor =
         point && tool.cursorAt && !this.held.space ? tool.cursorAt(point, this.view.zoom) : free;
     }
-    this.told();
+    this.moved();
   }
 }
 

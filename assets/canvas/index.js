@@ -29,12 +29,12 @@ import { makeTools } from "./tools.js";
 import { View } from "./view.js";
 
 /** @import { Beginning, What } from "./board.js" */
-/** @import { Heard, SendFile, Told } from "./exchange.js" */
+/** @import { ReceivedValue, SendFile, SentValue } from "./exchange.js" */
 /**
  * What gr.HTML gives to a component's script, and the settings that app/widgets/canvas.py says.
  * @typedef {object} Mounting
  * @property {HTMLElement & { reset?: () => void }} element
- * @property {{ value: Heard | Told | null }} props
+ * @property {{ value: ReceivedValue | SentValue | null }} props
  * @property {(event: string, detail: object) => void} trigger
  * @property {SendFile} upload
  * @property {(name: string, changed: () => void) => void} watch
@@ -54,7 +54,7 @@ export const mount = async ({ element, props, trigger, upload, watch, settings }
 
   const held = { space: false, control: false };
   const layers = new Layers(frame.picture, frame.overlay);
-  const board = new Board(settings, layers, (what) => told(what));
+  const board = new Board(settings, layers, (what) => changed(what));
   const note = frame.say;
   const view = new View(frame.viewport, frame.paper, () => showView());
   const tools = makeTools(board, note);
@@ -65,7 +65,7 @@ export const mount = async ({ element, props, trigger, upload, watch, settings }
     tools,
     held,
     covered: () => staging.covers,
-    told: () => showPointer(),
+    moved: () => showPointer(),
   });
   const lines = new Lines(frame.lines, view, board, () => gestures.tool, () => gestures.hover);
   const tab = settings.name.replace("-canvas", "");
@@ -101,7 +101,7 @@ export const mount = async ({ element, props, trigger, upload, watch, settings }
   let quiet = true;
   let resting = 0;
   /** @param {What} what */
-  function told(what) {
+  function changed(what) {
     if (what === "page") {
       const { width, height } = board.sheet;
       tiles.show(board.picture);
@@ -171,7 +171,7 @@ export const mount = async ({ element, props, trigger, upload, watch, settings }
   let receiving = new Promise((resolve) => {
     show = resolve;
   });
-  const receive = async (/** @type {Heard | null} */ value) => {
+  const receive = async (/** @type {ReceivedValue | null} */ value) => {
     quiet = true;
     frame.element.setAttribute("aria-busy", "true");
     await exchange.receive(value);
@@ -182,7 +182,7 @@ export const mount = async ({ element, props, trigger, upload, watch, settings }
   // Python may have spoken before this tab of the page was opened.
   const first = props.value && "from" in props.value ? props.value : null;
   watch("value", () => {
-    const value = /** @type {Heard | null} */ (props.value); // what `put` sets is not told
+    const value = /** @type {ReceivedValue | null} */ (props.value); // what `put` sets is not told
     receiving = receiving.then(() => receive(value));
   });
   if (first?.setup) board.setUp(first.setup);
@@ -196,7 +196,7 @@ export const mount = async ({ element, props, trigger, upload, watch, settings }
   }
   board.set({});
   loading = quiet = false;
-  told("content");
+  changed("content");
   clearTimeout(resting);
   show();
   // For scripts of the page, and for tests.

@@ -51,10 +51,10 @@ export const button = (name, label, onclick, { words = false, keys = "", class: 
  * A choice from a list; [value, words] each.
  * @param {string} label
  * @param {[value: string, words: string][]} choices
- * @param {(value: string) => void} told
+ * @param {(value: string) => void} changed
  */
-export const select = (label, choices, told) => {
-  const element = make("select", { "aria-label": label, title: label, onchange: () => told(element.value) });
+export const select = (label, choices, changed) => {
+  const element = make("select", { "aria-label": label, title: label, onchange: () => changed(element.value) });
   fillSelect(element, choices);
   return element;
 };

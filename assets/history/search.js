@@ -25,30 +25,30 @@ const TASKS = {
 export const taskName = (/** @type {string} */ task) => TASKS[task] ?? task;
 
 export class Search {
-  /** @param {() => void} told  something else is looked for */
-  constructor(told) {
+  /** @param {() => void} changed  something else is looked for */
+  constructor(changed) {
     this.timer = 0;
     this.words = make("input", { type: "search", placeholder: "Search", title: HINT, "aria-label": "Search pictures" });
     this.words.addEventListener("input", () => {
       clearTimeout(this.timer);
-      this.timer = setTimeout(told, REST);
+      this.timer = setTimeout(changed, REST);
     });
     this.words.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || !this.words.value) return;
       event.stopPropagation();
       this.words.value = "";
-      told();
+      changed();
     });
-    this.task = select("Task", [["", "Any task"]], told);
-    this.model = select("Model", [["", "Any model"]], told);
-    this.adapter = select("LoRA", [["", "Any LoRA"]], told);
+    this.task = select("Task", [["", "Any task"]], changed);
+    this.model = select("Model", [["", "Any model"]], changed);
+    this.adapter = select("LoRA", [["", "Any LoRA"]], changed);
     this.since = make("input", { type: "date", "aria-label": "From this day on", title: "From this day on" });
     this.until = make("input", { type: "date", "aria-label": "Up to this day", title: "Up to this day" });
-    for (const day of [this.since, this.until]) day.addEventListener("change", told);
-    this.order = select("Order", [["", "Newest first"], ["1", "Oldest first"]], told);
+    for (const day of [this.since, this.until]) day.addEventListener("change", changed);
+    this.order = select("Order", [["", "Newest first"], ["1", "Oldest first"]], changed);
     this.clear = button("close", "Search for nothing", () => {
       this.reset();
-      told();
+      changed();
     });
     this.filters = make(
       "div",

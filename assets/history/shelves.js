@@ -13,12 +13,12 @@ export class Shelves {
   /**
    * @param {ShadowRoot} root
    * @param {Actions} actions
-   * @param {() => void} told  another one was opened
+   * @param {() => void} opened  another one was opened
    */
-  constructor(root, actions, told) {
+  constructor(root, actions, opened) {
     this.root = root;
     this.actions = actions;
-    this.told = told;
+    this.opened = opened;
     /** @type {Shelf} */
     this.open = {};
     /** @type {Board[]} */
@@ -74,7 +74,7 @@ export class Shelves {
 
   choose(/** @type {Shelf} */ shelf) {
     this.open = shelf;
-    this.told();
+    this.opened();
   }
 
   rename(/** @type {Board} */ board) {
@@ -86,7 +86,7 @@ export class Shelves {
     if (!(await agreed(this.root, question, "Remove"))) return;
     this.open = {};
     await this.actions.board({ board: board.id });
-    this.told();
+    this.opened();
   }
 
   /**
