@@ -86,7 +86,7 @@ class ModelSpec:
     @property
     def max_boxes(self) -> int | None:
         """How many boxes it takes; None: any number."""
-        return min((c.max_given for c in self.conditioners if c.max_given is not None), default=None)
+        return min((c.max_boxes for c in self.conditioners if c.max_boxes is not None), default=None)
 
     @property
     def fills_holes(self) -> bool:

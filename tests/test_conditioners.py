@@ -108,16 +108,18 @@ def test_words_of_which_no_form_is_known_are_named_with_the_nearest(of_whole_wor
         "dragon",
         "Dragon",
     )
-    assert of_whole_words.told("a Mountian hut, a dragon") == (
+    assert of_whole_words.prompt_notes("a Mountian hut, a dragon") == (
         "This model never learnt “Mountian” (it knows “mountain”), “dragon”."
     )
-    assert of_whole_words.told("b c d e f g h").endswith("“g” and more.")
-    assert of_whole_words.told("a snowy hut over a lake’s peaks!") == ""
+    assert of_whole_words.prompt_notes("b c d e f g h").endswith("“g” and more.")
+    assert of_whole_words.prompt_notes("a snowy hut over a lake’s peaks!") == ""
 
 
 def test_where_a_prompt_is_cut_is_told(of_whole_words: Tokenizer) -> None:
-    assert of_whole_words.told("a hut " * 5) == ""
-    assert of_whole_words.told("a hut " * 5 + "a lake") == "It reads the prompt no further than “hut”."
+    assert of_whole_words.prompt_notes("a hut " * 5) == ""
+    assert (
+        of_whole_words.prompt_notes("a hut " * 5 + "a lake") == "It reads the prompt no further than “hut”."
+    )
 
 
 @given(text=st.text(max_size=60))

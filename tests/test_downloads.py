@@ -10,7 +10,7 @@ from PIL import ExifTags, Image
 
 from app.keeping.downloads import Carries, download
 from app.keeping.metadata import encode_png, read_settings
-from ldm_core.pictures.reading import own_pixels, read_picture
+from ldm_core.pictures.reading import file_pixels, read_picture
 from ldm_core.pictures.writing import FORMATS, Format
 from ldm_core.request import Inpaint, Request, TextToImage
 from ldm_core.request.raster import read_raster
@@ -75,5 +75,5 @@ def test_16_bits_and_the_profile_survive_without_the_settings() -> None:
     request, pixels = filled(deep_png(deep, profile_of("prophoto")))
     file = download(encode_png(pixels, request, HASH), request, HASH, carries="nothing")
     seen, kept = read_picture(file), request.mask.pixels == 0
-    assert np.array_equal(own_pixels(seen)[kept], deep[kept]) and seen.profile == profile_of("prophoto")
+    assert np.array_equal(file_pixels(seen)[kept], deep[kept]) and seen.profile == profile_of("prophoto")
     assert read_raster(file, "picture").file == file

@@ -12,7 +12,7 @@ from PIL import ExifTags, Image, PngImagePlugin
 
 from app.keeping.metadata import encode_png, read_settings
 from app.keeping.outgoing import without_facts
-from ldm_core.pictures.reading import own_pixels, read_picture
+from ldm_core.pictures.reading import file_pixels, read_picture
 from ldm_core.pictures.writing import FORMATS, Content, encode
 from ldm_core.request import Inpaint, Outpaint, Request, SuperResolution, TextToImage
 from ldm_core.request.raster import Raster, read_raster
@@ -62,7 +62,7 @@ def test_outside_of_the_hole_a_photograph_keeps_its_own_colours(name: str) -> No
     seen = read_picture(encode_png(pixels, request))
     kept = request.mask.pixels == 0
     assert seen.profile == profile_of(name)
-    assert np.array_equal(own_pixels(seen)[kept], np.asarray(picture())[kept])
+    assert np.array_equal(file_pixels(seen)[kept], np.asarray(picture())[kept])
     assert np.abs(seen.pixels[~kept].astype(int) - 128).max() <= 1
 
 
@@ -73,7 +73,7 @@ def test_16_bits_survive_outside_of_the_hole(channels: int, profile: bytes | Non
     request, pixels = filled(deep_png(deep, profile))
     seen = read_picture(encode_png(pixels, request))
     kept = request.mask.pixels == 0
-    assert np.array_equal(own_pixels(seen)[kept], deep[kept])
+    assert np.array_equal(file_pixels(seen)[kept], deep[kept])
     assert np.abs(seen.pixels[~kept].astype(int) - 128).max() <= 1
 
 
@@ -82,7 +82,7 @@ def test_an_extended_picture_keeps_its_own_colours_within() -> None:
     image = read_raster(deep_png(deep), "picture")
     pixels = np.pad(image.pixels, ((3, 0), (0, 5), (0, 0)), constant_values=7)
     seen = read_picture(encode_png(pixels, Outpaint(image=image, top=3, right=5)))
-    assert np.array_equal(own_pixels(seen)[3:, :40], deep)
+    assert np.array_equal(file_pixels(seen)[3:, :40], deep)
     assert (seen.pixels[:3] == 7).all()
 
 
@@ -122,7 +122,7 @@ def test_of_a_guests_photograph_nothing_is_kept() -> None:
     deep = np.random.default_rng(0).integers(0, 65536, (24, 40, 3), dtype=np.uint16)
     request, _ = filled(deep_png(deep, profile_of("prophoto")))
     again = read_picture(without_facts(request).image.file or b"")
-    assert np.array_equal(own_pixels(again), deep) and again.profile == profile_of("prophoto")
+    assert np.array_equal(file_pixels(again), deep) and again.profile == profile_of("prophoto")
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_every_format_keeps_the_profile(format: str) -> None:
     own = smooth()
     seen = read_picture(encode(Content(own, profile_of("display-p3")), format, quality=95))
     assert seen.profile == profile_of("display-p3") and seen.format == format
-    assert np.abs(own_pixels(seen).astype(int) - own).mean() < 3
+    assert np.abs(file_pixels(seen).astype(int) - own).mean() < 3
 
 
 @pytest.mark.parametrize("name", [None, "display-p3", "prophoto"])
@@ -159,7 +159,7 @@ def test_an_enlarged_photograph_keeps_its_colours_and_depth(name: str | None, ch
     made = np.asarray(Image.fromarray(image.pixels).resize((160, 96), Image.Resampling.BILINEAR))
     seen = read_picture(encode_png(made, SuperResolution(image=image, scale=4)))
     assert seen.profile == profile
-    own = own_pixels(seen)
+    own = file_pixels(seen)
     assert own.dtype == np.uint16 and own.shape == (96, 160, channels)
     again = own.reshape(24, 4, 40, 4, channels).mean((1, 3))
     inner = np.abs(again - deep)[1:-1, 1:-1, :3]
@@ -172,7 +172,7 @@ def test_an_enlarged_photograph_of_8_bits_in_srgb_is_as_it_was_made() -> None:
     image = read_raster(photograph(), "picture")
     made = np.random.default_rng(0).integers(0, 256, (80, 48, 3), dtype=np.uint8)
     assert np.array_equal(
-        own_pixels(read_picture(encode_png(made, SuperResolution(image=image, scale=2)))), made
+        file_pixels(read_picture(encode_png(made, SuperResolution(image=image, scale=2)))), made
     )
 
 
@@ -250,7 +250,7 @@ def test_the_shared_cases_are_kept_bit_for_bit(shared: Path) -> None:
         request, pixels = filled(path.read_bytes())
         seen = read_picture(encode_png(pixels, request))
         kept = request.mask.pixels == 0
-        assert np.array_equal(own_pixels(seen)[kept], own_pixels(original)[kept]), path.name
+        assert np.array_equal(file_pixels(seen)[kept], file_pixels(original)[kept]), path.name
 
 
 def test_a_picture_that_goes_on_does_not_carry_its_past_again() -> None:

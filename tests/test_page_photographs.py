@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from app.keeping.metadata import read_settings
-from ldm_core.pictures.reading import own_pixels, read_picture
+from ldm_core.pictures.reading import file_pixels, read_picture
 from ldm_core.request import Inpaint
 from tests.browser import WAIT, newest, pictures, status
 from tests.memory import Peak
@@ -57,7 +57,7 @@ def test_a_hole_of_300_pixels_in_48_megapixels_is_filled_at_full_resolution(
     own = np.asarray(Image.fromarray(smooth(WIDTH // 4, HEIGHT // 4)).resize((WIDTH, HEIGHT)))
     data = file_of(Image.fromarray(own), "JPEG", quality=90, icc_profile=profile_of("display-p3"))
     photograph = read_picture(data)
-    expected = own_pixels(photograph)
+    expected = file_pixels(photograph)
     open_picture(page, data, "8000 × 6000")
     page.get_by_role("radio", name="Only masked").check(force=True)
     paint(page, HOLE * 2048 / WIDTH - 40)  # the brush is 40 wide
@@ -77,7 +77,7 @@ def test_a_hole_of_300_pixels_in_48_megapixels_is_filled_at_full_resolution(
     assert abs(np.ptp(columns) + 1 - HOLE) < 20
     made = read_picture(path)
     assert made.pixels.shape == (HEIGHT, WIDTH, 3) and made.profile == photograph.profile
-    changed = (own_pixels(made) != expected).any(-1)
+    changed = (file_pixels(made) != expected).any(-1)
     assert changed[hole].mean() > 0.9
     reach = request.feather + 1
     changed[

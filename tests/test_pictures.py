@@ -15,7 +15,7 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin
 
 from ldm_core.errors import FileError
 from ldm_core.pictures.masks import read_labels, read_mask
-from ldm_core.pictures.reading import MAX_PIXELS, over_white, own_pixels, read_picture
+from ldm_core.pictures.reading import MAX_PIXELS, file_pixels, over_white, read_picture
 from ldm_core.pictures.rights import kept_exif
 from tests.picture_files import deep_png, file_of, picture, png_header, profile_of, smooth
 
@@ -96,7 +96,7 @@ def test_colours_are_those_of_srgb(name: str) -> None:
     data = file_of(there, icc_profile=profile)
     assert difference(data, image) <= 3
     seen = read_picture(data)
-    assert seen.profile == profile and np.array_equal(own_pixels(seen), np.asarray(there))
+    assert seen.profile == profile and np.array_equal(file_pixels(seen), np.asarray(there))
 
 
 @pytest.mark.parametrize("name", ["srgb", "broken", "grey"])
@@ -179,13 +179,13 @@ def test_16_bits_are_kept(kind: str, channels: int) -> None:
         packing = [cv2.IMWRITE_TIFF_COMPRESSION, 1 if kind == "tiff" else 5]
         data = cv2.imencode(".tif", deep[..., order], packing)[1].tobytes()
     seen = read_picture(data)
-    assert np.array_equal(own_pixels(seen), deep) and not seen.is_plain
+    assert np.array_equal(file_pixels(seen), deep) and not seen.is_plain
     assert np.array_equal(seen.pixels, (deep >> 8)[..., :3])
 
 
 def test_16_bit_grey_is_kept() -> None:
     deep = np.arange(4096, dtype=np.uint16).reshape(64, 64) * np.uint16(16)
-    assert np.array_equal(own_pixels(read_picture(file_of(Image.fromarray(deep))))[..., 1], deep)
+    assert np.array_equal(file_pixels(read_picture(file_of(Image.fromarray(deep))))[..., 1], deep)
 
 
 def test_own_pixels_are_upright() -> None:
@@ -193,7 +193,7 @@ def test_own_pixels_are_upright() -> None:
     exif[0x0112] = 6
     seen = read_picture(file_of(picture(), icc_profile=profile_of("adobe-rgb"), exif=exif))
     own = np.asarray(picture().transpose(Image.Transpose.ROTATE_270))
-    assert np.array_equal(own_pixels(seen), own)
+    assert np.array_equal(file_pixels(seen), own)
 
 
 # Masks ---------------------------------------------------------------------------------------------------

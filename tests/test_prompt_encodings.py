@@ -318,10 +318,10 @@ def test_they_are_listed_as_what_they_are(library: ModelLibrary) -> None:
     entries = {entry.name: entry for entry in library.entries()}
     assert entries["both"].description == "2 vectors for Stable Diffusion XL; a prompt names it."
     assert entries["both"].kind == "embedding" and "preview" not in entries
-    assert library.told_of("sd1", "an old both") == (
+    assert library.prompt_notes("sd1", "an old both") == (
         "The embedding both is for Stable Diffusion XL, so it has no effect here."
     )
-    assert library.told_of("sd1", "an old kohya") == ""
+    assert library.prompt_notes("sd1", "an old kohya") == ""
 
 
 def test_an_embedding_that_is_not_there_is_said(library: ModelLibrary) -> None:
@@ -331,8 +331,8 @@ def test_an_embedding_that_is_not_there_is_said(library: ModelLibrary) -> None:
         ("a1111", "embedding:none, a lake"),
         ("invokeai", "a lake <none>"),
     ):
-        assert library.told_of("sd1", prompt, syntax=syntax) == said
-        assert library.told_of("sd1", prompt.replace("none", "kohya"), syntax=syntax) == ""
+        assert library.prompt_notes("sd1", prompt, syntax=syntax) == said
+        assert library.prompt_notes("sd1", prompt.replace("none", "kohya"), syntax=syntax) == ""
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -257,17 +257,17 @@ def test_without_any_model(tmp_path: Path) -> None:
 
 def test_words_that_the_model_never_learnt(studio: Studio) -> None:
     sentence = "This model never learnt “zeppelin”."
-    assert studio.told_of("landscapes", "a zeppelin over the lake") == sentence
-    assert studio.told_of("landscapes", "the lake", "zeppelin") == sentence
-    assert studio.told_of("landscapes", "the lake", "") == ""
-    assert studio.told_of("none", "a zeppelin") == ""
+    assert studio.prompt_notes("landscapes", "a zeppelin over the lake") == sentence
+    assert studio.prompt_notes("landscapes", "the lake", "zeppelin") == sentence
+    assert studio.prompt_notes("landscapes", "the lake", "") == ""
+    assert studio.prompt_notes("none", "a zeppelin") == ""
 
 
 def test_clip_skip_of_a_model_without_clip_is_said(studio: Studio) -> None:
     said = "Clip skip has no effect: this model does not read by CLIP."
-    assert studio.told_of("landscapes", "", clip_skip=2) == said
-    assert studio.models.told(replace(SMALL, clip_skip=2)) == said
-    assert studio.models.told(SMALL) == ""
+    assert studio.prompt_notes("landscapes", "", clip_skip=2) == said
+    assert studio.models.request_notes(replace(SMALL, clip_skip=2)) == said
+    assert studio.models.request_notes(SMALL) == ""
 
 
 def test_the_steps_of_the_newest_pictures_are_kept(studio: Studio) -> None:

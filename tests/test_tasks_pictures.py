@@ -17,7 +17,7 @@ from app.keeping.metadata import encode_png
 from ldm_core.engine.engine import Engine
 from ldm_core.errors import RequestError
 from ldm_core.library.models import ModelLibrary
-from ldm_core.pictures.reading import own_pixels, read_picture
+from ldm_core.pictures.reading import file_pixels, read_picture
 from ldm_core.request import ImageToImage, Inpaint, Outpaint, SuperResolution, parse_request
 from ldm_core.request.raster import Raster, read_raster
 from ldm_core.tasks import upscale
@@ -86,7 +86,7 @@ def test_every_shared_case_is_filled_where_it_was_masked_and_nowhere_else(
         kept = mask.pixels == 0
         seen = read_picture(encode_png(made, request))
         assert np.array_equal(made[kept], image.pixels[kept]), path.name
-        assert np.array_equal(own_pixels(seen)[kept], own_pixels(read_picture(path))[kept]), path.name
+        assert np.array_equal(file_pixels(seen)[kept], file_pixels(read_picture(path))[kept]), path.name
 
 
 def test_the_masked_part_of_a_large_picture_is_drawn_at_its_own_resolution(engine: Engine) -> None:

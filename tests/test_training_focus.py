@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ldm_core.training.focus import class_weights, hole_weights, told_weights
+from ldm_core.training.focus import class_weights, hole_weights, label_weights
 
 SKY, BOAT, ABSENT, NOTHING = 0, 13, 7, 255
 
@@ -30,7 +30,7 @@ def test_rare_classes_count_more(labels: np.ndarray) -> None:
 def test_only_what_is_told_is_weighed(labels: np.ndarray) -> None:
     told = torch.zeros(4, 1, 8, 8, dtype=torch.bool)
     told[0] = True
-    weights = told_weights(torch.from_numpy(labels), class_weights(labels), told)
+    weights = label_weights(torch.from_numpy(labels), class_weights(labels), told)
     assert weights[0, 0, 1, 1] > 2 and weights[0, 0, 0, 0] == 1
     assert (weights[1:] == 1).all()
 

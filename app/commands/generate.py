@@ -295,7 +295,7 @@ def with_changes(request: Request, changes: Sequence[str]) -> Request:
 
 def _tell(library: ModelLibrary, request: Request) -> None:
     """Says what of the prompts the model does not read."""
-    if told := library.told(request):
+    if told := library.request_notes(request):
         print(told, file=sys.stderr)
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from app.keeping import metadata
 from app.keeping.outgoing import Outgoing, photograph, source_of
-from ldm_core.pictures.reading import own_pixels, read_picture
+from ldm_core.pictures.reading import file_pixels, read_picture
 from ldm_core.pictures.rights import kept_exif, xmp_of
 from ldm_core.pictures.writing import Content, Format
 from ldm_core.request import Request
@@ -47,7 +47,7 @@ def download(
     original = photograph(request) if carries == "everything" else None
     exif = Image.Exif() if original is None else kept_exif(original, place=place)
     picture = read_picture(png)
-    content = Content(own_pixels(picture), picture.profile)
+    content = Content(file_pixels(picture), picture.profile)
     made = Outgoing(content, exif, xmp_of(source_of(request), original, place=place))
     ours = carries == "everything" or (carries == "settings" and not is_made_of_pictures(request))
     return metadata.written(

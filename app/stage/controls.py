@@ -71,7 +71,7 @@ def _connect_form(studio: Studio, form: AnyForm) -> None:
                     for text, name in zip(texts, WORDED, strict=True)
                 ]
                 skipped = skip if isinstance(skip, int) else 0
-                sentence = studio.told_of(str(model), *prompts, syntax=str(syntax), clip_skip=skipped)
+                sentence = studio.prompt_notes(str(model), *prompts, syntax=str(syntax), clip_skip=skipped)
             except PromptError as error:
                 sentence = str(error)
             return f"<p>{html.escape(sentence)}</p>" if sentence else ""

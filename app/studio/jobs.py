@@ -279,12 +279,12 @@ class Studio:
 
     # Facts about models ------------------------------------------------------------------------------
 
-    def told_of(self, model: str, *prompts: str, syntax: str = AUTO, clip_skip: int = 0) -> str:
-        """What a person is told of prompts (`ModelLibrary.told_of`); waits for an engine that is starting."""
+    def prompt_notes(self, model: str, *prompts: str, syntax: str = AUTO, clip_skip: int = 0) -> str:
+        """`ModelLibrary.prompt_notes`; waits for an engine that is starting."""
         nothing = not clip_skip and not any(map(str.strip, prompts))
         if nothing or not self._ready.wait(START_SECONDS) or self._engine is None:
             return ""
-        return self.models.told_of(model, *prompts, syntax=syntax, clip_skip=clip_skip)
+        return self.models.prompt_notes(model, *prompts, syntax=syntax, clip_skip=clip_skip)
 
     def model_hash(self, model: str) -> str | None:
         """SHA-256 of a model's weights; None where it cannot be told."""

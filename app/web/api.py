@@ -61,7 +61,7 @@ class Calls:
             except AtelierError as error:
                 raise gr.Error(str(error), print_exception=False) from None
             problems = dict.fromkeys(picture.problem for picture in pictures if picture.problem)
-            told = self._studio.models.told(pictures[0].request)
+            told = self._studio.models.request_notes(pictures[0].request)
             return {
                 "images": [_file(picture) for picture in pictures],
                 "requests": [to_json(picture.request) for picture in pictures],

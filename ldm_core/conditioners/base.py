@@ -180,12 +180,12 @@ class Conditioner(ABC):
         return ()
 
     @property
-    def num_classes_given(self) -> int:
+    def class_count(self) -> int:
         """How many classes can be given."""
         return len(self.class_names)
 
     @property
-    def max_given(self) -> int | None:
+    def max_boxes(self) -> int | None:
         """How many boxes can be given; None: any number."""
         return None
 
@@ -230,7 +230,7 @@ class Conditioner(ABC):
                 f"context_dim is {dim or 'not given'}; they have to be equal."
             )
 
-    def told_of(self, tokenizer: Tokenize, phrase: Phrase) -> str:
+    def prompt_notes(self, tokenizer: Tokenize, phrase: Phrase) -> str:
         """Sentences about what of a prompt is not read as it stands there; "" if all is."""
         return ""
 

@@ -46,7 +46,7 @@ class ClassSpec(Tokens):
         return self.dim
 
     @property
-    def num_classes_given(self) -> int:
+    def class_count(self) -> int:
         return self.num_classes
 
     @classmethod

@@ -248,13 +248,13 @@ def _read_several(params: Section) -> ClipSpec:
     for i, model in enumerate(models):
         section = Section(model, f"{params.place}.emb_models[{i}]")
         section.target(_CLIP | _OPEN_CLIP_2 | _SIZE)
-        own = section.section("params")
+        nested = section.section("params")
         if section.has_target(_SIZE):
-            own.only(frozenset(), {"outdim": (_SIZE_CHANNELS,)})
+            nested.only(frozenset(), {"outdim": (_SIZE_CHANNELS,)})
             sizes.append(section.choice("input_key", tuple({name for row in _SIZES for name in row}), ""))
             continue
         section.choice("input_key", ("txt",), "txt")
-        towers.append(_read_tower(own, open_clip=section.has_target(_OPEN_CLIP_2)))
+        towers.append(_read_tower(nested, open_clip=section.has_target(_OPEN_CLIP_2)))
     if tuple(sizes) not in _SIZES or not towers or not towers[-1].open_clip:
         raise params.wrong(
             "emb_models",

@@ -62,7 +62,10 @@ class ClipEncoder:
                 for i, piece in enumerate(INVOKEAI.split(span.text)):
                     found = self._find(piece) if i % 2 else None
                     words = piece if i % 2 == 0 else f"<{piece}>"
-                    yield from self._single(words) if found is None else ((one,) for one in _tokens(found))
+                    if found is None:
+                        yield from self._single(words)
+                    else:
+                        yield from ((token,) for token in _tokens(found))
             case "a1111":
                 yield from self._with_names(span.text)
             case "plain":
@@ -93,20 +96,26 @@ class ClipEncoder:
         pieces = self._tokenizer.pieces(text)
         ids, at = [piece[0] for piece in pieces], 0
         while at < len(pieces):
-            fitting = (one for one in self._names() if ids[at : at + len(one[0])] == one[0])
-            found = next(((own, one) for own, name in fitting if (one := self._find(name))), None)
+            found = next(
+                (
+                    (embedding, len(of_name))
+                    for of_name, name in self._names()
+                    if ids[at : at + len(of_name)] == of_name and (embedding := self._find(name))
+                ),
+                None,
+            )
             if found is None:
                 yield (Token(pieces[at]),)
                 at += 1
             else:
-                yield _tokens(found[1])
-                at += len(found[0])
+                yield _tokens(found[0])
+                at += found[1]
 
     def _names(self) -> list[tuple[list[int], str]]:
         if self._named is None:
             names = self._embeddings.names() if self._embeddings else ()
             found = [([piece[0] for piece in self._tokenizer.pieces(name)], name) for name in names]
-            self._named = sorted((one for one in found if one[0]), key=lambda one: -len(one[0]))
+            self._named = sorted((row for row in found if row[0]), key=lambda row: -len(row[0]))
         return self._named
 
     def _find(self, name: str) -> Embedding | None:
@@ -123,8 +132,8 @@ class ClipEncoder:
         vectors: list[dict[tuple[int, int], Tensor]] = [{} for _ in self._towers]
         for i, row in enumerate(rows):
             for position, token in enumerate(row.chunk, 1):
-                for own, vector in zip(vectors, token.vectors):
-                    own[i, position] = vector
+                for of_tower, vector in zip(vectors, token.vectors):
+                    of_tower[i, position] = vector
         mask = None
         if any(row.without is not None for row in rows):
             seen = [
@@ -132,7 +141,7 @@ class ClipEncoder:
                 for row in rows
             ]
             length = self._tokenizer.room + 2
-            mask = torch.tensor([[*one, *[1] * (length - len(one))] for one in seen], device=device)
+            mask = torch.tensor([[*row, *[1] * (length - len(row))] for row in seen], device=device)
         return self._module(torch.tensor(ids, device=device), self._layer, vectors, mask)
 
 

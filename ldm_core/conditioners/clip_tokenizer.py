@@ -49,7 +49,7 @@ class ClipTokenizer:
             ConfigError: the encoders' vocabularies are not the same.
         """
         ids = [encoder.bytes.encode(text, add_special_tokens=False).ids for encoder in self._encoders]
-        if len({len(own) for own in ids}) > 1:
+        if len({len(row) for row in ids}) > 1:
             raise ConfigError("The tokenizers of the model's text encoders differ; put CLIP's own there.")
         return list(zip(*ids))
 
@@ -57,8 +57,8 @@ class ClipTokenizer:
         """For each encoder the ids of a whole chunk, of tokens that fit into one."""
         rows = zip(*tokens) if tokens else [()] * len(self._encoders)
         return [
-            [one.start, *ids, one.end, *[one.pad] * (self.room - len(ids))]
-            for one, ids in zip(self._encoders, rows, strict=True)
+            [encoder.start, *ids, encoder.end, *[encoder.pad] * (self.room - len(ids))]
+            for encoder, ids in zip(self._encoders, rows, strict=True)
         ]
 
 
@@ -145,11 +145,11 @@ def _padding(folder: Path, usual: str) -> str:
     In the published folders of Stable Diffusion 2 the two files differ, and the older one counts.
     """
     config, older = _json(folder / "tokenizer_config.json"), _json(folder / "special_tokens_map.json")
-    given = config.get("pad_token")
+    token = config.get("pad_token")
     if "added_tokens_decoder" not in config:
-        given = older.get("pad_token") or given
-    given = given.get("content") if isinstance(given, dict) else given
-    return given if isinstance(given, str) else usual
+        token = older.get("pad_token") or token
+    token = token.get("content") if isinstance(token, dict) else token
+    return token if isinstance(token, str) else usual
 
 
 def _json(path: Path) -> dict[str, object]:

@@ -101,5 +101,5 @@ def _cat(conds: Iterable[Cond], dim: int) -> Cond:
     import torch
 
     columns = zip(*(cond._parts for cond in conds), strict=True)
-    columns_given = ([part for part in column if part is not None] for column in columns)
-    return Cond(*(torch.cat(column, dim) if column else None for column in columns_given))
+    filled = ([part for part in column if part is not None] for column in columns)
+    return Cond(*(torch.cat(column, dim) if column else None for column in filled))

@@ -45,18 +45,18 @@ def encode(phrases: Sequence[Phrase], weighting: Weighting, encoder: Encoder) ->
         PromptError: a phrase is too long.
     """
     chunks = [[encoder.chunks(text) for text in texts_of(phrase)] for phrase in phrases]
-    most = max(_length(phrase, own) for phrase, own in zip(phrases, chunks, strict=True))
-    for phrase, own in zip(phrases, chunks, strict=True):
-        for one in own[-1:] if isinstance(phrase, Joined) else own:
-            one += [_EMPTY] * (most - _length(phrase, own))
-    found = _Encoded(encoder, weighting, [one for own in chunks for one in own])
-    rows = [_put_together(phrase, [found.next() for _ in own]) for phrase, own in zip(phrases, chunks)]
+    most = max(_length(phrase, texts) for phrase, texts in zip(phrases, chunks, strict=True))
+    for phrase, texts in zip(phrases, chunks, strict=True):
+        for text in texts[-1:] if isinstance(phrase, Joined) else texts:
+            text += [_EMPTY] * (most - _length(phrase, texts))
+    found = _Encoded(encoder, weighting, [text for texts in chunks for text in texts])
+    rows = [_put_together(phrase, [found.next() for _ in texts]) for phrase, texts in zip(phrases, chunks)]
     pooled = [row[1] for row in rows if row[1] is not None]
     return torch.stack([row[0] for row in rows]), torch.stack(pooled) if pooled else None
 
 
 def _length(phrase: Phrase, chunks: Sequence[Sequence[Chunk]]) -> int:
-    lengths = [len(own) for own in chunks]
+    lengths = [len(text) for text in chunks]
     return sum(lengths) if isinstance(phrase, Joined) else max(lengths)
 
 
@@ -89,7 +89,7 @@ class _Encoded:
             raise unreadable(f"it takes {len(rows)} encodings; {_MAX_ROWS} are the most.")
         parts = [encoder.encode(rows[i : i + ROWS]) for i in range(0, len(rows), ROWS)]
         self._tokens = [torch.cat(column) for column in zip(*(tokens for tokens, _ in parts))]
-        pooled = [one for _, one in parts if one is not None]
+        pooled = [vector for _, vector in parts if vector is not None]
         self._pooled = torch.cat(pooled) if pooled else None
         self._at = 0
 

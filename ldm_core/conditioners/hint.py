@@ -54,8 +54,8 @@ def joined(rows: Sequence[Hints]) -> Hints:
     return tuple(
         replace(
             column[0],
-            guide=torch.cat([one.guide for one in column]),
-            strength=torch.cat([one.strength for one in column]),
+            guide=torch.cat([hint.guide for hint in column]),
+            strength=torch.cat([hint.strength for hint in column]),
         )
         for column in zip(*rows, strict=True)
     )

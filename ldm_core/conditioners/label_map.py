@@ -54,7 +54,7 @@ class LabelMapSpec(Plane):
         return self.classes
 
     @property
-    def num_classes_given(self) -> int:
+    def class_count(self) -> int:
         return self.num_classes
 
     def concat_channels(self, embed_dim: int) -> int:

@@ -47,7 +47,7 @@ class LayoutSpec(Tokens):
         return self.dim
 
     @property
-    def max_given(self) -> int:
+    def max_boxes(self) -> int:
         return (self.max_length - 2) // 3
 
     @classmethod
@@ -80,7 +80,7 @@ def layout_tokens(boxes: Sequence[Box], spec: LayoutSpec) -> list[int]:
     """Class, top left and bottom right of each box, padding, and the crop: `spec.max_length` token ids.
 
     A point is the number of its cell in a square grid, counted in rows from the top left; the last token of
-    the vocabulary pads.  Boxes beyond `spec.max_given` are left out.  As in arXiv:2105.06458; the rounding
+    the vocabulary pads.  Boxes beyond `spec.max_boxes` are left out.  As in arXiv:2105.06458; the rounding
     is the reference implementation's.
     """
     grid = math.isqrt(spec.vocab_size)
@@ -91,7 +91,7 @@ def layout_tokens(boxes: Sequence[Box], spec: LayoutSpec) -> list[int]:
             for x, y in ((box.x0, box.y0), (box.x1, box.y1))
         ]
 
-    tokens = [token for box in boxes[: spec.max_given] for token in (box.class_id, *corners(box))]
+    tokens = [token for box in boxes[: spec.max_boxes] for token in (box.class_id, *corners(box))]
     padding = [spec.vocab_size - 1] * (spec.max_length - 2 - len(tokens))
     return [*tokens, *padding, *corners(_WHOLE)]
 

@@ -19,7 +19,7 @@ def syntax_of(named: str, spec: ModelSpec) -> Syntax:
     return cast("Syntax", named)
 
 
-def told_of_syntax(prompt: str, named: str, spec: ModelSpec) -> str:
+def syntax_notes(prompt: str, named: str, spec: ModelSpec) -> str:
     """Sentences about what of a prompt is not read as a person may expect; "" where there is none."""
     try:
         return " ".join(read_prompt(prompt.strip(), syntax_of(named, spec)).notes)

@@ -85,7 +85,7 @@ class Tokenizer:
             )
         )
 
-    def told(self, prompt: str) -> str:
+    def prompt_notes(self, prompt: str) -> str:
         """What a person is told of a prompt: words never learnt, and where it is cut; "" if all is read."""
         words = [f"“{word[:30]}”{self._hint(word)}" for word in self.unknown_words(prompt)]
         more = " and more" if len(words) > NAMED else ""

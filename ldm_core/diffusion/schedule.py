@@ -63,7 +63,7 @@ class NoiseSchedule:
         """The t, 0 .. T - 1, that has this sigma, or the nearest that is not beyond the ends."""
         return float(np.interp(math.log(sigma), np.log(self.sigmas), np.arange(self.num_timesteps)))
 
-    def told(self, t: Tensor) -> Tensor:
+    def c_noise(self, t: Tensor) -> Tensor:
         """(b,) timesteps -> what the network is told of them: t itself, or c_noise of Table 1,
         arXiv:2206.00364."""
         if self.spec.kind != "edm":

@@ -190,9 +190,9 @@ class Engine:
         record = Record(request, owner, before, self._share_of(owner))
         with self._wake:
             self._require_open()
-            own = [one.share == record.share for one in (*self._queued, *self._running)]
-            if sum(own) >= MAX_RUNNING + self.max_queue:
-                waiting = sum(own[: len(self._queued)])
+            of_share = [other.share == record.share for other in (*self._queued, *self._running)]
+            if sum(of_share) >= MAX_RUNNING + self.max_queue:
+                waiting = sum(of_share[: len(self._queued)])
                 raise QueueFull(f"{waiting} jobs are waiting already; try again when some are done.")
             self._queued.append(record)
             self._tell_places()

@@ -73,7 +73,7 @@ class Image:
         record.state = "running"
         self._segments = deque(segments)
         self._previewed_at = 0.0
-        self._tiles_told_at = time.monotonic()
+        self._tiles_shown_at = time.monotonic()
         self._earlier_steps = 0  # of works that this one follows
         self.z: Tensor | None = None
         self.decoded = 0.0
@@ -218,9 +218,9 @@ class Image:
     def tells_of_tiles(self) -> bool:
         """Whether it is time to, as some are done since the last step."""
         now = time.monotonic()
-        due = now - self._tiles_told_at >= TILES_SECONDS and (self.decoded > 0 or self.progress > self.done)
+        due = now - self._tiles_shown_at >= TILES_SECONDS and (self.decoded > 0 or self.progress > self.done)
         if due:
-            self._tiles_told_at = now
+            self._tiles_shown_at = now
         return due
 
     def preview(self) -> Pixels | None:

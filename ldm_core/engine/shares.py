@@ -20,22 +20,22 @@ class Shares:
     """What each share was given.  Guarded by the engine's lock."""
 
     def __init__(self) -> None:
-        self._given: dict[str, float] = {}
+        self._spent: dict[str, float] = {}
 
     def in_turn(self, running: Sequence[Record]) -> list[Record]:
         """The running jobs, the one with the next turn first; of one share in the order given."""
-        return sorted(running, key=lambda record: self._given.get(record.share, 0.0))
+        return sorted(running, key=lambda record: self._spent.get(record.share, 0.0))
 
     def charge(self, share: str, cells: int) -> None:
         """One step was given to a picture of so many cells."""
-        self._given[share] = self._given.get(share, 0.0) + cells
+        self._spent[share] = self._spent.get(share, 0.0) + cells
 
     def line(self, waiting: Sequence[Record], running: Sequence[Record]) -> list[Record]:
         """The waiting jobs as they will start: each share's next one, then each one's second ..."""
         held = Counter(record.share for record in running)
         ranks: dict[Record, tuple[int, float]] = {}
         for record in waiting:
-            ranks[record] = held[record.share], self._given.get(record.share, 0.0)
+            ranks[record] = held[record.share], self._spent.get(record.share, 0.0)
             held[record.share] += 1
         return sorted(waiting, key=lambda record: ranks[record])
 
@@ -52,7 +52,7 @@ class Shares:
         """A job of that share starts beside those running."""
         others = {record.share for record in running}
         if not others:
-            self._given.clear()
+            self._spent.clear()
         elif share not in others:
-            least = min(self._given.get(other, 0.0) for other in others)
-            self._given[share] = max(self._given.get(share, 0.0), least)
+            least = min(self._spent.get(other, 0.0) for other in others)
+            self._spent[share] = max(self._spent.get(share, 0.0), least)

@@ -38,14 +38,14 @@ def picture_classes(spec: ModelSpec) -> tuple[str, ...]:
     classes = spec.taking("class")
     if classes is None:
         return tuple(name for name, _ in spec.class_prompts)
-    count = classes.num_classes_given
+    count = classes.class_count
     return classes.class_names or (class_names("imagenet") if count >= 1000 else _numbers(count))
 
 
 def num_labels(spec: ModelSpec) -> int:
     """Classes of a model's label maps."""
     labels = spec.taking("label_map")
-    return labels.num_classes_given if labels else 0
+    return labels.class_count if labels else 0
 
 
 def label_names(spec: ModelSpec) -> tuple[str, ...]:

@@ -206,7 +206,7 @@ def choose(files: Sequence[RemoteFile], wanted: str, repository: str) -> tuple[R
         f.path for f in files if "/" not in f.path and f.path.endswith(_CHECKPOINTS) and f.size >= _LEAST
     ]
     safe = [path for path in at_top if path.endswith(".safetensors")]
-    alone = _one_of(safe or at_top)
+    alone = _only_model(safe or at_top)
     if alone:
         return _with_notes(by_path, alone)
     if "model_index.json" in by_path:
@@ -223,7 +223,7 @@ _HALF = re.compile(r"[-_.](fp16|bf16|half|f16)(?=\.)")
 _WHOLE = re.compile(r"[-_.](fp32|f32|full)(?=\.)")
 
 
-def _one_of(paths: Sequence[str]) -> str:
+def _only_model(paths: Sequence[str]) -> str:
     """The only checkpoint, or where there is one in several precisions, that of half; else ""."""
     if len({_WHOLE.sub("", _HALF.sub("", path)) for path in paths}) != 1:
         return ""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 from ldm_core.bundled import BUNDLED_MODELS
 from ldm_core.conditioners import ClipSpec, Conditioner, TextSpec
 from ldm_core.conditioners.embeddings import named_in
-from ldm_core.conditioners.syntax import syntax_of, told_of_syntax
+from ldm_core.conditioners.syntax import syntax_notes, syntax_of
 from ldm_core.errors import AtelierError, ConfigError, ModelFileError, ModelNotFound, RequestError
 from ldm_core.library.collection import Stamp, stamp_of
 from ldm_core.library.embeddings import LibraryEmbeddings
@@ -199,14 +199,14 @@ class ModelLibrary:
             known = self._infos[entry.path] = stamp, _read_info(entry)
         return known[1]
 
-    def told(self, request: Request) -> str:
-        """As `told_of`, of a request."""
+    def request_notes(self, request: Request) -> str:
+        """As `prompt_notes`, of a request."""
         prompts = (getattr(request, name, "") for name in ("prompt", "negative_prompt"))
-        return self.told_of(
+        return self.prompt_notes(
             request.model, *prompts, syntax=request.prompt_syntax, clip_skip=request.clip_skip
         )
 
-    def told_of(self, name: str, *prompts: str, syntax: str = AUTO, clip_skip: int = 0) -> str:
+    def prompt_notes(self, name: str, *prompts: str, syntax: str = AUTO, clip_skip: int = 0) -> str:
         """What a person is told of prompts: words that the model never learnt, and where they are cut.
 
         Empty where all is read, and where there is no such model with a vocabulary beside it.  Imports torch.
@@ -219,8 +219,8 @@ class ModelLibrary:
         texts = [prompt for prompt in prompts if prompt.strip()]
         try:
             info = self.info(name)
-            sentences = [told_of_syntax(prompt, syntax, info.spec) for prompt in texts]
-            sentences += self._told_of_embeddings(" ".join(texts), syntax_of(syntax, info.spec), info.spec)
+            sentences = [syntax_notes(prompt, syntax, info.spec) for prompt in texts]
+            sentences += self._embedding_notes(" ".join(texts), syntax_of(syntax, info.spec), info.spec)
             if clip_skip and info.spec.conditioner(ClipSpec) is None:
                 sentences.append("Clip skip has no effect: this model does not read by CLIP.")
             text = info.spec.conditioner(TextSpec)
@@ -228,12 +228,12 @@ class ModelLibrary:
                 folder = info.path if info.path.is_dir() else info.path.parent
                 if folder not in self._vocabularies:
                     self._vocabularies[folder] = Tokenizer(folder / "vocab.txt", text.max_length)
-                sentences += [self._vocabularies[folder].told(prompt) for prompt in texts]
+                sentences += [self._vocabularies[folder].prompt_notes(prompt) for prompt in texts]
         except AtelierError:
             return ""
         return " ".join(dict.fromkeys(sentence for sentence in sentences if sentence))
 
-    def _told_of_embeddings(self, prompt: str, syntax: Syntax, spec: ModelSpec) -> list[str]:
+    def _embedding_notes(self, prompt: str, syntax: Syntax, spec: ModelSpec) -> list[str]:
         """A sentence about each that a prompt names and that is not there, or was made for another family."""
         clip = spec.conditioner(ClipSpec)
         if clip is None or not prompt:

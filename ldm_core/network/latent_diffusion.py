@@ -213,7 +213,7 @@ class LatentDiffusion(nn.Module):
             cond: for a batch of one.
         """
         said = [c.encode(inputs, size, self) for c in self.spec.conditioners if c.way == "crossattn"]
-        whole = Cond.joined([one.map(lambda part: part.to(self.device).float()) for one in said])
+        whole = Cond.joined([part.map(lambda value: value.to(self.device).float()) for part in said])
         rest = cond.map(lambda part: part.expand(len(inputs), *part.shape[1:]))
         vector = rest.vector if whole.vector is None else whole.vector  # that of a noise level stays
         return replace(rest, context=whole.context, vector=vector)
@@ -230,7 +230,7 @@ class LatentDiffusion(nn.Module):
         """
         cond = cond.map(lambda part: part.to(self.device, self.dtype))
         late = t < self.spec.refined_below
-        x, t = self._internal(x, self.model), self.schedule.told(t.to(self.device))
+        x, t = self._internal(x, self.model), self.schedule.c_noise(t.to(self.device))
         added = None if late.all() else residuals(hints, x, t, cond.context, cond.vector)
         x = cond.unet_input(x)
         if not late.any():

@@ -43,9 +43,9 @@ class _Uninitialized(TorchFunctionMode):
         args: tuple[object, ...] = (),
         kwargs: Mapping[str, object] | None = None,
     ) -> object:
-        given = dict(kwargs or {})
+        named = dict(kwargs or {})
         initializes = getattr(func, "__module__", None) == nn.init.__name__
-        return given.get("tensor") if initializes else func(*args, **given)
+        return named.get("tensor") if initializes else func(*args, **named)
 
 
 @contextmanager

@@ -35,9 +35,9 @@ class Embedder(nn.Module):
         tower = getattr(self, "model" if self.spec.open_clip else "transformer")
         text = tower.text_model
         positions = torch.arange(ids.shape[1], device=ids.device)[None]
-        given = {"input_ids": ids, "position_ids": positions, "attention_mask": mask}
+        taken = {"input_ids": ids, "position_ids": positions, "attention_mask": mask}
         with _replaced(text.embeddings.token_embedding, vectors):
-            out = text(**given, output_hidden_states=layer > 1)
+            out = text(**taken, output_hidden_states=layer > 1)
         tokens = out.hidden_states[-layer] if layer > 1 else out.last_hidden_state
         if normalized and layer > 1:
             tokens = text.final_layer_norm(tokens)
@@ -65,10 +65,10 @@ class ClipText(nn.Module):
             vectors: for each tower.
             mask: (b, n), 0 at tokens that the others do not see.
         """
-        own = vectors or [{}] * len(self.embedders)
+        of_tower = vectors or [{}] * len(self.embedders)
         found = [
             embedder(of, layer, self.normalized, instead, mask)
-            for embedder, of, instead in zip(self.embedders, ids.unbind(1), own, strict=True)
+            for embedder, of, instead in zip(self.embedders, ids.unbind(1), of_tower, strict=True)
         ]
         return [tokens for tokens, _ in found], found[-1][1]
 
@@ -77,7 +77,7 @@ class ClipText(nn.Module):
 def _replaced(embedding: nn.Module, vectors: Vectors) -> Iterator[None]:
     """While it lasts some tokens are embedded as given vectors."""
 
-    def replace(module: nn.Module, given: object, embedded: Tensor) -> Tensor:
+    def replace(module: nn.Module, inputs: object, embedded: Tensor) -> Tensor:
         embedded = embedded.clone()
         for (row, position), vector in vectors.items():
             embedded[row, position] = vector.to(embedded)

@@ -64,7 +64,7 @@ def is_srgb(profile: bytes) -> bool:
 
 def _transform(of: bytes, to: bytes, mode: str, to_mode: str) -> ImageCms.ImageCmsTransform:
     try:
-        source, target = (ImageCms.ImageCmsProfile(io.BytesIO(one)) for one in (of, to))
+        source, target = (ImageCms.ImageCmsProfile(io.BytesIO(data)) for data in (of, to))
         return ImageCms.buildTransform(source, target, mode, to_mode, _INTENT, _FLAGS)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
         raise BrokenProfile(str(error)) from None

@@ -53,9 +53,9 @@ class Picture:
     Attributes:
         pixels: (H, W, 3) of sRGB, upright.
         alpha: (H, W), None where the picture says nothing of it.
-        file: its bytes, from which `own_pixels` and `own_metadata` take the rest.
+        file: its bytes, from which `file_pixels` and `pictures/rights.py` take the rest.
         format: Pillow's name of it.
-        profile: of the colours of `own_pixels`; None: sRGB.
+        profile: of the colours of `file_pixels`; None: sRGB.
         xmp: its XMP packet, empty without one.
         is_plain: whether the file holds nothing but `rgba`, a packet and other texts.
         notes: sentences about what a person may not expect.
@@ -253,10 +253,10 @@ def turn_of(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
 def is_deep(image: Image.Image) -> bool:
     """Whether a picture that is not decoded yet holds 16 bits a channel."""
     raw = {_raw_mode(tile.args) for tile in _tiles(image)}
-    return image.mode.startswith("I;16") or any(one.startswith(("RGB;16", "RGBA;16")) for one in raw)
+    return image.mode.startswith("I;16") or any(mode.startswith(("RGB;16", "RGBA;16")) for mode in raw)
 
 
-def own_pixels(picture: Picture) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def file_pixels(picture: Picture) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """(H, W, 3) or, where the picture has alpha, (H, W, 4), upright, in the colours of `profile`.
 
     What the file holds, bit for bit, where that is RGB of 8 or 16 bits or grey of 16; else as `rgba`.
@@ -265,22 +265,24 @@ def own_pixels(picture: Picture) -> NDArray[np.uint8] | NDArray[np.uint16]:
         deep = is_deep(image)
         image.load()
         turn = turn_of(image)
-        own: NDArray[np.uint8] | NDArray[np.uint16]
+        pixels: NDArray[np.uint8] | NDArray[np.uint16]
         if image.mode.startswith("I;16"):
-            own = np.repeat(np.asarray(turn(image)).astype(np.uint16)[..., None], 3, 2)
+            pixels = np.repeat(np.asarray(turn(image)).astype(np.uint16)[..., None], 3, 2)
         elif not deep:
-            own = picture.pixels if picture.profile is None else np.asarray(turn(image.convert("RGB")))
+            pixels = picture.pixels if picture.profile is None else np.asarray(turn(image.convert("RGB")))
         else:
             # Pillow reads the upper bytes alone; told that they are stored the other way round, the lower.
             with open_any(picture.file, "The picture") as swapped:
                 tiles = [tile._replace(args=_swapped(tile.args)) for tile in _tiles(swapped)]
                 swapped.tile = tiles  # type: ignore[attr-defined]
                 swapped.load()
-                upper, lower = (np.asarray(turn(one)).astype(np.uint16) for one in (image, swapped))
-                own = upper * np.uint16(256) + lower
-    if picture.alpha is None or own.shape[2] == 4:
-        return own
-    return np.dstack([own, picture.alpha.astype(own.dtype) * own.dtype.type(257 if own.itemsize == 2 else 1)])
+                upper, lower = (np.asarray(turn(part)).astype(np.uint16) for part in (image, swapped))
+                pixels = upper * np.uint16(256) + lower
+    if picture.alpha is None or pixels.shape[2] == 4:
+        return pixels
+    return np.dstack(
+        [pixels, picture.alpha.astype(pixels.dtype) * pixels.dtype.type(257 if pixels.itemsize == 2 else 1)]
+    )
 
 
 def _tiles(image: Image.Image) -> list[ImageFile._Tile]:

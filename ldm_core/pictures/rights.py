@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 from PIL import ExifTags, Image
 
 from ldm_core.pictures.iptc import in_xmp
-from ldm_core.pictures.reading import Picture, identified, own_pixels
+from ldm_core.pictures.reading import Picture, file_pixels, identified
 from ldm_core.pictures.writing import Content, encode
 
 MADE = "trainedAlgorithmicMedia"
@@ -89,7 +89,7 @@ def xmp_of(source: str, original: Picture | None = None, *, place: bool = False)
     about.set(f"{{{_RDF}}}about", "")
     said = [] if original is None else _said(original)
     named = {element.tag for element in said}
-    iim = [] if original is None else [one for one in in_xmp(original) if one.tag not in named]
+    iim = [] if original is None else [element for element in in_xmp(original) if element.tag not in named]
     about.extend(element for element in (*said, *iim) if _is_kept(element.tag, place))
     ElementTree.SubElement(about, f"{{{_IPTC}}}DigitalSourceType").text = _SOURCES + source
     return ElementTree.tostring(packet, "utf-8")
@@ -154,7 +154,7 @@ def bare_file(original: Picture) -> bytes:
     """The file with its own pixels, orientation and profile, and nothing else that it says."""
     if original.format == "JPEG":
         return _bare_jpeg(original.file)
-    return encode(Content(own_pixels(original), original.profile), "PNG")
+    return encode(Content(file_pixels(original), original.profile), "PNG")
 
 
 _PIXELS = {0xC0 + i for i in range(16)} | {

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from ldm_core.pictures.colour import from_srgb, srgb_profile
-from ldm_core.pictures.reading import Picture, over_white, own_pixels
+from ldm_core.pictures.reading import Picture, file_pixels, over_white
 
 Format = Literal["PNG", "JPEG", "WEBP", "AVIF"]
 FORMATS: Sequence[Format] = ("PNG", "JPEG", "WEBP", "AVIF")
@@ -46,7 +46,7 @@ def restored(pixels: NDArray[np.uint8], original: Picture, left: int = 0, top: i
         pixels: (H, W, 3) or (H, W, 4) of sRGB.
         original: its upper left corner is at (left, top).
     """
-    kept, shown = own_pixels(original), original.rgba
+    kept, shown = file_pixels(original), original.rgba
     if original.profile is None and kept.dtype == np.uint8:
         return Content(pixels)
     height, width = shown.shape[:2]
@@ -68,22 +68,22 @@ def enlarged(pixels: NDArray[np.uint8], original: Picture) -> Content:
     Args:
         pixels: (H, W, 3) or (H, W, 4) of sRGB.
     """
-    own, shown = own_pixels(original), original.rgba
-    if original.profile is None and own.dtype == np.uint8:
+    source, shown = file_pixels(original), original.rgba
+    if original.profile is None and source.dtype == np.uint8:
         return Content(pixels)
     height = shown.shape[0]
     factor = pixels.shape[0] // height
-    result = np.empty(pixels.shape, own.dtype)
+    result = np.empty(pixels.shape, source.dtype)
     for top in range(0, height, _STRIP):
         bottom = min(top + _STRIP, height)
         first, last = max(top - 1, 0), min(bottom + 1, height)  # rows that the strip's interpolation sees
-        seen = _converted(shown[first:last], original.profile, own.dtype)
-        lacked = own[first:last].astype(np.float32) - seen
+        seen = _converted(shown[first:last], original.profile, source.dtype)
+        lacked = source[first:last].astype(np.float32) - seen
         rows = slice(factor * (top - first), factor * (bottom - first))
         strip = slice(factor * top, factor * bottom)
         more = _resized(lacked, factor)[rows]
-        made = _converted(pixels[strip], original.profile, own.dtype)
-        result[strip] = np.rint(made + more).clip(0, np.iinfo(own.dtype).max)
+        made = _converted(pixels[strip], original.profile, source.dtype)
+        result[strip] = np.rint(made + more).clip(0, np.iinfo(source.dtype).max)
     return Content(result, original.profile)
 
 

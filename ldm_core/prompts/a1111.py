@@ -75,7 +75,7 @@ def composed(text: str) -> tuple[Part, ...]:
         return (Part(weighted(text)),)
     if len(texts) > MAX_PARTS:
         raise unreadable(f"AND makes {len(texts)} parts of it; {MAX_PARTS} are the most.")
-    return tuple(_part(one) for one in texts)
+    return tuple(_part(part) for part in texts)
 
 
 def _part(text: str) -> Part:
@@ -93,8 +93,8 @@ def weighted(text: str) -> Text:
     def add(text: str) -> None:
         first, *others = _BREAK.split(text)
         if others:
-            first, others = first.rstrip(), [*(one.strip() for one in others[:-1]), others[-1].lstrip()]
-        found.extend([(first, False), *((one, True) for one in others)])
+            first, others = first.rstrip(), [*(other.strip() for other in others[:-1]), others[-1].lstrip()]
+        found.extend([(first, False), *((other, True) for other in others)])
         weights.extend([1.0] * (1 + len(others)))
 
     def close(kind: str, factor: float) -> None:
@@ -119,10 +119,10 @@ def weighted(text: str) -> Text:
         while opened[kind]:
             close(kind, factor)
     sections: list[list[Span]] = [[]]
-    for (one, begins), weight in zip(found, weights, strict=True):
+    for (words, begins), weight in zip(found, weights, strict=True):
         if begins:
             sections.append([])
-        sections[-1].append(Span(one, weight))
+        sections[-1].append(Span(words, weight))
     return Text(tuple(merged(section) for section in sections), "a1111")
 
 

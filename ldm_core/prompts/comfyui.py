@@ -26,16 +26,16 @@ def read(text: str) -> Fixed:
 
 def _spans(text: str, weight: float, depth: int) -> Iterator[Span]:
     check_depth(depth)
-    for one, is_group in _groups(text):
+    for part, is_group in _groups(text):
         if not is_group:
-            yield Span(one, weight)
+            yield Span(part, weight)
             continue
-        before, colon, number = one.rpartition(":")
-        given = weight_of(number) if colon and before else None
-        if given is None:
-            yield from _spans(one, weight * ROUND, depth + 1)
+        before, colon, number = part.rpartition(":")
+        stated = weight_of(number) if colon and before else None
+        if stated is None:
+            yield from _spans(part, weight * ROUND, depth + 1)
         else:
-            yield from _spans(before, given, depth + 1)
+            yield from _spans(before, stated, depth + 1)
 
 
 def _groups(text: str) -> Iterator[tuple[str, bool]]:

@@ -31,7 +31,7 @@ _QUOTED = r'"(?:[^"\\]|\\.)*"'
 _SEVERAL = re.compile(
     rf"\s*\(\s*({_QUOTED}(?:\s*,\s*{_QUOTED})*)\s*\)\.(blend|and)\(([^()]*)\)\s*", re.DOTALL
 )
-_ONE = re.compile(_QUOTED, re.DOTALL)
+_QUOTED_TEXT = re.compile(_QUOTED, re.DOTALL)
 _TOKEN = re.compile(r"\\.|\((?!\))|\)(?:(\d*\.?\d+)|(\++|-+))?|[^\s\\(),;]+|[\s\S]", re.DOTALL)
 _WORD = re.compile(r"(.*?[^+-])(\++|-+)([.:!?]*)", re.DOTALL)
 _NO_NORMALIZE = "no_normalize"
@@ -47,14 +47,14 @@ def read(text: str) -> Fixed:
     if match is None:
         notes = (".swap( is read as text here.",) if ".swap(" in text else ()
         return Fixed((Part(_text(text)),), notes)
-    texts = [_text(_unquoted(one)) for one in _ONE.findall(match[1])]
-    arguments = [one.strip() for one in match[3].split(",") if one.strip()]
+    texts = [_text(_unquoted(quoted)) for quoted in _QUOTED_TEXT.findall(match[1])]
+    arguments = [part.strip() for part in match[3].split(",") if part.strip()]
     if len(texts) > MAX_PARTS:
         raise unreadable(f"it has {len(texts)} parts; {MAX_PARTS} are the most.")
     if match[2] == "and":
         # Their weights have no effect in compel.
         return Fixed((Part(Joined(tuple(texts))),))
-    weights = [weight_of(one) for one in arguments if one != _NO_NORMALIZE]
+    weights = [weight_of(argument) for argument in arguments if argument != _NO_NORMALIZE]
     found = [weight for weight in weights if weight is not None]
     if len(found) < len(weights) or len(found) not in (0, len(texts)):
         raise unreadable(f"blend needs a number for each of its {len(texts)} texts.")
@@ -82,8 +82,8 @@ def _text(text: str) -> Text:
             levels.append([])
             check_depth(len(levels) - 1)
         elif token[0] == ")" and len(levels) > 1:
-            given = weight_of(number) if number else None
-            fold(_power(signs or "") if given is None else given)
+            stated = weight_of(number) if number else None
+            fold(_power(signs or "") if stated is None else stated)
         elif token[0] == "\\" and len(token) > 1:
             levels[-1].append(Span(token[1:]))
         elif word := _WORD.fullmatch(token):

@@ -78,8 +78,8 @@ class Adapters:
     def read(self, value: object) -> tuple[AdapterUse, ...] | None:
         if not isinstance(value, list | tuple) or not 0 < len(value) <= MAX_ADAPTERS:
             return None
-        uses = [one for entry in value if (one := _adapter(entry)) is not None]
-        whole = len(uses) == len(value) == len({one.name for one in uses})
+        uses = [use for entry in value if (use := _adapter(entry)) is not None]
+        whole = len(uses) == len(value) == len({use.name for use in uses})
         return tuple(uses) if whole else None
 
 
@@ -97,7 +97,7 @@ class Controls:
     def read(self, value: object) -> tuple[ControlUse, ...] | None:
         if not isinstance(value, list | tuple) or not 0 < len(value) <= MAX_CONTROLS:
             return None
-        uses = [one for entry in value if (one := _control(entry)) is not None]
+        uses = [use for entry in value if (use := _control(entry)) is not None]
         return tuple(uses) if len(uses) == len(value) else None
 
 

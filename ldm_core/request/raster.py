@@ -50,11 +50,11 @@ class Raster:
     sha256: str = field(init=False)
 
     def __post_init__(self) -> None:
-        own = np.array(self.pixels, np.uint8, order="C", copy=self.pixels.flags.writeable or None)
-        own.flags.writeable = False
-        object.__setattr__(self, "pixels", own)
-        digest = hashlib.sha256(repr(own.shape).encode())
-        digest.update(own.data if self.file is None else self.file)
+        pixels = np.array(self.pixels, np.uint8, order="C", copy=self.pixels.flags.writeable or None)
+        pixels.flags.writeable = False
+        object.__setattr__(self, "pixels", pixels)
+        digest = hashlib.sha256(repr(pixels.shape).encode())
+        digest.update(pixels.data if self.file is None else self.file)
         object.__setattr__(self, "sha256", digest.hexdigest())
 
     def __eq__(self, other: object) -> bool:

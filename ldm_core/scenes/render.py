@@ -63,7 +63,7 @@ def render(
     finish(c, end_rng)
     paint_sparks(c, sky_rng)
     image = (np.clip(c.image, 0, 1) * 255 + 0.5).astype(np.uint8)
-    return Scene(image, _kinds_told(c), _boxes(c), attributes, seed)
+    return Scene(image, _with_kinds(c), _boxes(c), attributes, seed)
 
 
 def _layout(a: Attributes, rng: np.random.Generator) -> Layout:
@@ -97,7 +97,7 @@ def _mist(c: Landscape, rng: np.random.Generator) -> None:
     c.blend(c.light.haze, band.astype(np.float32), slice(None))
 
 
-def _kinds_told(c: Landscape) -> NDArray[np.uint8]:
+def _with_kinds(c: Landscape) -> NDArray[np.uint8]:
     """The label map with the kinds of trees and mountains; the painters know coarse classes alone."""
     labels = c.labels
     for kind in (c.attributes.trees, f"{c.attributes.mountains} mountain"):

@@ -79,7 +79,7 @@ def _conditioning(
         both = encode([inputs, *beside])
         return Conditioning(both[:1], both[1:] if beside else None, guidance, weight=parts[0][1])
     # Conditions of different lengths go on with their last token; uncond with chunks of the empty prompt.
-    conds = [encode([one]) for one, _ in parts]
+    conds = [encode([part]) for part, _ in parts]
     lengths = [0 if cond.context is None else cond.context.shape[1] for cond in conds]
     longest = lengths.index(max(lengths))
     both = encode([parts[longest][0], *beside])

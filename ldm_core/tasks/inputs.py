@@ -25,7 +25,7 @@ def class_inputs(field: str, label: str | int, spec: ModelSpec) -> Inputs:
     """
     classes, names = spec.taking("class"), picture_classes(spec)
     if classes is not None:
-        return Inputs(class_id=class_id(field, label, names, classes.num_classes_given))
+        return Inputs(class_id=class_id(field, label, names, classes.class_count))
     return Inputs(prompt=spec.class_prompts[class_id(field, label, names, len(names))][1])
 
 

@@ -52,9 +52,9 @@ def wording_of(request: Request, spec: ModelSpec, prompt: str) -> Wording:
         PromptError: a prompt nests too deeply, has too large a weight, or too many parts.
     """
     syntax = syntax_of(request.prompt_syntax, spec)
-    own = syntax if prompt == request.prompt.strip() else "plain"
+    of_prompt = syntax if prompt == request.prompt.strip() else "plain"
     return Wording(
-        read_prompt(prompt, own),
+        read_prompt(prompt, of_prompt),
         read_prompt(request.negative_prompt.strip(), syntax, negative=True),
         _weighting(request.prompt_weighting, syntax, spec),
         request.clip_skip,

@@ -20,7 +20,7 @@ from ldm_core.nn.autoencoder import FirstStage
 from ldm_core.training import data
 from ldm_core.training.degrade import degrade
 from ldm_core.training.encoded import encode
-from ldm_core.training.focus import hole_weights, told_weights
+from ldm_core.training.focus import hole_weights, label_weights
 from ldm_core.training.masks import random_mask, random_masks
 from ldm_core.training.sources import Arrays, Source
 
@@ -157,7 +157,7 @@ class Drawn:
 
     def class_weights(self, said: Tensor) -> Tensor:
         assert self.set.class_weights is not None
-        return told_weights(self.labels, self.set.class_weights, said)
+        return label_weights(self.labels, self.set.class_weights, said)
 
 
 class Batches:

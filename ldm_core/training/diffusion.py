@@ -172,7 +172,7 @@ class DiffusionTraining:
         for turn in range(s.accumulate):
 
             def of_turn(part: Tensor, turn: int = turn) -> Tensor:
-                return self.processes.own_part(part, s.accumulate, turn).to(self.device)
+                return self.processes.rank_part(part, s.accumulate, turn).to(self.device)
 
             with gathering(self.network, last=turn == s.accumulate - 1):
                 loss = self._loss(batch.map(of_turn), of_turn(t), of_turn(eps)) / s.accumulate

@@ -87,7 +87,7 @@ class FirstStageTraining:
         device: torch.device,
     ) -> None:
         self.settings, self.config, self.device = settings, config, device
-        self.sources = [SceneSource("train", *one) for one in settings.data]
+        self.sources = [SceneSource("train", *row) for row in settings.data]
         self.sets = [cached(source, cache).images for source in self.sources]
         self.denoised: list[Tensor] = []
         if settings.denoiser:

@@ -26,7 +26,7 @@ def class_weights(labels: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(np.where(share > 0, weights, 1.0)).float()
 
 
-def told_weights(labels: Tensor, of_class: Tensor, is_known: Tensor) -> Tensor:
+def label_weights(labels: Tensor, of_class: Tensor, is_known: Tensor) -> Tensor:
     """Labels (b, H, W), told (b, 1, h, w) bool -> (b, 1, h, w): of a cell's classes where told, else 1."""
     of_pixel = of_class[labels.long()][:, None]
     of_cell = F.adaptive_avg_pool2d(of_pixel, (is_known.shape[2], is_known.shape[3]))

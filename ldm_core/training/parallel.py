@@ -27,7 +27,7 @@ class Processes:
         """The process that writes files and makes caches."""
         return self.rank == 0
 
-    def own_part(self, batch: Tensor, parts: int = 1, part: int = 0) -> Tensor:
+    def rank_part(self, batch: Tensor, parts: int = 1, part: int = 0) -> Tensor:
         """Of a whole batch (b * count * parts, ...), what this process computes in its `part`-th turn."""
         return batch.chunk(self.count * parts)[self.rank * parts + part]
 

@@ -115,9 +115,9 @@ class SceneNetworkTraining:
 @torch.no_grad()
 def _start_from(network: SceneNetwork, known: SceneNetwork) -> None:
     """Takes over what the other knows; further classes and attributes stay as they are."""
-    own = network.state_dict()
+    state = network.state_dict()
     for name, tensor in known.state_dict().items():
-        own[name][tuple(slice(n) for n in tensor.shape)] = tensor
+        state[name][tuple(slice(n) for n in tensor.shape)] = tensor
 
 
 def augment(images: Tensor, labels: Tensor, step: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ from app.keeping.history.facts import Entry, original_path, read_regular
 from app.keeping.history.history import History
 from app.keeping.outgoing import Outgoing
 from ldm_core.errors import AtelierError
-from ldm_core.pictures.reading import own_pixels, read_picture
+from ldm_core.pictures.reading import file_pixels, read_picture
 from ldm_core.pictures.writing import SUFFIXES, Content, Format
 
 PROBLEMS = "not exported.txt"
@@ -74,7 +74,7 @@ def exported(
         request = metadata.read_settings(file).request
     except AtelierError:  # a picture without settings: its pixels alone
         picture = read_picture(file)
-        bare = Outgoing(Content(own_pixels(picture), picture.profile), Image.Exif(), b"")
+        bare = Outgoing(Content(file_pixels(picture), picture.profile), Image.Exif(), b"")
         return metadata.written(bare, "", "", format, quality=quality)
     return download(file, request, model_hash(request.model), format, carries=carries, quality=quality)
 

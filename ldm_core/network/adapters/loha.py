@@ -27,8 +27,8 @@ def delta(parts: Parts, weights: Parts) -> Mapping[str, Tensor]:
     w1a, w2a (r, o) and w1b, w2b (r, i).
     """
     scale = scale_of(parts, parts["w1b"].shape[0])
-    one, other = (_factor(parts[f"w{i}a"], parts[f"w{i}b"], parts.get(f"t{i}")) for i in (1, 2))
-    return {"weight": (scale * one * other).reshape(weights["weight"].shape)}
+    first, second = (_factor(parts[f"w{i}a"], parts[f"w{i}b"], parts.get(f"t{i}")) for i in (1, 2))
+    return {"weight": (scale * first * second).reshape(weights["weight"].shape)}
 
 
 def _factor(a: Tensor, b: Tensor, core: Tensor | None) -> Tensor:

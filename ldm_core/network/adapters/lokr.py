@@ -27,11 +27,11 @@ def delta(parts: Parts, weights: Parts) -> Mapping[str, Tensor]:
     Parts: k1 (o1, i1), or k1a (o1, r) and k1b (r, i1); k2 (o2, i2[, k, k]), or k2a (o2, r) and k2b
     (r, i2 k k), in Tucker's form core (r, r, k, k), k2a (r, o2) and k2b (r, i2).
     """
-    one = parts["k1"] if "k1" in parts else parts["k1a"] @ parts["k1b"]
-    other = parts["k2"] if "k2" in parts else _second(parts)
+    first = parts["k1"] if "k1" in parts else parts["k1a"] @ parts["k1b"]
+    second = parts["k2"] if "k2" in parts else _second(parts)
     low = next((parts[name] for name in ("k2b", "k1b") if name in parts), None)
     scale = 1.0 if low is None else scale_of(parts, low.shape[0])
-    whole = torch.kron(one.reshape(*one.shape, *[1] * (other.dim() - 2)), other.contiguous())
+    whole = torch.kron(first.reshape(*first.shape, *[1] * (second.dim() - 2)), second.contiguous())
     return {"weight": (scale * whole).reshape(weights["weight"].shape)}
 
 
@@ -44,7 +44,7 @@ def _second(parts: Parts) -> Tensor:
 
 # A file has one half or the other of each, so each way is a row.
 LOKR = tuple(
-    AdapterKind("LoKr", ENDINGS, frozenset({*one, *other}), delta)
-    for one in (("k1",), ("k1a", "k1b"))
-    for other in (("k2",), ("k2a", "k2b"))
+    AdapterKind("LoKr", ENDINGS, frozenset({*first, *second}), delta)
+    for first in (("k1",), ("k1a", "k1b"))
+    for second in (("k2",), ("k2a", "k2b"))
 )

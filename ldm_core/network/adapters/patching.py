@@ -108,17 +108,17 @@ def _with(model: LatentDiffusion, weights: Mapping[str, Tensor]) -> LatentDiffus
     """A copy of the model with other weights; copied are the modules that lead to them, no tensor."""
     copies: dict[str, nn.Module] = {"": _copied(model)}
 
-    def own(path: str) -> nn.Module:
+    def copy_of(path: str) -> nn.Module:
         if path not in copies:
             parent, _, name = path.rpartition(".")
-            holder = own(parent)
+            holder = copy_of(parent)
             copies[path] = _copied(holder.get_submodule(name))
             holder._modules[name] = copies[path]
         return copies[path]
 
     for place, weight in weights.items():
         module, _, name = place.rpartition(".")
-        own(module)._parameters[name] = nn.Parameter(weight, requires_grad=False)
+        copy_of(module)._parameters[name] = nn.Parameter(weight, requires_grad=False)
     whole = copies[""]
     assert isinstance(whole, LatentDiffusion)
     return whole

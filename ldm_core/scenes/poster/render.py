@@ -133,7 +133,7 @@ def _boats(s: Poster, rng: np.random.Generator) -> None:
     if s.attributes.trees != "none":
         s.taken.append(((0.5 + s.frame * 0.4) * s.width, 0.14))
     if s.attributes.disc != "none":
-        s.taken = [one for one in s.taken if one[0] != s.disc[0]]  # boats may sail before the sun
+        s.taken = [place for place in s.taken if place[0] != s.disc[0]]  # boats may sail before the sun
     for k in range(count):
         near = (k + 1) / count
         tall = (0.27 if sail else 0.24) * (0.5 + 0.5 * near) * float(rng.uniform(0.9, 1.1))
