@@ -277,3 +277,25 @@ def test_all_pictures_of_a_batch_fill_the_stage(tab: Page) -> None:
         DOT,
     )
     assert found == ["", "194px", ["0", "1", "2", "3"]]  # (448 - 12) / 2 - 24
+
+
+def test_an_empty_stage_says_what_its_tab_needs_and_offers_examples(tab: Page) -> None:
+    value = {"examples": [{"name": "a.webp", "src": DOT, "words": "<b>pines</b>"}]}
+    script = "window.latentAtelier ??= { openTab: () => window.open_tab };"
+    act = """
+      window.open_tab = "text"; await wait();
+      const said = () => element.querySelector("p").textContent;
+      const list = element.querySelector("[role=group]");
+      const seen = [said(), list.hidden, list.innerText.trim()];
+      list.querySelector("button").click();
+      window.open_tab = "upscale";
+      document.querySelector("#one").setAttribute("aria-selected", "true"); await wait();
+      return [...seen, said(), list.hidden];"""
+    tab.set_content('<div id="element"></div><div id="tabs"><button id="one"></button></div>')
+    tab.evaluate("window.open_tab = 'text'")
+    told, found = tab.evaluate(MOUNT, [script + (ASSETS / "welcome.js").read_text("utf-8"), value, act])
+    assert told == [["pick", {"name": "a.webp"}]]
+    assert found == [
+        "Describe a picture and press Generate, or begin with one of these", False, "<b>pines</b>",
+        "Put a small picture beside and press Generate: it becomes larger and sharper", True,
+    ]  # fmt: skip

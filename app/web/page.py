@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import gradio as gr
 
 from app.form.form import AnyForm, relist
-from app.stage import controls, downloading, jobs_list, onward, opening, stage, timeline, watch
+from app.stage import controls, downloading, examples, jobs_list, onward, opening, stage, timeline, watch
 from app.studio.jobs import Studio
 from app.tabs import classes, history, inpaint, layout, models, paint, text_to_image, upscale
 from app.web import api
@@ -60,6 +60,7 @@ def build_page(studio: Studio) -> gr.Blocks:
                 making = Filmstrip(label="Being made", elem_id="making", render=False)
                 parts = stage.make_stage(studio, opener, rail, making, _takers(made))
                 options = downloading.make_options()
+                welcome = examples.make_welcome()
             with gr.Column(elem_id="jobs", min_width=0):
                 gr.HTML("<h2>Queue</h2>", elem_id="jobs-title", apply_default_css=False)
                 queue = QueueList(label="Queue", elem_id="queue")
@@ -75,6 +76,7 @@ def build_page(studio: Studio) -> gr.Blocks:
         timeline.connect(studio, parts, made)
         onward.connect(studio, parts, tabs, made)
         opening.connect(studio, parts, tabs, made)
+        examples.connect(studio, welcome, tabs, made)
         controls.connect(page, studio, made)
         with pictures:
             history.make_tab(studio, tabs, made, _takers(made))

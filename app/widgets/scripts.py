@@ -1,4 +1,4 @@
-"""The browser's side: components that a script of ours draws, and the modules that are served for them.
+"""The browser's side: components that a script of ours draws, and the files that are served for them.
 
 Their address holds a hash of them, so that none is ever stale.
 """
@@ -23,7 +23,7 @@ from ldm_core.bundled import ASSETS
 # Gradio writes a .pyi file beside every module that defines a component, at the moment of its definition.
 gradio.component_meta.create_or_modify_pyi = lambda *_: None
 
-_FOLDERS = ("canvas", "history")  # modules of the one may import those of the other
+_FOLDERS = ("canvas", "examples", "history")  # modules of the one may import those of the other
 
 # Gradio runs this with `element`, `props`, `trigger` and `watch`.
 _LOAD = """
@@ -79,6 +79,11 @@ class Scripted(gr.HTML):
 def loading(folder: str, settings: object) -> str:
     """The script that mounts a folder's `index.js` into a component of gradio's."""
     return _LOAD % (quote(json.dumps(settings)), _address(), folder)
+
+
+def served(folder: str) -> str:
+    """Where browsers find a folder's files, relative to the page."""
+    return f"{_address()}/{folder}"
 
 
 def serve_scripts() -> Mount:
