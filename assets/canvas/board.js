@@ -21,7 +21,7 @@ import { pack, unpack } from "./value.js";
  * `bitmap` is what the sheet shows, `full` the picture's own size, which may be larger.
  * @typedef {{ bitmap: ImageBitmap, full: Size, blob: Blob, upload: Upload | null, sending?: boolean }} Picture
  */
-/** @typedef {"brush" | "eraser" | "bucket" | "rectangle" | "lasso" | "box"} ToolName */
+/** @typedef {"brush" | "eraser" | "bucket" | "rectangle" | "lasso" | "wand" | "box"} ToolName */
 /**
  * What follows from the model.
  * @typedef {{ palette: readonly Class[], cells: number, maxBoxes: number, outline: Outline }} Setup
@@ -34,7 +34,8 @@ import { pack, unpack } from "./value.js";
  * @property {ToolName} tool
  * @property {number} size  the brush's diameter in pixels of the picture
  * @property {number} current  index of the class to paint with
- * @property {boolean} erasing  bucket, rectangle and lasso take paint away
+ * @property {number} tolerance  of the wand: how far colours may differ, of 255
+ * @property {boolean} erasing  bucket, rectangle, lasso and wand take paint away
  * @property {boolean} pressure  of a pen sets the brush's size
  * @property {number} opacity  percent
  * @property {number} feather  pixels
@@ -54,6 +55,7 @@ const firstSettings = ({ mode, feather }) => ({
   tool: mode === "boxes" ? "box" : "brush",
   size: 40,
   current: 0,
+  tolerance: 24,
   erasing: false,
   pressure: false,
   opacity: mode === "mask" ? 55 : 80,

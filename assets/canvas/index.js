@@ -5,7 +5,7 @@
 //   layers     the picture and the coloured map             lines: what is drawn over them
 //   tiles      own pixels of a large picture
 //   view       zoom and pan                                 gestures, keys: mouse, pen, touch, keyboard
-//   tools      brush, eraser, bucket, rectangle, lasso      boxes: the tool for boxes
+//   tools      brush, eraser, bucket, rectangle, lasso      boxes, wand: tools of their own
 //   toolbar    buttons and panels                           palette: classes with search
 //   exchange   to Python and back                           keep: across reloads; files, png, value: formats
 //   staging    the stage's picture over the sheet

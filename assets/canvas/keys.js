@@ -21,7 +21,7 @@
 
 const TYPING = "input:not([type=range], [type=checkbox], [type=radio]), textarea, select, [contenteditable=true]";
 /** @type {Record<string, ToolName>} */
-const TOOL_KEYS = { b: "brush", e: "eraser", g: "bucket", r: "rectangle", l: "lasso" };
+const TOOL_KEYS = { b: "brush", e: "eraser", g: "bucket", r: "rectangle", l: "lasso", w: "wand" };
 /** @type {Record<string, [number, number]>} */
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 

@@ -20,6 +20,8 @@ export class Layers {
     this.image = this.context.createImageData(1, 1);
     this.pixels = new Uint32Array(this.image.data.buffer);
     this.colours = new Uint32Array(256); // id -> RGBA as four bytes
+    /** @type {Uint8ClampedArray | null} */
+    this.shown = null; // of the picture, once somebody has asked
     this.cell = 0; // side of a latent's cell in pixels; 0 shows single pixels
     /** @type {Rect | null} */
     this.dirty = null;
@@ -39,10 +41,17 @@ export class Layers {
       canvas.height = sheet.height;
     }
     this.dirty = null;
+    this.shown = null;
     this.image = this.context.createImageData(sheet.width, sheet.height);
     this.pixels = new Uint32Array(this.image.data.buffer);
     if (bitmap) contextOf(this.picture).drawImage(bitmap, 0, 0, sheet.width, sheet.height);
     this.touch(sheet.bounds);
+  }
+
+  // The picture's pixels at the sheet's size: red, green, blue, alpha.
+  pictureColours() {
+    this.shown ??= contextOf(this.picture).getImageData(0, 0, this.picture.width, this.picture.height).data;
+    return this.shown;
   }
 
   /**

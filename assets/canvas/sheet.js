@@ -180,6 +180,16 @@ export class Sheet {
   }
 
   /**
+   * All pixels that are 1 in `chosen`, a map of the sheet's size.
+   * @param {Uint8Array} chosen
+   * @param {number} id
+   */
+  mark(chosen, id) {
+    for (let i = 0; i < chosen.length; i++) if (chosen[i]) this.labels[i] = id;
+    return this.bounds;
+  }
+
+  /**
    * Exchanges two ids.
    * @param {number} a
    * @param {number} b

@@ -2,21 +2,23 @@
 
 import { LARGEST_BRUSH } from "./board.js";
 import { iconButton, make, menu, slider } from "./dom.js";
+import { LARGEST_TOLERANCE } from "./wand.js";
 
-/** @import { Board, Mode } from "./board.js" */
+/** @import { Board, Mode, ToolName } from "./board.js" */
 /** @import { SliderOptions } from "./dom.js" */
 /** @import { Files } from "./files.js" */
 /** @import { View } from "./view.js" */
 /** @typedef {{ show: () => void }} Part  of the bar; `show` brings it up to date */
 /** @typedef {{ choose: (accept: string, open: (file: File) => void) => void }} Does  what buttons do */
 
-/** @type {["brush" | "eraser" | "bucket" | "rectangle" | "lasso", string, string][]} */
+/** @type {[Exclude<ToolName, "box">, string, string][]} */
 const TOOLS = [
   ["brush", "Brush", "B"],
   ["eraser", "Eraser", "E"],
   ["bucket", "Bucket: fills what hangs together", "G"],
   ["rectangle", "Rectangle", "R"],
   ["lasso", "Lasso: fills what you go round", "L"],
+  ["wand", "Wand: fills what is alike; drag for more or less, Shift: anywhere", "W"],
 ];
 
 /** @type {Record<Mode, { open: string, save: string, about: string }>} */
@@ -42,10 +44,16 @@ export const makeToolbar = (board, view, files, does) => {
   const parts = [];
   const bar = make("div", { class: "bar", role: "group", "aria-label": "Canvas tools" });
   if (paints) {
-    const [tools, size] = [toolButtons(board), sizeSlider(board)];
-    bar.append(tools.element);
-    parts.push(tools, { show: () => size.show(board.settings.size) });
-    bar.append(size.element);
+    const [tools, size, tolerance] = [toolButtons(board), sizeSlider(board), toleranceSlider(board)];
+    bar.append(tools.element, size.element, tolerance.element);
+    parts.push(tools, {
+      show() {
+        size.show(board.settings.size);
+        tolerance.show(board.settings.tolerance);
+        size.element.hidden = board.settings.tool === "wand";
+        tolerance.element.hidden = !size.element.hidden;
+      },
+    });
   }
   const steps = historyButtons(board);
   const zoom = zoomButtons(view);
@@ -70,7 +78,7 @@ const toolButtons = (board) => {
     button: iconButton(name, label, () => board.set({ tool: name }), { keys }),
   }));
   const exchange = () => board.set({ erasing: !board.settings.erasing });
-  const swap = iconButton("swap", "Take away with bucket, rectangle and lasso", exchange, { keys: "X" });
+  const swap = iconButton("swap", "Take away with bucket, rectangle, lasso and wand", exchange, { keys: "X" });
   const element = make("div", { class: "group", role: "group", "aria-label": "Tools" });
   element.append(...buttons.map(({ button }) => button), swap);
   return {
@@ -92,6 +100,18 @@ const sizeSlider = (board) =>
     bend: 2,
     value: board.settings.size,
     onchange: (size) => board.set({ size }),
+  });
+
+/** @param {Board} board */
+const toleranceSlider = (board) =>
+  slider({
+    label: "Tolerance",
+    title: "How far the wand's colours may differ, of 255",
+    min: 0,
+    max: LARGEST_TOLERANCE,
+    bend: 1.5,
+    value: board.settings.tolerance,
+    onchange: (tolerance) => board.set({ tolerance }),
   });
 
 /** @param {Board} board */

@@ -4,6 +4,7 @@
 import { BoxTool } from "./boxes.js";
 import { rounded } from "./geometry.js";
 import { twoTone } from "./lines.js";
+import { Wand } from "./wand.js";
 
 /** @import { Board, ToolName } from "./board.js" */
 /** @import { Point, Rect } from "./geometry.js" */
@@ -32,6 +33,7 @@ export const makeTools = (board, note) => ({
   bucket: new Bucket(board),
   rectangle: new Rectangle(board),
   lasso: new Lasso(board),
+  wand: new Wand(board, note),
   box: new BoxTool(board, note),
 });
 
