@@ -43,7 +43,24 @@ def _forward(command: Callable[[Sequence[str]], int], arguments: Sequence[str]) 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="launch.py", description="Pictures with latent diffusion models.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_run(commands)
+    _add_generate(commands)
+    _add_models(commands)
+    history_arguments.add_parser(commands, _history)
+    _add_users(commands)
+    _add_doctor(commands)
+    for name, text in (
+        ("train", "train a model (python launch.py train --help)"),
+        ("export", "write a training's model for use (python launch.py export --help)"),
+        ("evaluate", "measure a model (python launch.py evaluate --help)"),
+        ("bench", "measure the speed (python launch.py bench --help)"),
+        ("test", "install what the tests need and run them all"),
+    ):
+        commands.add_parser(name, help=text, add_help=False)
+    return parser
 
+
+def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     run = commands.add_parser("run", help="open the page (also without any command)")
     run.add_argument("--host", default="127.0.0.1", help="the address to listen on; default 127.0.0.1")
     run.add_argument("--port", type=_port, help="default: the first free one from 7860 on")
@@ -80,6 +97,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_engine_options(run)
     run.set_defaults(run=_run)
 
+
+def _add_generate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     generate = commands.add_parser("generate", help="make pictures without a page")
     generate.add_argument(
         "request", metavar="REQUEST.json|PICTURE.png", help="a request, or a saved picture; - reads JSON"
@@ -103,26 +122,6 @@ def _parser() -> argparse.ArgumentParser:
     _add_engine_options(generate)
     generate.set_defaults(run=_generate)
 
-    _add_models(commands)
-    _add_history(commands)
-    _add_users(commands)
-
-    doctor = commands.add_parser("doctor", help="print what a bug report needs")
-    doctor.add_argument(
-        "--report", metavar="FILE", help="write it to a file, with the log's last lines and nothing private"
-    )
-    _add_engine_options(doctor)
-    doctor.set_defaults(run=_doctor)
-    for name, text in (
-        ("train", "train a model (python launch.py train --help)"),
-        ("export", "write a training's model for use (python launch.py export --help)"),
-        ("evaluate", "measure a model (python launch.py evaluate --help)"),
-        ("bench", "measure the speed (python launch.py bench --help)"),
-        ("test", "install what the tests need and run them all"),
-    ):
-        commands.add_parser(name, help=text, add_help=False)
-    return parser
-
 
 def _add_models(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     models = commands.add_parser("models", help="list models, add and remove them")
@@ -145,10 +144,6 @@ def _add_models(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     models.set_defaults(run=_models)
 
 
-def _add_history(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    history_arguments.add_parser(commands, _history)
-
-
 def _add_users(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     users = commands.add_parser("users", help="who may enter a page that others can reach")
     actions = ("list", "add", "renew", "remove", "sign-out")
@@ -156,6 +151,15 @@ def _add_users(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     users.add_argument("name", nargs="?")
     users.add_argument("--owner", action="store_true", help="of a new one: may do what the owner may")
     users.set_defaults(run=_users)
+
+
+def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    doctor = commands.add_parser("doctor", help="print what a bug report needs")
+    doctor.add_argument(
+        "--report", metavar="FILE", help="write it to a file, with the log's last lines and nothing private"
+    )
+    _add_engine_options(doctor)
+    doctor.set_defaults(run=_doctor)
 
 
 def _add_engine_options(parser: argparse.ArgumentParser) -> None:
