@@ -36,22 +36,6 @@ def test_nested_weights_are_found(key: str, tmp_path: Path) -> None:
     assert identify(tmp_path / "x.pth").kind == "upscaler"
 
 
-@pytest.mark.parametrize(
-    ("names", "kind"),
-    [
-        (("down_blocks.0.motion_modules.0.norm.weight",), "motion module"),
-        (("adapter.body.0.resnets.0.block1.weight",), "T2I-Adapter"),
-        (("body.0.block1.weight", "conv_in.weight"), "T2I-Adapter"),
-        (("image_proj.proj.weight", "ip_adapter.1.to_k_ip.weight"), "IP-Adapter"),
-        (("layers.0.residual_group.blocks.0.norm1.weight", "conv_after_body.weight"), "upscaler"),
-    ],
-)
-def test_files_of_other_kinds_are_named(names: tuple[str, ...], kind: str, tmp_path: Path) -> None:
-    save_file({name: ONES.clone() for name in names}, tmp_path / "x.safetensors")
-    told = identify(tmp_path / "x.safetensors")
-    assert told.kind == kind and kind in told.problem and ": " in told.problem
-
-
 def test_an_ip_adapter_in_two_tables_and_a_hypernetwork(tmp_path: Path) -> None:
     torch.save(
         {"image_proj": {"norm.weight": ONES}, "ip_adapter": {"1.to_k_ip.weight": ONES}}, tmp_path / "a.bin"

@@ -37,7 +37,7 @@ _OTHERS = (
     (("ip_adapter.", "image_proj."), "IP-Adapter"),
     (("adapter.body.", "body.0.block1.", "body.0.resnets."), "T2I-Adapter"),
     (("double_blocks.", "joint_blocks.", "transformer_blocks.0.attn.to_out"), "diffusion transformer"),
-    (("down_blocks.0.resnets", "down_blocks.0.attentions"), "UNet"),
+    (("down_blocks.0.resnets", "down_blocks.0.attentions"), "part of a UNet"),
     (("text_model.", "token_embedding."), "text encoder"),
     (("vision_model.", "visual."), "image encoder"),
     (
@@ -52,7 +52,7 @@ _PURPOSES = {
     "T2I-Adapter": "guides a model by a sketch or edges; look for a ControlNet of the same kind",
     "textual inversion": "gives a model a new word; prompts name it, it draws nothing by itself",
     "diffusion transformer": "of another family than those that are drawn with here",
-    "UNet": "a part of a model; choose the file or folder with the whole of it",
+    "part of a UNet": "choose the file or folder with the whole of it",
     "text encoder": "a part of a model; choose the file or folder with the whole of it",
     "image encoder": "tells what is in a picture and draws none",
     "upscaler": "enlarges pictures by a network that is not supported here",
