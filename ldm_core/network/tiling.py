@@ -98,7 +98,7 @@ def run(work: Generator[Share, None, T]) -> T:
 
 
 def in_tiles(
-    layers: Sequence[nn.Module], x: Tensor, tile: int, kept: Callable[[Tensor], S], blended: int = 0
+    layers: Sequence[nn.Module], x: Tensor, tile: int, kept: Callable[[Tensor], S], blended: int
 ) -> Generator[Share, None, list[S]]:
     """`through(layers, x)` of a large x, (1, c, h, w), as strips from the top.
 
