@@ -64,7 +64,7 @@ class UNetSpec:
     resblock_updown: bool = False  # residual blocks change the size, not single convolutions
     use_scale_shift_norm: bool = False  # the embedding of t scales and shifts, rather than being added
     # Our extension: the mean of the context is added to the embedding of t, as the later models of the
-    # family do with a pooled prompt, so that every layer is told of the prompt as a whole.
+    # family do with a pooled prompt, so that every layer is conditioned on the whole prompt.
     pooled_context: bool = False
     linear_projection: bool = False  # into and out of a transformer; else a 1x1 convolution
     cross_only: tuple[int, ...] = ()  # downsampling factors at which tokens never attend to each other
@@ -149,7 +149,7 @@ class ScheduleSpec:
     published models' "linear"), or the betas themselves.  "cosine" looks at neither.
 
     "edm": it is the logarithm of sigma that is linear, from sigma = linear_start to linear_end, for data of
-    standard deviation `sigma_data`, and the network is told ln(sigma) / 4 rather than t (arXiv:2206.00364).
+    standard deviation `sigma_data`, and the network takes ln(sigma) / 4 rather than t (arXiv:2206.00364).
     """
 
     num_timesteps: int

@@ -109,7 +109,7 @@ class Examples(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A checkpoint's tensors, and what was told by them already.
+    """A checkpoint's tensors, and what they have already told.
 
     Attributes:
         weights: under our names; shapes alone count.
@@ -193,7 +193,7 @@ class Conditioner(ABC):
         """Channels that are concatenated to a latent of `embed_dim` channels."""
         return 0
 
-    # How it is told.
+    # How it is recognised.
 
     @classmethod
     @abstractmethod

@@ -41,7 +41,7 @@ def chunked(
 
     Args:
         room: tokens of a chunk, without those at its ends.
-        comma: id of the token; where a chunk is full and one stood up to `backtrack` tokens before, what is
+        comma: id of the token; where a chunk is full and one is up to `backtrack` tokens before, what is
             behind it goes to the next chunk.
 
     Raises:

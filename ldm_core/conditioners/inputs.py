@@ -33,14 +33,14 @@ class Inputs:
         prompt: a text, or one whose syntax was read.
         negative_prompt, negative_aesthetic_score: take the others' place on guidance's other side.
         weighting: what the weights of a prompt do to its encoding.
-        clip_skip: whose words count of CLIP's layers, from the last one on: 1, 2 ...; 0: as the model learnt.
+        clip_skip: which of CLIP's layers is read, counted from the last: 1, 2 ...; 0: as the model learnt.
         label_map: (H, W) uint8, class ids, 255 where nothing is said.
         image: (3, H, W) in [-1, 1], a picture with a hole.
         mask: (1, H, W), 1 in the hole and 0 elsewhere; belongs to `image`.
         low_res: (3, h, w) in [-1, 1], a small picture of the latent's height and width.
         low_res_noise: (3, h, w), standard normal; belongs to `noise_level`.
-        noise_level: of what is added to `low_res`, for models that are told of it; a timestep.
-        aesthetic_score: 0 .. 10, for models that are told of it.
+        noise_level: of what is added to `low_res`, for models that are conditioned on it; a timestep.
+        aesthetic_score: 0 .. 10, for models that are conditioned on it.
         others: by what a conditioner `takes`, for those of a script's own.
     """
 

@@ -27,7 +27,8 @@ UPSCALER_SCHEDULE = ScheduleSpec(num_timesteps=1000, linear_start=0.0001, linear
 class LowResolutionSpec(Plane):
     """A small picture, of the latent's height and width -> concatenation.
 
-    With a `noise` schedule it is noised to a level that the UNet is told of (arXiv:2106.15282, section 4).
+    With a `noise` schedule it is noised to a level on which the UNet is conditioned (section 4,
+    arXiv:2106.15282).
     """
 
     channels: int = 3

@@ -78,9 +78,9 @@ def with_bits(x: Tensor, bits: Tensor) -> Tensor:
 
 
 def kept_bits(bits: Tensor, channels: int) -> tuple[Tensor, Tensor]:
-    """`Cond.bits` as x_0 of a latent with so many channels, and 1 where it is told, to be kept.
+    """`Cond.bits` as x_0 of a latent with so many channels, and 1 where it is given, to be kept.
 
-    Guidance's other side, which is not told of the label map, then sees as much of it as x_t shows.
+    Guidance's other side, which has no label map, then sees as much of it as x_t shows.
     """
     digits, said = bits[:, :-1], bits[:, -1:]
     rest = (0, 0, 0, 0, channels - digits.shape[1], 0)

@@ -64,7 +64,7 @@ class NoiseSchedule:
         return float(np.interp(math.log(sigma), np.log(self.sigmas), np.arange(self.num_timesteps)))
 
     def c_noise(self, t: Tensor) -> Tensor:
-        """(b,) timesteps -> what the network is told of them: t itself, or c_noise of Table 1,
+        """(b,) timesteps -> what the network takes for them: t itself, or c_noise of Table 1,
         arXiv:2206.00364."""
         if self.spec.kind != "edm":
             return t

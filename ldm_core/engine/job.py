@@ -127,7 +127,7 @@ class Job:
 
     @property
     def ended(self) -> bool:
-        """Whether its last event was told."""
+        """Whether its last event was sent."""
         return self._record.ended
 
     def trajectory(self, image: int) -> list[Moment]:

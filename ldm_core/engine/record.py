@@ -45,7 +45,7 @@ class Record:
         id: not to be guessed: whoever knows it may watch and stop the job.
         origin: the moment at which the pictures begin; None: from noise.
         log: every event so far.
-        position: how many jobs start before it, as it was told last.
+        position: how many jobs start before it, as last sent.
         change: what it is to go on with, where that was asked for and not done yet.
         preview: how a latent of its model is shown, and which part of it; None before the model is loaded.
     """
@@ -69,7 +69,7 @@ class Record:
 
     @property
     def ended(self) -> bool:
-        """Whether its last event was told."""
+        """Whether its last event was sent."""
         with self.changed:
             return bool(self.log) and is_last(self.log[-1])
 

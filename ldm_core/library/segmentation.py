@@ -81,7 +81,7 @@ def _pipeline(folder: Path, _changed: tuple[int, ...]) -> ImageSegmentationPipel
         raise WeightsError(
             f"{shown(folder.name)} describes more weights than its file has; download it again."
         )
-    # The weights are handed over, so that nothing else of the folder is looked for.
+    # The weights are passed in, so that nothing else of the folder is looked for.
     model, report = kind.from_pretrained(
         None, config=config, state_dict=weights, attn_implementation="eager", output_loading_info=True
     )

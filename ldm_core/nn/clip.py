@@ -61,7 +61,7 @@ class ClipText(nn.Module):
         """(b, towers, n) int64 -> for each tower (b, n, dim), and (b, projection_dim or dim).
 
         Args:
-            layer: whose words count, from the last one on: 1, 2, ...
+            layer: which one is read, counted from the last: 1, 2, ...
             vectors: for each tower.
             mask: (b, n), 0 at tokens that the others do not see.
         """

@@ -27,7 +27,7 @@ def timestep_embedding(t: Tensor, dim: int) -> Tensor:
 
 
 def guidance_embedding(scale: float, dim: int) -> Tensor:
-    """A guidance scale -> (1, dim) sinusoids, sines first, as networks that guide themselves are told it.
+    """A guidance scale -> (1, dim) sinusoids, sines first, as guidance-distilled networks take it.
 
     Section 4.1, arXiv:2310.04378, where w = scale - 1.
     """
@@ -218,7 +218,7 @@ class Encoder(nn.Module):
     def embedding(
         self, t: Tensor, context: Tensor | None, vector: Tensor | None, dtype: torch.dtype
     ) -> Tensor:
-        """(b, emb_dim), what every residual block is told: t, and what joins it."""
+        """(b, emb_dim), what every residual block takes: the embedding of t, and what is added to it."""
         waves = timestep_embedding(t, self.model_channels).to(dtype)
         if vector is not None:
             vector, guidance = vector[:, : self.vector_dim], vector[:, self.vector_dim :]

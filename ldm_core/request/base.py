@@ -84,7 +84,7 @@ class Request:
     guidance_end: float = 1.0  # and ends before this one
     prompt_syntax: str = "auto"  # how the prompts are read; "auto" suits the model, see `tasks/wording.py`
     prompt_weighting: str = "auto"  # what their weights do; "auto" is that of the syntax
-    clip_skip: int = 0  # whose words count of CLIP's layers, from the last one on; 0: as the model learnt
+    clip_skip: int = 0  # which of CLIP's layers is read, counted from the last; 0: as the model learnt
     variation_of: tuple[int, ...] | None = None  # seeds: of a picture, a variation of it, one of that ...
     variation_strength: float = 0.2  # share of the noise's variance that each variation draws anew
     adapters: tuple[AdapterUse, ...] | None = None

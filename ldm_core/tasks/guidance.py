@@ -41,7 +41,7 @@ def conditioning(
     """Guided away from the negative prompt, no boxes, no label map, no hole's surroundings or no class.
 
     Both sides get the rest.  A scale of 0, the field's word for no guidance, is one of 1.  A network that
-    guides itself is told the scale, and the negative prompt is not read.
+    guides itself takes the scale as an input, and the negative prompt is not read.
     """
     if negative_prompt:
         inputs = replace(inputs, negative_prompt=negative_prompt.strip())

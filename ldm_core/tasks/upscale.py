@@ -33,7 +33,7 @@ _MARGIN = 4
 _BYTES_A_PIXEL = 12  # of the result
 _BYTES_IN_FULL = 21  # of one that goes out in the picture's own colours, perhaps with 16 bits
 _BYTES_A_VALUE = 32  # of a latent while it is sampled
-_NOISE_SEED = 0  # of what is added to the small picture, for models that are told of it
+_NOISE_SEED = 0  # of what is added to the small picture, for models that are conditioned on its level
 
 
 @dataclass(frozen=True, slots=True, eq=False)

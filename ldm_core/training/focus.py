@@ -27,7 +27,7 @@ def class_weights(labels: NDArray[np.uint8]) -> Tensor:
 
 
 def label_weights(labels: Tensor, of_class: Tensor, is_known: Tensor) -> Tensor:
-    """Labels (b, H, W), told (b, 1, h, w) bool -> (b, 1, h, w): of a cell's classes where told, else 1."""
+    """Labels (b, H, W), is_known (b, 1, h, w) bool -> (b, 1, h, w): a cell's classes' where known, else 1."""
     of_pixel = of_class[labels.long()][:, None]
     of_cell = F.adaptive_avg_pool2d(of_pixel, (is_known.shape[2], is_known.shape[3]))
     return torch.where(is_known, of_cell, torch.ones_like(of_cell))
