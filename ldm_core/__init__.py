@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ldm_core.request import Inpaint as Inpaint
     from ldm_core.request import LayoutToImage as LayoutToImage
     from ldm_core.request import Outpaint as Outpaint
+    from ldm_core.request import Remove as Remove
     from ldm_core.request import Request as Request
     from ldm_core.request import Semantic as Semantic
     from ldm_core.request import SuperResolution as SuperResolution
@@ -55,8 +56,8 @@ _HOMES = {
     "library.models": "ModelLibrary",
     "network.images": "to_image to_tensor",
     "network.latent_diffusion": "LatentDiffusion",
-    "request": "ClassToImage ImageToImage Inpaint LayoutToImage Outpaint Request Semantic SuperResolution "
-    "TextToImage Unconditional parse_request to_json",
+    "request": "ClassToImage ImageToImage Inpaint LayoutToImage Outpaint Remove Request Semantic "
+    "SuperResolution TextToImage Unconditional parse_request to_json",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 

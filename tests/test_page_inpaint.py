@@ -11,7 +11,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from app.keeping.metadata import read_settings
-from ldm_core.request import Inpaint
+from ldm_core.request import Inpaint, Remove
 from tests.browser import WAIT, drop, newest, status
 
 pytest_plugins = ["tests.browser"]
@@ -89,3 +89,42 @@ def test_a_painted_hole_is_filled_and_nothing_else(page: Page, outputs: Path, sh
     status(page, "Settings taken")
     page.wait_for_timeout(1000)
     assert newest(page, outputs, "inpaint").read_bytes() == path.read_bytes()
+
+
+def test_something_is_removed_at_once_and_the_result_goes_on(page: Page, outputs: Path) -> None:
+    """Without a model: over the canvas, kept like any picture, and used without its mask."""
+    page.get_by_role("tab", name="Inpaint").click()
+    page.wait_for_selector("#inpaint-canvas [data-ready]", state="attached", timeout=WAIT)
+    page.locator("#inpaint-canvas").evaluate("host => host.querySelector('[data-ready]').reset()")
+    page.locator("#inpaint-remove").click()
+    status(page, "There is no picture yet")
+    open_picture(page, photograph())
+    page.wait_for_timeout(1000)
+    page.locator("#inpaint-remove").click()
+    status(page, "paint over what shall be gone")
+    box = page.locator("#inpaint-canvas .paper").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 10, y, steps=4)
+    page.mouse.up()
+    page.wait_for_timeout(1000)
+    before = set(outputs.rglob("*.png"))
+    page.locator("#inpaint-remove").click()
+    status(page, "Finished")
+    (path,) = set(outputs.rglob("*.png")) - before
+    request = read_settings(path).request
+    assert isinstance(request, Remove)
+    with Image.open(path) as file:
+        changed = (np.asarray(file) != photograph()).any(-1)
+    hole = request.mask.pixels >= 128
+    assert changed[hole].mean() > 0.9 and not changed[0].any()
+    use = page.locator("#inpaint-canvas").get_by_role("button", name="Use this result")
+    expect(use).to_be_visible()
+    use.click()
+    page.wait_for_timeout(1500)
+    page.locator("#inpaint-remove").click()
+    status(page, "paint over what shall be gone")
+    page.locator("#vary").click()
+    status(page, "no variations of it")

@@ -17,6 +17,7 @@ from ldm_core.request import (
     Inpaint,
     LayoutToImage,
     Outpaint,
+    Remove,
     Request,
     Semantic,
     SuperResolution,
@@ -76,6 +77,10 @@ DEFAULTS: list[tuple[Request, dict[str, object]]] = [
     (
         Inpaint(image=SMALL, mask=mask(64, 80)),
         {"task": "inpaint", "area": "whole", "margin": 32, "feather": 4, **FILLING},
+    ),
+    (
+        Remove(image=SMALL, mask=mask(64, 80)),
+        {"task": "remove", "steps": 1, "feather": 2, "fill": "patches"},
     ),
     (Outpaint(image=SMALL), {"task": "outpaint", **SIDES, "feather": 16, **FILLING}),
     (SuperResolution(image=SMALL), {"task": "super-resolution", "guidance_scale": 1.0, "scale": 4}),

@@ -28,7 +28,7 @@ from app.prompts.words import PAIRS, Words
 from ldm_core.errors import AtelierError, FileError, PictureError, RequestError
 from ldm_core.library.models import ModelLibrary
 from ldm_core.pictures.reading import read_bytes
-from ldm_core.request import JSON_BYTES, RULES, Request, decode_json, parse_request, to_json
+from ldm_core.request import JSON_BYTES, RULES, Remove, Request, decode_json, parse_request, to_json
 from ldm_core.request.raster import read_raster
 from ldm_core.request.rules import RasterOf
 from ldm_core.wording import shown
@@ -120,7 +120,10 @@ def _make(
     try:
         for event in _events(engine, requests):
             if isinstance(event, PictureDone):
-                png = metadata.encode_png(event.pixels, event.request, library.sha256(event.request.model))
+                model = event.request.model
+                png = metadata.encode_png(
+                    event.pixels, event.request, library.sha256(model) if model else None
+                )
                 paths.append(str(files.save(png, event.request)))
                 if cell := next(cells, None):
                     pictures[cell.at] = smaller(event.pixels)
@@ -144,10 +147,25 @@ def _events(engine: Engine, requests: Sequence[Request]) -> Iterator[Event]:
     """Of several requests, as many at once as the engine lets take turns."""
     from ldm_core.engine.engine import MAX_RUNNING
 
+    if any(isinstance(request, Remove) for request in requests):
+        yield from _removed(requests)
+        return
     for start in range(0, len(requests), MAX_RUNNING):
         jobs = [engine.submit(request) for request in requests[start : start + MAX_RUNNING]]
         for job in jobs:
             yield from job.events()
+
+
+def _removed(requests: Sequence[Request]) -> Iterator[Event]:
+    """What needs no model and no engine."""
+    from ldm_core.engine.events import Done, PictureDone
+    from ldm_core.tasks.removal import removed
+
+    for request in requests:
+        assert isinstance(request, Remove)  # what stands for several stands for several of a kind
+        began = time.monotonic()
+        yield PictureDone(0, removed(request), request)
+        yield Done(time.monotonic() - began)
 
 
 def _planned(library: ModelLibrary, words: Words, request: Request, grid: Sequence[str]) -> Plan:

@@ -31,7 +31,7 @@ from ldm_core.pictures import writing
 from ldm_core.pictures.writing import Format
 from ldm_core.prompts import AUTO, is_plain
 from ldm_core.prompts.a1111 import escaped
-from ldm_core.request import SAMPLERS, SPACINGS, Request, TextToImage, parse_request, to_json
+from ldm_core.request import SAMPLERS, SPACINGS, Remove, Request, TextToImage, parse_request, to_json
 from ldm_core.request.extensions import AdapterUse
 from ldm_core.request.raster import Kind, Raster, file_of, to_uri
 
@@ -240,7 +240,9 @@ def _is_hash(value: object) -> bool:
 
 
 def to_parameters(request: Request, model_sha256: str | None = None) -> str:
-    """The settings as the text that other programs read."""
+    """The settings as the text that other programs read; empty where no model made the picture."""
+    if isinstance(request, Remove):
+        return ""
     facts: dict[str, object] = {
         "Steps": request.steps,
         "Sampler": SAMPLERS[request.sampler].a1111[0],

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ldm_core.pictures.reading import Picture, read_picture
-from ldm_core.pictures.rights import MADE, MADE_IN_PART, bare_file, kept_exif, xmp_of
+from ldm_core.pictures.rights import ENHANCED, MADE, MADE_IN_PART, bare_file, kept_exif, xmp_of
 from ldm_core.pictures.writing import Content, enlarged, restored
-from ldm_core.request import ImageToImage, Inpaint, Outpaint, Request, SuperResolution
+from ldm_core.request import ImageToImage, Inpaint, Outpaint, Remove, Request, SuperResolution
 from ldm_core.request.raster import Raster
 
 R = TypeVar("R", bound=Request)
@@ -41,7 +41,7 @@ def outgoing(
     """
     original = photograph(request)
     content = Content(pixels)
-    if original is not None and isinstance(request, Inpaint):
+    if original is not None and isinstance(request, Inpaint | Remove):
         content = restored(pixels, original)
     if original is not None and isinstance(request, Outpaint):
         content = restored(pixels, original, request.left, request.top)
@@ -53,11 +53,13 @@ def outgoing(
 
 
 def source_of(request: Request) -> str:
-    """Whether a model made all of the picture, or a part: as IPTC's vocabulary says it."""
+    """Whether a model made all of the picture, or a part, or none: as IPTC's vocabulary says it."""
+    if isinstance(request, Remove):
+        return ENHANCED
     return MADE_IN_PART if isinstance(request, ImageToImage | _KEEPING) else MADE
 
 
-_KEEPING = Inpaint | Outpaint | SuperResolution
+_KEEPING = Inpaint | Outpaint | Remove | SuperResolution
 
 
 def photograph(request: Request) -> Picture | None:

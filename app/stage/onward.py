@@ -16,7 +16,7 @@ from app.widgets.asking import page_of
 from app.widgets.events import QUICK
 from app.widgets.updates import Updates, Values, change
 from ldm_core.errors import AtelierError, FileError
-from ldm_core.request import drawn_seed, varied
+from ldm_core.request import Remove, drawn_seed, varied
 from ldm_core.request.raster import read_raster
 
 VARIATIONS = 4
@@ -55,6 +55,9 @@ def _vary(studio: Studio, page: Page) -> None:
     """Makes several variations of the picture that is shown."""
     picture = page.picture
     if picture is None:
+        return
+    if isinstance(picture.request, Remove):
+        page.say("Nothing in this picture was drawn by chance, so there are no variations of it.", "note")
         return
     try:
         studio.jobs.add(page.person, [varied(picture.request, drawn_seed(), VARIATIONS)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from app.keeping import metadata
 from app.keeping.library import Library
-from app.studio.frames import Ended, Finished, Frame, Steps, Waiting, copy_of, thumb_of
+from app.studio.frames import Ended, Finished, Frame, Steps, Waiting, copy_of, in_words, thumb_of
 from app.studio.paces import Paces
 from app.studio.people import SKETCH
 from app.studio.relay import Relay
@@ -21,7 +22,7 @@ from app.studio.timelines import Timelines, key_of
 from app.studio.unsaved import Held, Unsaved
 from ldm_core.engine.events import PictureDone
 from ldm_core.errors import AtelierError, FileError, QueueFull
-from ldm_core.request import Request
+from ldm_core.request import Remove, Request
 
 if TYPE_CHECKING:
     from app.keeping.history import Entry, History
@@ -80,6 +81,9 @@ class Making:
                 run.job.cancel()  # no effect on one that ended
 
     def _frames(self, run: Run, request: Request, owner: str) -> Iterator[Frame]:
+        if isinstance(request, Remove):
+            yield from self._remove(run, request, owner)
+            return
         if not self._ready.is_set():
             yield Waiting("Loading the model…")
         while not self._ready.wait(0.1):
@@ -95,11 +99,21 @@ class Making:
         self._timelines.keep(job)
         if run.stop.is_set():
             job.cancel()
-        relay = Relay(job, lambda event: self._finish(run, job, event), run.sketch)
+        relay = Relay(job, lambda event: self._finish(run, owner, event, job), run.sketch)
         yield from relay.frames()
         if relay.seconds is not None:
             self._paces.took(job.request, relay.seconds)
         self._timelines.keep(job)  # by now it is known how much there is to keep
+
+    def _remove(self, run: Run, request: Remove, owner: str) -> Iterator[Frame]:
+        """What needs no model and no turn of the engine."""
+        from ldm_core.tasks.removal import removed  # brings torch, which the page must not wait for
+
+        yield Waiting("Filling…")
+        began = time.monotonic()
+        pixels = removed(request)
+        yield self._finish(run, owner, PictureDone(0, pixels, request))
+        yield Ended(f"Finished in {in_words(time.monotonic() - began)}", finished=True)
 
     def _started(self, run: Run, request: Request, owner: str) -> Job | None:
         """The engine's job; None where it has no place for one just now."""
@@ -116,14 +130,14 @@ class Making:
         except QueueFull:
             return None
 
-    def _finish(self, run: Run, job: Job, event: PictureDone) -> Finished:
-        """Saves a picture."""
+    def _finish(self, run: Run, owner: str, event: PictureDone, job: Job | None = None) -> Finished:
+        """Saves a picture; `job` has its steps."""
         request = event.request
         png = metadata.encode_png(event.pixels, request, self._hash_of(request.model), facts=self._facts)
         path, problem = None, ""
         if self._library is not None and not run.sketch:
             try:
-                path = self._library.save(png, request, job.owner)
+                path = self._library.save(png, request, owner)
             except FileError as error:
                 problem = str(error)
         entry = None if path is None else self._remember(path, png, event)
@@ -131,13 +145,13 @@ class Making:
         id, steps = SKETCH, None
         if not run.sketch:
             id = uuid.uuid4().hex if entry is None else str(entry.id)
-            if moments := job.trajectory(event.index):
+            if job is not None and (moments := job.trajectory(event.index)):
                 steps = Steps(key_of(job, event.index), moments[-1].step, moments[-1].step)
         thumb, copy = thumb_of(event.pixels), copy_of(event.pixels)
         url = "" if entry is None else entry.url
         finished = Finished(id, png, name, path, problem, thumb, request, steps, copy, run.id, url)
         if problem:
-            self.unsaved.add(Held(job.owner, finished, event))
+            self.unsaved.add(Held(owner, finished, event))
         return finished
 
     def _save_later(self, held: Held) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 from app.form import form
 from app.form.form import Extra, Form
 from app.form.sheet import backdrop
+from app.stage.stage import refuse
 from app.studio.frames import Finished
 from app.studio.jobs import Studio
 from app.widgets.asking import page_of
@@ -24,11 +25,17 @@ from app.widgets.events import QUICK
 from app.widgets.updates import Updates, Values
 from ldm_core.errors import AtelierError, FileError
 from ldm_core.library.models import ModelInfo
-from ldm_core.request import BORDER, RULES, Inpaint, Outpaint, Request
+from ldm_core.pictures.patches import can_match
+from ldm_core.request import BORDER, RULES, Inpaint, Outpaint, Remove, Request
 from ldm_core.request.raster import WHITE, Raster, read_raster
 
 PROMPT = "What shall be there: a lake, a snowy mountain"
 FEATHER = 8  # pixels
+REMOVES = "What is painted over is filled from the rest of the picture (PatchMatch): no model, no words."
+REMOVES_BLURRED = (
+    "What is painted over is filled with the colours of its edge (Telea's method), since PatchMatch is not "
+    "installed on this computer: pip install pypatchmatch."
+)
 SIDES = {"left": "Left", "right": "Right", "top": "Top", "bottom": "Bottom"}
 RESTS = "While a side is extended, what is painted is not used."
 FULL = "The mask covers the whole picture, so nothing of it is kept."
@@ -44,6 +51,7 @@ class Inpainting(Extra):
     start: gr.Radio
     paste: gr.Radio
     sides: Mapping[str, gr.Number]
+    at_once: gr.Button
 
     def controls(self) -> Mapping[str, Component]:
         return {
@@ -72,10 +80,27 @@ class Inpainting(Extra):
             raise FileError("Nothing is painted yet: paint over what shall be made anew, or extend a side.")
         return {**common, "mask": Raster(_enlarged(sheet.labels, sheet.source))}
 
+    def removal(self, values: Values) -> Remove:
+        """What shall be gone, without a model.
+
+        Raises:
+            AtelierError: there is no picture, or nothing is painted.
+        """
+        sheet = self.canvas.read(values[self.canvas])
+        if sheet is None or sheet.source is None or sheet.labels is None:
+            raise FileError("There is no picture yet: drop one on the canvas, or open one there under File.")
+        if sheet.is_empty:
+            raise FileError("Nothing is painted yet: paint over what shall be gone.")
+        feather = min(round(_scale(sheet) * (sheet.feather or 0)), BORDER[1])
+        mask = Raster(_enlarged(sheet.labels, sheet.source))
+        return Remove(
+            image=sheet.source, mask=mask, feather=feather, fill="patches" if can_match() else "telea"
+        )
+
     def fill(self, request: Request) -> Updates:
-        if not isinstance(request, Inpaint | Outpaint):
+        if not isinstance(request, Inpaint | Outpaint | Remove):
             return {}
-        mask = request.mask.pixels if isinstance(request, Inpaint) else None
+        mask = None if isinstance(request, Outpaint) else request.mask.pixels
         value = _sheet(request.image, mask, request.feather)
         # A request that extends no side has no such fields.
         return {self.canvas: value, **{part: getattr(request, side, 0) for side, part in self.sides.items()}}
@@ -122,7 +147,7 @@ def make_tab(studio: Studio) -> Form[Inpainting]:
         render=False,
     )
     made = form.make_form(
-        studio, "inpaint", ("inpaint", "outpaint"), lambda: _controls(canvas), prompt=PROMPT
+        studio, "inpaint", ("inpaint", "outpaint", "remove"), lambda: _controls(canvas), prompt=PROMPT
     )
     with gr.Column(elem_classes="easel", min_width=0):
         canvas.render()
@@ -130,10 +155,18 @@ def make_tab(studio: Studio) -> Form[Inpainting]:
             note = gr.HTML("", elem_id="inpaint-note", elem_classes="note", apply_default_css=False)
             use = gr.Button("Use this result", elem_id="inpaint-use", size="sm", min_width=0)
     _connect(studio, made.model, made.extra, note, use)
+    _connect_removal(studio, made)
     return made
 
 
 def _controls(canvas: Canvas) -> Inpainting:
+    at_once = gr.Button("Remove at once", elem_id="inpaint-remove")
+    gr.HTML(
+        f"<p>{REMOVES if can_match() else REMOVES_BLURRED}</p>",
+        elem_id="inpaint-removes",
+        elem_classes="note",
+        apply_default_css=False,
+    )
     area = gr.Radio(
         [("Whole picture", "whole"), ("Only masked", "masked")],
         value="whole",
@@ -151,11 +184,11 @@ def _controls(canvas: Canvas) -> Inpainting:
         elem_id="inpaint-margin",
     )
     start = gr.Radio(
-        [("Noise", "noise"), ("The picture", "original"), ("Its edge", "telea")],
+        [("Noise", "noise"), ("Picture", "original"), ("Patches", "patches"), ("Edge", "telea")],
         value="noise",
         label="Masked content",
-        info="What is in the masked part at first: pure noise, what the picture has there, or the colours "
-        "of its edge drawn inwards (Telea's method).",
+        info="What is in the masked part at first: pure noise, what the picture has there, patches of the "
+        "rest of the picture (PatchMatch), or the colours of its edge drawn inwards (Telea's method).",
         elem_id="inpaint-fill",
     )
     paste = gr.Radio(
@@ -169,7 +202,7 @@ def _controls(canvas: Canvas) -> Inpainting:
     extend = gr.Accordion("Extend the picture", open=False, elem_classes="more", elem_id="inpaint-extend")
     with extend, gr.Row(elem_classes="pair"):
         sides = {side: _side(side, label) for side, label in SIDES.items()}
-    return Inpainting(canvas, area, margin, start, paste, sides)
+    return Inpainting(canvas, area, margin, start, paste, sides, at_once)
 
 
 def _side(side: str, label: str) -> gr.Number:
@@ -215,6 +248,20 @@ def _connect(studio: Studio, model: Component, inpainting: Inpainting, note: gr.
     use.click(take, None, [inpainting.canvas, *inpainting.sides.values(), note], **QUICK)
 
 
+def _connect_removal(studio: Studio, made: Form[Inpainting]) -> None:
+    def press(values: Values, request: gr.Request) -> None:
+        page = page_of(studio, request)
+        studio.jobs.open(page.person)
+        try:
+            studio.jobs.add(page.person, [made.extra.removal(values)])
+        except AtelierError as error:
+            refuse(page, made, error)
+        else:
+            page.follow()
+
+    made.extra.at_once.click(press, {made.extra.canvas}, None, trigger_mode="multiple", **QUICK)
+
+
 def _notes(sheet: CanvasValue, extra: Inpainting, values: Values) -> str:
     """What a person may not expect of what will be made."""
     said = list(sheet.source.notes) if sheet.source is not None else []
@@ -242,7 +289,10 @@ def _take(picture: Finished | None, inpainting: Inpainting, note: gr.HTML) -> Up
     if picture is None:
         return {note: "<p>There is no result yet.</p>"}
     try:
-        value = _sheet(read_raster(picture.png, "picture"))
+        made = read_raster(picture.png, "picture")
+        # What is gone need not be painted over any more.
+        done = np.zeros((made.height, made.width), np.uint8) if isinstance(picture.request, Remove) else None
+        value = _sheet(made, done)
     except AtelierError as error:
         return {note: f"<p>{html.escape(str(error))}</p>"}
     return {inpainting.canvas: value, note: "", **dict.fromkeys(inpainting.sides.values(), 0)}

@@ -20,7 +20,7 @@ from app.studio.timelines import Timelines
 from app.widgets.asking import person_of
 from app.widgets.scripts import Scripted
 from ldm_core.errors import AtelierError
-from ldm_core.request import ClassToImage, Request
+from ldm_core.request import ClassToImage, Remove, Request
 
 State = Literal["running", "paused", "finished"]
 Strip = dict[str, list[dict[str, str]] | str]  # as assets/filmstrip.js says
@@ -84,6 +84,8 @@ def words_of(request: Request) -> str:
     if isinstance(request, ClassToImage):
         between = f" → {request.class_to}, {request.blend:g}" if request.class_to else ""
         return (request.class_name or f"class {request.class_id}") + between
+    if isinstance(request, Remove):
+        return "something removed"
     return request.prompt[:120] or "without words"
 
 

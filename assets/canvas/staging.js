@@ -91,7 +91,7 @@ export class Staging {
   /** @param {Element} target */
   #pressed(target) {
     if (!this.inSight) return;
-    if (target.closest(`#${this.tab}-generate`)) this.wanted = true;
+    if (target.closest(`#${this.tab}-generate, #${this.tab}-remove`)) this.wanted = true;
     if (!target.closest(PICKS)) return;
     this.wanted = true;
     setTimeout(() => this.wanted && this.cover(true), WAIT);

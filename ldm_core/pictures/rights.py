@@ -17,6 +17,7 @@ from ldm_core.pictures.writing import Content, encode
 
 MADE = "trainedAlgorithmicMedia"
 MADE_IN_PART = "compositeWithTrainedAlgorithmicMedia"
+ENHANCED = "algorithmicallyEnhanced"
 _SOURCES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 
 _Base, _Ifd = ExifTags.Base, ExifTags.IFD
@@ -80,7 +81,7 @@ def xmp_of(source: str, original: Picture | None = None, *, place: bool = False)
     photograph that it is made of says in its own.
 
     Args:
-        source: `MADE` or `MADE_IN_PART`.
+        source: `MADE`, `MADE_IN_PART` or `ENHANCED`.
     """
     for prefix, space in _SPACES.items():
         ElementTree.register_namespace(prefix, space)
@@ -119,7 +120,7 @@ def carried_file(picture: Picture) -> bytes | None:
 
     None where it holds nothing but pixels.
     """
-    if picture.is_plain and picture.xmp in (b"", xmp_of(MADE), xmp_of(MADE_IN_PART)):
+    if picture.is_plain and picture.xmp in (b"", *map(xmp_of, (MADE, MADE_IN_PART, ENHANCED))):
         return None
     if picture.format == "PNG":
         return _without_texts(picture.file)

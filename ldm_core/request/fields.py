@@ -72,7 +72,7 @@ FIELDS: Mapping[str, Rule] = {
     "margin": Whole(*BORDER),
     "feather": Whole(*BORDER),
     "paste": OneOf(("feather", "match", "gradient")),
-    "fill": OneOf(("original", "noise", "telea")),
+    "fill": OneOf(("original", "noise", "patches", "telea")),
     "left": Whole(*BORDER),
     "right": Whole(*BORDER),
     "top": Whole(*BORDER),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
+from ldm_core.pictures.patches import METHODS
 from ldm_core.pictures.reading import SIZES, fits
 from ldm_core.request.base import Branch, FromImage, Request, Sized, reduced, with_share
 from ldm_core.request.fields import DEFAULT_MODEL, HIGHEST_SIDE, SIZE
@@ -109,7 +110,8 @@ class Inpaint(FromImage):
     area: the whole picture is looked at, or the masked part alone with `margin` pixels around it, at the
         model's own resolution.
     feather: pixels around the hole over which what is made fades into the original.
-    fill: what is in the hole at the start: the original, noise, or what Telea's method makes of its edge.
+    fill: what is in the hole at the start: the original, noise, patches of the rest of the picture
+        (PatchMatch), or what Telea's method makes of its edge.
     paste: what is made is only feathered, or its colours are matched to those around the hole before, or its
         gradients are kept and its colours follow from the hole's border.
     """
@@ -124,11 +126,7 @@ class Inpaint(FromImage):
 
     def _check_together(self) -> None:
         FromImage._check_together(self)
-        if (self.mask.width, self.mask.height) != self.size:
-            got = Verbatim(f"of {self.mask.width} x {self.mask.height} pixels")
-            refuse("mask", got, f"as large as the image, {self.image.width} x {self.image.height}")
-        if not (self.mask.pixels >= WHITE).any():
-            refuse("mask", Verbatim("empty"), f"white, {WHITE} or more, where the picture is to be filled")
+        _check_mask(self.mask, self.size)
 
     def notes(self) -> tuple[str, ...]:
         full = bool((self.mask.pixels >= WHITE).all())
@@ -143,6 +141,31 @@ class Inpaint(FromImage):
         FromImage._check_branch(self, branch)
         if self.area == "masked" and getattr(branch.of, "mask", None) != self.mask:
             refuse("mask", self.mask, "as before the branch where area is 'masked', which it decides")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remove(FromImage):
+    """A picture out of which something is taken at once, without a model: its hole is filled from around it.
+
+    mask, feather: as in `Inpaint`.
+    fill: patches of the rest of the picture, or what Telea's method makes of its edge.
+    """
+
+    task: str = "remove"
+    steps: int = 1
+    mask: Raster
+    feather: int = 2
+    fill: str = "patches"
+
+    def _check_together(self) -> None:
+        FromImage._check_together(self)
+        _check_mask(self.mask, self.size)
+        if self.fill not in METHODS:
+            refuse("fill", self.fill, f"one of {', '.join(METHODS)}, for no model draws")
+        if self.batch_size > 1:
+            refuse("batch_size", self.batch_size, "1: all of them would be the same")
+        if self.branch is not None:
+            refuse("branch", Verbatim("there"), "left out: there are no steps to branch from")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +229,14 @@ class SuperResolution(FromImage):
             refuse("image", Verbatim(f"{self.image.width} x {self.image.height} pixels large"), most)
 
 
+def _check_mask(mask: Raster, size: tuple[int, int]) -> None:
+    if (mask.width, mask.height) != size:
+        got = Verbatim(f"of {mask.width} x {mask.height} pixels")
+        refuse("mask", got, f"as large as the image, {size[0]} x {size[1]}")
+    if not (mask.pixels >= WHITE).any():
+        refuse("mask", Verbatim("empty"), f"white, {WHITE} or more, where the picture is to be filled")
+
+
 def _smaller(size: tuple[int, int]) -> str:
     return f"The whole picture is worked on at {size[0]:,} x {size[1]:,} pixels."
 
@@ -220,6 +251,7 @@ _TASKS: tuple[type[Request], ...] = (
     ImageToImage,
     Inpaint,
     Outpaint,
+    Remove,
     SuperResolution,
     Semantic,
     LayoutToImage,

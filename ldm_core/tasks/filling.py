@@ -17,6 +17,7 @@ from ldm_core.library.models import ModelInfo
 from ldm_core.model_spec import ModelSpec
 from ldm_core.network.images import from_pixels, resized
 from ldm_core.network.latent_diffusion import LatentDiffusion
+from ldm_core.pictures.patches import METHODS, TELEA_RADIUS
 from ldm_core.pictures.reading import over_white
 from ldm_core.request import Inpaint, Outpaint, Request
 from ldm_core.request.raster import WHITE, Pixels
@@ -27,8 +28,6 @@ from ldm_core.tasks.guidance import conditioning_of
 from ldm_core.tasks.hints import hinted
 from ldm_core.tasks.inputs import latent, prompt_of
 from ldm_core.tasks.paste import PASTES, Paste
-
-_TELEA_RADIUS = 5  # pixels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,13 +130,12 @@ def known_cells(hole: Tensor, spec: ModelSpec, cells: tuple[int, int]) -> Tensor
 
 def _started(picture: Pixels, mask: Pixels, window: Window, fill: str) -> Pixels:
     """What the model sees in the window, with the hole's content at the start."""
-    if fill != "telea":
+    if fill not in METHODS:
         return over_white(window.of(picture))
-    # An Image Inpainting Technique Based on the Fast Marching Method, Telea 2004; of all that it looks at.
-    seen = grown(window, _TELEA_RADIUS + 1, (picture.shape[1], picture.shape[0]))
-    hole = (seen.of(mask) >= WHITE).astype(np.uint8)
+    # Of all that the method looks at, which for an extended picture may be more than the window.
+    seen = grown(window, TELEA_RADIUS + 1, (picture.shape[1], picture.shape[0]))
     content = np.ascontiguousarray(over_white(seen.of(picture)))
-    filled = cv2.inpaint(content, hole, _TELEA_RADIUS, cv2.INPAINT_TELEA).astype(np.uint8)
+    filled = METHODS[fill](content, seen.of(mask) >= WHITE)
     left, top = window.left - seen.left, window.top - seen.top
     return Window(left, top, window.width, window.height).of(filled)
 

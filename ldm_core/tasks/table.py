@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any, TypeVar
 
 from ldm_core.diffusion.schedule import NoiseSchedule
@@ -42,8 +43,18 @@ R = TypeVar("R", bound=Request)
 
 
 def task_of(request: R) -> Task[R]:
-    """The row of a request."""
+    """The row of a request.
+
+    Raises:
+        RequestError: it is made without a model (`ldm_core.tasks.removal`).
+    """
+    if type(request) not in TASKS:
+        raise RequestError("task", request.task, f"one that a model makes: {', '.join(map(_name, TASKS))}")
     return TASKS[type(request)]
+
+
+def _name(kind: type[Request]) -> str:
+    return str(next(field.default for field in fields(kind) if field.name == "task"))
 
 
 def prepare(request: Request, model: LatentDiffusion, info: ModelInfo) -> Work:

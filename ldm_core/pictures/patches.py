@@ -1,0 +1,60 @@
+"""Filling a hole from the picture itself, without a model.
+
+PatchMatch: A Randomized Correspondence Algorithm for Structural Image Editing, Barnes et al. 2009 (the
+library `pypatchmatch`); An Image Inpainting Technique Based on the Fast Marching Method, Telea 2004 (OpenCV).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ldm_core.errors import EngineError
+
+Colours = NDArray[np.uint8]  # (h, w, 3)
+Hole = NDArray[np.bool_]  # (h, w)
+
+TELEA_RADIUS = 5  # pixels
+_PATCH_RADIUS = 3  # pixels; larger patches take longer and blur
+_SEED = 0
+_one_at_a_time = threading.Lock()  # the library has one seed for the whole process
+
+
+def can_match() -> bool:
+    """Whether the library is installed; it has no wheel for some computers."""
+    return importlib.util.find_spec("patchmatch") is not None
+
+
+def patches(colours: Colours, hole: Hole) -> Colours:
+    """The hole made of patches that are elsewhere in the picture: textures go on in it.
+
+    Raises:
+        EngineError: the library is not there, or nothing of the picture is left to take patches from.
+    """
+    if not can_match():
+        raise EngineError(
+            "PatchMatch is not installed here: pip install pypatchmatch, or choose the edge's colours."
+        )
+    if hole.all():
+        raise EngineError("The mask covers everything, so there is nothing to fill it from.")
+    import patchmatch
+
+    with _one_at_a_time:
+        patchmatch.set_random_seed(_SEED)
+        filled = patchmatch.inpaint(colours, hole, patch_size=_PATCH_RADIUS)
+    return np.asarray(filled, np.uint8)
+
+
+def edge_colours(colours: Colours, hole: Hole) -> Colours:
+    """The colours of the hole's edge drawn inwards: good for scratches, blurred in anything larger."""
+    import cv2
+
+    marked = hole.astype(np.uint8)
+    return np.asarray(cv2.inpaint(colours, marked, TELEA_RADIUS, cv2.INPAINT_TELEA), np.uint8)
+
+
+METHODS: Mapping[str, Callable[[Colours, Hole], Colours]] = {"patches": patches, "telea": edge_colours}
