@@ -266,9 +266,10 @@
   // Gradio lays it into a button without a name, which does nothing here.
   const namePicture = (/** @type {Element} */ picture) => {
     const frame = picture.querySelector(".image-container > button");
-    frame?.setAttribute("role", "img");
-    frame?.setAttribute("aria-label", "The picture");
+    frame?.setAttribute("aria-hidden", "true");
     frame?.setAttribute("tabindex", "-1");
+    picture.setAttribute("role", "group");
+    picture.setAttribute("aria-label", "The picture");
   };
   const waiting = setInterval(() => {
     if (![".generate", "#fold", "#picture"].every((one) => document.querySelector(one))) return;

@@ -80,7 +80,8 @@ const make = (/** @type {Row} */ row) => {
   line.className = "tools";
   for (const [className, sign, title, press] of TOOLS[row.state] ?? TOOLS.ended) {
     const tool = button(className, sign, title);
-    tool.setAttribute("aria-label", title);
+    // What is read is heard first.
+    tool.setAttribute("aria-label", /^\w/.test(sign) && !title.startsWith(sign) ? `${sign}: ${title}` : title);
     tool.addEventListener("click", () => press(row.id));
     line.append(tool);
   }

@@ -1,4 +1,5 @@
-"""The page's scripts (assets/*.js, assets/canvas): types, style, and the parts that need no browser.
+"""The page's scripts (assets/*.js, assets/canvas): types, style, the parts that need no browser, and what
+people who do not see or do not use a mouse find (axe-core).
 
 Runs what tests/javascript/package.json names, with Node where it is installed.  The tools are installed by
 `npm ci` into tests/javascript/node_modules, which git ignores.
@@ -15,8 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from playwright.sync_api import Page
 
 from app.widgets.canvas_value import pack
+from tests.browser import newest, status
+
+pytest_plugins = ["tests.browser"]
 
 FOLDER = Path(__file__).resolve().parent / "javascript"
 OLDEST = (20, 19)  # reads ES modules without a package.json beside them
@@ -88,3 +93,32 @@ def test_label_maps_are_packed_alike_at_both_ends(node: str) -> None:
     done = subprocess.run(command, input=texts, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == [list(pack(labels)) for labels in maps]
+
+
+TABS = ("Text to image", "Inpaint", "Upscale", "Paint", "Layout", "Classes", "History", "Models")
+# Every violation of axe-core's rules: names, roles, contrast, headings, landmarks.
+VIOLATIONS = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations.flatMap(
+  ({ id, nodes }) => nodes.map(({ target, html }) => [id, target.join(" "), html.slice(0, 120)]))"""
+
+
+def test_accessibility(npm: str, page: Page, outputs: Path) -> None:
+    """In every tab and both themes, with a picture made, the queue and the download's choices open."""
+    page.evaluate((FOLDER / "node_modules" / "axe-core" / "axe.min.js").read_text("utf-8"))
+    found = {}
+
+    def check(place: str) -> None:
+        if violations := page.evaluate(VIOLATIONS):
+            found[place] = violations
+
+    newest(page, outputs, "text")
+    status(page, "Finished")
+    page.locator("#download-options > button").click()
+    page.locator("#queue-fold").click()
+    page.locator("#queue li").first.wait_for()
+    for theme in ("first", "other"):
+        for tab in TABS:
+            page.get_by_role("tab", name=tab, exact=True).click()
+            page.wait_for_timeout(1200)  # until what slides or fades has arrived
+            check(f"{tab}, {theme} theme")
+        page.locator("#theme").click()
+    assert not found

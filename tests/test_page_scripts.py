@@ -213,9 +213,9 @@ def test_keys_theme_rail_and_grid(whole: Page) -> None:
       press("?");
       told.push(find("#key-sheet").open);
       press("Escape");
-      return [...told, find("#picture button").getAttribute("role")];
+      return [...told, find("#picture").getAttribute("role")];
     }""")
-    assert found == ["generate", "stop", "text", True, "false", "as-grid", "", True, "img"]
+    assert found == ["generate", "stop", "text", True, "false", "as-grid", "", True, "group"]
 
 
 def test_pictures_are_dropped_and_pasted(whole: Page) -> None:

@@ -34,7 +34,7 @@ export class Shelves {
     this.element.replaceChildren(
       this.entry("all", "All pictures", choices.pictures, {}),
       this.entry("star", "Starred", choices.starred, { starred: "1" }),
-      make("h3", {}, "Boards"),
+      make("h2", {}, "Boards"),
       ...this.boards.map((board) => this.entry("board", board.name, board.count, { board: `${board.id}` })),
       button("plus", "New board", () => this.name("New board", "", (name) => this.actions.board({ name })), {
         words: true,

@@ -66,7 +66,7 @@ export class Tab {
       this.grid.layOut();
     });
     const head = make("div", { class: "head" }, this.search.element, this.found, larger);
-    const middle = make("main", { class: "middle" }, head, this.grid.element, this.empty, this.several);
+    const middle = make("div", { class: "middle" }, head, this.grid.element, this.empty, this.several);
     this.element = make("div", { class: "history" }, this.shelves.element, middle, this.panel.element, this.toast.element);
     new Pointing(this);
     listenToKeys(this);
