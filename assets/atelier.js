@@ -78,6 +78,7 @@
   window.latentAtelier = {
     isOwner: document.documentElement.dataset.owner !== "no",
     modelOf: (form) => models.get(form) ?? "",
+    parts: {},
     restored(arrived, places) {
       document.body.classList.add("restored");
       const same = { __type__: "update" };

@@ -84,6 +84,13 @@ class ModelSpec:
         return any(c.takes_prompts for c in self.conditioners)
 
     @property
+    def takes_regions(self) -> bool:
+        """Whether parts of a picture can have prompts of their own, by attention coupling."""
+        worded = any(c.takes_prompts and c.way == "crossattn" for c in self.conditioners)
+        own = {task for c in self.conditioners for task in c.tasks}
+        return worded and isinstance(self.unet, UNetSpec) and not own & {"super-resolution"}
+
+    @property
     def max_boxes(self) -> int | None:
         """How many boxes it takes; None: any number."""
         return min((c.max_boxes for c in self.conditioners if c.max_boxes is not None), default=None)
@@ -98,7 +105,9 @@ class ModelSpec:
         """What the model can do.
 
         Any model that makes whole pictures can also go on from one (image to image) and fill a hole by
-        keeping the rest at every step; "inpaint" is native where a conditioner takes the hole.
+        keeping the rest at every step; "inpaint" is native where a conditioner takes the hole.  One that
+        draws regions by their prompts takes label maps and boxes so; "semantic" and "layout" are native
+        where a conditioner takes them.
         """
         tasks: set[TaskName] = {task for c in self.conditioners for task in c.tasks}
         if "super-resolution" in tasks:
@@ -107,6 +116,8 @@ class ModelSpec:
             tasks.add("unconditional")
         if self.class_prompts:
             tasks.add("class")
+        if self.takes_regions:
+            tasks |= {"semantic", "layout"}
         if not tasks <= {"inpaint"}:
             tasks |= {"inpaint", "image-to-image"}
         return frozenset(tasks)

@@ -143,8 +143,8 @@ class Form(Generic[E]):
         match error:
             case ModelError():
                 return self.model.elem_id
-            case RequestError(field=field) if field in self.fields:
-                return self.fields[field].elem_id
+            case RequestError(field=field) if field in (places := {**self.extra.kept(), **self.fields}):
+                return places[field].elem_id
             case RequestError(field="grid") if self.grid is not None:
                 return self.grid.note.elem_id
             case RequestError(field="branch"):

@@ -20,6 +20,7 @@ from ldm_core.errors import PromptError
 from ldm_core.library.index import Entry
 from ldm_core.request import AdapterUse, Request, single
 from ldm_core.request.extensions import ADAPTER
+from ldm_core.request.regions import RegionPrompt
 
 PAIRS = (("prompt", "template"), ("negative_prompt", "negative_template"))
 
@@ -65,7 +66,9 @@ class Words:
         Raises:
             PromptError: a template cannot become a prompt.
         """
-        if not any(getattr(request, template) and not getattr(request, name) for name, template in PAIRS):
+        pairs = [(getattr(request, name), getattr(request, template)) for name, template in PAIRS]
+        pairs += [(region.prompt, region.template) for region in request.regions or ()]
+        if not any(template and not prompt for prompt, template in pairs):
             return [request]
         pictures = [self._one(single(request, i)) for i in range(request.batch_size)]
         first = pictures[0]
@@ -85,7 +88,21 @@ class Words:
             kept = None if words == text else text
             words_of: dict[str, Any] = {name: prompt, template: kept}
             request = replace(request, **words_of)
-        return replace(request, adapters=tuple(uses.values()) or None)
+        regions = tuple(self._region(region, request.seed) for region in request.regions or ())
+        return replace(request, adapters=tuple(uses.values()) or None, regions=regions or None)
+
+    def _region(self, region: RegionPrompt, seed: int) -> RegionPrompt:
+        if not region.template or region.prompt:
+            return region
+        words = self._expanded(region.template, seed, "regions")
+        if LORA.search(words):
+            raise PromptError(
+                "regions",
+                f"A LoRA changes the whole picture: name it in the prompt, not in that of {region.called}.",
+            )
+        if not words.strip():
+            raise PromptError("regions", f"Nothing is left of the prompt of {region.called}.")
+        return replace(region, prompt=words, template=None if words == region.template else region.template)
 
     def _expanded(self, template: str, seed: int, field: str) -> str:
         try:

@@ -10,6 +10,7 @@ import gradio as gr
 from app.form import defaults, translate
 from app.form.form import AnyForm, form_for
 from app.form.picture_input import uploaded
+from app.form.region_parts import without_places
 from app.keeping import metadata
 from app.keeping.readers.models import at_home
 from app.stage.stage import Stage
@@ -88,6 +89,10 @@ def reopen(
         if uses and home not in form.fields:
             names = ", ".join(use.name for use in uses)
             notes.append(f"Its {word} ({names}) are not taken over: this form has no place for them.")
+    placed = hasattr(form.extra, "regions")
+    if settings.request.regions and (not placed or without_places(settings.request)):
+        which = "given by masks" if placed else "of regions"
+        notes.append(f"Its prompts {which} are not taken over: this form has no place for them.")
     by = f" as {settings.program} writes them" if settings.program else ""
     page.say(" ".join([f"Settings taken from the picture{by}.", *notes]), "note" if notes else "news")
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,11 @@ from pathlib import Path
 import gradio as gr
 from gradio.components import Component
 
-from app.form import defaults
+from app.form import defaults, region_parts
 from app.form import form as forms
 from app.form import sheet as sheets
 from app.form.form import Extra, Form
+from app.form.region_parts import RegionParts, by_key, model_in
 from app.form.sheet import Sheet
 from app.studio.jobs import Studio
 from app.widgets.canvas import Canvas, CanvasSetup, CanvasValue
@@ -49,12 +51,19 @@ class Layout(Extra):
     from_file: gr.UploadButton
     from_paint: gr.Button
     note: gr.HTML
+    regions: RegionParts
 
     def controls(self) -> Mapping[str, Component]:
-        return {"second_pass": self.sheet.second_pass}
+        return {"second_pass": self.sheet.second_pass, **self.regions.controls()}
+
+    def kept(self) -> Mapping[str, Component]:
+        return self.regions.kept()
+
+    def restore(self, kept: Mapping[str, object]) -> Updates:
+        return self.regions.restore(kept)
 
     def components(self) -> list[Component]:
-        return self.sheet.components()
+        return [*self.sheet.components(), self.regions.prompts]
 
     def main_input(self) -> Component:
         return self.sheet.canvas
@@ -63,14 +72,19 @@ class Layout(Extra):
         drawn = self.sheet.read(values)
         if not drawn.boxes:
             raise FileError(NOTHING)
-        return {"boxes": drawn.boxes, "width": drawn.width, "height": drawn.height}
+        places: dict[str, dict[str, object]] = {own: {"box": i} for i, own in enumerate(drawn.box_ids)}
+        regions = self.regions.fields(values, model_in(values, NAME), places)
+        return {"boxes": drawn.boxes, "width": drawn.width, "height": drawn.height, **regions}
 
     def fill(self, request: Request) -> Updates:
         if not isinstance(request, LayoutToImage):
             return {}
         info = self._info(request)
         setup = None if info is None else _setup(info)
-        return self.sheet.show(CanvasValue(*request.size, boxes=_boxes(request, info), setup=setup))
+        boxes = _boxes(request, info) or ()
+        ids = tuple(f"{secrets.token_hex(4)}-{i}" for i in range(len(boxes)))
+        shown = self.sheet.show(CanvasValue(*request.size, boxes=boxes, box_ids=ids, setup=setup))
+        return {**shown, **self.regions.fill(by_key(request, dict(enumerate(ids))))}
 
     def take(self, picture: Raster, request: Request | None) -> Updates:
         """With boxes around the regions of a map where the picture was made of one."""
@@ -85,7 +99,7 @@ class Layout(Extra):
             return None
 
     def suit(self, info: ModelInfo) -> Updates:
-        return {self.sheet.canvas: _setup(info)}
+        return {self.sheet.canvas: _setup(info), **self.regions.suit(info)}
 
 
 def palette(info: ModelInfo) -> Palette:
@@ -119,6 +133,7 @@ def make_tab(studio: Studio) -> Form[Layout]:
     canvas = sheets.make_canvas(studio, NAME, "boxes", "Sheet to draw boxes on", TASKS, ())
 
     def extra() -> Layout:
+        regions = region_parts.make_parts(studio, NAME)
         sheet = sheets.make_sheet(canvas, NAME, start.width, start.height)
         with gr.Accordion("Boxes from a map", open=False, elem_classes="more"):
             from_paint = gr.Button(
@@ -128,7 +143,7 @@ def make_tab(studio: Studio) -> Form[Layout]:
                 "From a file…", size="sm", min_width=0, file_types=MAPS, elem_id=f"{NAME}-from-file"
             )
             note = gr.HTML("", elem_id=f"{NAME}-note", elem_classes="note", apply_default_css=False)
-        return Layout(studio, sheet, from_file, from_paint, note)
+        return Layout(studio, sheet, from_file, from_paint, note, regions)
 
     made = forms.make_form(studio, NAME, TASKS, extra, prompt=PROMPT)
     with gr.Column(elem_classes="easel", min_width=0):

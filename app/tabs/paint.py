@@ -10,11 +10,12 @@ import numpy as np
 from gradio.components import Component
 from numpy.typing import NDArray
 
-from app.form import defaults, from_picture
+from app.form import defaults, from_picture, region_parts
 from app.form import form as forms
 from app.form import sheet as sheets
 from app.form.form import AnyForm, Extra, Form
 from app.form.from_picture import FromPicture
+from app.form.region_parts import RegionParts, by_key, model_in
 from app.form.sheet import Sheet
 from app.form.templates import TEMPLATES, template_labels
 from app.studio.jobs import Studio
@@ -45,18 +46,20 @@ class Painting(Extra):
     template: gr.Dropdown
     live: gr.Checkbox
     from_picture: FromPicture
+    regions: RegionParts
 
     def controls(self) -> Mapping[str, Component]:
-        return {"second_pass": self.sheet.second_pass}
+        return {"second_pass": self.sheet.second_pass, **self.regions.controls()}
 
     def kept(self) -> Mapping[str, Component]:
-        return {"live": self.live}
+        return {"live": self.live, **self.regions.kept()}
 
     def restore(self, kept: Mapping[str, object]) -> Updates:
-        return {self.live: kept.get("live") is True}
+        return {self.live: kept.get("live") is True, **self.regions.restore(kept)}
 
     def components(self) -> list[Component]:
-        return [*self.sheet.components(), self.template, *self.from_picture.components()]
+        own = [self.template, self.regions.prompts, *self.from_picture.components()]
+        return [*self.sheet.components(), *own]
 
     def main_input(self) -> Component:
         return self.sheet.canvas
@@ -65,7 +68,10 @@ class Painting(Extra):
         painted = self.sheet.read(values)
         if painted.labels is None or painted.is_empty:
             raise FileError(NOTHING)
-        return {"label_map": Raster(painted.labels)}
+        there = {painted.classes[i] for i in np.unique(painted.labels).tolist() if i < len(painted.classes)}
+        places: dict[str, dict[str, object]] = {name: {"class": name} for name in there}
+        regions = self.regions.fields(values, model_in(values, NAME), places)
+        return {"label_map": Raster(painted.labels), **regions}
 
     def fill(self, request: Request) -> Updates:
         if not isinstance(request, Semantic):
@@ -76,11 +82,25 @@ class Painting(Extra):
         except AtelierError:
             setup = None
         width, height = request.size
-        return self.sheet.show(CanvasValue(width, height, labels=request.label_map.pixels, setup=setup))
+        shown = self.sheet.show(CanvasValue(width, height, labels=request.label_map.pixels, setup=setup))
+        return {**shown, **self._prompts(request)}
+
+    def _prompts(self, request: Semantic) -> Updates:
+        """Those of its regions, by their classes."""
+        try:
+            names = label_names(self.studio.models.info(request.model).spec)
+        except AtelierError:
+            names = ()
+        keys: dict[str | int | None, str] = {**dict(enumerate(names)), **{name: name for name in names}}
+        keys |= {
+            region.label: region.label for region in request.regions or () if isinstance(region.label, str)
+        }
+        return self.regions.fill(by_key(request, keys))
 
     def take(self, picture: Raster, request: Request | None) -> Updates:
         """With the boxes filled where the picture was made of boxes."""
-        return self.sheet.show(sheets.backdrop(picture, self._labels(request)))
+        shown = self.sheet.show(sheets.backdrop(picture, self._labels(request)))
+        return {**shown, **(self._prompts(request) if isinstance(request, Semantic) else {})}
 
     def _labels(self, request: Request | None) -> NDArray[np.uint8] | None:
         if isinstance(request, Semantic):
@@ -94,7 +114,7 @@ class Painting(Extra):
         return filled(boxes_in(request, box_classes(spec)), label_names(spec), *request.size)
 
     def suit(self, info: ModelInfo) -> Updates:
-        return {self.sheet.canvas: sheets.setup(info, palette(info))}
+        return {self.sheet.canvas: sheets.setup(info, palette(info)), **self.regions.suit(info)}
 
     def listed(self) -> Updates:
         return self.from_picture.listed()
@@ -111,6 +131,7 @@ def make_tab(studio: Studio) -> Form[Painting]:
     canvas = sheets.make_canvas(studio, NAME, "classes", "Sheet to paint on", TASKS, SCENES)
 
     def extra() -> Painting:
+        regions = region_parts.make_parts(studio, NAME)
         sheet = sheets.make_sheet(canvas, NAME, start.width, start.height)
         template = gr.Dropdown(
             [(FIRST_TEMPLATE, ""), *((name, name) for name in TEMPLATES)],
@@ -126,7 +147,7 @@ def make_tab(studio: Studio) -> Form[Painting]:
             elem_id=f"{NAME}-live",
         )
         looking = from_picture.make_parts(studio, NAME)
-        return Painting(studio, sheet, template, live, looking)
+        return Painting(studio, sheet, template, live, looking, regions)
 
     made = forms.make_form(studio, NAME, TASKS, extra, prompt=PROMPT)
     with gr.Column(elem_classes="easel", min_width=0):

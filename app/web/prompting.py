@@ -23,7 +23,7 @@ from app.keeping.presets import MAX_BYTES
 from app.prompts.completion import complete
 from app.studio.jobs import Studio
 from ldm_core.errors import AtelierError
-from ldm_core.request.fields import PROMPT_CHARACTERS
+from ldm_core.request.rules import PROMPT_CHARACTERS
 
 NEVER = {"cache-control": "no-store"}
 FORMS = 40  # characters of a form's name

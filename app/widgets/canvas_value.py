@@ -33,6 +33,7 @@ MAX_SIDE = SHOWN_SIDE  # pixels
 BOXES = Boxes(1000)
 MAX_CLASSES = 255  # the id 255 says that nothing is painted
 MAX_NAME = 80
+MAX_ID = 40  # characters of a box's
 MAX_FEATHER = 256
 PAINTED = 255  # in a mask: to be filled
 _LONGEST_RUN = 0xFFFF
@@ -81,6 +82,7 @@ class CanvasValue:
             where nothing is painted.  None for boxes.
         classes: names of the ids in `labels`.
         boxes: None unless the canvas is one for boxes.
+        box_ids: of each box, which it keeps when others go; given to a canvas without them, boxes are new.
         feather: width of the mask's soft edge in pixels; `labels` itself is sharp.
         outline: the frame that is shown; only a `CanvasSetup` changes it.
         setup: given to a canvas only: what the rest is painted with.
@@ -93,6 +95,7 @@ class CanvasValue:
     labels: Labels | None = None
     classes: tuple[str, ...] = ()
     boxes: tuple[LabelledBox, ...] | None = None
+    box_ids: tuple[str, ...] = ()
     feather: int | None = None
     outline: Outline = Outline()
     setup: CanvasSetup | None = None
@@ -137,6 +140,7 @@ def parse_value(payload: object, uploads: Path) -> CanvasValue | None:
     if mode != "boxes":
         labels = _labels(payload, width, height, len(classes) if mode == "classes" else None)
     source = _source(payload.get("picture"), uploads, width, height)
+    boxes, ids = _boxes(payload.get("boxes")) if mode == "boxes" else (None, ())
     return CanvasValue(
         width=width,
         height=height,
@@ -144,7 +148,8 @@ def parse_value(payload: object, uploads: Path) -> CanvasValue | None:
         source=source,
         labels=labels,
         classes=classes,
-        boxes=_boxes(payload.get("boxes")) if mode == "boxes" else None,
+        boxes=boxes,
+        box_ids=ids,
         feather=_whole("feather", payload.get("feather", 0), 0, MAX_FEATHER),
         outline=_outline(payload.get("outline")),
     )
@@ -215,11 +220,18 @@ def _check_ids(ids: NDArray[np.uint8], num_classes: int | None) -> None:
         raise RequestError("a pixel of labels", wrong[0], allowed)
 
 
-def _boxes(got: object) -> tuple[LabelledBox, ...]:
-    boxes = BOXES.read(got)
+def _boxes(got: object) -> tuple[tuple[LabelledBox, ...], tuple[str, ...]]:
+    """The boxes, and their ids."""
+    entries, ids = got, []
+    if isinstance(got, list):
+        entries = [dict(entry) if isinstance(entry, dict) else entry for entry in got]
+        for number, entry in enumerate(entries):
+            own = entry.pop("id", None) if isinstance(entry, dict) else None
+            ids.append(own[:MAX_ID] if isinstance(own, str) else str(number))
+    boxes = BOXES.read(entries)
     if boxes is None:
         refuse("boxes", got, BOXES.allowed)
-    return boxes
+    return boxes, tuple(ids)
 
 
 def _source(got: object, uploads: Path, width: int, height: int) -> Raster | None:
@@ -259,7 +271,11 @@ def value_payload(value: CanvasValue, picture: Json | None, *, initial: bool = F
             raise RequestError(f"shape of {name}", array.shape, f"({height}, {width}), the canvas's size")
     boxes = None
     if value.boxes is not None:
-        boxes = [box.to_json() for box in value.boxes]
+        ids = value.box_ids or (None,) * len(value.boxes)
+        boxes = [
+            {**box.to_json(), **({} if own is None else {"id": own})}
+            for own, box in zip(ids, value.boxes, strict=True)
+        ]
     packing, labels = (None, None) if value.labels is None else pack(value.labels)
     return {
         "from": "python",

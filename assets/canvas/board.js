@@ -6,7 +6,7 @@
 import { changedTiles, History, readTile, sizeOf, withIds, writeTile } from "./history.js";
 import { moveBox, unite } from "./geometry.js";
 import { Sheet } from "./sheet.js";
-import { pack, unpack } from "./value.js";
+import { newId, pack, unpack } from "./value.js";
 
 /** @import { Rect, Size } from "./geometry.js" */
 /** @import { Change, Step, Stroke } from "./history.js" */
@@ -170,6 +170,21 @@ export class Board {
   /** @param {string} name */
   colourOf(name) {
     return this.palette.find((entry) => entry.name === name)?.colour ?? "#9a9a9a";
+  }
+
+  /**
+   * What is drawn: the classes by name, or the boxes by id.
+   * @returns {{ key: string, name: string, colour: string }[]}
+   */
+  parts() {
+    if (this.mode === "boxes")
+      return this.boxes.map(({ id, label }, index) => ({
+        key: id ?? String(index), name: `${index + 1} ${label}`, colour: this.colourOf(label),
+      }));
+    if (this.mode === "mask") return [];
+    const painted = new Uint8Array(256);
+    for (const id of this.sheet.labels) painted[id] = 1;
+    return this.palette.flatMap(({ name, colour }, id) => (painted[id] ? [{ key: name, name, colour }] : []));
   }
 
   get className() {
@@ -421,7 +436,7 @@ export class Board {
 
   /** @param {Rect} rect */
   addBox(rect) {
-    this.boxes = [...this.boxes, { label: this.className, ...rect }];
+    this.boxes = [...this.boxes, { id: newId(), label: this.className, ...rect }];
     this.select(this.boxes.length - 1);
     this.drawn = true;
   }

@@ -134,7 +134,7 @@ export class BoxTool {
     context.textBaseline = "middle";
     board.boxes.forEach((box, index) => drawBox(context, view, box, board, index === board.selected));
     if (drag?.part === null && drag.far)
-      drawBox(context, view, { label: board.className, ...rounded(drag.from, drag.to) }, board, true);
+      drawBox(context, view, { id: "", label: board.className, ...rounded(drag.from, drag.to) }, board, true);
     const box = board.boxes[board.selected];
     if (!box || drag) return;
     for (const name of HANDLES) {

@@ -82,7 +82,13 @@ export const mount = async ({ element, props, trigger, upload, watch, settings }
   const files = new Files(board, reader, note);
   const toolbar = makeToolbar(board, view, files, { choose: chooseFile });
   const palette = makePalette(board);
-  const exchange = new Exchange({ board, reader, note, put: (value) => (props.value = value) });
+  const put = (/** @type {Told} */ value) => {
+    props.value = value;
+    const all = window.latentAtelier?.parts; // a canvas alone has no page
+    if (all) all[settings.name] = board.parts();
+    document.dispatchEvent(new Event("parts"));
+  };
+  const exchange = new Exchange({ board, reader, note, put });
   const keeper = new Keeper(settings.name);
   frame.element.prepend(toolbar.element);
   if (board.mode !== "mask") {

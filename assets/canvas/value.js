@@ -4,10 +4,10 @@
 /** @import { Rect, Size } from "./geometry.js" */
 /** @typedef {Uint8Array<ArrayBuffer>} Bytes */
 /** @typedef {{ packing: "runs" | "raw", bytes: Bytes }} Packed */
-/** @typedef {Rect & { label: string }} Box  in whole pixels of the picture */
+/** @typedef {Rect & { id?: string, label: string }} Box  in whole pixels of the picture; its id stays its own */
 /**
  * A box in fractions of the picture, as requests hold it.
- * @typedef {{ class: string, x: number, y: number, width: number, height: number }} BoxEntry
+ * @typedef {{ id?: string, class: string, x: number, y: number, width: number, height: number }} BoxEntry
  */
 
 const LONGEST = 0xffff;
@@ -78,8 +78,13 @@ export const fromBase64 = (text) => {
   return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 };
 
+let made = 0;
+/** An id that no other box has. */
+export const newId = () => `${Date.now().toString(36)}-${Math.random().toString(36).slice(2, 8)}-${made++}`;
+
 /** @type {(box: Box, size: Size) => BoxEntry} */
-const fractions = ({ label, x0, y0, x1, y1 }, { width, height }) => ({
+const fractions = ({ id, label, x0, y0, x1, y1 }, { width, height }) => ({
+  id,
   class: label,
   x: x0 / width,
   y: y0 / height,
@@ -113,6 +118,7 @@ export const fromBoxes = (entries, { width, height }) =>
     if (!isEntry(entry)) return [];
     const { class: label, x, y, width: w, height: h } = entry;
     const box = {
+      id: String(entry.id ?? newId()).slice(0, 40),
       label: label.slice(0, 80),
       x0: inside(x, width),
       y0: inside(y, height),

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from ldm_core.nn.coupling import Coupling
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cond:
@@ -22,12 +24,14 @@ class Cond:
             then the guidance scale, where the network guides itself.
         bits: (b, n + 1, h, w), a label map that takes the place of x_t's own (`LabelBitsSpec`): its digits,
             and 1 where they count.
+        coupling: other contexts in parts of the plane, as long as `context`.
     """
 
     context: Tensor | None = None
     concat: Tensor | None = None
     vector: Tensor | None = None
     bits: Tensor | None = None
+    coupling: Coupling | None = None
 
     @property
     def shape(self) -> tuple[torch.Size | None, ...]:
@@ -40,18 +44,28 @@ class Cond:
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Cond:
         """The same change to every part that is there."""
-        return Cond(*(None if part is None else change(part) for part in self._parts))
+        coupling = None if self.coupling is None else self.coupling.map(change)
+        changed = _of(None if part is None else change(part) for part in self._parts)
+        return replace(changed, coupling=coupling)
 
     def __getitem__(self, rows: slice | Tensor) -> Cond:
         """Some of the batch."""
-        return self.map(lambda part: part[rows])
+        some = replace(self, coupling=None).map(lambda part: part[rows])
+        if self.coupling is None:
+            return some
+        import torch
+
+        kept = rows if isinstance(rows, slice) else rows.cpu()
+        samples: list[int] = torch.arange(len(self.coupling.counts))[kept].tolist()
+        return replace(some, coupling=self.coupling.of(samples))
 
     def tile(self, region: tuple[slice, slice]) -> Cond:
         """What belongs to a tile of the latent."""
         concat, bits = (
             None if part is None else part[..., region[0], region[1]] for part in (self.concat, self.bits)
         )
-        return Cond(self.context, concat, self.vector, bits)
+        coupling = None if self.coupling is None else self.coupling.tile(region)
+        return replace(self, concat=concat, bits=bits, coupling=coupling)
 
     def lengthened(self, length: int) -> Cond:
         """With so many tokens, the last one again and again."""
@@ -65,14 +79,14 @@ class Cond:
     def towards(self, other: Cond, share: float) -> Cond:
         """Between this one at 0 and another with the same parts at 1."""
         pairs = zip(self._parts, other._parts, strict=True)
-        return Cond(*(a if a is None or b is None else a.lerp(b, share) for a, b in pairs))
+        return _of(a if a is None or b is None else a.lerp(b, share) for a, b in pairs)
 
     def with_vector(self, more: Tensor) -> Cond:
         """With numbers (b, d) at the end of the vector."""
         import torch
 
         vector = more if self.vector is None else torch.cat([self.vector, more.to(self.vector)], dim=1)
-        return Cond(self.context, self.concat, vector, self.bits)
+        return replace(self, vector=vector)
 
     def unet_input(self, x: Tensor) -> Tensor:
         """x_t (b, c, h, w) as the UNet takes it: with the label map's digits, then what is concatenated."""
@@ -89,7 +103,12 @@ class Cond:
     @staticmethod
     def cat(conds: Sequence[Cond]) -> Cond:
         """One batch of several; all of them have the same parts."""
-        return _cat(conds, dim=0)
+        if all(cond.coupling is None for cond in conds):
+            return _cat(conds, dim=0)
+        from ldm_core.nn.coupling import Coupling
+
+        rows = ((cond.coupling, 0 if cond.context is None else len(cond.context)) for cond in conds)
+        return replace(_cat(conds, dim=0), coupling=Coupling.cat(rows))
 
     @staticmethod
     def joined(conds: Sequence[Cond]) -> Cond:
@@ -102,4 +121,9 @@ def _cat(conds: Iterable[Cond], dim: int) -> Cond:
 
     columns = zip(*(cond._parts for cond in conds), strict=True)
     filled = ([part for part in column if part is not None] for column in columns)
-    return Cond(*(torch.cat(column, dim) if column else None for column in filled))
+    return _of(torch.cat(column, dim) if column else None for column in filled)
+
+
+def _of(parts: Iterable[Tensor | None]) -> Cond:
+    context, concat, vector, bits = parts
+    return Cond(context, concat, vector, bits)

@@ -110,8 +110,10 @@ def _tasks(spec: ModelSpec, wanted: str | None) -> list[str]:
     Raises:
         RequestError: the model does not have the wanted one.
     """
-    named = {"class"} if spec.takes_prompts else set()  # its classes are names for prompts
-    tasks = [name for name in EVALUATIONS if name in spec.tasks - named]
+    # Not what comes of prompts: classes that are names for them, and regions.
+    own = {task for conditioner in spec.conditioners for task in conditioner.tasks}
+    by_prompts = {"class", "semantic", "layout"} - own if spec.takes_prompts else set()
+    tasks = [name for name in EVALUATIONS if name in spec.tasks - by_prompts]
     if wanted is not None:
         if wanted not in tasks:
             raise RequestError("task", wanted, f"one that this model is measured at: {', '.join(tasks)}")

@@ -26,10 +26,10 @@ def class_names(vocabulary: Vocabulary) -> tuple[str, ...]:
 
 
 def box_classes(spec: ModelSpec) -> tuple[str, ...]:
-    """What a model's boxes may hold."""
+    """What a model's boxes may hold; of one that draws them by prompts alone they may hold anything."""
     boxes = spec.taking("boxes")
     if boxes is None:
-        return ()
+        return class_names("open-images") if spec.takes_regions else ()
     return boxes.class_names or class_names("open-images")
 
 
@@ -45,11 +45,16 @@ def picture_classes(spec: ModelSpec) -> tuple[str, ...]:
 def num_labels(spec: ModelSpec) -> int:
     """Classes of a model's label maps."""
     labels = spec.taking("label_map")
-    return labels.class_count if labels else 0
+    if labels is None:
+        return len(class_names("coco-stuff")) if spec.takes_regions else 0
+    return labels.class_count
 
 
 def label_names(spec: ModelSpec) -> tuple[str, ...]:
-    """Names of the classes of a model's label maps; numbers where they are not known."""
+    """Names of the classes of a model's label maps; numbers where they are not known.
+
+    Of a model that draws them by prompts alone COCO-Stuff's, which name most of what there is.
+    """
     labels, names, count = spec.taking("label_map"), class_names("coco-stuff"), num_labels(spec)
     if labels is not None and labels.class_names:
         return labels.class_names

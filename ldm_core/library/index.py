@@ -29,7 +29,7 @@ from ldm_core.library.collection import (
 )
 
 _BLOCK = 1 << 20  # bytes
-_VERSION = 1
+_VERSION = 2
 MAX_CACHE = 256_000_000  # bytes
 _PACKAGE = Path(__file__).resolve().parents[1]
 

@@ -22,6 +22,7 @@ from ldm_core.library.collection import Stamp, stamp_of
 from ldm_core.library.embeddings import LibraryEmbeddings
 from ldm_core.library.extensions import ExtensionLoader, File, Files
 from ldm_core.library.index import Entry, Index
+from ldm_core.library.regions import region_notes
 from ldm_core.library.residents import Residents
 from ldm_core.model_spec import ModelSpec
 from ldm_core.prompts import AUTO, Syntax
@@ -200,11 +201,17 @@ class ModelLibrary:
         return known[1]
 
     def request_notes(self, request: Request) -> str:
-        """As `prompt_notes`, of a request."""
-        prompts = (getattr(request, name, "") for name in ("prompt", "negative_prompt"))
-        return self.prompt_notes(
+        """As `prompt_notes`, of a request, and of regions that are nowhere or too small."""
+        prompts = [request.prompt, request.negative_prompt]
+        prompts += [region.prompt for region in request.regions or ()]
+        notes = self.prompt_notes(
             request.model, *prompts, syntax=request.prompt_syntax, clip_skip=request.clip_skip
         )
+        try:
+            regions = region_notes(request, self.info(request.model).spec) if request.regions else []
+        except AtelierError:
+            regions = []
+        return " ".join(filter(None, [notes, *regions]))
 
     def prompt_notes(self, name: str, *prompts: str, syntax: str = AUTO, clip_skip: int = 0) -> str:
         """What a person is told of prompts: words that the model never learnt, and where they are cut.

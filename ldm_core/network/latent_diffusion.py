@@ -26,6 +26,7 @@ from ldm_core.network.device import unless_out_of_memory
 from ldm_core.network.weights import with_weights, without_weights
 from ldm_core.nn.autoencoder import first_stage
 from ldm_core.nn.control import Control
+from ldm_core.nn.residuals import Residuals
 from ldm_core.nn.unet import UNet
 from ldm_core.spec import Defaults
 
@@ -206,15 +207,21 @@ class LatentDiffusion(nn.Module):
         return Cond.joined([cond.map(lambda part: part.to(self.device).float()) for cond in conds])
 
     @torch.inference_mode()
+    def worded(self, inputs: Sequence[Inputs], size: tuple[int, int]) -> Cond:
+        """What of `condition` goes to cross-attention, with the vector that comes along."""
+        said = [c.encode(inputs, size, self) for c in self.spec.conditioners if c.way == "crossattn"]
+        return Cond.joined([part.map(lambda value: value.to(self.device).float()) for part in said])
+
+    @torch.inference_mode()
     def reworded(self, cond: Cond, inputs: Sequence[Inputs], size: tuple[int, int]) -> Cond:
         """`condition` of inputs that differ from those of `cond` in their prompts alone.
 
         Args:
             cond: for a batch of one.
         """
-        said = [c.encode(inputs, size, self) for c in self.spec.conditioners if c.way == "crossattn"]
-        whole = Cond.joined([part.map(lambda value: value.to(self.device).float()) for part in said])
-        rest = cond.map(lambda part: part.expand(len(inputs), *part.shape[1:]))
+        whole = self.worded(inputs, size)
+        alone = replace(cond, coupling=None)
+        rest = alone.map(lambda part: part.expand(len(inputs), *part.shape[1:]))
         vector = rest.vector if whole.vector is None else whole.vector  # that of a noise level stays
         return replace(rest, context=whole.context, vector=vector)
 
@@ -234,17 +241,17 @@ class LatentDiffusion(nn.Module):
         added = None if late.all() else residuals(hints, x, t, cond.context, cond.vector)
         x = cond.unet_input(x)
         if not late.any():
-            return self.model.diffusion_model(x, t, cond.context, cond.vector, added).float()
+            return _asked(self.model.diffusion_model, x, t, cond, added)
         assert self.model.refiner is not None
         if late.all():
-            return self.model.refiner(x, t, cond.context, cond.vector).float()
+            return _asked(self.model.refiner, x, t, cond)
         out = x.new_empty(len(x), self.spec.latent_channels, *x.shape[2:], dtype=torch.float32)
         for rows, network, add in (
             (late, self.model.refiner, None),
             (~late, self.model.diffusion_model, added),
         ):
             some, add_some = cond[rows], None if add is None else add[rows]
-            out[rows] = network(x[rows], t[rows], some.context, some.vector, add_some).float()
+            out[rows] = _asked(network, x[rows], t[rows], some, add_some)
         return out
 
     def prediction(self, output: Tensor, x: Tensor, t: float) -> Prediction:
@@ -257,3 +264,10 @@ class LatentDiffusion(nn.Module):
         x, t = x.to(self.device), t.to(self.device)
         alpha, sigma = self.schedule.alpha_sigma(t)
         return prediction(self.spec.parameterization, self.output(x, t, cond), x, alpha, sigma).eps
+
+
+def _asked(network: nn.Module, x: Tensor, t: Tensor, cond: Cond, added: Residuals | None = None) -> Tensor:
+    """A network's output; regions are a matter of UNets alone."""
+    coupling = () if cond.coupling is None else (cond.coupling,)
+    out: Tensor = network(x, t, cond.context, cond.vector, added, *coupling)
+    return out.float()

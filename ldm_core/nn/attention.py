@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ldm_core.nn.coupling import Coupling
+
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """softmax(q k^T / sqrt(d)) v for (b, heads, n, d)."""
@@ -28,13 +30,20 @@ class CrossAttention(nn.Module):
         self.to_v = nn.Linear(context_dim, inner, bias=False)
         self.to_out = nn.Sequential(nn.Linear(inner, dim))
 
-    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:  # (b, n, dim), (b, m, context_dim)
+    def forward(
+        self, x: Tensor, context: Tensor | None = None, coupling: Coupling | None = None
+    ) -> Tensor:  # (b, n, dim), (b, m, context_dim)
         context = x if context is None else context
-        q, k, v = (
-            projected.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (b, heads, n, head_dim)
-            for projected in (self.to_q(x), self.to_k(context), self.to_v(context))
-        )
-        return self.to_out(attend(q, k, v).transpose(1, 2).flatten(2))
+        q, k, v = map(self._heads, (self.to_q(x), self.to_k(context), self.to_v(context)))
+        out = attend(q, k, v)
+        if coupling is not None:
+            keys, values = (self._heads(to(coupling.contexts)) for to in (self.to_k, self.to_v))
+            out = coupling.mixed(out, lambda i, r: attend(q[i, None], keys[r, None], values[r, None])[0])
+        return self.to_out(out.transpose(1, 2).flatten(2))
+
+    def _heads(self, projected: Tensor) -> Tensor:
+        """(b, n, heads * head_dim) -> (b, heads, n, head_dim)."""
+        return projected.view(*projected.shape[:-1], self.heads, -1).transpose(1, 2)
 
 
 class AttentionBlock(nn.Module):
@@ -94,9 +103,9 @@ class BasicTransformerBlock(nn.Module):
         self.norm2 = nn.LayerNorm(dim)
         self.norm3 = nn.LayerNorm(dim)
 
-    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+    def forward(self, x: Tensor, context: Tensor, coupling: Coupling | None = None) -> Tensor:
         x = x + self.attn1(self.norm1(x), context if self.cross_only else None)
-        x = x + self.attn2(self.norm2(x), context)
+        x = x + self.attn2(self.norm2(x), context, coupling)
         return x + self.ff(self.norm3(x))
 
 
@@ -127,13 +136,16 @@ class SpatialTransformer(nn.Module):
         nn.init.zeros_(self.proj_out.weight)
         nn.init.zeros_(self.proj_out.bias)  # type: ignore[arg-type]
 
-    def forward(self, x: Tensor, context: Tensor) -> Tensor:  # (b, c, h, w), (b, n, context_dim)
-        height = x.shape[2]
+    def forward(
+        self, x: Tensor, context: Tensor, coupling: Coupling | None = None
+    ) -> Tensor:  # (b, c, h, w), (b, n, context_dim)
+        height, width = x.shape[2:]
+        coupling = None if coupling is None else coupling.at(height, width)
         linear = isinstance(self.proj_in, nn.Linear)
         h = self.norm(x)
         tokens = self.proj_in(_tokens(h)) if linear else _tokens(self.proj_in(h))
         for block in self.transformer_blocks:
-            tokens = block(tokens, context)
+            tokens = block(tokens, context, coupling)
         if linear:
             return x + _map(self.proj_out(tokens), height)
         return x + self.proj_out(_map(tokens, height))

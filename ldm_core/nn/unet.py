@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from ldm_core.nn.attention import AttentionBlock, SpatialTransformer
+from ldm_core.nn.coupling import Coupling
 from ldm_core.nn.residuals import Residuals
 from ldm_core.nn.upsample import Upsample
 from ldm_core.spec import UNetSpec
@@ -109,12 +110,14 @@ class Downsample(nn.Module):
 class Block(nn.ModuleList):
     """A row of layers, each given what it takes."""
 
-    def forward(self, x: Tensor, emb: Tensor, context: Tensor | None) -> Tensor:
+    def forward(
+        self, x: Tensor, emb: Tensor, context: Tensor | None, coupling: Coupling | None = None
+    ) -> Tensor:
         for layer in self:
             if isinstance(layer, ResBlock):
                 x = layer(x, emb)
             elif isinstance(layer, SpatialTransformer):
-                x = layer(x, context)
+                x = layer(x, context, coupling)
             else:
                 x = layer(x)
         return x
@@ -232,11 +235,18 @@ class Encoder(nn.Module):
             emb = emb + (vector @ table.weight if isinstance(table, nn.Embedding) else table(vector))
         return emb
 
-    def _run(self, block: nn.Module, h: Tensor, emb: Tensor, context: Tensor | None) -> Tensor:
+    def _run(
+        self,
+        block: nn.Module,
+        h: Tensor,
+        emb: Tensor,
+        context: Tensor | None,
+        coupling: Coupling | None = None,
+    ) -> Tensor:
         if self.checkpointing and torch.is_grad_enabled():
-            kept: Tensor = checkpoint(block, h, emb, context, use_reentrant=False)
+            kept: Tensor = checkpoint(block, h, emb, context, coupling, use_reentrant=False)
             return kept
-        return block(h, emb, context)
+        return block(h, emb, context, coupling)
 
 
 class UNet(Encoder):
@@ -267,6 +277,7 @@ class UNet(Encoder):
         context: Tensor | None = None,
         vector: Tensor | None = None,
         residuals: Residuals | None = None,
+        coupling: Coupling | None = None,
     ) -> Tensor:
         """The network's output, (b, out_channels, h, w).
 
@@ -276,17 +287,18 @@ class UNet(Encoder):
             context: (b, n, d).
             vector: (b, vector_dim), or (b, num_noise_levels) with 1 at the noise level and 0 elsewhere.
             residuals: what a control adds.
+            coupling: other contexts in parts of the plane.
         """
         emb = self.embedding(t, context, vector, x.dtype)
         h, skips = F.pixel_unshuffle(x, self.patch_size), []
         for i, block in enumerate(self.input_blocks):
-            h = self._run(block, h, emb, context)
+            h = self._run(block, h, emb, context, coupling)
             if residuals is not None:
                 h = residuals.after(i, h)
             skips.append(h)
-        h = self._run(self.middle_block, h, emb, context)
+        h = self._run(self.middle_block, h, emb, context, coupling)
         if residuals is not None:
             h, skips = residuals.beyond(h, skips)
         for block in self.output_blocks:
-            h = self._run(block, torch.cat([h, skips.pop()], dim=1), emb, context)
+            h = self._run(block, torch.cat([h, skips.pop()], dim=1), emb, context, coupling)
         return F.pixel_shuffle(self.out(h), self.patch_size)

@@ -26,7 +26,7 @@ from ldm_core.prompts.phrase import (
 
 __all__ = [
     "AUTO", "Blend", "Fixed", "Joined", "Part", "Phrase", "Prompt", "SYNTAXES", "Span", "Syntax", "Text",
-    "WEIGHTINGS", "Weighting", "is_plain", "plain", "read_prompt", "texts_of", "unreadable",
+    "WEIGHTINGS", "Weighting", "composes", "is_plain", "plain", "read_prompt", "texts_of", "unreadable",
 ]  # fmt: skip
 
 AUTO = "auto"  # in a request: what suits the model
@@ -66,6 +66,11 @@ def read_prompt(text: str, syntax: Syntax, *, negative: bool = False) -> Prompt:
             raise
         reason = str(error).replace("prompt", "negative prompt", 1)
         raise PromptError("negative_prompt", reason) from None
+
+
+def composes(prompt: Prompt) -> bool:
+    """Whether it is put together from several conditions, at some step at least."""
+    return isinstance(prompt, a1111.A1111Prompt) and prompt.has_parts
 
 
 def is_plain(text: object) -> bool:

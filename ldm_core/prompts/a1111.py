@@ -42,6 +42,11 @@ class A1111Prompt:
     def is_fixed(self) -> bool:
         return self.schedule.is_fixed
 
+    @property
+    def has_parts(self) -> bool:
+        """Whether it holds an AND, wherever."""
+        return self.composes and any(_AND.search(text) for text in self.schedule.texts())
+
     def at(self, step: int, num_steps: int, earlier: int | None = None) -> tuple[Part, ...]:
         text = self.schedule.at(step, num_steps, earlier)
         return composed(text) if self.composes else (Part(weighted(text)),)

@@ -11,6 +11,7 @@ Of a second pass 1.5 is its half, and whole numbers go on counting from the firs
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -58,6 +59,10 @@ class Schedule:
     def is_fixed(self) -> bool:
         return all(isinstance(word, str) for word in self.words)
 
+    def texts(self) -> Iterator[str]:
+        """All that is said at some step."""
+        return _texts(self.words)
+
     def at(self, step: int, num_steps: int, earlier: int | None = None) -> str:
         """The text at step 0 .. num_steps - 1; see `Prompt.at`."""
         return "".join(_said(self.words, step + 1, num_steps, earlier))
@@ -75,6 +80,16 @@ def _said(words: Words, step: int, num_steps: int, earlier: int | None) -> list[
             chosen = word.options[(step - 1) % len(word.options)]
         said += _said(chosen, step, num_steps, earlier)
     return said
+
+
+def _texts(words: Words) -> Iterator[str]:
+    for word in words:
+        if isinstance(word, str):
+            yield word
+        elif isinstance(word, Change):
+            yield from (*_texts(word.before), *_texts(word.after))
+        else:
+            yield from (text for option in word.options for text in _texts(option))
 
 
 @dataclass(slots=True)

@@ -49,6 +49,7 @@ from ldm_core.request.fields import (
     SIZE,
     STEPS,
 )
+from ldm_core.request.regions import RegionPrompt
 from ldm_core.request.samplers import SAMPLERS, SPACINGS, SamplerSpec, SpacingSpec
 from ldm_core.request.tasks import (
     TASKS,
@@ -67,8 +68,8 @@ from ldm_core.request.tasks import (
 __all__ = [
     "AdapterUse", "BATCH", "BORDER", "BRANCHINGS", "Branch", "CLIP_SKIP", "ClassToImage", "ControlUse",
     "DEFAULT_MODEL", "ETA", "FRACTION", "GUIDANCE",
-    "ImageToImage", "Inpaint", "JSON_BYTES", "LayoutToImage", "Outpaint", "PIXEL_BUDGET", "RULES", "Remove",
-    "Request",
+    "ImageToImage", "Inpaint", "JSON_BYTES", "LayoutToImage", "Outpaint", "PIXEL_BUDGET", "RULES", "RegionPrompt",
+    "Remove", "Request",
     "SAMPLERS", "SEED", "SIZE", "SPACINGS", "STEPS", "SamplerSpec", "Semantic", "Sized", "SpacingSpec",
     "SuperResolution", "TASKS", "TextToImage", "Unconditional", "branched", "decode_json", "drawn_seed",
     "lasting_branch", "lineage", "parse_json", "parse_request", "rebased", "reduced", "single", "to_json",

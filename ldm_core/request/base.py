@@ -17,6 +17,7 @@ from ldm_core.request.fields import (
     STEPS,
 )
 from ldm_core.request.raster import Raster
+from ldm_core.request.regions import RegionPrompt
 from ldm_core.request.rules import Rule, Verbatim, Whole, brief, read_field, refuse
 
 
@@ -89,6 +90,8 @@ class Request:
     variation_strength: float = 0.2  # share of the noise's variance that each variation draws anew
     adapters: tuple[AdapterUse, ...] | None = None
     controls: tuple[ControlUse, ...] | None = None
+    regions: tuple[RegionPrompt, ...] | None = None  # what parts of the picture show, see `tasks/regions.py`
+    base_share: float = 0.2  # of the prompt, within regions that have one of their own
     template: str | None = None  # what the prompt was drawn from, where that is other than the prompt itself
     negative_template: str | None = None
     branch: Branch | None = None  # how the first steps were made, where it was otherwise
@@ -141,8 +144,21 @@ class Request:
             refuse("seed", self.seed, f"at most {highest}, since each of {self.batch_size} pictures adds 1")
         if self.guidance_start > self.guidance_end:
             refuse("guidance_start", self.guidance_start, f"at most guidance_end, {self.guidance_end:g}")
+        self._check_regions()
         if self.branch is not None:
             self._check_branch(self.branch)
+
+    def _check_regions(self) -> None:
+        """What regions name has to be there."""
+        boxes = getattr(self, "boxes", ())
+        for region in self.regions or ():
+            if region.label is not None and not hasattr(self, "label_map"):
+                refuse(
+                    "regions", Verbatim(f"for {region.called}"), "for boxes or masks: there is no label map"
+                )
+            if region.box is not None and region.box >= len(boxes):
+                there = f"for one of the {len(boxes)} boxes" if boxes else "without boxes, as there are none"
+                refuse("regions", Verbatim(f"for {region.called}"), there)
 
     def _check_size(self) -> None:
         """What is made has to fit into memory."""

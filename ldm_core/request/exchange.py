@@ -13,6 +13,7 @@ from ldm_core.request.base import RULES, Branch, Request
 from ldm_core.request.extensions import AdapterUse, ControlUse
 from ldm_core.request.fields import BRANCHINGS, DRAW, DRAWN_SEEDS, EXACT, FIXED, STEPS
 from ldm_core.request.raster import Raster, to_uri
+from ldm_core.request.regions import RegionPrompt
 from ldm_core.request.rules import (
     NAME_CHARACTERS,
     LabelledBox,
@@ -26,7 +27,7 @@ from ldm_core.request.rules import (
 from ldm_core.request.samplers import SAMPLERS
 from ldm_core.request.tasks import TASK, TASKS
 
-_OBJECTS = LabelledBox | AdapterUse | ControlUse
+_OBJECTS = LabelledBox | AdapterUse | ControlUse | RegionPrompt
 
 JSON_BYTES = 100_000_000  # pictures included
 

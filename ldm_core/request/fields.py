@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from ldm_core.pictures.reading import MAX_SIDE
 from ldm_core.prompts import AUTO, SYNTAXES, WEIGHTINGS
 from ldm_core.request.extensions import Adapters, Controls
+from ldm_core.request.regions import Regions
 from ldm_core.request.rules import (
     NAME_CHARACTERS,
+    PROMPT_CHARACTERS,
     Boxes,
     Name,
     OneOf,
@@ -40,7 +42,6 @@ HIGHEST_SIDE = MAX_SIDE  # of what super-resolution makes
 BRANCHINGS = 32  # of one picture
 
 PIXEL_BUDGET = 16 * 1024 * 1024  # width * height * batch_size: four pictures of 2048 x 2048
-PROMPT_CHARACTERS = 20_000
 CLIP_SKIP = (0, 12)
 
 FIELDS: Mapping[str, Rule] = {
@@ -88,6 +89,8 @@ FIELDS: Mapping[str, Rule] = {
     "second_pass": Real(*FRACTION),
     "adapters": Adapters(),
     "controls": Controls(),
+    "regions": Regions(),
+    "base_share": Real(*FRACTION),
 }
 
 # What steps of one picture have in common, whatever changes at a branch.

@@ -12,6 +12,7 @@ from ldm_core.pictures.reading import SIZES
 from ldm_core.request.raster import Kind, Raster, from_text, suits
 
 NAME_CHARACTERS = 200
+PROMPT_CHARACTERS = 20_000
 MAX_BOXES = 100
 MAX_SEEDS = 16
 SEED_DIGITS = 20  # of 2^64

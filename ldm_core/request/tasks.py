@@ -27,6 +27,10 @@ class Unconditional(Sized):
 
     task: str = "unconditional"
 
+    def _check_regions(self) -> None:
+        if self.regions is not None:
+            refuse("regions", Verbatim("there"), "left out: nothing is asked for")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassToImage(Sized):
@@ -46,6 +50,10 @@ class ClassToImage(Sized):
             got = Verbatim("given beside class_id" if self.class_name else "missing")
             refuse("class_name", got, "the name of one of the model's classes, or left out beside a class_id")
         Sized._check_together(self)
+
+    def _check_regions(self) -> None:
+        if self.regions is not None:
+            refuse("regions", Verbatim("there"), "left out: a class is all that is asked for")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,6 +235,10 @@ class SuperResolution(FromImage):
         if max(self.size) > HIGHEST_SIDE:
             most = f"so small that the result has at most {HIGHEST_SIDE} pixels a side"
             refuse("image", Verbatim(f"{self.image.width} x {self.image.height} pixels large"), most)
+
+    def _check_regions(self) -> None:
+        if self.regions is not None:
+            refuse("regions", Verbatim("there"), "left out: an enlarged picture is drawn in tiles")
 
 
 def _check_mask(mask: Raster, size: tuple[int, int]) -> None:

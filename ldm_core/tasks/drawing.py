@@ -21,6 +21,7 @@ from ldm_core.tasks.geometry import Geometry
 from ldm_core.tasks.guidance import conditioning_of
 from ldm_core.tasks.hints import hinted
 from ldm_core.tasks.noise import noise_of, resumed, timesteps_of
+from ldm_core.tasks.regions import shares_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,7 +91,8 @@ class Drawing:
 
 def draw(request: Request, model: LatentDiffusion, inputs: Inputs, geometry: Geometry) -> Drawing:
     """From noise, by what the request gives."""
-    conditioning = conditioning_of(request, model, inputs, geometry.cells)
+    shares = shares_of(request, model.spec, geometry)
+    conditioning = conditioning_of(request, model, inputs, geometry.cells, shares)
     return from_noise(model, geometry, hinted(conditioning, request, model, geometry))
 
 

@@ -28,6 +28,7 @@ from ldm_core.tasks.guidance import conditioning_of
 from ldm_core.tasks.hints import hinted
 from ldm_core.tasks.inputs import latent, prompt_of
 from ldm_core.tasks.paste import PASTES, Paste
+from ldm_core.tasks.regions import shares_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,7 +111,8 @@ def fill(
     where = torch.from_numpy(hole)[None].float()
     inputs = Inputs(prompt_of(request), image=image, mask=where)
     native = model.spec.fills_holes
-    conditioning = conditioning_of(request, model, inputs, geometry.cells)
+    shares = shares_of(request, model.spec, geometry, window)
+    conditioning = conditioning_of(request, model, inputs, geometry.cells, shares)
     conditioning = hinted(conditioning, request, model, geometry, window)
     drawing = Drawing(model, geometry, conditioning, in_hole=native)
     if not native or request.fill != "noise":

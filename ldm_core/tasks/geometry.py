@@ -50,7 +50,7 @@ class Geometry:
         f = self.downsampling
         return slice(0, -(-self.height // f)), slice(0, -(-self.width // f))
 
-    def pad(self, pixels: Pixels) -> Pixels:
+    def pad(self, pixels: NDArray[N]) -> NDArray[N]:
         """(H, W) or (H, W, c) as large as the network takes it."""
         width, height = self.padded
         rest = ((0, 0),) * (pixels.ndim - 2)

@@ -6,33 +6,41 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from torch import Tensor
+
 from ldm_core.conditioners import Cond, Inputs
 from ldm_core.conditioners.inputs import text_of
 from ldm_core.diffusion.guidance import Guidance
 from ldm_core.network.latent_diffusion import LatentDiffusion
+from ldm_core.nn.coupling import Coupling
 from ldm_core.nn.unet import guidance_embedding
-from ldm_core.prompts import Part, Phrase
+from ldm_core.prompts import Phrase
 from ldm_core.request import Request
 from ldm_core.tasks.base import Conditioning
-from ldm_core.tasks.wording import Wording, wording_of
+from ldm_core.tasks.wording import Said, Wording, wording_of
 
 _MOST_KEPT = 32  # wordings of one prompt that changes with the step
 
 
 def conditioning_of(
-    request: Request, model: LatentDiffusion, inputs: Inputs, cells: tuple[int, int]
+    request: Request,
+    model: LatentDiffusion,
+    inputs: Inputs,
+    cells: tuple[int, int],
+    shares: Tensor | None = None,
 ) -> Conditioning:
-    """With the guidance that a request asks for, and its prompts' syntax read."""
+    """With the guidance that a request asks for, and its prompts' syntax read.
+
+    Args:
+        shares: of the request's regions, as `tasks/regions.py` has them.
+    """
     guidance = Guidance(
         request.guidance_scale, request.guidance_rescale, request.guidance_start, request.guidance_end
     )
     wording = wording_of(request, model.spec, text_of(inputs.prompt))
-    parts, negative = wording.at(0, 1)
-    rows = [(wording.inputs(inputs, part.phrase, negative), part.weight) for part in parts]
-    first = _conditioning(model, rows, guidance, cells)
-    if wording.is_fixed:
-        return first
-    return replace(first, rewording=_Rewording(wording, model, inputs, cells))
+    rewording = _Rewording(wording, model, inputs, cells, shares)
+    first = rewording.conditioning(wording.at(0, 1), guidance)
+    return first if wording.is_fixed else replace(first, rewording=rewording)
 
 
 def conditioning(
@@ -54,11 +62,14 @@ def _conditioning(
     guidance: Guidance,
     cells: tuple[int, int],
     like: Cond | None = None,
+    *,
+    says_more: bool = False,
 ) -> Conditioning:
     """Of conditions with their weights.
 
     Args:
         like: one that differs in its prompt alone.
+        says_more: whether there is something to go towards beside these.
     """
 
     guides_itself = model.spec.guidance_dim > 0  # it was trained to, and is asked once
@@ -72,7 +83,8 @@ def _conditioning(
     inputs = parts[0][0]
     without = inputs.uncond(model.spec)
     is_unguided = guidance.scale in (0, 1) and sum(weight for _, weight in parts) == 1
-    beside = [] if without is inputs or is_unguided or guides_itself else [without]
+    same = without is inputs and not says_more
+    beside = [] if same or is_unguided or guides_itself else [without]
     if guidance.scale == 0:
         guidance = replace(guidance, scale=1.0)
     if len(parts) == 1:
@@ -90,23 +102,53 @@ def _conditioning(
     return Conditioning(conds[0], both[1:] if beside else None, guidance, weight=parts[0][1], also=also)
 
 
+def _coupled(made: Conditioning, contexts: Tensor, shares: Tensor) -> Conditioning:
+    """With regions, in the first of its conditions; the other side of guidance has none.
+
+    Args:
+        contexts: (n, tokens, d) of its conditions, of regions, and of the other side: all of one length.
+        shares: (k, h, w).
+    """
+    parts, count = len(made.conds), len(shares)
+    coupling = Coupling(contexts[parts : parts + count], shares, (count,))
+    cond, *others = (replace(cond, context=contexts[i : i + 1]) for i, cond in enumerate(made.conds))
+    also = tuple((other, weight) for other, (_, weight) in zip(others, made.also))
+    uncond = None if made.uncond is None else replace(made.uncond, context=contexts[-1:])
+    return replace(made, cond=replace(cond, coupling=coupling), uncond=uncond, also=also)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Rewording:
-    """Another condition where the prompt changes with the step; each wording is encoded once."""
+    """Conditions of a prompt, another where it changes with the step; each wording is encoded once."""
 
     wording: Wording
     model: LatentDiffusion
     inputs: Inputs
     cells: tuple[int, int]
-    kept: OrderedDict[tuple[tuple[Part, ...], Phrase], Conditioning] = field(default_factory=OrderedDict)
+    shares: Tensor | None
+    kept: OrderedDict[Said, Conditioning] = field(default_factory=OrderedDict)
+
+    def conditioning(self, said: Said, guidance: Guidance, like: Cond | None = None) -> Conditioning:
+        """Of what is said at a step; `like` differs in its prompt alone."""
+
+        def worded(phrase: Phrase) -> Inputs:
+            return self.wording.inputs(self.inputs, phrase, said.negative)
+
+        rows = [(worded(part.phrase), part.weight) for part in said.parts]
+        regions = [worded(phrase) for phrase in said.regions]
+        made = _conditioning(self.model, rows, guidance, self.cells, like, says_more=bool(regions))
+        if self.shares is None:
+            return made
+        without = [] if made.uncond is None else [rows[0][0].uncond(self.model.spec)]
+        texts = self.model.worded([*(one for one, _ in rows), *regions, *without], self.cells)
+        assert texts.context is not None
+        return _coupled(made, texts.context, self.shares.to(self.model.device))
 
     def __call__(self, conditioning: Conditioning, step: int, num_steps: int) -> Conditioning:
-        parts, negative = key = self.wording.at(step, num_steps, conditioning.earlier)
-        if key not in self.kept:
-            rows = [(self.wording.inputs(self.inputs, part.phrase, negative), part.weight) for part in parts]
-            guidance, like = conditioning.guidance, conditioning.cond
-            self.kept[key] = _conditioning(self.model, rows, guidance, self.cells, like)
+        said = self.wording.at(step, num_steps, conditioning.earlier)
+        if said not in self.kept:
+            self.kept[said] = self.conditioning(said, conditioning.guidance, conditioning.cond)
             if len(self.kept) > _MOST_KEPT:
                 self.kept.popitem(last=False)
-        now = self.kept[key]
+        now = self.kept[said]
         return replace(conditioning, cond=now.cond, uncond=now.uncond, weight=now.weight, also=now.also)

@@ -14,12 +14,14 @@ from ldm_core.tasks.geometry import Geometry
 from ldm_core.tasks.guidance import conditioning_of
 from ldm_core.tasks.hints import hinted
 from ldm_core.tasks.inputs import latent, prompt_of
+from ldm_core.tasks.regions import shares_of
 
 
 def prepare(request: ImageToImage, model: LatentDiffusion, info: ModelInfo) -> Work:
     geometry = Geometry.of(request.size, model.spec)
     image = from_pixels(geometry.pad(fitted(over_white(request.image.pixels), *request.size)))
-    conditioning = conditioning_of(request, model, Inputs(prompt_of(request)), geometry.cells)
+    shares = shares_of(request, model.spec, geometry)
+    conditioning = conditioning_of(request, model, Inputs(prompt_of(request)), geometry.cells, shares)
     conditioning = hinted(conditioning, request, model, geometry)
     return Drawing(model, geometry, conditioning, latent(model, image), share=request.strength)
 

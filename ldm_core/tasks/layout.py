@@ -34,11 +34,13 @@ def _draw(request: LayoutToImage, model: LatentDiffusion) -> Drawing:
 
 
 def _boxes(request: LayoutToImage, spec: ModelSpec, geometry: Geometry) -> tuple[Box, ...]:
-    """In fractions of the padded picture.
+    """In fractions of the padded picture; none where the model draws boxes by their prompts alone.
 
     Raises:
         RequestError: the model has no such class.
     """
+    if spec.taking("boxes") is None:
+        return ()
     names, (width, height) = box_classes(spec), geometry.padded
     across, down = geometry.width / width, geometry.height / height
     count = len(names) or 1

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from ldm_core.diffusion.schedule import NoiseSchedule
 from ldm_core.errors import RequestError
 from ldm_core.library.models import ModelInfo
+from ldm_core.library.regions import check_regions
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.request import Request, lineage
 from ldm_core.tasks import (
@@ -83,6 +84,7 @@ def _check(request: Request, info: ModelInfo) -> None:
     most = info.spec.schedule.num_timesteps
     if request.steps > most:
         raise RequestError("steps", request.steps, f"at most {most} with {info.title}")
+    check_regions(request, info.spec, info.title)
     wording_of(request, info.spec, request.prompt.strip())
     task.check(request, info)
 

@@ -19,6 +19,7 @@ declare const server: {
 interface LatentAtelier {
   isOwner: boolean;
   modelOf(form: string): string;
+  parts: Record<string, { key: string; name: string; colour: string }[]>; // what is drawn on each canvas
   restored(
     arrived?: Record<string, Record<string, unknown>>,
     places?: [form: string, name: string, id: string][]
