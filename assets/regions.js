@@ -82,7 +82,8 @@ const draw = () => {
   if (JSON.stringify(here) !== JSON.stringify(value().here)) props.value = { ...value(), here };
 };
 
-element.replaceChildren(empty, list);
+const title = Object.assign(document.createElement("h3"), { textContent: props.label ?? "" });
+element.replaceChildren(title, empty, list);
 document.addEventListener("parts", draw);
-watch("value", fill);
+watch("value", draw);
 draw();

@@ -194,7 +194,7 @@ class Case:
     tasks: frozenset[str]
 
 
-DRAWS = frozenset({"text-to-image", "unconditional", "inpaint", "image-to-image"})
+DRAWS = frozenset({"text-to-image", "unconditional", "inpaint", "image-to-image", "semantic", "layout"})
 LARGER = frozenset({"super-resolution"})
 WIDE = {"use_linear_projection": True, "attention_head_dim": (1, 2)}
 CASES = {

@@ -164,7 +164,8 @@ def test_published_models_and_what_they_can_do(
 ) -> None:
     spec = published(model, shared)
     assert spec.conditioners == conditioners
-    assert spec.tasks == own_tasks | {"inpaint", "image-to-image"}
+    by_prompts = {"semantic", "layout"} if "text-to-image" in own_tasks else set()
+    assert spec.tasks == own_tasks | by_prompts | {"inpaint", "image-to-image"}
 
 
 def test_published_models_of_one_task(shared: Path) -> None:

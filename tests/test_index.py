@@ -54,7 +54,7 @@ def test_a_collection_of_another_program(tmp_path: Path) -> None:
     for name in set(found) - {"sd"}:
         entry = found[name]
         assert (entry.kind, entry.problem) == ("model", ""), name
-        assert entry.serves("text-to-image") and not entry.serves("layout")
+        assert entry.serves("text-to-image") and not entry.serves("super-resolution")
         assert (entry.precision, entry.licence) == ("float16", "MIT")
     assert found["landscapes"].path == whole
     assert found["landscapes"].size == (whole / "model.safetensors").stat().st_size

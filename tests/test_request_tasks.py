@@ -58,7 +58,7 @@ COMMON = {
     "prompt": "", "negative_prompt": "", "steps": 30, "sampler": "ddim", "eta": 0.0, "guidance_scale": 2.5,
     "seed": 0, "batch_size": 1, "spacing": "trailing", "guidance_rescale": 0.0, "guidance_start": 0.0,
     "guidance_end": 1.0, "variation_strength": 0.2, "model": "",
-    "prompt_syntax": "auto", "prompt_weighting": "auto", "clip_skip": 0,
+    "prompt_syntax": "auto", "prompt_weighting": "auto", "clip_skip": 0, "base_share": 0.2,
 }  # fmt: skip
 SIZED = {"width": 256, "height": 256, "second_pass": 0.0}
 FILLING = {"fill": "noise", "paste": "feather"}

@@ -21,6 +21,7 @@ from ldm_core.formats.identify import describe, identify
 from ldm_core.library.models import ModelLibrary
 from ldm_core.model_spec import ModelSpec
 from ldm_core.network.latent_diffusion import LatentDiffusion
+from tests.diffusers_pipelines import DRAWS
 from tests.stable_diffusion import (
     CASES,
     PROMPT,
@@ -168,7 +169,7 @@ def test_what_lies_beside_the_weights_in_published_files(tmp_path: Path) -> None
 
 def test_what_each_can_do(tmp_path: Path) -> None:
     path, _ = write(tmp_path, SD1_INPAINT)
-    assert set(identify(path).tasks) == {"text-to-image", "unconditional", "inpaint", "image-to-image"}
+    assert set(identify(path).tasks) == DRAWS
     assert UPSCALER.tasks == {"super-resolution"}
     overflow = {name for name, spec in CASES.items() if spec.first_stage_overflows}
     assert overflow == {"x4-upscaler", "sdxl", "sdxl-inpaint", "sdxl-refiner"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import html
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from app.form.region_parts import RegionParts, by_key, model_in
 from app.form.sheet import Sheet
 from app.studio.jobs import Studio
 from app.widgets.canvas import Canvas, CanvasSetup, CanvasValue
-from app.widgets.canvas_value import MAX_SIDE
+from app.widgets.canvas_value import MAX_SIDE, new_box_ids
 from app.widgets.events import QUICK, QUICK_PREPROCESSED
 from app.widgets.palettes import Palette, palette_of, translated
 from app.widgets.regions import Labels, boxes_in, boxes_of, map_of
@@ -82,7 +81,7 @@ class Layout(Extra):
         info = self._info(request)
         setup = None if info is None else _setup(info)
         boxes = _boxes(request, info) or ()
-        ids = tuple(f"{secrets.token_hex(4)}-{i}" for i in range(len(boxes)))
+        ids = new_box_ids(len(boxes))
         shown = self.sheet.show(CanvasValue(*request.size, boxes=boxes, box_ids=ids, setup=setup))
         return {**shown, **self.regions.fill(by_key(request, dict(enumerate(ids))))}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -271,11 +272,8 @@ def value_payload(value: CanvasValue, picture: Json | None, *, initial: bool = F
             raise RequestError(f"shape of {name}", array.shape, f"({height}, {width}), the canvas's size")
     boxes = None
     if value.boxes is not None:
-        ids = value.box_ids or (None,) * len(value.boxes)
-        boxes = [
-            {**box.to_json(), **({} if own is None else {"id": own})}
-            for own, box in zip(ids, value.boxes, strict=True)
-        ]
+        ids = value.box_ids or new_box_ids(len(value.boxes))
+        boxes = [{**box.to_json(), "id": own} for own, box in zip(ids, value.boxes, strict=True)]
     packing, labels = (None, None) if value.labels is None else pack(value.labels)
     return {
         "from": "python",
@@ -289,6 +287,12 @@ def value_payload(value: CanvasValue, picture: Json | None, *, initial: bool = F
         "feather": value.feather,
         **({} if value.setup is None else setup_payload(value.setup)),
     }
+
+
+def new_box_ids(count: int) -> tuple[str, ...]:
+    """Ids that no other boxes have."""
+    common = secrets.token_hex(4)
+    return tuple(f"{common}-{i}" for i in range(count))
 
 
 def setup_payload(setup: CanvasSetup) -> Json:

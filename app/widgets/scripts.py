@@ -56,6 +56,7 @@ class Scripted(gr.HTML):
         elem_id: str,
         label: str | None = None,
         value: object = None,
+        visible: bool = True,
         render: bool = True,
         server_functions: Sequence[Callable[..., object]] = (),
     ) -> None:
@@ -67,6 +68,7 @@ class Scripted(gr.HTML):
             label=label,
             elem_id=elem_id,
             elem_classes=list(self.classes),
+            visible=visible,
             render=render,
             server_functions=list(server_functions),
         )

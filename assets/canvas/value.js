@@ -84,7 +84,7 @@ export const newId = () => `${Date.now().toString(36)}-${Math.random().toString(
 
 /** @type {(box: Box, size: Size) => BoxEntry} */
 const fractions = ({ id, label, x0, y0, x1, y1 }, { width, height }) => ({
-  id,
+  ...(id === undefined ? {} : { id }),
   class: label,
   x: x0 / width,
   y: y0 / height,
@@ -118,7 +118,7 @@ export const fromBoxes = (entries, { width, height }) =>
     if (!isEntry(entry)) return [];
     const { class: label, x, y, width: w, height: h } = entry;
     const box = {
-      id: String(entry.id ?? newId()).slice(0, 40),
+      ...(entry.id === undefined ? {} : { id: String(entry.id).slice(0, 40) }),
       label: label.slice(0, 80),
       x0: inside(x, width),
       y0: inside(y, height),

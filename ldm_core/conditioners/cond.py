@@ -125,5 +125,6 @@ def _cat(conds: Iterable[Cond], dim: int) -> Cond:
 
 
 def _of(parts: Iterable[Tensor | None]) -> Cond:
-    context, concat, vector, bits = parts
+    """Args: `parts` in their order; none of a model without conditioners."""
+    context, concat, vector, bits = [*parts] or [None] * 4
     return Cond(context, concat, vector, bits)

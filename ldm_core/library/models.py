@@ -148,7 +148,7 @@ class ModelLibrary:
                         raise RequestError(field, name, f"the name of a {kind} in models/ ({have})")
 
     def best(self, task: str) -> str:
-        """The name of the model for a task where none is named: bundled, takes a hole itself, the largest.
+        """The name of the model for a task where none is named: bundled, made for it, the largest.
 
         Raises:
             ModelNotFound: no model can do it.
@@ -160,7 +160,9 @@ class ModelLibrary:
 
         def merit(name: str) -> tuple[bool, bool, int]:
             entry = self.entry(name)
-            native = alike == "inpaint" and self.info(name).spec.fills_holes
+            spec = self.info(name).spec
+            given = {"semantic": "label_map", "layout": "boxes"}.get(alike, "")
+            native = spec.fills_holes if alike == "inpaint" else spec.taking(given) is not None
             return entry.path.is_relative_to(BUNDLED_MODELS), native, entry.num_parameters
 
         return max(names, key=merit)

@@ -53,8 +53,8 @@ class Geometry:
     def pad(self, pixels: NDArray[N]) -> NDArray[N]:
         """(H, W) or (H, W, c) as large as the network takes it."""
         width, height = self.padded
-        rest = ((0, 0),) * (pixels.ndim - 2)
-        return np.pad(pixels, ((0, height - self.height), (0, width - self.width), *rest), mode="edge")
+        more = [(0, height - self.height), (0, width - self.width), *[(0, 0)] * (pixels.ndim - 2)]
+        return np.pad(pixels, more, mode="edge")
 
     def crop(self, pixels: Pixels) -> Pixels:
         """What was padded, cut off again."""

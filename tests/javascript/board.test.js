@@ -202,10 +202,11 @@ test("boxes are added, renamed, moved, deleted, and all of it undone", () => {
   assert.equal(board.settings.current, 0, "selecting takes its class up");
   board.choose(2);
   assert.equal(board.boxes[0].label, "water");
+  const { id } = board.boxes[0];
   board.nudge(99, 1, false);
-  assert.deepEqual(board.boxes[0], { label: "water", ...rect(4, 1, 8, 3) });
+  assert.deepEqual(board.boxes[0], { id, label: "water", ...rect(4, 1, 8, 3) });
   board.nudge(-1, 99, true);
-  assert.deepEqual(board.boxes[0], { label: "water", ...rect(4, 1, 7, 4) });
+  assert.deepEqual(board.boxes[0], { id, label: "water", ...rect(4, 1, 7, 4) });
   board.deleteBox();
   assert.deepEqual([board.boxes.length, board.selected], [0, -1]);
   const labels = [];
@@ -214,6 +215,23 @@ test("boxes are added, renamed, moved, deleted, and all of it undone", () => {
     labels.push(board.boxes.map(({ label, x0 }) => `${label}${x0}`).join());
   }
   assert.deepEqual(labels, ["water4", "water4", "water0", "sky0", ""]);
+});
+
+test("its parts are the painted classes by name, and boxes by ids that they keep", () => {
+  const painted = boardFor("classes");
+  painted.sheet.labels[3] = 2;
+  assert.deepEqual(painted.parts().map(({ key, name }) => [key, name]), [["water", "water"]]);
+  const board = boardFor("boxes");
+  board.addBox(rect(0, 0, 4, 2));
+  board.addBox(rect(1, 1, 4, 2));
+  board.commit();
+  const [first, second] = board.parts();
+  assert.deepEqual([first.name, second.name, first.key === second.key], ["1 sky", "2 sky", false]);
+  board.select(0);
+  board.deleteBox();
+  assert.deepEqual(board.parts().map(({ key }) => key), [second.key]);
+  board.undo();
+  assert.deepEqual(board.parts().map(({ key }) => key), [first.key, second.key]);
 });
 
 test("a selection that undo leaves without its box is none", () => {

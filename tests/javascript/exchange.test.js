@@ -48,7 +48,7 @@ test("of boxes only the boxes are sent", () => {
   exchange.send();
   const { packing, labels, classes, boxes } = sent[0];
   assert.deepEqual([packing, labels, classes], [null, null, []]);
-  assert.deepEqual(boxes, [{ class: "sky", x: 0, y: 0, width: 0.5, height: 1 }]);
+  assert.deepEqual(boxes, [{ id: board.boxes[0].id, class: "sky", x: 0, y: 0, width: 0.5, height: 1 }]);
 });
 
 test("a picture is uploaded once; when it has arrived the value goes again with its path", async () => {

@@ -30,7 +30,7 @@ test("a drag draws a box of the chosen class, cut at the sheet's edge, and selec
   const { board, tools } = boardFor("boxes");
   board.choose(1);
   drag(tools.box, [20.4, 30], [-5, 10.6]);
-  assert.deepEqual(board.boxes, [{ label: "tree", x0: 0, y0: 11, x1: 20, y1: 30 }]);
+  assert.deepEqual(board.boxes, [{ id: board.boxes[0].id, label: "tree", x0: 0, y0: 11, x1: 20, y1: 30 }]);
   assert.equal(board.selected, 0);
 });
 
