@@ -20,6 +20,7 @@ from ldm_core.errors import RequestError
 from ldm_core.library.models import ModelLibrary
 from ldm_core.nn.attention import SpatialTransformer
 from ldm_core.nn.coupling import Coupling
+from ldm_core.nn.unet import UNet
 from ldm_core.request import Request, parse_request, to_json
 from ldm_core.request.raster import Raster
 from ldm_core.tasks.geometry import Geometry, Window
@@ -195,6 +196,22 @@ def test_a_region_counts_in_its_own_place_alone() -> None:
     assert bool((changed[there] > 1e-3).all()) and float(changed[~there].max()) < 1e-5
     whole = transformer(x, own, Coupling(other, torch.ones(1, 16, 16), (1,)))
     assert torch.allclose(whole, transformer(x, other), atol=1e-5)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("scale_shift", [False, True])
+def test_what_a_context_says_as_a_whole_counts_in_its_place_too(scale_shift: bool) -> None:
+    spec = replace(tiny.SPEC.unet, pooled_context=True, use_scale_shift_norm=scale_shift)
+    network = UNet(spec)
+    for name, parameter in network.named_parameters():
+        std = 0.1 if name.endswith("weight") else 0.0
+        torch.nn.init.normal_(parameter, std=std, generator=torch.Generator().manual_seed(len(name)))
+    x, t = torch.randn(2, 4, 8, 8), torch.tensor([500.0, 20.0])
+    own, other = torch.randn(2, 5, 32), torch.randn(1, 5, 32)
+    whole = Coupling(other, torch.ones(1, 8, 8), (0, 1))
+    coupled = network(x, t, own, coupling=whole)
+    assert torch.allclose(coupled, network(x, t, torch.cat([own[:1], other])), atol=1e-4)
+    assert not torch.allclose(coupled[1], network(x, t, own)[1], atol=1e-2)
 
 
 # Beside other jobs ------------------------------------------------------------------------------------------
@@ -409,13 +426,13 @@ def test_what_cannot_be_is_refused_with_a_sentence(
 def test_regions_that_hardly_count_are_told(library: ModelLibrary) -> None:
     dot = np.zeros((SIZE, SIZE), np.uint8)
     dot[3:6, 3:6] = 255
-    told = library.told(asked("text", regions=[region("a lake", dot)]))
+    told = library.request_notes(asked("text", regions=[region("a lake", dot)]))
     assert told == (
         "All of the region of a mask is smaller than a cell of the latent, 8 x 8 pixels, so its prompt "
         "counts for little."
     )
     regions = [{"prompt": "a lake", "class": "sky"}, {"prompt": "a trolley", "class": "tree"}]
-    told = library.told(asked("native", task="semantic", label_map=HALVES, regions=regions))
+    told = library.request_notes(asked("native", task="semantic", label_map=HALVES, regions=regions))
     assert "“trolley”" in told and told.endswith(
         "There is nothing of the region “tree”, so its prompt has no effect."
     )

@@ -10,7 +10,7 @@ from gradio.components import Component
 
 from app.prompts.dynamic import escaped
 from app.studio.jobs import Studio
-from app.widgets.region_prompts import RegionPrompts, Said, as_browser_has_it, prompts_in
+from app.widgets.region_prompts import RegionPrompts, RegionText, as_browser_has_it, prompts_in
 from app.widgets.updates import Updates, Values, change
 from ldm_core.errors import AtelierError
 from ldm_core.library.models import ModelInfo
@@ -55,8 +55,8 @@ class RegionParts:
             takes = True
         written = prompts_in(values[self.prompts]) if takes else {}
         regions = [
-            {"prompt": "", "template": said.text, "weight": said.weight, **places[key]}
-            for key, said in written.items()
+            {"prompt": "", "template": entry.text, "weight": entry.weight, **places[key]}
+            for key, entry in written.items()
             if key in places
         ]
         return {NAME: regions} if regions else {}
@@ -64,7 +64,7 @@ class RegionParts:
     def fill(self, prompts: Mapping[str, RegionPrompt]) -> Updates:
         """Args: `prompts` by the keys of what they are of."""
         said = {
-            key: Said(region.template or escaped(region.prompt), region.weight)
+            key: RegionText(region.template or escaped(region.prompt), region.weight)
             for key, region in prompts.items()
         }
         return {self.prompts: as_browser_has_it(said)}

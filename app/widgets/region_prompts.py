@@ -14,7 +14,7 @@ MOST = 300  # that are remembered
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class RegionText:
     """What is written for a part, and how much that counts."""
 
     text: str
@@ -32,15 +32,15 @@ class RegionPrompts(Scripted):
     empty: ClassVar[dict[str, object]] = {"prompts": {}, "here": []}
 
 
-def as_browser_has_it(prompts: Mapping[str, Said]) -> dict[str, object]:
+def as_browser_has_it(prompts: Mapping[str, RegionText]) -> dict[str, object]:
     """The value of a `RegionPrompts`; which of them are of use the browser finds out."""
     return {
-        "prompts": {key: {"text": said.text, "weight": said.weight} for key, said in prompts.items()},
+        "prompts": {key: {"text": entry.text, "weight": entry.weight} for key, entry in prompts.items()},
         "here": [],
     }
 
 
-def prompts_in(payload: object, *, here: bool = False) -> dict[str, Said]:
+def prompts_in(payload: object, *, here: bool = False) -> dict[str, RegionText]:
     """What a browser sent, without what is empty.
 
     Args:
@@ -61,5 +61,5 @@ def prompts_in(payload: object, *, here: bool = False) -> dict[str, Said]:
             Real(*WEIGHT).read(entry.get("weight")),
         )
         if text is not None and text.strip():
-            found[key] = Said(text, 1.0 if weight is None else weight)
+            found[key] = RegionText(text, 1.0 if weight is None else weight)
     return found

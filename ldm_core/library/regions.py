@@ -87,14 +87,14 @@ def check_regions(request: Request, spec: ModelSpec, title: str) -> None:
 
 def region_notes(request: Request, spec: ModelSpec) -> list[str]:
     """A sentence about each region that is nowhere, or smaller than a cell of the latent."""
-    side, told = spec.first_stage.downsampling, []
+    side, notes = spec.first_stage.downsampling, []
     for region, mask in zip(request.regions or (), masks_of(request, spec), strict=True):
         area = float(mask.sum())
         if area == 0:
-            told.append(f"There is nothing of {region.called}, so its prompt has no effect.")
+            notes.append(f"There is nothing of {region.called}, so its prompt has no effect.")
         elif area < side * side:
-            told.append(
+            notes.append(
                 f"All of {region.called} is smaller than a cell of the latent, {side} x {side} pixels, so "
                 "its prompt counts for little."
             )
-    return told
+    return notes

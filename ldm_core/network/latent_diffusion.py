@@ -241,17 +241,17 @@ class LatentDiffusion(nn.Module):
         added = None if late.all() else residuals(hints, x, t, cond.context, cond.vector)
         x = cond.unet_input(x)
         if not late.any():
-            return _asked(self.model.diffusion_model, x, t, cond, added)
+            return _network_output(self.model.diffusion_model, x, t, cond, added)
         assert self.model.refiner is not None
         if late.all():
-            return _asked(self.model.refiner, x, t, cond)
+            return _network_output(self.model.refiner, x, t, cond)
         out = x.new_empty(len(x), self.spec.latent_channels, *x.shape[2:], dtype=torch.float32)
         for rows, network, add in (
             (late, self.model.refiner, None),
             (~late, self.model.diffusion_model, added),
         ):
             some, add_some = cond[rows], None if add is None else add[rows]
-            out[rows] = _asked(network, x[rows], t[rows], some, add_some)
+            out[rows] = _network_output(network, x[rows], t[rows], some, add_some)
         return out
 
     def prediction(self, output: Tensor, x: Tensor, t: float) -> Prediction:
@@ -266,7 +266,9 @@ class LatentDiffusion(nn.Module):
         return prediction(self.spec.parameterization, self.output(x, t, cond), x, alpha, sigma).eps
 
 
-def _asked(network: nn.Module, x: Tensor, t: Tensor, cond: Cond, added: Residuals | None = None) -> Tensor:
+def _network_output(
+    network: nn.Module, x: Tensor, t: Tensor, cond: Cond, added: Residuals | None = None
+) -> Tensor:
     """A network's output; regions are a matter of UNets alone."""
     coupling = () if cond.coupling is None else (cond.coupling,)
     out: Tensor = network(x, t, cond.context, cond.vector, added, *coupling)

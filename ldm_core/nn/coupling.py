@@ -26,11 +26,18 @@ class Coupling:
         contexts: (k, n, d), of all k regions; as long as the samples' own.
         shares: (k, h, w), of each place's attention; what they leave of 1 is the sample's own context's.
         counts: how many regions each sample has.
+        embeddings: (k, emb_dim), what joins the embedding of t, where a context is part of it.
     """
 
     contexts: Tensor
     shares: Tensor
     counts: tuple[int, ...]
+    embeddings: Tensor | None = None
+
+    @property
+    def rows(self) -> list[int]:
+        """Of each region the sample that it is of."""
+        return [i for i, count in enumerate(self.counts) for _ in range(count)]
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Coupling:
         """The same change to both tensors."""
@@ -66,6 +73,20 @@ class Coupling:
             torch.cat([coupling.shares for coupling in there]),
             sum(counts, ()),
         )
+
+    def spread(self, own: Tensor, others: Tensor) -> Tensor:
+        """(b, c, h, w), numbers of each place by its shares.
+
+        Args:
+            own: (b, c, 1, 1), of the samples.
+            others: (k, c), of the regions.
+        """
+        places, r = own.expand(-1, -1, *self.shares.shape[1:]).clone(), 0
+        for i, count in enumerate(self.counts):
+            for _ in range(count):
+                places[i] += self.shares[r] * (others[r, :, None, None] - own[i])
+                r += 1
+        return places
 
     def mixed(self, out: Tensor, attention: Callable[[int, int], Tensor]) -> Tensor:
         """The attention of each place, (b, heads, n, d), by its shares.

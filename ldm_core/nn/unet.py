@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -74,10 +75,14 @@ class ResBlock(nn.Module):
             nn.Identity() if in_channels == out_channels else nn.Conv2d(in_channels, out_channels, 1)
         )
 
-    def forward(self, x: Tensor, emb: Tensor) -> Tensor:  # (b, c, h, w), (b, emb_dim)
+    def forward(
+        self, x: Tensor, emb: Tensor, coupling: Coupling | None = None
+    ) -> Tensor:  # (b, c, h, w), (b, emb_dim)
         norm, activation, conv = self.in_layers
         h = conv(self._resized(activation(norm(x))))
         emb = self.emb_layers(emb)[:, :, None, None]
+        if coupling is not None and coupling.embeddings is not None:
+            emb = coupling.at(*h.shape[2:]).spread(emb, self.emb_layers(coupling.embeddings))
         if self.scale_shift:
             norm, *rest = self.out_layers
             scale, shift = emb.chunk(2, dim=1)
@@ -115,7 +120,7 @@ class Block(nn.ModuleList):
     ) -> Tensor:
         for layer in self:
             if isinstance(layer, ResBlock):
-                x = layer(x, emb)
+                x = layer(x, emb, coupling)
             elif isinstance(layer, SpatialTransformer):
                 x = layer(x, context, coupling)
             else:
@@ -290,6 +295,11 @@ class UNet(Encoder):
             coupling: other contexts in parts of the plane.
         """
         emb = self.embedding(t, context, vector, x.dtype)
+        if coupling is not None and hasattr(self, "context_embed"):
+            rows = coupling.rows
+            whole = None if vector is None else vector[rows]
+            others = self.embedding(t[rows], coupling.contexts, whole, x.dtype)
+            coupling = replace(coupling, embeddings=others)
         h, skips = F.pixel_unshuffle(x, self.patch_size), []
         for i, block in enumerate(self.input_blocks):
             h = self._run(block, h, emb, context, coupling)

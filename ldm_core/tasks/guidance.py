@@ -17,7 +17,7 @@ from ldm_core.nn.unet import guidance_embedding
 from ldm_core.prompts import Phrase
 from ldm_core.request import Request
 from ldm_core.tasks.base import Conditioning
-from ldm_core.tasks.wording import Said, Wording, wording_of
+from ldm_core.tasks.wording import StepPrompts, Wording, wording_of
 
 _MOST_KEPT = 32  # wordings of one prompt that changes with the step
 
@@ -63,13 +63,13 @@ def _conditioning(
     cells: tuple[int, int],
     like: Cond | None = None,
     *,
-    says_more: bool = False,
+    has_regions: bool = False,
 ) -> Conditioning:
     """Of conditions with their weights.
 
     Args:
         like: one that differs in its prompt alone.
-        says_more: whether there is something to go towards beside these.
+        has_regions: whether there is something to go towards beside these.
     """
 
     guides_itself = model.spec.guidance_dim > 0  # it was trained to, and is asked once
@@ -83,7 +83,7 @@ def _conditioning(
     inputs = parts[0][0]
     without = inputs.uncond(model.spec)
     is_unguided = guidance.scale in (0, 1) and sum(weight for _, weight in parts) == 1
-    same = without is inputs and not says_more
+    same = without is inputs and not has_regions
     beside = [] if same or is_unguided or guides_itself else [without]
     if guidance.scale == 0:
         guidance = replace(guidance, scale=1.0)
@@ -126,17 +126,19 @@ class _Rewording:
     inputs: Inputs
     cells: tuple[int, int]
     shares: Tensor | None
-    kept: OrderedDict[Said, Conditioning] = field(default_factory=OrderedDict)
+    kept: OrderedDict[StepPrompts, Conditioning] = field(default_factory=OrderedDict)
 
-    def conditioning(self, said: Said, guidance: Guidance, like: Cond | None = None) -> Conditioning:
-        """Of what is said at a step; `like` differs in its prompt alone."""
+    def conditioning(
+        self, prompts: StepPrompts, guidance: Guidance, like: Cond | None = None
+    ) -> Conditioning:
+        """Of the prompts of a step; `like` differs in its prompt alone."""
 
         def worded(phrase: Phrase) -> Inputs:
-            return self.wording.inputs(self.inputs, phrase, said.negative)
+            return self.wording.inputs(self.inputs, phrase, prompts.negative)
 
-        rows = [(worded(part.phrase), part.weight) for part in said.parts]
-        regions = [worded(phrase) for phrase in said.regions]
-        made = _conditioning(self.model, rows, guidance, self.cells, like, says_more=bool(regions))
+        rows = [(worded(part.phrase), part.weight) for part in prompts.parts]
+        regions = [worded(phrase) for phrase in prompts.regions]
+        made = _conditioning(self.model, rows, guidance, self.cells, like, has_regions=bool(regions))
         if self.shares is None:
             return made
         without = [] if made.uncond is None else [rows[0][0].uncond(self.model.spec)]
@@ -145,10 +147,10 @@ class _Rewording:
         return _coupled(made, texts.context, self.shares.to(self.model.device))
 
     def __call__(self, conditioning: Conditioning, step: int, num_steps: int) -> Conditioning:
-        said = self.wording.at(step, num_steps, conditioning.earlier)
-        if said not in self.kept:
-            self.kept[said] = self.conditioning(said, conditioning.guidance, conditioning.cond)
+        prompts = self.wording.at(step, num_steps, conditioning.earlier)
+        if prompts not in self.kept:
+            self.kept[prompts] = self.conditioning(prompts, conditioning.guidance, conditioning.cond)
             if len(self.kept) > _MOST_KEPT:
                 self.kept.popitem(last=False)
-        now = self.kept[said]
+        now = self.kept[prompts]
         return replace(conditioning, cond=now.cond, uncond=now.uncond, weight=now.weight, also=now.also)

@@ -13,7 +13,7 @@ from ldm_core.request import RegionPrompt, Request
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class StepPrompts:
     """What a wording comes to at a step: the parts of the prompt, the negative one, those of regions."""
 
     parts: tuple[Part, ...]
@@ -39,14 +39,14 @@ class Wording:
     def is_fixed(self) -> bool:
         return all(prompt.is_fixed for prompt in (self.prompt, self.negative, *self.regions))
 
-    def at(self, step: int, num_steps: int, earlier: int | None = None) -> Said:
+    def at(self, step: int, num_steps: int, earlier: int | None = None) -> StepPrompts:
         """What it comes to at a step."""
         negative, *regions = (
             part.phrase
             for prompt in (self.negative, *self.regions)
             for part in prompt.at(step, num_steps, earlier)
         )
-        return Said(self.prompt.at(step, num_steps, earlier), negative, tuple(regions))
+        return StepPrompts(self.prompt.at(step, num_steps, earlier), negative, tuple(regions))
 
     def inputs(self, inputs: Inputs, phrase: Phrase, negative: Phrase) -> Inputs:
         """With a prompt and a negative one."""

@@ -21,6 +21,7 @@ LABELS = {
     "model": "Model",
     "adapters": "LoRAs",
     "controls": "ControlNets",
+    "regions": "Regional prompts",
     "seed": "Seed",
     "steps": "Steps",
     "sampler": "Sampler",
@@ -67,11 +68,21 @@ def _lines(request: Request) -> Iterator[tuple[str, str, str]]:
         )
 
 
+def _region(value: dict[str, object]) -> str:
+    """A regional prompt, and of what."""
+    box = value.get("box")
+    place = f"box {box + 1}" if isinstance(box, int) else str(value.get("class", "mask"))
+    weight = "" if value.get("weight") == 1 else f" ({_text(value.get('weight'))})"
+    return f"{place}: {value['prompt']}{weight}"
+
+
 def _text(value: object) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, dict):
         numbers = [f"{key} {_text(part)}" for key, part in value.items() if isinstance(part, float)]
+        if "prompt" in value:
+            return _region(value)
         name = str(value.get("name") or value.get("label") or "")
         return f"{name} ({', '.join(numbers)})" if numbers else name
     if isinstance(value, list | tuple):
