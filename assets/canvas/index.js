@@ -82,7 +82,7 @@ export const mount = async ({ element, props, trigger, upload, watch, settings }
   const files = new Files(board, reader, note);
   const toolbar = makeToolbar(board, view, files, { choose: chooseFile });
   const palette = makePalette(board);
-  const put = (/** @type {Told} */ value) => {
+  const put = (/** @type {SentValue} */ value) => {
     props.value = value;
     const all = window.latentAtelier?.parts; // a canvas alone has no page
     if (all) all[settings.name] = board.parts();

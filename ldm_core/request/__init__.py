@@ -68,8 +68,8 @@ from ldm_core.request.tasks import (
 __all__ = [
     "AdapterUse", "BATCH", "BORDER", "BRANCHINGS", "Branch", "CLIP_SKIP", "ClassToImage", "ControlUse",
     "DEFAULT_MODEL", "ETA", "FRACTION", "GUIDANCE",
-    "ImageToImage", "Inpaint", "JSON_BYTES", "LayoutToImage", "Outpaint", "PIXEL_BUDGET", "RULES", "RegionPrompt",
-    "Remove", "Request",
+    "ImageToImage", "Inpaint", "JSON_BYTES", "LayoutToImage", "Outpaint", "PIXEL_BUDGET", "RULES",
+    "RegionPrompt", "Remove", "Request",
     "SAMPLERS", "SEED", "SIZE", "SPACINGS", "STEPS", "SamplerSpec", "Semantic", "Sized", "SpacingSpec",
     "SuperResolution", "TASKS", "TextToImage", "Unconditional", "branched", "decode_json", "drawn_seed",
     "lasting_branch", "lineage", "parse_json", "parse_request", "rebased", "reduced", "single", "to_json",

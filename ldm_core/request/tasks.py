@@ -175,6 +175,10 @@ class Remove(FromImage):
         if self.branch is not None:
             refuse("branch", Verbatim("there"), "left out: there are no steps to branch from")
 
+    def _check_regions(self) -> None:
+        if self.regions is not None:
+            refuse("regions", Verbatim("there"), "left out: no prompt is read")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outpaint(FromImage):
