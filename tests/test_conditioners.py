@@ -117,8 +117,8 @@ def test_words_of_which_no_form_is_known_are_named_with_the_nearest(of_whole_wor
 
 def test_where_a_prompt_is_cut_is_told(of_whole_words: Tokenizer) -> None:
     assert of_whole_words.prompt_notes("a hut " * 5) == ""
-    assert (
-        of_whole_words.prompt_notes("a hut " * 5 + "a lake") == "It reads the prompt no further than “hut”."
+    assert of_whole_words.prompt_notes("a hut " * 5 + "a lake") == (
+        "It reads 10 words; these come behind them and are not read: “a”, “lake”."
     )
 
 

@@ -102,7 +102,9 @@ class Form(Generic[E]):
         fields: the components that hold a field of the request as it is, by the field's name.
         shape: chooses width and height, where the form has them.
         reason: why the model begins with unusual settings.
-        unknown: what is told of words that the model never learnt, where the form has a prompt.
+        unknown: how many tokens the prompt is, and words that the model never learnt or does not read, where
+            the form has a prompt.
+        negative_length: how many tokens the negative prompt is.
         live: a switch, and the canvas whose strokes start a sketch while it is on.
         several: the requests that one press asks for, where that is not the one.
         takes: whether a finished picture can be sent to it.
@@ -120,6 +122,7 @@ class Form(Generic[E]):
     seed_mode: gr.Radio
     shape: gr.Radio | None
     unknown: gr.HTML | None
+    negative_length: gr.HTML | None
     reason: gr.HTML
     generate: gr.Button
     stop: gr.Button
@@ -206,7 +209,7 @@ def make_form(
     start = model_defaults(studio, chosen)
     reads = takes_prompts(studio, chosen)
     fields: dict[str, Component] = {}
-    shape = unknown = styles = None
+    shape = unknown = negative = styles = None
     with gr.Column(elem_classes="controls", min_width=0):
         with gr.Column(elem_classes="settings", min_width=0):
             branch = BranchNote(label="Branch", elem_id=f"{name}-branch")
@@ -225,7 +228,7 @@ def make_form(
             fields["model"], reason = parts.model(name, choices, chosen, reason_of(studio, chosen))
             with gr.Accordion("More", open=False, elem_classes="more"):
                 if prompt:
-                    fields["negative_prompt"] = parts.negative_prompt(visible=reads)
+                    fields["negative_prompt"], negative = parts.negative_prompt(name, visible=reads)
                     fields |= parts.wording(visible=reads_syntax(studio, chosen))
                 fields |= (parts.guidance(start) if guided else {}) | parts.sampling(start)
             names = [] if studio.presets is None else studio.presets.names(name)
@@ -236,7 +239,7 @@ def make_form(
         generate, stop = parts.actions(name)
         kin = gr.JSON(visible=False)
     return Form(
-        name, tasks, fields, seed_mode, shape, unknown, reason, generate, stop, kin, branch, made,
+        name, tasks, fields, seed_mode, shape, unknown, negative, reason, generate, stop, kin, branch, made,
         studio.words, presets, grid, styles,
     )  # fmt: skip
 

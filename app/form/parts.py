@@ -25,7 +25,7 @@ NEW_SEED, KEEP_SEED = "New each time", "Keep"
 
 
 def prompt(name: str, example: str, *, visible: bool) -> tuple[gr.Textbox, gr.HTML]:
-    """The field, and what is said of words that the model never learnt."""
+    """The field, and how long what is in it is to the model, with words that it does not read."""
     field = gr.Textbox(
         "",
         label="Prompt",
@@ -40,10 +40,13 @@ def prompt(name: str, example: str, *, visible: bool) -> tuple[gr.Textbox, gr.HT
     return field, unknown
 
 
-def negative_prompt(*, visible: bool) -> gr.Textbox:
-    return gr.Textbox(
+def negative_prompt(name: str, *, visible: bool) -> tuple[gr.Textbox, gr.HTML]:
+    """The field, and how long what is in it is to the model."""
+    field = gr.Textbox(
         "", label="Negative prompt", info="What shall not be in the picture.", lines=2, visible=visible
     )
+    length = gr.HTML("", elem_id=f"{name}-negative-length", elem_classes="unknown", apply_default_css=False)
+    return field, length
 
 
 def wording(*, visible: bool) -> dict[str, Component]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Sequence
 
@@ -12,15 +11,11 @@ from app.form import defaults, parts, translate
 from app.form import form as forms
 from app.form.form import AnyForm
 from app.form.picture_input import as_browser_has_it
-from app.prompts.words import PAIRS
-from app.stage import grids, presets
+from app.stage import grids, presets, prompt_notes
+from app.stage.prompt_notes import WORDED
 from app.studio.jobs import Studio
 from app.widgets.events import QUICK
 from app.widgets.updates import Updates, change
-from ldm_core.errors import PromptError
-from ldm_core.request import RULES
-
-WORDED = tuple(name for name, _ in PAIRS)
 
 
 def connect(page: gr.Blocks, studio: Studio, made: Sequence[AnyForm]) -> None:
@@ -60,30 +55,7 @@ def _connect_form(studio: Studio, form: AnyForm) -> None:
         form.model.change(ask, form.model, [*words, *syntax], **QUICK)
     if form.shape is not None:
         _connect_shape(studio, form, form.shape)
-    if form.unknown is not None:
-        asked = [form.model, fields["prompt_syntax"], fields["clip_skip"], fields["seed"], *words]
-
-        def tell(model: object, syntax: object, skip: object, seed: object, *texts: object) -> str:
-            drawn = RULES["seed"].read(seed)
-            try:
-                prompts = [
-                    form.words.prompt_of(str(text or ""), drawn if isinstance(drawn, int) else 0, name)
-                    for text, name in zip(texts, WORDED, strict=True)
-                ]
-                skipped = skip if isinstance(skip, int) else 0
-                sentence = studio.prompt_notes(str(model), *prompts, syntax=str(syntax), clip_skip=skipped)
-            except PromptError as error:
-                sentence = str(error)
-            return f"<p>{html.escape(sentence)}</p>" if sentence else ""
-
-        gr.on(
-            [part.change for part in asked],
-            tell,
-            asked,
-            form.unknown,
-            trigger_mode="always_last",
-            **QUICK,
-        )
+    prompt_notes.connect(studio, form)
 
 
 def _connect_shape(studio: Studio, form: AnyForm, shape: gr.Radio) -> None:

@@ -29,7 +29,7 @@ from app.studio.queue import Queue
 from app.studio.run import Run, in_turn
 from app.studio.running import GUEST_RUNS, GUEST_WAITS, Jobs
 from app.studio.timelines import Timelines
-from ldm_core.errors import AtelierError, EngineError
+from ldm_core.errors import AtelierError, EngineError, ModelError
 from ldm_core.library.models import ModelLibrary
 from ldm_core.prompts import AUTO
 from ldm_core.request import DEFAULT_MODEL, Request
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from app.keeping.presets import Presets
     from app.keeping.shelf import Shelf
     from app.prompts.history import PromptHistory
+    from ldm_core.conditioners.prompt_length import PromptLength
     from ldm_core.engine.engine import Engine
 
 __all__ = ["Studio"]
@@ -285,6 +286,21 @@ class Studio:
         if nothing or not self._ready.wait(START_SECONDS) or self._engine is None:
             return ""
         return self.models.prompt_notes(model, *prompts, syntax=syntax, clip_skip=clip_skip)
+
+    def prompt_length(
+        self, model: str, prompt: str, syntax: str = AUTO, *, negative: bool = False
+    ) -> PromptLength | None:
+        """`ModelLibrary.prompt_length`; None of an empty one, or where the model cannot be read.
+
+        Raises:
+            PromptError: it cannot be read.
+        """
+        if not prompt.strip() or not self._ready.wait(START_SECONDS) or self._engine is None:
+            return None
+        try:
+            return self.models.prompt_length(model, prompt, syntax, negative=negative)
+        except (ModelError, OSError):
+            return None
 
     def model_hash(self, model: str) -> str | None:
         """SHA-256 of a model's weights; None where it cannot be told."""

@@ -15,6 +15,7 @@ from ldm_core.conditioners.word_forms import known_form, nearest
 from ldm_core.errors import ConfigError
 
 _POSSESSIVE = re.compile(r"['’]s\b", re.IGNORECASE)
+NAMED_UNREAD = 20  # words behind the last that is read
 NAMED = 6  # unknown words that are told at most
 MAX_VOCABULARY = 16_000_000  # bytes; BERT's has 232,000
 
@@ -93,8 +94,13 @@ class Tokenizer:
         read = self._reread(prompt) if self._whole_words else prompt
         encoding = self._whole.encode(read)
         if len(encoding.ids) > self.max_length:
-            start, end = encoding.offsets[self.max_length - 2]
-            sentences.append(f"It reads the prompt no further than “{read[start:end][:30]}”.")
+            unread = [read[start:end] for start, end in encoding.offsets[self.max_length - 1 : -1]]
+            some = ", ".join(f"“{word[:30]}”" for word in unread[:NAMED_UNREAD])
+            rest = len(unread) - NAMED_UNREAD
+            sentences.append(
+                f"It reads {self.max_length - 2} words; these come behind them and are not read: {some}"
+                + (f" and {rest} more." if rest > 0 else ".")
+            )
         return " ".join(sentences)
 
     def _hint(self, word: str) -> str:

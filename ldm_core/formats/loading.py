@@ -43,6 +43,13 @@ def load(
         return fill(model, tensors, device, dtype or torch.float32, in_float32)
 
 
+def load_tokenizer(path: Path, find_tokenizer: FindTokenizer) -> Tokenize | None:
+    """A model's tokenizer alone; None where there is none."""
+    with ExitStack() as stack:
+        opened = open_model(path, stack, None)
+        return _tokenizer(opened.config.spec, opened.tokenizers, find_tokenizer)
+
+
 def require_loadable(opened: Opened) -> None:
     """Compares an open model's tensors with those that loading it asks for; reads none of them.
 

@@ -32,7 +32,8 @@ from ldm_core.request.extensions import ADAPTER, CONTROL, NO_EXTENSIONS, Extensi
 if TYPE_CHECKING:
     import torch
 
-    from ldm_core.conditioners.tokenizer import Tokenizer
+    from ldm_core.conditioners.base import Tokenize
+    from ldm_core.conditioners.prompt_length import PromptLength
     from ldm_core.library.tokens import Report
     from ldm_core.network.latent_diffusion import LatentDiffusion
 
@@ -89,7 +90,7 @@ class ModelLibrary:
         self._infos: dict[Path, tuple[Stamp, ModelInfo]] = {}
         self._residents = Residents(budget)
         self._tokenizers = tokenizers
-        self._vocabularies: dict[Path, Tokenizer] = {}
+        self._known_tokenizers: dict[Path, tuple[Stamp, Tokenize]] = {}
         self._loading = threading.Lock()
         self._extensions = ExtensionLoader(self._residents)
         self._embeddings = LibraryEmbeddings(self.entries)
@@ -232,15 +233,44 @@ class ModelLibrary:
             sentences += self._embedding_notes(" ".join(texts), syntax_of(syntax, info.spec), info.spec)
             if clip_skip and info.spec.conditioner(ClipSpec) is None:
                 sentences.append("Clip skip has no effect: this model does not read by CLIP.")
-            text = info.spec.conditioner(TextSpec)
-            if text is not None:
-                folder = info.path if info.path.is_dir() else info.path.parent
-                if folder not in self._vocabularies:
-                    self._vocabularies[folder] = Tokenizer(folder / "vocab.txt", text.max_length)
-                sentences += [self._vocabularies[folder].prompt_notes(prompt) for prompt in texts]
+            reads_words = info.spec.conditioner(TextSpec) is not None
+            tokenizer = self._known_tokenizer(name) if reads_words else None
+            if isinstance(tokenizer, Tokenizer):
+                sentences += [tokenizer.prompt_notes(prompt) for prompt in texts]
         except AtelierError:
             return ""
         return " ".join(dict.fromkeys(sentence for sentence in sentences if sentence))
+
+    def prompt_length(
+        self, name: str, prompt: str, syntax: str = AUTO, *, negative: bool = False
+    ) -> PromptLength | None:
+        """How many tokens a prompt is; None where the model's tokenizer is not here.  Loads no weights.
+
+        Raises:
+            ModelError: there is no such model.
+            PromptError: it cannot be read.
+        """
+        from ldm_core.conditioners.prompt_length import prompt_length
+
+        info, tokenizer = self.info(name), self._known_tokenizer(name)
+        if tokenizer is None:
+            return None
+        return prompt_length(prompt, syntax, info.spec, tokenizer, self._embeddings, negative=negative)
+
+    def _known_tokenizer(self, name: str) -> Tokenize | None:
+        """A model's tokenizer, of which nothing is fetched."""
+        from ldm_core.formats.loading import load_tokenizer
+        from ldm_core.library.tokens import kept_tokenizer
+
+        path, stamp = self.entry(name).path, self._stamp(name)
+        known = self._known_tokenizers.get(path)
+        if known is None or known[0] != stamp:
+            kept = self._tokenizers
+            found = load_tokenizer(path, lambda one: None if kept is None else kept_tokenizer(one, kept))
+            if found is None:
+                return None
+            known = self._known_tokenizers[path] = stamp, found
+        return known[1]
 
     def _embedding_notes(self, prompt: str, syntax: Syntax, spec: ModelSpec) -> list[str]:
         """A sentence about each that a prompt names and that is not there, or was made for another family."""

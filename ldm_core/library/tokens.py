@@ -26,6 +26,14 @@ _PUBLISHED = {
 }
 
 
+def kept_tokenizer(conditioner: Conditioner, kept: Path) -> Path | None:
+    """The folder with a published text encoder's tokenizer where it was fetched before."""
+    wanted = _PUBLISHED.get(conditioner.published_tokenizer)
+    if wanted is None or not all((kept / wanted.name / name).is_file() for name in wanted.files):
+        return None
+    return kept / wanted.name
+
+
 def tokenizer_folder(conditioner: Conditioner, kept: Path, report: Report) -> Path | None:
     """The folder with a published text encoder's tokenizer; None where it was trained with one of its own.
 
@@ -38,8 +46,7 @@ def tokenizer_folder(conditioner: Conditioner, kept: Path, report: Report) -> Pa
     wanted = _PUBLISHED.get(conditioner.published_tokenizer)
     if wanted is None:
         return None
-    folder = kept / wanted.name
-    if all((folder / name).is_file() for name in wanted.files):
+    if (folder := kept_tokenizer(conditioner, kept)) is not None:
         return folder
     try:
         report(f"Fetching {wanted.name}'s tokenizer…")
