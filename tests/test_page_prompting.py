@@ -112,6 +112,20 @@ def test_unknown_wildcards_are_told_at_the_prompt(page: Page) -> None:
     expect(page.locator("#text-prompt .fault")).to_contain_text("Is it __season__?")
 
 
+def test_the_number_of_tokens_stands_below_the_prompts(page: Page) -> None:
+    below = page.locator("#text-unknown")
+    page.locator("#text-prompt textarea").fill("a lake over {trees|trees}, the sun")
+    expect(below.locator(".tokens")).to_have_text("7 / 14 tokens")
+    page.locator("#text-prompt textarea").fill("a lake " * 7 + "at noon")
+    expect(below.locator(".tokens.over")).to_have_text("16 / 14 tokens")
+    expect(below).to_contain_text("are not read: “at”, “noon”.")
+    open_more(page)
+    page.locator("#text-negative_prompt textarea").fill("snow")
+    expect(page.locator("#text-negative-length")).to_have_text("1 / 14 tokens")
+    page.locator("#text-prompt textarea").fill("")
+    expect(below.locator("p")).to_have_count(0)
+
+
 def give(page: Page, file: Path) -> None:
     with page.expect_file_chooser() as chooser:
         page.locator("#text-preset-import").click()
