@@ -82,7 +82,9 @@ const draw = () => {
   if (JSON.stringify(here) !== JSON.stringify(value().here)) props.value = { ...value(), here };
 };
 
-const title = Object.assign(document.createElement("h3"), { textContent: props.label ?? "" });
+const title = Object.assign(document.createElement("p"), { className: "title", textContent: props.label ?? "" });
+list.setAttribute("role", "group");
+list.setAttribute("aria-label", props.label ?? "");
 element.replaceChildren(title, empty, list);
 document.addEventListener("parts", draw);
 watch("value", draw);
