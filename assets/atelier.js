@@ -49,6 +49,7 @@
     document.querySelector("#stage")?.classList.toggle("as-grid", on);
     document.querySelector("#grid")?.setAttribute("aria-pressed", `${on}`);
   };
+  const isGrid = () => document.querySelector("#stage")?.classList.contains("as-grid") ?? false;
   // What a person has changed by hand, by the id of its component.
   /** @type {Set<string>} */
   const touched = new Set();
@@ -140,7 +141,7 @@
     },
     showGrid: setGrid,
     toggleGrid() {
-      setGrid(!document.querySelector("#stage")?.classList.contains("as-grid"));
+      setGrid(!isGrid());
     },
   };
 
@@ -167,7 +168,9 @@
       } else if (event.key === "." && (event.ctrlKey || event.metaKey)) {
         event.preventDefault();
         visible(".stop")?.click();
-      } else if (event.key === "Escape" && !inPanel(event)) {
+      } else if (event.key === "Escape" && !inPanel(event) && isGrid()) {
+        event.preventDefault();
+        event.stopPropagation();
         setGrid(false);
       }
     },

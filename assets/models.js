@@ -48,11 +48,15 @@ const make = (item, selected) => {
   row.dataset.id = item.name;
   row.setAttribute("aria-pressed", `${item.name === selected}`);
   if (!item.usable) row.classList.add("unusable");
+  const picture = Object.assign(new Image(), { alt: "", loading: "lazy" });
+  picture.src = `model-preview/${encodeURIComponent(item.name)}`;
   const head = document.createElement("span");
   head.className = "head";
   head.append(text("b", "", item.title || item.name), text("i", "", item.title ? item.name : ""));
-  const facts = [item.what, item.tasks, item.size, item.precision, item.hash, item.licence];
-  row.append(head, text("span", "facts", facts.filter(Boolean).join(" · ")));
+  const facts = [item.what, item.size, item.precision, item.licence];
+  const tasks = text("span", "tasks", item.tasks);
+  tasks.title = item.tasks;
+  row.append(picture, head, text("span", "facts", facts.filter(Boolean).join(" · ")), tasks);
   if (item.problem) row.append(text("span", "problem", item.problem));
   return row;
 };

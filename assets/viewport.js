@@ -174,8 +174,10 @@
       event.preventDefault();
       act();
     });
+    // What lies on top of the full page is left first, whoever listens first.
     document.addEventListener("keydown", (event) => {
-      if (event.key === "Escape" && !document.fullscreenElement) setFull(false);
+      if (event.key === "Escape" && !document.fullscreenElement)
+        setTimeout(() => event.defaultPrevented || setFull(false));
     });
     look();
   };

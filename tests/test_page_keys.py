@@ -18,7 +18,7 @@ from tests.test_page_layout import models, open_tab
 __all__ = ["models"]  # a fixture: some of them take boxes
 
 pytest_plugins = ["tests.browser"]
-TOOLS = {"b": "Brush", "e": "Eraser", "g": "Bucket", "r": "Rectangle", "l": "Lasso"}
+TOOLS = {"b": "Brush", "e": "Eraser", "g": "Bucket", "w": "Wand", "r": "Rectangle", "l": "Lasso"}
 LISTED = {
     *(
         "Ctrl+Enter",
@@ -31,6 +31,7 @@ LISTED = {
         "G",
         "R",
         "L",
+        "W",
         "[ ]",
         "X",
         "I",

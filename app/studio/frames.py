@@ -125,6 +125,8 @@ def progress(step: Step | Tiles) -> str:
     if isinstance(step, Tiles):
         part = "Finishing" if step.step == step.num_steps else f"Step {step.step + 1} of {step.num_steps}"
         at = f"{part}, {step.share:.0%}"
+    if step.seconds_left < 0.05:  # nobody knows how long the rest takes
+        return f"{which}{at if step.step < step.num_steps else 'Turning the latent into a picture'}"
     return f"{which}{at} · {in_words(step.seconds_left)} left"
 
 

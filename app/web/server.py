@@ -291,6 +291,7 @@ def _middleware(
 def _routes(options: Options, studio: Studio, history: History | None) -> list[BaseRoute]:
     """Our own routes; they come before gradio's."""
     from app.web.history import HistoryRoutes
+    from app.web.previews import previews_route
     from app.web.prompting import PromptingRoutes
     from app.web.seen import seen_route
     from app.web.status import status_routes
@@ -305,6 +306,7 @@ def _routes(options: Options, studio: Studio, history: History | None) -> list[B
         serve_scripts(),
         PromptingRoutes(studio).mount(),
         seen_route(studio),
+        previews_route(studio, history),
     ]
     if history is not None:
 

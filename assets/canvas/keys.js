@@ -72,9 +72,15 @@ export const listenToKeys = ({ host, viewport, board, view, gestures, palette, s
       "-": () => view.zoomAt(1 / 1.25),
       "/": !palette.search.hidden && palette.element.isConnected && (() => palette.search.focus()),
       h: staging.covers && (() => staging.peek(true)),
-      escape: () => gestures.cancel() || staging.leave() || (board.selected >= 0 && board.select(-1)),
+      escape: () => gestures.cancel() || staging.leave() || deselect(),
     };
     return actions[key] || (onCanvas ? boxKey(event) : null);
+  };
+
+  const deselect = () => {
+    if (board.selected < 0) return false;
+    board.select(-1);
+    return true;
   };
 
   /**
@@ -119,8 +125,8 @@ export const listenToKeys = ({ host, viewport, board, view, gestures, palette, s
     }
     const act = held.control ? withControl(key, event) : plain(key, event, onCanvas || inList(from));
     if (!act) return;
-    if (event.key !== "Escape") event.preventDefault();
-    act();
+    const acted = act();
+    if (event.key !== "Escape" || acted) event.preventDefault(); // so that Escape leaves one thing at a time
   };
   const inList = (/** @type {EventTarget} */ from) => from instanceof Element && from.closest(".boxes") !== null;
   const onUp = (/** @type {KeyboardEvent} */ event) => {

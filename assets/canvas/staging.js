@@ -102,8 +102,11 @@ export class Staging {
     const src = window.atelierViewport?.seen; // a canvas alone has no stage
     if (src) this.picture.src = this.small.src = src;
     else this.picture.removeAttribute("src");
-    if (!src) this.covers = false;
-    else if (this.wanted && this.inSight) this.cover(true);
+    if (!src) {
+      // A job that begins has nothing to show yet; what comes of it is looked at like the picture before it.
+      this.wanted ||= this.covers;
+      this.covers = false;
+    } else if (this.wanted && this.inSight) this.cover(true);
     this.#show();
   }
 
