@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from app.commands.bench_load import timed
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ldm_core.network.latent_diffusion import LatentDiffusion
+
+    Pairs = Mapping[str, tuple[Callable[[], Tensor], Callable[[], Tensor]]]  # ours and theirs
 
 Rows = tuple[tuple[str, str, str], ...]  # a figure's name, its title and its unit
 
@@ -81,7 +83,7 @@ def against_diffusers(
     their_x = x.to(chosen.name, chosen.dtype, memory_format=torch.channels_last)
     their_context, their_z = context.to(chosen.name, chosen.dtype), their_x[:1] / model.scale_factor
 
-    pairs: dict[str, tuple[Callable[[], Tensor], Callable[[], Tensor]]] = {
+    pairs: Pairs = {
         "unet": (
             lambda: model.output(x, t, cond).cpu(),
             lambda: their_unet(their_x, t.to(chosen.name), their_context).sample.float().cpu(),
@@ -91,17 +93,21 @@ def against_diffusers(
             lambda: their_vae.decode(their_z).sample.float().cpu(),
         ),
     }
-    figures = {"largest_difference": 0.0}
     with torch.inference_mode():
-        for name, (ours, theirs) in pairs.items():
-            a, b = ours(), theirs()  # not timed, to warm up
-            difference = float((a - b).abs().max() / b.abs().max())
-            figures["largest_difference"] = max(figures["largest_difference"], difference)
-            rows = [(timed(ours), timed(theirs)) for _ in range(runs)]
-            for whose, side in (("", 0), ("diffusers_", 1)):
-                figures[f"{whose}{name}_seconds"] = statistics.median(row[side][0] for row in rows)
-            medians = [statistics.median(row[side][1] for row in rows) for side in (0, 1)]
-            figures[f"{name}_ratio"] = medians[0] / medians[1]
+        return _compared(pairs, runs)
+
+
+def _compared(pairs: Pairs, runs: int) -> dict[str, float]:
+    figures = {"largest_difference": 0.0}
+    for name, (ours, theirs) in pairs.items():
+        a, b = ours(), theirs()  # not timed, to warm up
+        difference = float((a - b).abs().max() / b.abs().max())
+        figures["largest_difference"] = max(figures["largest_difference"], difference)
+        rows = [(timed(ours), timed(theirs)) for _ in range(runs)]
+        for whose, side in (("", 0), ("diffusers_", 1)):
+            figures[f"{whose}{name}_seconds"] = statistics.median(row[side][0] for row in rows)
+        medians = [statistics.median(row[side][1] for row in rows) for side in (0, 1)]
+        figures[f"{name}_ratio"] = medians[0] / medians[1]
     return figures
 
 
