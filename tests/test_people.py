@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
@@ -338,3 +339,15 @@ def test_memory_is_in_bytes() -> None:
     lines = Path("/proc/self/status").read_text().splitlines()
     (resident,) = (int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
     assert status.memory() == pytest.approx(resident * 1024, rel=0.1)
+
+
+def test_where_the_system_tells_less_memory_is_the_most_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource", reason="Windows tells nothing")
+
+    def closed(_path: str) -> object:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(status, "open", closed, raising=False)
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    assert status.memory() == pytest.approx(peak, rel=0.1)
