@@ -104,8 +104,8 @@ def test_every_task_has_its_endpoint(client: Client, picture: Path) -> None:
     assert made["requests"][0]["task"] == "inpaint"
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     assert set(endpoints) == {
-        "/generate", "/text_to_image", "/image_to_image", "/inpaint", "/outpaint", "/super_resolution",
-        "/semantic", "/layout", "/class", "/unconditional",
+        "/generate", "/text_to_image", "/image_to_image", "/inpaint", "/outpaint", "/remove",
+        "/super_resolution", "/semantic", "/layout", "/class", "/unconditional",
     }  # fmt: skip
 
 

@@ -36,6 +36,7 @@ TABS: tuple[tuple[str, str, Callable[[Studio], AnyForm]], ...] = (
 def build_page(studio: Studio) -> gr.Blocks:
     """The whole page, ready for `launch`."""
     with Blocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=(3600, 86400)) as page:
+        api.serve(studio)  # first, for gradio gives each name once
         gr.HTML(f"<h1>{TITLE}</h1>", elem_id="brand", apply_default_css=False)
         with gr.Row(elem_id="facts"):
             engine = gr.HTML(_engine(studio), elem_id="engine", apply_default_css=False)
@@ -88,7 +89,6 @@ def build_page(studio: Studio) -> gr.Blocks:
         unfold.click(None, None, None, js="() => latentAtelier.toggleQueue()", api_visibility="private")
         fold.click(None, None, None, js="() => latentAtelier.toggleRail()", api_visibility="private")
         _watch_engine(studio, engine, made)
-        api.serve(studio)
     return page
 
 
