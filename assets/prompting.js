@@ -7,7 +7,8 @@
 
   const WAIT = 90; // milliseconds after the last key
   const KEPT = 300; // prompts in a guest's browser
-  const FIELDS = ".prompt textarea, [id$='-negative_prompt'] textarea";
+  const FIELDS = ".prompt textarea, [id$='-negative_prompt'] textarea, .region textarea";
+  const PLACES = "[id$='-prompt'], [id$='-negative_prompt'], [id$='-regions']";
   const STORE = "latent-atelier.prompts";
 
   /**
@@ -18,7 +19,7 @@
   const make = (name, className = "", text = "") =>
     Object.assign(document.createElement(name), { className, textContent: text });
   /** @type {(field: HTMLTextAreaElement) => string} */
-  const formOf = (field) => field.closest("[id$='-prompt'], [id$='-negative_prompt']")?.id.split("-")[0] ?? "";
+  const formOf = (field) => field.closest(PLACES)?.id.split("-")[0] ?? "";
   /** @type {(id: string) => HTMLTextAreaElement | null} */
   const fieldOf = (id) => document.querySelector(`#${id} textarea`);
 

@@ -380,6 +380,8 @@ REFUSED: list[tuple[dict[str, object], str]] = [
     ({"regions": [{"prompt": " ", "box": 0}]}, "regions is a list"),
     ({"regions": [{"prompt": "a", "box": 0, "class": 1}]}, "regions is a list"),
     ({"regions": [region("a", weight=0)]}, "regions is a list"),
+    ({"regions": [region("a", np.zeros((8, 2049), np.uint8))]}, "regions is a list"),
+    ({"regions": [region("a"), region("b")]}, "regions is a list"),
     ({"regions": [{"prompt": "a", "box": 0}]}, "regions is for the box 1; it has to be without boxes"),
     (
         {"regions": [{"prompt": "a", "class": "sky"}]},

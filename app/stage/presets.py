@@ -22,7 +22,15 @@ from ldm_core.errors import AtelierError, FileError
 
 V = TypeVar("V")
 NOT_KEPT = {"kin", "branch", "picture"}  # they belong to one picture
-OWN_WORDS = {"prompt", "negative_prompt", "styles", "seed", "seed_mode", "model"}  # no matter of a model
+OWN_WORDS = {
+    "prompt",
+    "negative_prompt",
+    "regions",
+    "styles",
+    "seed",
+    "seed_mode",
+    "model",
+}  # no matter of a model
 
 
 def connect(studio: Studio, made: Sequence[AnyForm]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,14 +17,16 @@ from ldm_core.request.rules import LabelledBox
 Mask = NDArray[np.float32]  # (H, W) of the whole picture, 0 .. 1
 
 
-def masks_of(request: Request, spec: ModelSpec) -> list[Mask]:
-    """Of each region.  Of boxes that overlap the smaller one lies on top, of equal ones the later.
+def masks_of(request: Request, spec: ModelSpec) -> Iterator[Mask]:
+    """Of each region, one after the other, as they may be large.
+
+    Of boxes that overlap the smaller one lies on top, of equal ones the later.
 
     Raises:
         RequestError: the model has no such class.
     """
     boxes = _boxes_on_top(request) if isinstance(request, LayoutToImage) else None
-    return [_mask(region, request, spec, boxes) for region in request.regions or ()]
+    return (_mask(region, request, spec, boxes) for region in request.regions or ())
 
 
 def _mask(region: RegionPrompt, request: Request, spec: ModelSpec, boxes: NDArray[np.int16] | None) -> Mask:

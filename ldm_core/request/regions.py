@@ -19,6 +19,7 @@ from ldm_core.request.rules import (
 
 MAX_REGIONS = 32
 WEIGHT = (0.01, 10.0)
+MASK_SIDE = 2048  # pixels
 _PLACES = ("class", "box", "mask")
 
 
@@ -64,8 +65,8 @@ class Regions:
     def allowed(self) -> str:
         return (
             f"a list of 1 to {MAX_REGIONS} regions, each an object with prompt, one of class (a name or id), "
-            "box (its number, from 0 on) and mask (a picture as a data: URI) and, if not 1, weight (from "
-            f"{WEIGHT[0]:g} to {WEIGHT[1]:g}); no class and no box twice"
+            f"box (its number, from 0 on) and mask (a data: URI of a picture of up to {MASK_SIDE} pixels a side) "
+            f"and, if not 1, weight (from {WEIGHT[0]:g} to {WEIGHT[1]:g}); none for the same part twice"
         )
 
     def read(self, value: object) -> tuple[RegionPrompt, ...] | None:
@@ -89,6 +90,8 @@ def _region(value: object) -> RegionPrompt | None:
     template = _words(value.get("template"))
     label, box = _class(value.get("class")), Whole(0, MAX_BOXES - 1).read(value.get("box"))
     mask = RasterOf("mask").read(value.get("mask"))
+    if mask is not None and max(mask.width, mask.height) > MASK_SIDE:
+        return None
     places = [place for place in (label, box, mask) if place is not None]
     if not len(places) == sum(name in value for name in _PLACES) == 1:
         return None

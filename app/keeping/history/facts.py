@@ -92,7 +92,7 @@ class Entry:
 
 def said_of(request: Request) -> Said:
     """What a request says."""
-    words = request.prompt
+    words = ", ".join(filter(None, (request.prompt, *(one.prompt for one in request.regions or ()))))
     if isinstance(request, ClassToImage):
         words = " → ".join(filter(None, (request.class_name, request.class_to))) or words
     return Said(
