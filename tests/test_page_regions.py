@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from app.keeping.metadata import read_settings
-from ldm_core.request import Request
+from app.keeping.metadata import encode_png, read_settings
+from ldm_core.request import RegionPrompt, Request, TextToImage
+from ldm_core.request.raster import Raster
 from tests import tiny
 from tests.browser import WAIT, drop, newest, status
 
@@ -95,6 +97,13 @@ def test_each_box_keeps_its_prompt_when_others_go(page: Page, outputs: Path) -> 
     page.get_by_label("Prompt of 1 Tree").fill("")
     drop(page, path.read_bytes())
     expect(page.get_by_label("Prompt of 1 Tree")).to_have_value("sunset")
+
+
+def test_regions_that_a_form_has_no_place_for_are_told(page: Page) -> None:
+    half = Raster(np.pad(np.full((64, 32), 255, np.uint8), ((0, 0), (0, 32))))
+    request = TextToImage(prompt="a lake", regions=(RegionPrompt("snow", mask=half),))
+    drop(page, encode_png(np.zeros((64, 64, 3), np.uint8), request))
+    status(page, "Its prompts of regions are not taken over: this form has no place for them.")
 
 
 def test_at_the_width_of_a_phone_a_prompt_has_all_of_it(page: Page) -> None:

@@ -65,8 +65,8 @@ class Regions:
     def allowed(self) -> str:
         return (
             f"a list of 1 to {MAX_REGIONS} regions, each an object with prompt, one of class (a name or id), "
-            f"box (its number, from 0 on) and mask (a data: URI of a picture of up to {MASK_SIDE} pixels a side) "
-            f"and, if not 1, weight (from {WEIGHT[0]:g} to {WEIGHT[1]:g}); none for the same part twice"
+            f"box (its number, from 0 on) and mask (a data: URI, of up to {MASK_SIDE} pixels a side) and, if "
+            f"not 1, weight (from {WEIGHT[0]:g} to {WEIGHT[1]:g}); none for the same part twice"
         )
 
     def read(self, value: object) -> tuple[RegionPrompt, ...] | None:
