@@ -59,7 +59,9 @@ def test_a_texture_goes_on_where_something_was() -> None:
 def test_the_same_request_gives_the_same_bytes() -> None:
     request = Remove(image=Raster(spotted()), mask=Raster(hole()))
     first = removed(request)
-    removed(Remove(image=Raster(stripes()), mask=Raster(hole())))
+    import patchmatch
+
+    patchmatch.set_random_seed(7)  # as somebody else in the process may
     again = parse_request(json.loads(json.dumps(to_json(request))))
     assert isinstance(again, Remove) and np.array_equal(removed(again), first)
     settings = read_settings(encode_png(first, request))
