@@ -76,11 +76,17 @@ export class Staging {
     }
     viewport.append(this.bar, this.corner);
     this.picture.addEventListener("load", () => this.#show());
-    window.addEventListener("atelier-seen", () => this.#see());
-    const pressed = (/** @type {Event} */ { target }) => target instanceof Element && this.#pressed(target);
-    document.addEventListener("click", pressed, true);
-    document.querySelector("#timeline")?.addEventListener("input", () => this.inSight && this.cover(true));
-    document.querySelector(`#${tab}-live`)?.addEventListener("change", () => this.#show());
+    // The page outlives a canvas that gradio takes away.
+    const stop = new AbortController();
+    const { signal } = stop;
+    /** @type {(act: (event: Event) => void) => (event: Event) => void} */
+    const whileHere = (act) => (event) => (viewport.isConnected ? act(event) : stop.abort());
+    window.addEventListener("atelier-seen", whileHere(() => this.#see()), { signal });
+    const pressed = whileHere(({ target }) => target instanceof Element && this.#pressed(target));
+    document.addEventListener("click", pressed, { capture: true, signal });
+    const scrubbed = whileHere(() => this.inSight && this.cover(true));
+    document.querySelector("#timeline")?.addEventListener("input", scrubbed, { signal });
+    document.querySelector(`#${tab}-live`)?.addEventListener("change", whileHere(() => this.#show()), { signal });
     this.#see();
   }
 
