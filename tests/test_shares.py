@@ -12,10 +12,11 @@ from ldm_core.engine.engine import Engine
 from ldm_core.engine.events import Queued, Started, Step
 from ldm_core.engine.job import Job
 from ldm_core.engine.shares import MAX_RUNNING, MAX_SHARES
+from ldm_core.engine.waiting import until_start
 from ldm_core.errors import QueueFull
 from ldm_core.library.models import ModelLibrary
 from tests import tiny
-from tests.engine_jobs import ENDLESS, LONG, SMALL, pixels, so_far, wait_for
+from tests.engine_jobs import ENDLESS, LONG, SMALL, pixels, so_far, step, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +68,32 @@ def test_places_are_told_in_the_order_in_which_they_come(engine: Engine) -> None
         wait_for(job, lambda event: isinstance(event, Started))
     flood = [engine.submit(SMALL, "flooder") for _ in range(5)]
     honest = engine.submit(SMALL, "honest")
-    assert [event for event in so_far(honest) if isinstance(event, Queued)] == [Queued(1)]
-    assert so_far(flood[1])[-1] == Queued(2)
+    assert [event.position for event in so_far(honest) if isinstance(event, Queued)] == [1]
+    told = so_far(flood[1])[-1]
+    assert isinstance(told, Queued) and told.position == 2
     for job in running[:-1]:
         job.cancel()
     honest.pictures()
     assert flood[0].pictures()
+
+
+def test_how_long_a_job_waits_is_told_where_it_is_known(engine: Engine) -> None:
+    assert until_start([1, 2, 3], []) == 0
+    assert until_start([1, 2, 3, 4], []) == 4  # the shortest has every fourth turn
+    assert until_start([1, 2, 3, 4], [5]) == 8
+    assert until_start([], [3, 3], places=1) == 6
+    running = [engine.submit(replace(LONG, seed=i, steps=60)) for i in range(MAX_RUNNING)]
+    first = engine.submit(SMALL)
+    for job in running:
+        wait_for(job, step(2))
+    second = engine.submit(SMALL)
+    began = time.monotonic()
+    told = [[event.seconds for event in so_far(job) if isinstance(event, Queued)] for job in (first, second)]
+    assert told[0][0] is None, "nothing was made with the model yet"
+    known = told[1][-1]
+    assert known is not None
+    wait_for(second, lambda event: isinstance(event, Started))
+    assert 1 / 3 < known / (time.monotonic() - began) < 3
 
 
 def test_a_share_has_its_own_end(library: ModelLibrary) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ldm_core.engine.engine import Engine
-    from ldm_core.engine.events import Event, Fetching, Step
+    from ldm_core.engine.events import Again, Event, Fetching, Step
 
 WRONG_INPUT = 2
 # What suits a model, where a picture of another program does not say it.
@@ -108,7 +109,7 @@ def _make(
     planned: Plan | None = None,
 ) -> dict[str, object]:
     from ldm_core.engine.engine import Engine
-    from ldm_core.engine.events import Failed, Fetching, PictureDone, Step
+    from ldm_core.engine.events import Again, Failed, Fetching, PictureDone, Step
 
     start = time.monotonic()
     files = Library(out, dated=False)
@@ -124,12 +125,12 @@ def _make(
                 png = metadata.encode_png(
                     event.pixels, event.request, library.sha256(model) if model else None
                 )
-                paths.append(str(files.save(png, event.request)))
+                paths.append(str(_saved(files, png, event.request)))
                 if cell := next(cells, None):
                     pictures[cell.at] = smaller(event.pixels)
             if events:
                 print(json.dumps(event_json(event, paths)), flush=True)
-            elif isinstance(event, Step | Fetching):
+            elif isinstance(event, Step | Fetching | Again):
                 _show_progress(event)
             if isinstance(event, Failed):
                 raise event.error
@@ -141,6 +142,23 @@ def _make(
     if planned is not None:
         result["grid"] = [str(path) for path in save_grid(planned, pictures, Path(paths[-1]))]
     return result
+
+
+def _saved(files: Library, png: bytes, request: Request) -> Path:
+    """Saves a picture.
+
+    Raises:
+        FileError: it could not be saved there; the sentence says where it is kept instead.
+    """
+    try:
+        return files.save(png, request)
+    except FileError as error:
+        kept = Library(Path(tempfile.gettempdir()) / "latent-atelier-unsaved", dated=False)
+        try:
+            path = kept.save(png, request)
+        except FileError:
+            raise error from None
+        raise FileError(f"{error} The picture is kept as {path}.") from None
 
 
 def _events(engine: Engine, requests: Sequence[Request]) -> Iterator[Event]:
@@ -196,13 +214,14 @@ def _planned(library: ModelLibrary, words: Words, request: Request, grid: Sequen
 
 def event_json(event: Event, paths: Sequence[str]) -> dict[str, object]:
     """An event as a JSON object; `paths` are those of the pictures so far."""
-    from ldm_core.engine.events import Done, Failed, Fetching, PictureDone, Queued, Step, Tiles
+    from ldm_core.engine.events import Again, Done, Failed, Fetching, PictureDone, Queued, Step, Tiles
 
     facts: dict[str, object] = {"event": type(event).__name__.lower()}
     match event:
         case Queued():
             facts |= {"position": event.position}
-        case Fetching():
+            facts |= {} if event.seconds is None else {"seconds": round(event.seconds, 1)}
+        case Fetching() | Again():
             facts |= {"text": event.text}
         case Step() | Tiles():
             facts |= {"image": event.image, "num_images": event.num_images}
@@ -219,17 +238,17 @@ def event_json(event: Event, paths: Sequence[str]) -> dict[str, object]:
     return facts
 
 
-def _show_progress(event: Step | Fetching) -> None:
+def _show_progress(event: Step | Fetching | Again) -> None:
     """A line that is written over, where somebody looks."""
-    from ldm_core.engine.events import Fetching
+    from ldm_core.engine.events import Step
 
     if not sys.stderr.isatty():
         return
-    if isinstance(event, Fetching):
-        text = event.text
-    else:
+    if isinstance(event, Step):
         text = f"picture {event.image + 1} of {event.num_images}, step {event.step} of {event.num_steps}, "
         text += f"{event.seconds_left:.1f} s left"
+    else:
+        text = event.text
     print(f"\r{text:<60}", end="", file=sys.stderr, flush=True)
 
 

@@ -20,7 +20,7 @@ from ldm_core.request import RULES, TASKS, Request, Semantic, drawn_seed, lastin
 from ldm_core.request.raster import Raster
 
 SKETCH_STEPS = 8
-KIN = ("variation_of", "variation_strength")
+KIN = ("variation_of", "variation_strength", "plan")  # of a seed, that no field shows
 WORDS = {"prompt", "negative_prompt"}
 
 
@@ -150,7 +150,12 @@ def fill(
 def seeded(form: AnyForm, request: Request) -> Updates:
     """The seed of a request, and of what it makes a variation."""
     of = None if request.variation_of is None else [str(seed) for seed in request.variation_of]
-    kin = {"seed": str(request.seed), "variation_of": of, "variation_strength": request.variation_strength}
+    kin = {
+        "seed": str(request.seed),
+        "variation_of": of,
+        "variation_strength": request.variation_strength,
+        "plan": None if request.plan is None else list(request.plan),
+    }
     return {form.fields["seed"]: str(request.seed), form.kin: kin}
 
 

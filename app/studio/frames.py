@@ -134,10 +134,11 @@ def held(step: Step | Tiles) -> str:
     return f"Paused at step {step.step} of {step.num_steps}: change what you like, then press Continue"
 
 
-def place(position: int) -> str:
-    if position == 0:
-        return "Next in line"
-    return f"Waiting: {position} {'picture is' if position == 1 else 'pictures are'} ahead"
+def place(position: int, seconds: float | None = None) -> str:
+    """Where a job stands that waits, and how long that is."""
+    ahead = f"Waiting: {position} {'picture is' if position == 1 else 'pictures are'} ahead"
+    where = "Next in line" if position == 0 else ahead
+    return where if seconds is None else f"{where}, about {in_words(max(1.0, round(seconds)))}"
 
 
 def in_words(seconds: float) -> str:

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from app.studio.making import Making
 from app.studio.paces import Paces
 from app.studio.past import Past
 from app.studio.people import Page, Person
+from app.studio.presence import Presence
 from app.studio.queue import Queue
 from app.studio.run import Run, in_turn
 from app.studio.running import GUEST_RUNS, GUEST_WAITS, Jobs
@@ -109,7 +110,8 @@ class Studio:
         )
         queue = Queue(None if library is None else library.folder / ".atelier")
         self.limits = Limits(lambda: [(item.person, item.requests) for item in queue.open_items()])
-        self.jobs = Jobs(queue, self.timelines, self.frames, self.limits.require, facts=not has_guests)
+        self.presence = Presence()
+        self.jobs = Jobs(queue, self.timelines, self.frames, self._require, facts=not has_guests)
 
     # Starting and ending -----------------------------------------------------------------------------
 
@@ -265,6 +267,15 @@ class Studio:
         """
         if self._library is not None:
             self._library.require_room()
+
+    def _require(self, person: str, requests: Sequence[Request]) -> None:
+        """That one more job of a person may wait, and be saved.
+
+        Raises:
+            QueueFull, FileError: why not.
+        """
+        self.require_room()
+        self.limits.require(person, requests)
 
     def make_run(self, run: Run, person: str) -> list[Finished]:
         """As `make`, for a run that somebody else may stop."""

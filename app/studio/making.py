@@ -90,6 +90,8 @@ class Making:
             if run.stop.is_set():
                 yield Ended("Stopped")
                 return
+        if self._library is not None and not run.sketch:
+            self._library.require_room()
         while (job := self._started(run, request, owner)) is None:
             yield Waiting("Waiting: many are at work here")
             if run.stop.wait(BUSY_SECONDS):

@@ -22,6 +22,7 @@ from app.studio.frames import (
 )
 from app.studio.timelines import key_of
 from ldm_core.engine.events import (
+    Again,
     Cancelled,
     Done,
     Event,
@@ -59,13 +60,16 @@ class Relay:
     _paused: bool = False
     _newest: Step | None = None  # not shown yet
     _latest: Step | None = None  # shown last
+    _queued: Queued | None = None  # as long as the job waits
+    _queued_at: float = 0.0
+    _said: str = ""  # of the wait
 
     def frames(self) -> Iterator[Frame]:
         """Everything that is told, of the previews the newest only, about ten a second."""
         pause = 1 / PREVIEWS_PER_SECOND
         last = 0.0
         for event in self.job.events(pause / 2):
-            frame = None if event is None else self._frame(event)
+            frame = self._still_waiting() if event is None else self._frame(event)
             if frame is not None:
                 yield frame
             if isinstance(frame, Ended):
@@ -89,10 +93,13 @@ class Relay:
                 self._newest, self._finished = None, self._finished + 1
                 return self.finish(event)
             case Queued():
-                return Waiting(place(event.position))
+                self._queued, self._queued_at, self._said = event, time.monotonic(), ""
+                return self._still_waiting()
             case Started():
+                self._queued = None
                 return Waiting("Starting…")
-            case Fetching():
+            case Fetching() | Again():
+                self._newest = self._latest = None
                 return Waiting(event.text)
             case Done():
                 if not self._paused and self.job.request.branch is None:
@@ -103,6 +110,18 @@ class Relay:
             case Failed():
                 return Ended(str(event.error), event.error)
         return None
+
+    def _still_waiting(self) -> Waiting | None:
+        """How long the job waits still, where that is another word than before."""
+        if self._queued is None:
+            return None
+        seconds = self._queued.seconds
+        left = None if seconds is None else seconds - (time.monotonic() - self._queued_at)
+        said = place(self._queued.position, left)
+        if said == self._said:
+            return None
+        self._said = said
+        return Waiting(said)
 
     def _live(self, step: Step | Tiles) -> Live:
         seen = None if isinstance(step, Tiles) else step.preview

@@ -17,7 +17,7 @@ from app.studio.people import SKETCH, Page, Person
 from app.studio.queue import Item, Queue, State
 from app.studio.run import Run
 from app.studio.timelines import Timelines
-from ldm_core.errors import EngineError
+from ldm_core.errors import EngineError, FileError
 from ldm_core.request import Request, branched, drawn_seed, rebased
 
 # Of a guest whose last page is closed: how long what runs goes on, how long what waits is kept.
@@ -32,7 +32,7 @@ class Jobs:
     Args:
         queue: what waits, runs and ended.
         frames: makes a job for an owner, and tells everything of it.
-        require: raises QueueFull where a person may have no more jobs.
+        require: raises where a person may have no more jobs, or they could not be saved.
         facts: whether what photographs say of themselves is kept.
     """
 
@@ -72,6 +72,7 @@ class Jobs:
 
         Raises:
             QueueFull: too many wait already.
+            FileError: it could not be saved.
         """
         if not self._facts:
             requests = [without_facts(request) for request in requests]
@@ -246,6 +247,8 @@ class Jobs:
         state: State = "done" if ended.finished else "failed" if ended.failed else "stopped"
         if ended.failed:
             person.endless = False
+        if isinstance(ended.error, FileError):  # what waits could not be saved either
+            self.queue.pause(person.id, paused=True)
         self.queue.end(item.id, state, ended.text)
         return ended.text
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ldm_core.engine.engine import Engine, Job
 
 KEPT_BYTES = 512 * 2**20  # of the steps of ended jobs, all persons together
+KEPT_JOBS = 200  # small ones take more than their bytes, each as a job
 SHOWN = 64  # steps of which previews are sent and an animation is made, at most
 PREVIEW_SIDE = 192  # pixels
 LOOK_SIDE = 2048
@@ -54,7 +55,7 @@ class Timelines:
             self._jobs[job.id] = job
             self._jobs.move_to_end(job.id)
             total = sum(job.nbytes for job in self._jobs.values())
-            while total > self._budget and len(self._jobs) > 1:
+            while (total > self._budget or len(self._jobs) > KEPT_JOBS) and len(self._jobs) > 1:
                 _, oldest = self._jobs.popitem(last=False)
                 total -= oldest.nbytes
 

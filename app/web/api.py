@@ -17,10 +17,12 @@ import gradio as gr
 from gradio.context import LocalContext
 
 from app.form.picture_input import uploaded
+from app.keeping.library import OWNER
 from app.studio.frames import Finished
 from app.studio.jobs import Studio
 from app.studio.run import Run
-from app.widgets.asking import person_of
+from app.studio.running import GUEST_RUNS
+from app.widgets.asking import guest_of, person_of
 from app.widgets.components import PngFile, cached
 from ldm_core.errors import AtelierError, EngineError
 from ldm_core.request import RULES, TASKS, Request, parse_request, to_json
@@ -45,7 +47,8 @@ def serve(studio: Studio) -> None:
 
 class Calls:
     """Answers programs.  A call whose program is gone, or that is cancelled, stops before its next step, and
-    counts among its person's until then."""
+    counts among its person's until then.  Of a program that never asks for the answer it is known that it is
+    gone when nothing was heard of it for `GUEST_RUNS`; the owner's are made all the same."""
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
@@ -53,11 +56,11 @@ class Calls:
 
     def endpoint(self, task: str | None = None) -> Callable[[Json, gr.Request], Awaitable[Json]]:
         async def generate(request: Json, asked_by: gr.Request) -> Json:
-            start, person = time.monotonic(), person_of(asked_by)
+            start = time.monotonic()
             try:
                 asked, requests = await asyncio.to_thread(self._read, request, task)
                 await asyncio.to_thread(self._studio.require_room)
-                pictures = await self._made(requests, person)
+                pictures = await self._made(requests, asked_by)
             except AtelierError as error:
                 raise gr.Error(str(error), print_exception=False) from None
             problems = dict.fromkeys(picture.problem for picture in pictures if picture.problem)
@@ -78,20 +81,25 @@ class Calls:
         asked = parse_request({**with_uploads(request), **implied})
         return asked, self._studio.words.expanded(asked)
 
-    async def _made(self, requests: Sequence[Request], person: str) -> list[Finished]:
-        run = Run(uuid.uuid4().hex, tuple(requests))
+    async def _made(self, requests: Sequence[Request], asked_by: gr.Request) -> list[Finished]:
+        run, person = Run(uuid.uuid4().hex, tuple(requests)), person_of(asked_by)
+        guest = "" if person == OWNER else guest_of(asked_by.request.scope)
+
+        def is_awaited() -> bool:
+            return _is_connected() and (not guest or self._studio.presence.away(guest) < GUEST_RUNS)
+
         turn = self._studio.limits.turn(person)
         with self._studio.limits.calling(person, requests):
-            await _held(turn)
+            await _held(turn, is_awaited)
             try:
                 loop = asyncio.get_running_loop()
                 work = loop.run_in_executor(self._threads, self._studio.make_run, run, person)
-                return await _stopped_or_made(work, run)
+                return await _stopped_or_made(work, run, is_awaited)
             finally:
                 turn.release()
 
 
-async def _held(turn: asyncio.Semaphore) -> None:
+async def _held(turn: asyncio.Semaphore, is_awaited: Callable[[], bool]) -> None:
     """Waits for a turn, as long as somebody waits for its outcome.
 
     Raises:
@@ -101,7 +109,7 @@ async def _held(turn: asyncio.Semaphore) -> None:
     try:
         while not waiting.done():
             await asyncio.wait([waiting], timeout=LOOK_SECONDS)
-            if not _is_awaited():
+            if not is_awaited():
                 raise EngineError("The job was stopped.")
     except BaseException:
         if not waiting.cancel():  # it has come meanwhile
@@ -109,12 +117,12 @@ async def _held(turn: asyncio.Semaphore) -> None:
         raise
 
 
-async def _stopped_or_made(work: asyncio.Future[Made], run: Run) -> Made:
+async def _stopped_or_made(work: asyncio.Future[Made], run: Run, is_awaited: Callable[[], bool]) -> Made:
     """What some work gives.  Where nobody waits for it any more it is stopped.  It has ended in any case."""
     try:
         while not work.done():
             await asyncio.wait([work], timeout=LOOK_SECONDS)
-            if not _is_awaited():
+            if not is_awaited():
                 run.cancel()
     finally:
         run.cancel()  # no effect on one that ended
@@ -125,7 +133,7 @@ async def _stopped_or_made(work: asyncio.Future[Made], run: Run) -> Made:
     return work.result()
 
 
-def _is_awaited() -> bool:
+def _is_connected() -> bool:
     """Whether the program that called is there still, as far as gradio knows."""
     blocks, id = LocalContext.blocks.get(None), LocalContext.event_id.get(None)
     event = None if blocks is None or id is None else blocks._queue.event_ids_to_events.get(id)

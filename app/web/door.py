@@ -57,6 +57,8 @@ _PAGE = """<!doctype html>
   input, button {{ font: inherit; padding: .6rem .75rem; border-radius: 8px; border: 1px solid #8888 }}
   button {{ background: #386b66; border-color: #386b66; color: #fff; cursor: pointer }}
   p {{ margin: 0 }}
+  p:empty {{ display: none }}
+  a {{ color: inherit; text-align: center }}
 </style>
 <form method="post" action="{action}">
   <h1>Latent Atelier</h1>
@@ -71,7 +73,9 @@ _NAME = """<label for="name">Name, where you were given one</label>
 _PASSWORD = """<label for="password">Password, from whoever gave you this link</label>
   <input id="password" name="password" type="password" autocomplete="current-password" required autofocus>
   <button>Enter</button>"""
-_LEAVE = "<p>Your pictures stay here, and are there when you enter again.</p>\n  <button>Leave</button>"
+_LEAVE = """<p>Your pictures stay here, and are there when you enter again.</p>
+  <button>Leave</button>
+  <a href="/">Back to the pictures</a>"""
 
 
 class Door:

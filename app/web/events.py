@@ -21,7 +21,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from app.studio.limits import ALL_GUESTS, Limits
+from app.studio.presence import Presence
 from app.web.guard import App, Message, Receive, Send
+from app.widgets.asking import guest_of
 from app.widgets.uploads import is_upload
 from ldm_core.errors import AtelierError
 
@@ -78,12 +80,14 @@ class Events:
         app: what answers.
         blocks: the page.
         limits: how much each person may ask.
+        presence: hears who is there.
     """
 
-    def __init__(self, app: App, blocks: gr.Blocks, limits: Limits) -> None:
+    def __init__(self, app: App, blocks: gr.Blocks, limits: Limits, presence: Presence) -> None:
         self._app = app
         self._blocks = blocks
         self._limits = limits
+        self._presence = presence
         self._names = Names()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -111,7 +115,8 @@ class Events:
         path = request.url.path
         if request.method == "POST" and (path == _API + "queue/join" or path.startswith(_API + "call/")):
             send = self._noting(send, str(scope["person"]))
-        await self._app(scope, receive, send)
+        with self._presence.asking(guest_of(scope)):
+            await self._app(scope, receive, send)
 
     async def _checked(self, request: Request) -> bytes | None:
         """The body that is passed on, where it was read.

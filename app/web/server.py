@@ -272,10 +272,12 @@ def _middleware(
     options: Options, studio: Studio, blocks: gr.Blocks, owner: str | None, accounts: Accounts | None
 ) -> list[Middleware]:
     """What every request passes: may it come, who asks, may they enter, may they have that."""
+    from gradio.utils import get_upload_folder
     from starlette.middleware import Middleware
 
     from app.web.door import Door
     from app.web.events import Events
+    from app.web.paths import Paths
     from app.web.people import People
 
     passed = [
@@ -284,7 +286,8 @@ def _middleware(
     ]
     if accounts is not None:
         passed.append(Middleware(Door, accounts=accounts, key=owner or ""))
-    passed.append(Middleware(Events, blocks=blocks, limits=studio.limits))
+    passed.append(Middleware(Paths, folder=get_upload_folder()))
+    passed.append(Middleware(Events, blocks=blocks, limits=studio.limits, presence=studio.presence))
     return passed
 
 

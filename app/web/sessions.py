@@ -2,7 +2,8 @@
 
 Gradio makes that copy for deep links, which are not served here, at the first event of every page and at
 every call of a program: half a second of the one thread that answers everybody, and megabytes for each of
-ten thousand.
+ten thousand.  The lists of components and functions, 60 KB for each call, are copied only for
+sessions that change a component.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ class Session(SessionState):
     """A session's own components and the values of its `gr.State`s."""
 
     def __init__(self, blocks: gr.Blocks) -> None:
-        self.blocks_config = copy(blocks.default_config)
+        self._shared = blocks.default_config
+        self.blocks_config = self._shared
         self.config_values: dict[int, object] = {}
         self.state_data: dict[int, object] = {}
         self._state_ttl: dict[int, object] = {}
@@ -34,8 +36,10 @@ class Session(SessionState):
         if isinstance(block, gr.State):
             self._state_ttl[key] = block.time_to_live, datetime.datetime.now()
             self.state_data[key] = value
-        else:
-            self.blocks_config.blocks[key] = value
+            return
+        if self.blocks_config is self._shared:
+            self.blocks_config = copy(self._shared)
+        self.blocks_config.blocks[key] = value
 
     def _update_config(self, key: int) -> None:
         """Nothing asks for it."""

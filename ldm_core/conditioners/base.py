@@ -47,6 +47,10 @@ class Model(Protocol):
     def embeddings(self) -> Embeddings | None:
         """That a prompt may name."""
 
+    @property
+    def in_pieces(self) -> bool:
+        """Whether what it is given is encoded one after the other, as memory is short."""
+
     def encode(self, image: Tensor, /) -> Tensor:
         """(b, 3, H, W) in [-1, 1] -> (b, c, h, w), the scaled latent."""
 
@@ -270,8 +274,12 @@ class Conditioner(ABC):
             RequestError: something is not given that the model cannot do without.
             ConfigError: the model came without its vocabulary.
         """
+        import torch
+
         module = model.get_submodule(self.module_name) if self.module_name else None
-        return self.enter(self.prepare(inputs, size, model).to(model.device), module)
+        prepared = self.prepare(inputs, size, model).to(model.device)
+        rows = torch.split(prepared, 1) if module is not None and model.in_pieces else (prepared,)
+        return Cond.cat([self.enter(row, module) for row in rows])
 
     @abstractmethod
     def prepare(self, inputs: Sequence[Inputs], size: Size, model: Model) -> Tensor:

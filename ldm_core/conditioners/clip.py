@@ -159,10 +159,11 @@ class ClipSpec(Tokens):
     def encode(self, inputs: Sequence[Inputs], size: Size, model: Model) -> Cond:
         import torch
 
-        from ldm_core.conditioners.encoding import encode
+        from ldm_core.conditioners.encoding import ROWS, encode
 
         phrases = [phrase_of(each.prompt) for each in inputs]
-        tokens, pooled = encode(phrases, inputs[0].weighting, self._encoder(inputs[0].clip_skip, model))
+        encoder, at_once = self._encoder(inputs[0].clip_skip, model), 1 if model.in_pieces else ROWS
+        tokens, pooled = encode(phrases, inputs[0].weighting, encoder, at_once)
         assert pooled is not None
         if self.zero_empty:
             said = torch.tensor([not phrase.is_empty for phrase in phrases], device=model.device)[:, None]

@@ -14,7 +14,7 @@ from ldm_core.conditioners.chunks import Chunk
 from ldm_core.conditioners.weighting import RULES, share_without
 from ldm_core.prompts import Blend, Joined, Phrase, Text, Weighting, texts_of, unreadable
 
-ROWS = 32  # chunks that are encoded at once
+ROWS = 32  # chunks that are encoded at once, where memory is not short
 _MAX_ROWS = 256
 _EMPTY: Chunk = ()
 
@@ -38,8 +38,13 @@ class Encoder(Protocol):
         """Of all n tokens of a chunk's encoding."""
 
 
-def encode(phrases: Sequence[Phrase], weighting: Weighting, encoder: Encoder) -> tuple[Tensor, Tensor | None]:
+def encode(
+    phrases: Sequence[Phrase], weighting: Weighting, encoder: Encoder, at_once: int = ROWS
+) -> tuple[Tensor, Tensor | None]:
     """(b, n, d) and the pooled prompts (b, d); shorter ones go on with chunks of the empty prompt.
+
+    Args:
+        at_once: chunks in one call of the encoder.
 
     Raises:
         PromptError: a phrase is too long.
@@ -49,7 +54,7 @@ def encode(phrases: Sequence[Phrase], weighting: Weighting, encoder: Encoder) ->
     for phrase, texts in zip(phrases, chunks, strict=True):
         for text in texts[-1:] if isinstance(phrase, Joined) else texts:
             text += [_EMPTY] * (most - _length(phrase, texts))
-    found = _Encoded(encoder, weighting, [text for texts in chunks for text in texts])
+    found = _Encoded(encoder, weighting, [text for texts in chunks for text in texts], at_once)
     rows = [_put_together(phrase, [found.next() for _ in texts]) for phrase, texts in zip(phrases, chunks)]
     pooled = [row[1] for row in rows if row[1] is not None]
     return torch.stack([row[0] for row in rows]), torch.stack(pooled) if pooled else None
@@ -78,7 +83,9 @@ def _put_together(phrase: Phrase, parts: Sequence[Encoding]) -> Encoding:
 class _Encoded:
     """Texts, encoded in as few calls as there can be; given back one after the other."""
 
-    def __init__(self, encoder: Encoder, weighting: Weighting, texts: Sequence[Sequence[Chunk]]) -> None:
+    def __init__(
+        self, encoder: Encoder, weighting: Weighting, texts: Sequence[Sequence[Chunk]], at_once: int
+    ) -> None:
         self._encoder, self._rule = encoder, RULES[weighting]
         self._texts = iter(texts)
         self._rows = [row for text in texts for row in self._rows_of(text)]
@@ -87,7 +94,7 @@ class _Encoded:
         rows = [*self._rows, *([Row(_EMPTY)] if self._takes_empty else [])]
         if len(rows) > _MAX_ROWS:
             raise unreadable(f"it takes {len(rows)} encodings; {_MAX_ROWS} are the most.")
-        parts = [encoder.encode(rows[i : i + ROWS]) for i in range(0, len(rows), ROWS)]
+        parts = [encoder.encode(rows[i : i + at_once]) for i in range(0, len(rows), at_once)]
         self._tokens = [torch.cat(column) for column in zip(*(tokens for tokens, _ in parts))]
         pooled = [vector for _, vector in parts if vector is not None]
         self._pooled = torch.cat(pooled) if pooled else None

@@ -98,7 +98,7 @@ class TextSpec(Tokens):
         return token_ids(model, [text_of(each.prompt) for each in inputs], "vocab.txt")
 
     def encode(self, inputs: Sequence[Inputs], size: Size, model: Model) -> Cond:
-        from ldm_core.conditioners.encoding import encode
+        from ldm_core.conditioners.encoding import ROWS, encode
         from ldm_core.conditioners.text_encoder import TextEncoder
         from ldm_core.conditioners.tokenizer import Tokenizer
 
@@ -108,7 +108,7 @@ class TextSpec(Tokens):
             raise without_vocabulary("vocab.txt")
         encoder = TextEncoder(model.tokenizer, model.get_submodule(COND_STAGE))
         phrases = [phrase_of(each.prompt) for each in inputs]
-        return Cond(context=encode(phrases, inputs[0].weighting, encoder)[0])
+        return Cond(context=encode(phrases, inputs[0].weighting, encoder, 1 if model.in_pieces else ROWS)[0])
 
     def without(self, inputs: Inputs) -> Inputs:
         same = inputs.prompt == inputs.negative_prompt

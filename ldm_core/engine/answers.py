@@ -12,7 +12,6 @@ from ldm_core.conditioners.hint import Hints, joined
 from ldm_core.diffusion.guidance import composed, guided
 from ldm_core.diffusion.parameterization import Prediction
 from ldm_core.diffusion.samplers import Ask
-from ldm_core.network.device import is_out_of_memory
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.tasks import Conditioning
 
@@ -48,14 +47,10 @@ def answers(model: LatentDiffusion, asks: Sequence[tuple[Ask, Conditioning]]) ->
 
 
 def _outputs(model: LatentDiffusion, x: Tensor, t: Tensor, cond: Cond, hints: Hints) -> Tensor:
-    """`model.output`, in halves where memory is too short for all at once."""
-    try:
+    """`model.output`, row by row where the plan says so."""
+    if "steps" not in model.plan:
         return model.output(x, t, cond, hints)
-    except Exception as error:
-        if len(x) == 1 or not is_out_of_memory(error):
-            raise
-    half = len(x) // 2  # outside of the handler, which holds on to the failed call's tensors
-    parts = (slice(None, half), slice(half, None))
+    rows = [slice(i, i + 1) for i in range(len(x))]
     return torch.cat(
-        [_outputs(model, x[part], t[part], cond[part], tuple(hint[part] for hint in hints)) for part in parts]
+        [model.output(x[row], t[row], cond[row], tuple(hint[row] for hint in hints)) for row in rows]
     )

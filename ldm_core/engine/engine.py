@@ -15,6 +15,7 @@ turn.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import Counter, deque
@@ -27,18 +28,26 @@ import torch
 
 from ldm_core.diffusion.parameterization import Prediction
 from ldm_core.engine.answers import answers
-from ldm_core.engine.events import Cancelled, Done, Failed, Fetching, Paused, Queued, Resumed, Started
+from ldm_core.engine.events import Again, Cancelled, Done, Failed, Fetching, Paused, Queued, Resumed, Started
 from ldm_core.engine.job import Job
 from ldm_core.engine.loader import Loaded, Loader
+from ldm_core.engine.looks import Look, decoded
+from ldm_core.engine.plans import Part, after_fault, extended
 from ldm_core.engine.record import Record
 from ldm_core.engine.run import Image, Run
 from ldm_core.engine.shares import MAX_RUNNING, Shares
+from ldm_core.engine.waiting import Waits, until_start
 from ldm_core.errors import AtelierError, EngineError, QueueFull
 from ldm_core.library.models import ModelLibrary
-from ldm_core.network.device import choose, described, release_memory
+from ldm_core.library.tokens import Report
+from ldm_core.network.device import (
+    choose,
+    described,
+    is_out_of_memory,
+    release_memory,
+)
 from ldm_core.network.memory import keep_freed_blocks
-from ldm_core.network.tiling import run
-from ldm_core.request import Request, branched, lineage, single
+from ldm_core.request import FLOAT32, Request, branched, lineage, single
 from ldm_core.request.extensions import Extensions
 from ldm_core.request.raster import Pixels
 from ldm_core.tasks import Moment, check, prepare
@@ -48,16 +57,7 @@ __all__ = ["MAX_RUNNING", "Engine", "Figures", "Job"]
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Look:
-    """A moment that somebody wants to see."""
-
-    record: Record
-    request: Request  # of that picture alone
-    passes: Sequence[Pixels]  # those before the one of which it is
-    moment: Moment
-    loading: Future[Loaded]
-    seen: Future[Pixels]
+_Needed = tuple[Extensions, bool]  # what a model is loaded with, and whether in float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +113,12 @@ class Engine:
         self._queued: deque[Record] = deque()
         self._running: deque[Record] = deque()  # of one share the job at the left has the next turn
         self._shares = Shares()
-        self._looks: deque[_Look] = deque()
+        self._waits = Waits()
+        self._looks: deque[Look] = deque()
         self._changing: dict[Record, Future[Loaded]] = {}  # the models of what jobs are to go on with
         # Of the worker alone:
-        # Of the running jobs that have not begun, for what each of their requests puts on top of the model:
-        self._loading: dict[Record, dict[Extensions, Future[Loaded]]] = {}
+        # Of the running jobs that have not begun, for what each of their requests needs of the model:
+        self._loading: dict[Record, dict[_Needed, Future[Loaded]]] = {}
         self._runs: dict[Record, Run] = {}  # of those that have
         self._steps, self._step_seconds = 0, 0.0
         self._errors: Counter[str] = Counter()
@@ -166,8 +167,8 @@ class Engine:
             ModelError: the model is gone.
         """
         moment, request = job.moment(image, step), job.request_of(image)
-        loading = self._loader.request(request.model, request.extensions)
-        look = _Look(job._record, request, job.passes(image), moment, loading, Future())
+        loading = self._load(request)
+        look = Look(job._record, request, job.passes(image), moment, loading, Future())
         with self._wake:
             self._require_open()
             self._looks.append(look)
@@ -179,6 +180,11 @@ class Engine:
         with self._wake:
             running, waiting = len(self._running), len(self._queued)
             return Figures(running, waiting, self._steps, self._step_seconds, dict(self._errors))
+
+    def _load(self, request: Request, report: Report = lambda _: None) -> Future[Loaded]:
+        """The model that a request needs."""
+        extensions, in_float32 = _needed(request)
+        return self._loader.request(request.model, extensions, report, in_float32=in_float32)
 
     def _require_open(self) -> None:
         if self._closed:
@@ -234,7 +240,7 @@ class Engine:
         """As `Job.resume`."""
         if request is not None:
             before = record.request
-            request = replace(request, batch_size=before.batch_size, branch=before.branch)
+            request = replace(request, batch_size=before.batch_size, branch=before.branch, plan=before.plan)
             check(branched(request, 1, single(before, 0)), self.library.info(request.model))
             self.library.require_extensions(request)
         with self._wake:
@@ -242,7 +248,7 @@ class Engine:
                 return
             if request is not None:
                 record.change = request
-                self._changing[record] = self._loader.request(request.model, request.extensions)
+                self._changing[record] = self._load(request)
             record.paused.clear()
             record.tell(Resumed(request or record.request))
             self._wake.notify_all()
@@ -267,10 +273,18 @@ class Engine:
 
     def _tell_places(self) -> None:
         """Tells each waiting job how many start before it, where that is new."""
-        for position, waiting in enumerate(self._shares.line(self._queued, self._running)):
+        line = self._shares.line(self._queued, self._running)
+        if not any(waiting.position != position for position, waiting in enumerate(line)):
+            return
+        active = [record for record in self._running if not record.paused.is_set()]
+        work = [self._waits.work(record, self._runs.get(record)) for record in (*active, *line)]
+        for position, waiting in enumerate(line):
             if waiting.position != position:
                 waiting.position = position
-                waiting.tell(Queued(position))
+                before = [seconds for seconds in work[: len(active) + position] if seconds is not None]
+                is_known = len(before) == len(active) + position
+                seconds = until_start(before[: len(active)], before[len(active) :]) if is_known else None
+                waiting.tell(Queued(position, seconds))
 
     # From here on in the worker thread alone.
 
@@ -332,18 +346,28 @@ class Engine:
         answered: dict[Run, list[tuple[Image, Prediction]]] = {}
         for image, answer in zip(images, self._answers(images), strict=True):
             if isinstance(answer, Exception):
-                self._fail(image.run.record, answer)
+                if (
+                    self._runs.get(image.run.record) is image.run
+                ):  # another of its pictures did not fail before
+                    self._meet(image.run.record, answer, "steps")
             else:
                 answered.setdefault(image.run, []).append((image, answer))
-        self._step_seconds += time.monotonic() - began
+        took = time.monotonic() - began
+        self._step_seconds += took
+        if images:
+            request = images[0].run.record.request
+            with self._wake:
+                self._waits.took(request.model, len(images) * math.prod(request.size), took)
         for running in tuple(self._runs.values()):
             if running.record.paused.is_set():
                 continue
+            part: Part = "steps"
             try:
                 running.advance(answered.get(running, ()))
+                part = "decoding"
                 running.decode_finished()
             except Exception as error:
-                self._fail(running.record, error)
+                self._meet(running.record, error, part)
             else:
                 if running.is_done and not running.record.cancelled.is_set():
                     self._end(running.record, Done(time.monotonic() - running.began))
@@ -366,7 +390,7 @@ class Engine:
                     continue
                 images += [i for i in running.active(room) if not images or i.shape == images[0].shape]
             except Exception as error:
-                self._fail(record, error)
+                self._meet(record, error, "inputs")
         for served in {image.run.record: None for image in images}:
             self._running.remove(served)
             self._running.append(served)
@@ -380,19 +404,19 @@ class Engine:
         requests = lineage(record.request) if record.origin is None else (record.request,)
         if record not in self._loading:
             self._loading[record] = {
-                extensions: self._loader.request(name, extensions, lambda text: record.tell(Fetching(text)))
-                for extensions in {request.extensions: None for request in requests}
+                _needed(request): self._load(request, lambda text: record.tell(Fetching(text)))
+                for request in requests
             }
         if not self._is_loaded(record):
             return None
         loaded = {each: loading.result() for each, loading in self._loading.pop(record).items()}
         began = time.monotonic()
         info = self.library.info(name)
-        models = [loaded[request.extensions][0] for request in requests]
+        models = [loaded[_needed(request)][0].by_plan(request.plan) for request in requests]
         works = [
             (model, prepare(request, model, info)) for request, model in zip(requests, models, strict=True)
         ]
-        self._runs[record] = Run(record, works, loaded[record.request.extensions][1], began)
+        self._runs[record] = Run(record, works, loaded[_needed(record.request)][1], began)
         return self._runs[record]
 
     def _change(self, record: Record) -> None:
@@ -402,12 +426,13 @@ class Engine:
             loading = self._changing.pop(record, None)
         if request is None or loading is None:
             return
+        request = replace(request, plan=record.request.plan)  # as it became meanwhile
         running = self._runs.get(record)
         if running is None:
             self._loading.pop(record, None)
             record.replace(request)
         else:
-            model, _ = loading.result()
+            model = loading.result()[0].by_plan(request.plan)
             running.change(request, model, prepare(request, model, self.library.info(request.model)))
 
     def _look_once(self) -> None:
@@ -418,12 +443,7 @@ class Engine:
                 return
             self._looks.remove(look)
         try:
-            model, measured = look.loading.result()
-            work = prepare(look.request, model, self.library.info(look.request.model))
-            for pixels in look.passes:
-                work = work.then(pixels) or work
-            look.record.preview = measured.preview, work.shown
-            look.seen.set_result(run(work.finish(look.moment.seen.to(model.device, torch.float32))))
+            look.seen.set_result(decoded(look, self.library.info(look.request.model)))
         except Exception as error:
             if not isinstance(error, AtelierError):
                 log.error("a look at job %s failed", look.record.id[:6], exc_info=error)
@@ -439,7 +459,44 @@ class Engine:
         except Exception as error:
             if len(images) == 1:
                 return [error]
-        return [self._answers([image])[0] for image in images]
+            parts = 2 if is_out_of_memory(error) else len(images)
+        # Outside of the handler, which holds on to the failed call's tensors.
+        each = -(-len(images) // parts)
+        return [one for i in range(0, len(images), each) for one in self._answers(images[i : i + each])]
+
+    def _meet(self, record: Record, error: Exception, part: Part) -> None:
+        """After a fault the job goes on by another plan, or ends where none helps."""
+        plan = record.request.plan
+        word = after_fault(error, part, plan, self._dtype_of(record))
+        if word is None or record.cancelled.is_set():
+            self._fail(record, error)
+            return
+        log.warning("a job is made in another way: %s", word, extra={"engine_job": record.id[:8]})
+        error.with_traceback(None)  # its frames hold tensors
+        release_memory(self.device)
+        running = self._runs.get(record)
+        if word == "decoding" and running is not None:
+            self._decode_by(record, running, extended(plan, word))
+            return
+        self._runs.pop(record, None)  # it begins again at its next turn
+        record.anew(extended(plan, word))
+        if word == FLOAT32:
+            text = f"Once more, in float32: {self.device.dtype_name} was not enough for this picture…"
+        else:
+            text = "Once more, in smaller pieces: memory ran out…"
+        record.tell(Again(text))
+
+    def _decode_by(self, record: Record, running: Run, plan: tuple[str, ...]) -> None:
+        """Decodes finished latents, which are kept, by another plan."""
+        record.by_plan(plan)
+        try:
+            model = running.model.by_plan(plan)
+            running.finish_by(model, prepare(record.request, model, self.library.info(record.request.model)))
+        except Exception as error:
+            self._meet(record, error, "inputs")
+
+    def _dtype_of(self, record: Record) -> torch.dtype:
+        return torch.float32 if FLOAT32 in (record.request.plan or ()) else self.device.dtype
 
     def _fail(self, record: Record, error: Exception) -> None:
         if not isinstance(error, AtelierError):
@@ -450,3 +507,8 @@ class Engine:
         self._errors[type(failure).__name__] += 1
         self._end(record, Failed(failure.with_traceback(None)))
         release_memory(self.device)
+
+
+def _needed(request: Request) -> _Needed:
+    """Of its model."""
+    return request.extensions, FLOAT32 in (request.plan or ())

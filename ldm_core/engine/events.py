@@ -2,7 +2,7 @@
 
 The order is: `Queued` (again whenever the place changes), `Started`, `Fetching` where the model lacks
 something, then for each picture its `Step`s (and `Tiles` where it is large) and its `PictureDone`, and last
-exactly one of `Done`, `Failed`, `Cancelled`.  Steps of a batch may alternate.
+exactly one of `Done`, `Failed`, `Cancelled`.  Steps of a batch may alternate.  After `Again` they count anew.
 `Paused` and `Resumed` stand anywhere between; the step under way is still finished after `Paused`.
 """
 
@@ -17,9 +17,10 @@ from ldm_core.request.raster import Pixels
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """The job waits; `position` other jobs start before it."""
+    """The job waits; `position` other jobs start before it, in about so many seconds where that is known."""
 
     position: int
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,13 @@ class Tiles:
     num_steps: int
     share: float  # 0..1, of the step's tiles, or of the decoding
     seconds_left: float  # as in `Step`
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """What is not finished is made anew, otherwise than usual; `text` says why."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,7 +107,18 @@ class Cancelled:
 
 
 Event = (
-    Queued | Started | Fetching | Step | Tiles | PictureDone | Paused | Resumed | Done | Failed | Cancelled
+    Queued
+    | Started
+    | Fetching
+    | Step
+    | Tiles
+    | Again
+    | PictureDone
+    | Paused
+    | Resumed
+    | Done
+    | Failed
+    | Cancelled
 )
 
 

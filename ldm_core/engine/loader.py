@@ -8,6 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from weakref import WeakKeyDictionary
 
+import torch
+
 from ldm_core.engine.run import Measured
 from ldm_core.library.models import ModelLibrary
 from ldm_core.library.tokens import Report
@@ -17,7 +19,7 @@ from ldm_core.network.preview import PreviewMap
 from ldm_core.request.extensions import NO_EXTENSIONS, Extensions
 
 Loaded = tuple[LatentDiffusion, Measured]
-_Wanted = tuple[str, Extensions, Future[Loaded], Report]
+_Wanted = tuple[str, Extensions, torch.dtype, Future[Loaded], Report]
 
 
 class Loader:
@@ -38,20 +40,25 @@ class Loader:
         threading.Thread(target=self._work, name="loader", daemon=True).start()
 
     def request(
-        self, name: str, extensions: Extensions = NO_EXTENSIONS, report: Report = lambda _: None
+        self,
+        name: str,
+        extensions: Extensions = NO_EXTENSIONS,
+        report: Report = lambda _: None,
+        *,
+        in_float32: bool = False,
     ) -> Future[Loaded]:
         """The model with extensions, at once where it is in memory; the future raises where it cannot load.
 
         `report` takes what is being fetched for it, in the loader's thread.
         """
         future: Future[Loaded] = Future()
-        device, dtype = self._device.name, self._device.dtype
+        device, dtype = self._device.name, torch.float32 if in_float32 else self._device.dtype
         model = self._library.loaded(name, device=device, dtype=dtype, extensions=extensions)
         measured = self._measured.get(model) if model is not None else None
         if model is not None and measured is not None:
             future.set_result((model, measured))
         else:
-            self._requests.put((name, extensions, future, report))
+            self._requests.put((name, extensions, dtype, future, report))
         return future
 
     def close(self) -> None:
@@ -60,17 +67,17 @@ class Loader:
 
     def _work(self) -> None:
         while (request := self._requests.get()) is not None:
-            name, extensions, future, report = request
+            name, extensions, dtype, future, report = request
             if future.set_running_or_notify_cancel():
                 try:
-                    future.set_result(self._load(name, extensions, report))
+                    future.set_result(self._load(name, extensions, dtype, report))
                 except Exception as error:  # for the job that asked
                     future.set_exception(error)
             del request, future, report  # the thread holds no model while it waits
             self._on_loaded()
 
-    def _load(self, name: str, extensions: Extensions, report: Report) -> Loaded:
-        device, dtype = self._device.name, self._device.dtype
+    def _load(self, name: str, extensions: Extensions, dtype: torch.dtype, report: Report) -> Loaded:
+        device = self._device.name
         model = self._library.load(name, device=device, dtype=dtype, report=report)
         measured = self._measured.get(model)
         if measured is None:

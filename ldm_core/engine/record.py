@@ -11,7 +11,7 @@ from typing import Literal
 from ldm_core.diffusion.samplers import Region
 from ldm_core.engine.events import Event, is_last
 from ldm_core.network.preview import PreviewMap
-from ldm_core.request import Request, single
+from ldm_core.request import Request, planned, single
 from ldm_core.request.raster import Pixels
 from ldm_core.tasks.base import Moment
 
@@ -86,6 +86,22 @@ class Record:
         for index, picture in enumerate(self.pictures):
             if picture.state == "waiting":
                 picture.request = single(request, index)
+
+    def by_plan(self, plan: tuple[str, ...]) -> None:
+        """Its unfinished pictures are decoded by a plan."""
+        self.request = planned(self.request, plan, whole=self.origin is None)
+        for picture in self.pictures:
+            if picture.state != "finished":
+                picture.request = planned(picture.request, plan, whole=self.origin is None)
+
+    def anew(self, plan: tuple[str, ...]) -> None:
+        """Its unfinished pictures are made from their beginning, by a plan."""
+        self.request = planned(self.request, plan, whole=self.origin is None)
+        for index, picture in enumerate(self.pictures):
+            if picture.state != "finished":
+                first = 0 if self.origin is None else self.origin.step
+                before = [moment for moment in picture.trajectory if moment.step < first]
+                self.pictures[index] = PictureRecord(single(self.request, index), before)
 
     def keep(self, index: int, num_steps: int, moment: Moment) -> None:
         """Adds a moment to a picture's trajectory; every second, third ... one where all are too many."""

@@ -135,8 +135,9 @@ class Image:
         """
         if not bool(torch.isfinite(predicted.x0).all()):
             raise NotFinite(
-                f"The network produced NaN or infinity at step {self.ask.step + 1} of {self._num_steps}. "
-                "Set ATELIER_DTYPE=float32; if that does not help, the model's file is damaged."
+                f"The network produced NaN or infinity at step {self.ask.step + 1} of {self._num_steps}: "
+                "the model's file is damaged, or an adapter is too strong. Choose another model or a lower "
+                "strength."
             )
         first = self._first_ask
         try:
@@ -185,6 +186,13 @@ class Image:
         self._segments = deque([Segment(request, model, work)])
         self._begin(moment)
         self.record.request = request
+
+    def finish_by(self, model: LatentDiffusion, work: Work) -> None:
+        """Decodes, anew where that had begun, by another plan of its model."""
+        for pixels in self.record.passes:
+            work = work.then(pixels) or work
+        self._segments[-1] = replace(self._segments[-1], model=model, work=work)
+        self._finishing, self.decoded = None, 0.0
 
     def finish(self) -> Pixels | None:
         """Goes on to turn the finished latent into pixels; None while more is to do."""
@@ -260,6 +268,11 @@ class Run:
         record.preview = measured.preview, self.work.shown
 
     @property
+    def model(self) -> LatentDiffusion:
+        """Of the newest of its requests."""
+        return self._works[-1][0]
+
+    @property
     def work(self) -> Work:
         """What finishes its pictures."""
         return self._works[-1][1]
@@ -270,6 +283,12 @@ class Run:
         self._works[-1] = model, work
         for image in self.images:
             image.change(single(request, image.index), model, work)
+
+    def finish_by(self, model: LatentDiffusion, work: Work) -> None:
+        """Decodes what is not finished yet by another plan of its model."""
+        self._works[-1] = model, work
+        for image in self.images:
+            image.finish_by(model, work)
 
     @property
     def is_done(self) -> bool:
@@ -299,7 +318,7 @@ class Run:
             self._pace.stepped(made)
         num_images = self.record.request.batch_size
         for image in stepped:
-            left = self._seconds_left(image.num_steps)
+            left = self._seconds_left()
             self.record.tell(
                 Step(image.index, num_images, image.done, image.num_steps, left, image.preview())
             )
@@ -308,7 +327,7 @@ class Run:
                 self._tell_of_tiles(image)
 
     def _tell_of_tiles(self, image: Image) -> None:
-        left = self._seconds_left(image.num_steps)
+        left = self._seconds_left()
         share = image.decoded or image.progress - image.done
         num_images = self.record.request.batch_size
         self.record.tell(Tiles(image.index, num_images, image.done, image.num_steps, share, left))
@@ -327,7 +346,13 @@ class Run:
             if not self.record.cancelled.is_set():
                 self.record.tell(PictureDone(image.index, pixels, image.record.request))
 
-    def _seconds_left(self, num_steps: int) -> float:
-        pictures = self._num_left
-        steps = pictures * num_steps - sum(image.progress for image in self.images)
-        return self._pace.seconds_left(steps, pictures - sum(image.decoded for image in self.images))
+    @property
+    def steps_left(self) -> float:
+        """Of all pictures that are not finished."""
+        request = self.record.request
+        num_steps = self.images[0].num_steps if self.images else request.num_steps(request.steps)
+        return self._num_left * num_steps - sum(image.progress for image in self.images)
+
+    def _seconds_left(self) -> float:
+        decodes = self._num_left - sum(image.decoded for image in self.images)
+        return self._pace.seconds_left(self.steps_left, decodes)

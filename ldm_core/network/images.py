@@ -20,8 +20,8 @@ def to_pixels(image: Tensor) -> NDArray[np.uint8]:
     """
     if not bool(torch.isfinite(image).all()):
         raise NotFinite(
-            "The decoder produced NaN or infinity. Set ATELIER_DTYPE=float32; if that does not help, "
-            "the model's file is damaged."
+            "The decoder produced NaN or infinity: the model's file is damaged, or an adapter is too strong. "
+            "Choose another model or a lower strength."
         )
     scaled = ((image.detach().float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
     return np.ascontiguousarray(scaled.movedim(0, -1).cpu().numpy())

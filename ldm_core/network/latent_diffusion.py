@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,6 @@ from ldm_core.diffusion.schedule import NoiseSchedule
 from ldm_core.errors import ConfigError
 from ldm_core.model_spec import ModelSpec
 from ldm_core.network import tiling
-from ldm_core.network.device import unless_out_of_memory
 from ldm_core.network.weights import with_weights, without_weights
 from ldm_core.nn.autoencoder import first_stage
 from ldm_core.nn.control import Control
@@ -77,6 +76,7 @@ class LatentDiffusion(nn.Module):
             if conditioner.module_name:
                 self.add_module(conditioner.module_name, conditioner.build())
         self.controls: Mapping[str, Control] = {}  # by name; no part of its weights
+        self.plan: frozenset[str] = frozenset()  # as of `request.fields.PLANS`
         if spec.scale_factor is None:
             raise ConfigError("The latent's scale is not in the checkpoint; give it as scale_factor.")
         self.scale_factor = spec.scale_factor
@@ -117,6 +117,18 @@ class LatentDiffusion(nn.Module):
         twin.controls = {**self.controls, **controls}
         return twin
 
+    def by_plan(self, plan: Collection[str] | None) -> LatentDiffusion:
+        """The same model, which shares its modules, but goes in small pieces about what a plan names."""
+        if not plan:
+            return self
+        twin = copy.copy(self)
+        twin.plan = frozenset(plan)
+        return twin
+
+    @property
+    def in_pieces(self) -> bool:
+        return "inputs" in self.plan
+
     @torch.inference_mode()
     def hint(self, name: str, picture: Tensor, strength: float, start: float, end: float) -> Hint:
         """A hint to one of its controls.
@@ -145,12 +157,10 @@ class LatentDiffusion(nn.Module):
     def encode(self, image: Tensor) -> Tensor:
         """(b, 3, H, W) in [-1, 1] -> (b, c, h, w), scaled to about unit variance; large ones in tiles."""
         stage, image = self.first_stage_model, self._internal(image, self.first_stage_model)
-        z: Tensor | None = None
-        if tiling.fits(stage, (image.shape[-2], image.shape[-1])):
-            z = unless_out_of_memory(lambda: stage.latent(image))
-        if z is None:
-            z = torch.cat([tiling.encode(stage, each) for each in torch.split(image, 1)])
-        z = z.float()
+        if not self.in_pieces and tiling.fits(stage, (image.shape[-2], image.shape[-1])):
+            z = stage.latent(image).float()
+        else:
+            z = torch.cat([tiling.encode(stage, each) for each in torch.split(image, 1)]).float()
         if self.spec.latent_std:
             mean, std = self._moments(z)
             z = (z - mean) / std
@@ -175,15 +185,14 @@ class LatentDiffusion(nn.Module):
         return mean, std
 
     def decoding(self, z: Tensor) -> Generator[float, None, NDArray[np.uint8]]:
-        """One picture's latent -> its pixels; in tiles where it is large or memory too short for the whole.
+        """One picture's latent -> its pixels; in tiles where it is large, or the plan says so.
 
         Yields the share that is done after each tile; returns (H, W, 3).
         """
         cell = self.spec.first_stage.downsampling
-        if tiling.fits(self.first_stage_model, (cell * z.shape[-2], cell * z.shape[-1])):
-            picture = unless_out_of_memory(lambda: self.decode(z))
-            if picture is not None:
-                return tiling.rounded(picture[0])
+        size = (cell * z.shape[-2], cell * z.shape[-1])
+        if "decoding" not in self.plan and tiling.fits(self.first_stage_model, size):
+            return tiling.rounded(self.decode(z)[0])
         return (yield from tiling.decoding(self.first_stage_model, self._unscaled(z)))
 
     def labels(self, z: Tensor) -> Tensor | None:

@@ -11,6 +11,7 @@ from ldm_core.request.fields import (
     BRANCHINGS,
     FIELDS,
     FIXED,
+    FLOAT32,
     PIXEL_BUDGET,
     SEED,
     SIZE,
@@ -95,6 +96,9 @@ class Request:
     template: str | None = None  # what the prompt was drawn from, where that is other than the prompt itself
     negative_template: str | None = None
     branch: Branch | None = None  # how the first steps were made, where it was otherwise
+    plan: tuple[str, ...] | None = (
+        None  # what is otherwise than usual (`fields.PLANS`), and with it the bytes
+    )
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -128,9 +132,14 @@ class Request:
 
     def notes(self) -> tuple[str, ...]:
         """Sentences about what a person may not expect of the picture."""
+        notes = []
         if self.negative_prompt.strip() and self.guidance_scale in (0, 1):
-            return ("Without guidance (a scale of 1) what is to be left out is not read.",)
-        return ()
+            notes.append("Without guidance (a scale of 1) what is to be left out is not read.")
+        if FLOAT32 in (self.plan or ()):
+            notes.append("It is made in float32, which takes longer.")
+        if {FLOAT32} < {FLOAT32, *(self.plan or ())}:
+            notes.append("It is made in small pieces, which takes less memory.")
+        return tuple(notes)
 
     def num_steps(self, whole: int) -> int:
         """How many steps are made.  `whole`: from pure noise to the picture."""
@@ -262,6 +271,18 @@ def branched(request: R, step: int, of: Request) -> R:
     while of.branch is not None and of.branch.step > step:
         of = of.branch.of
     return replace(request, branch=Branch(step, of) if step else None)
+
+
+def planned(request: R, plan: tuple[str, ...] | None, *, whole: bool) -> R:
+    """The request, to be made by a plan.
+
+    Args:
+        whole: also what was made before its branches.
+    """
+    branch = request.branch
+    if branch is not None and whole:
+        branch = Branch(branch.step, planned(branch.of, plan, whole=True))
+    return replace(request, plan=plan, branch=branch)
 
 
 def rebased(request: R, of: Request) -> R:

@@ -19,6 +19,7 @@ from ldm_core.request.rules import (
     Rule,
     Seed,
     Seeds,
+    SomeOf,
     Text,
     Whole,
 )
@@ -43,6 +44,10 @@ BRANCHINGS = 32  # of one picture
 
 PIXEL_BUDGET = 16 * 1024 * 1024  # width * height * batch_size: four pictures of 2048 x 2048
 CLIP_SKIP = (0, 12)
+FLOAT32 = "float32"
+# What is otherwise than usual where a picture could not be made as usual, since memory was short or the
+# network produced NaN: the number format, and which parts of the work go in small pieces.
+PLANS = (FLOAT32, "inputs", "steps", "decoding")
 
 FIELDS: Mapping[str, Rule] = {
     "model": Name(0, NAME_CHARACTERS),
@@ -91,6 +96,7 @@ FIELDS: Mapping[str, Rule] = {
     "controls": Controls(),
     "regions": Regions(),
     "base_share": Real(*FRACTION),
+    "plan": SomeOf(PLANS),
 }
 
 # What steps of one picture have in common, whatever changes at a branch.

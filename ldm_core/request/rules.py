@@ -97,6 +97,22 @@ class OneOf:
 
 
 @dataclass(frozen=True, slots=True)
+class SomeOf:
+    """At least one of a few words; in their order, each once."""
+
+    words: tuple[str, ...]
+
+    @property
+    def allowed(self) -> str:
+        return f"a list of some of {', '.join(map(repr, self.words))}"
+
+    def read(self, value: object) -> tuple[str, ...] | None:
+        if not isinstance(value, list | tuple) or any(word not in self.words for word in value):
+            return None
+        return tuple(word for word in self.words if word in value) or None
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """Text for a model to read, cleaned by `clean_text`."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import os
@@ -42,8 +43,8 @@ class Answer:
 class Asking:
     """Somebody who asks the program over HTTP."""
 
-    def __init__(self, running: Running, headers: dict[str, str], cookies: dict[str, str]) -> None:
-        self.web = httpx.Client(base_url=running.address, headers=headers, cookies=cookies, timeout=300)
+    def __init__(self, address: str, headers: dict[str, str], cookies: dict[str, str]) -> None:
+        self.web = httpx.Client(base_url=address, headers=headers, cookies=cookies, timeout=300)
 
     def post(self, path: str, body: object) -> httpx.Response:
         return self.web.post(f"/gradio_api/{path}", json=body)
@@ -80,14 +81,21 @@ class Asking:
 
 
 @pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two models."""
+    folder = tmp_path_factory.mktemp("models")
+    write_model(folder, spec=EVERYTHING)
+    write_model(folder, name="other", seed=1, spec=EVERYTHING)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Running]:
     """Behind a proxy on this computer, whose X-Forwarded-For it trusts."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("ATELIER_DATA", str(tmp_path_factory.mktemp("data")))
-        models = tmp_path_factory.mktemp("models")
-        write_model(models, spec=EVERYTHING)
         patch.setenv("ATELIER_MODELS", str(models))
         outputs = str(tmp_path_factory.mktemp("outputs"))
         options = Options(
@@ -108,7 +116,7 @@ def guest(program: Running) -> Callable[[int], Asking]:
             "Authorization": f"Bearer {PASSWORD}",
             "X-Forwarded-For": f"10.9.{number // 250}.{number % 250}",
         }
-        return Asking(program, headers, {COOKIE: f"guest {number}"})
+        return Asking(program.address, headers, {COOKIE: f"guest {number}"})
 
     return guest
 
@@ -116,12 +124,12 @@ def guest(program: Running) -> Callable[[int], Asking]:
 @pytest.fixture(scope="session")
 def owner(program: Running) -> Asking:
     assert program.owner is not None
-    return Asking(program, {}, {COOKIE: program.owner})
+    return Asking(program.address, {}, {COOKIE: program.owner})
 
 
 @pytest.fixture(scope="session")
 def stranger(program: Running) -> Asking:
-    return Asking(program, {}, {})
+    return Asking(program.address, {}, {})
 
 
 def drawn(program: Running) -> bytes:
@@ -150,6 +158,10 @@ def png(width: int = 64, height: int = 64, mode: str = "RGB") -> bytes:
     file = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, shape, np.uint8), mode).save(file, "PNG")
     return file.getvalue()
+
+
+def uri(data: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(data).decode()
 
 
 def outputs_of(program: Running) -> Path:

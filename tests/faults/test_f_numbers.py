@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import itertools
 import json
 import random
@@ -11,14 +10,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults.conftest import SMALL, Asking, png
+from tests.faults.conftest import SMALL, Asking, png, uri
 
 Guest = Callable[[int], Asking]
 INF, NAN = float("inf"), float("nan")
-
-
-def uri(data: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(data).decode()
 
 
 WRONG: dict[str, tuple[object, ...]] = {

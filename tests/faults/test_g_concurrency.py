@@ -166,6 +166,26 @@ def test_g05_a_client_that_is_gone_stops_its_job(program: Running, guest: Guest)
         assert rests(program) < 5
 
 
+def test_g05_a_client_that_never_asks_for_its_answer_is_gone_after_a_while(
+    program: Running, guest: Guest, owner: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.web.api.GUEST_RUNS", 1.5)
+    guest(14).begin(LONG)
+    event = owner.begin(LONG)
+    begins(program)
+    listening = guest(15)
+    other = listening.begin(LONG)
+    with listening.web.stream("GET", f"/gradio_api/call/generate/{other}"):
+        deadline = time.monotonic() + 20
+        while figures(program).running > 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(3)
+        assert figures(program).running == 2, "who listens, and the owner"
+    assert owner.cancel(event).status_code == 200
+    rests(program)
+
+
 def test_g08_too_many_jobs_are_refused_with_a_sentence(program: Running, guest: Guest) -> None:
     asking = guest(6)
     events = [asking.begin(SMALL | {"steps": 250}) for _ in range(int(GUEST.jobs))]
@@ -228,7 +248,25 @@ def test_g13_another_s_events_do_not_exist(program: Running, guest: Guest, owner
 
 
 @pytest.mark.parametrize("count", [AT_ONCE + 2])
-def test_g07_places_are_given_in_turn(program: Running, guest: Guest, count: int) -> None:
+def test_g06_models_that_change_under_others(program: Running, guest: Guest) -> None:
+    """Each picture says which model made it, and is the one that is made alone."""
+
+    def ask(number: int) -> tuple[str, bytes]:
+        asking, model = guest(20 + number), ("landscapes", "other")[number % 2]
+        answer = asking.call({**SMALL, "model": model, "steps": 10})
+        (made,) = answer.data  # type: ignore[misc]
+        assert made["requests"][0]["model"] == model
+        return model, pixels(asking.web.get(made["images"][0]["url"]).content)
+
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(ask, range(6)))
+    for model in ("landscapes", "other"):
+        request = TextToImage(prompt="snow", width=64, height=64, steps=10, seed=5, model=model)
+        alone = pixels(program.studio.make(request)[0].png)
+        assert {data for name, data in found if name == model} == {alone}
+
+
+def test_places_are_given_in_turn(program: Running, guest: Guest, count: int) -> None:
     """Of one person's calls some are made at a time; the others wait their turn, and none is lost."""
     asking = guest(13)
     events = [asking.begin({**SMALL, "steps": 20, "seed": i}) for i in range(count)]

@@ -12,19 +12,21 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
 import pytest
 
+from app.commands.generate import generate
 from app.keeping.database import Database
-from app.keeping.library import Library
+from app.keeping.library import OWNER, Library
 from app.keeping.scratch import LOCK, PREFIX, scratch_folder, sweep
 from app.studio.queue import MIGRATIONS, Queue
 from app.web.server import Running
 from ldm_core.errors import FileError
-from ldm_core.request import TextToImage
+from ldm_core.request import TextToImage, parse_request
 from tests import tiny
 from tests.browser import free_port
 from tests.faults.conftest import SMALL, Asking
@@ -45,6 +47,41 @@ def test_h01_h03_where_nothing_can_be_saved_a_call_fails_before_it_is_made(
     answer = guest(1).call(SMALL)
     assert answer.kind == "error" and "cannot be saved" in answer.text and "--outputs" in answer.text
     assert program.studio.engine().figures().steps == steps
+
+
+def test_h01_h03_the_page_says_so_before_it_computes_and_keeps_what_waits(
+    program: Running, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    studio, request = program.studio, parse_request({**SMALL, "steps": 100})
+    library, page = studio._library, studio.page(OWNER, "a page of the owner's")
+    assert library is not None
+    (tmp_path / "file").write_text("in the way")
+    with monkeypatch.context() as patch:
+        patch.setattr(library, "folder", tmp_path / "file" / "outputs")
+        with pytest.raises(FileError, match="cannot be saved"):
+            studio.jobs.add(page.person, [request])
+    assert studio.jobs.open(page.person) == 0
+    # The disk fills while jobs wait.
+    items = [studio.jobs.add(page.person, [replace(request, seed=seed)]) for seed in range(3)]
+    wait_until(lambda: studio.engine().figures().running == 1)
+    steps = studio.engine().figures().steps
+    with monkeypatch.context() as patch:
+        patch.setattr(library, "folder", tmp_path / "file" / "outputs")
+        studio.jobs.cancel(page.person, items[0].id)
+        wait_until(lambda: page.person.runner is None)
+    found = {item.id: item for item in studio.jobs.queue.items(OWNER)}
+    assert [found[item.id].state for item in items] == ["stopped", "failed", "waiting"]
+    assert "cannot be saved" in found[items[1].id].said
+    assert studio.engine().figures().steps <= steps + 100
+    studio.jobs.cancel_all(page.person)
+    studio.jobs.pause_queue(page.person, paused=False)
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_h01_a_picture_waits_until_it_can_be_saved(
@@ -88,6 +125,28 @@ def test_h03_generate_says_so_before_it_computes(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 1 and "cannot be saved" in done.stderr and "step" not in done.stderr
+
+
+def test_h03_what_generate_cannot_save_any_more_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny.write_model(tmp_path / "models")
+    (tmp_path / "request.json").write_text(json.dumps(SMALL))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "elsewhere"))
+    real = Library.save
+
+    def save(self: Library, png: bytes, request: TextToImage, person: str = "owner") -> Path:
+        if self.folder == tmp_path / "out":
+            raise FileError("The picture could not be saved (No space left on device).")
+        return real(self, png, request, person)
+
+    monkeypatch.setattr(Library, "save", save)
+    models = [str(tmp_path / "models")]
+    assert generate(str(tmp_path / "request.json"), str(tmp_path / "out"), [], models, "cpu") == 1
+    said = capsys.readouterr().err
+    (kept,) = (tmp_path / "elsewhere").rglob("*.png")
+    assert "No space left" in said and f"kept as {kept}" in said and kept.read_bytes()[:4] == b"\x89PNG"
 
 
 def test_h04_what_a_killed_run_left_is_swept(tmp_path: Path) -> None:

@@ -72,11 +72,10 @@ REACHED = {  # of stranger, guest and owner
 
 
 def test_what_each_reaches(program: Running, address: str) -> None:
-    front = Running(address, program.studio, program.blocks, {}, program.owner)
     host = {"host": HOST, "origin": f"https://{HOST}"}
-    stranger = Asking(front, host, {})
-    guest = Asking(front, {**host, "authorization": f"Bearer {PASSWORD}"}, {COOKIE: "a guest behind nginx"})
-    owner = Asking(front, host, {COOKIE: str(program.owner)})
+    stranger = Asking(address, host, {})
+    guest = Asking(address, {**host, "authorization": f"Bearer {PASSWORD}"}, {COOKIE: "a guest behind nginx"})
+    owner = Asking(address, host, {COOKIE: str(program.owner)})
     for path, expected in REACHED.items():
         got = tuple(one.web.get(path).status_code for one in (stranger, guest, owner))
         print(f"{path:45} {got}")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from gradio.utils import get_upload_folder
 
 from app.studio.limits import GUEST, Allowance
 from app.web.door import ENTRY
@@ -34,6 +35,9 @@ CLIMBS = [
     "/./etc/./passwd",
     "\\\\..\\\\..\\\\etc\\\\passwd",
     "%252e%252e%252fetc%252fpasswd",
+    "/kept/../../../etc/passwd",
+    "/kept/%2e%2e/%2e%2e/%2e%2e/etc/passwd",
+    "/kept//etc/passwd",
 ]
 ROUTES = [
     "/gradio_api/file={}",
@@ -262,12 +266,28 @@ def test_i17_nothing_private_is_told(program: Running, guest: Guest) -> None:
     texts = [
         asking.web.get(path).text for path in ("/config", "/gradio_api/info", "/history/state", "/health")
     ]
-    texts += [
+    given = asking.upload("a.png", png())
+    assert given.json()[0].startswith("/kept/")
+    texts += [given.text] + [
         asking.call(request).text
-        for request in (SMALL, {**SMALL, "model": "none"}, {}, {**SMALL, "steps": 0})
+        for request in (
+            SMALL,
+            {**SMALL, "model": "none"},
+            {},
+            {**SMALL, "steps": 0},
+            {**SMALL, "task": "image-to-image", "image": {"path": given.json()[0]}},
+            {**SMALL, "task": "image-to-image", "image": {"path": "/kept/../../etc/passwd"}},
+        )
     ]
+    assert texts[-2].count("images") == 1, texts[-2]
     told = "\n".join(texts)
-    for private in (PASSWORD, program.owner or "-", str(outputs_of(program)), str(Path.home())):
+    for private in (
+        PASSWORD,
+        program.owner or "-",
+        str(outputs_of(program)),
+        str(Path.home()),
+        get_upload_folder(),
+    ):
         assert private not in told
 
 
