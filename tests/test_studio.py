@@ -225,10 +225,14 @@ def test_what_a_guest_leaves_behind_ends_after_a_while(studio: Studio) -> None:
     assert studio.person("guest") is not page.person
 
 
-def test_a_picture_that_cannot_be_saved_is_still_shown(models: ModelLibrary, tmp_path: Path) -> None:
+def test_a_picture_that_cannot_be_saved_is_still_shown(
+    models: ModelLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("in the way")
     blocked = Studio(models, Library(tmp_path / "file"))
     blocked.warm_up()
+    assert "cannot be saved" in str(list(blocked.paint(SMALL))[-1])
+    monkeypatch.setattr(Library, "require_room", lambda _: None)  # as if the disk filled meanwhile
     (picture,) = finished(list(blocked.paint(SMALL)))
     blocked.close()
     assert picture.path is None

@@ -44,7 +44,7 @@ class Paths:
         self._read_address(scope)
         if scope["method"] == "POST" and b"json" in _header(scope, b"content-type"):
             receive = self._read(receive)
-        await self._app(scope, receive, self._telling(send))
+        await self._app(scope, receive, send if scope["method"] == "HEAD" else self._telling(send))
 
     def _own(self, path: str) -> str:
         """The path here that a browser's word stands for."""
@@ -96,28 +96,32 @@ class Paths:
 
     def _telling(self, send: Send) -> Send:
         """Tells an answer without the folder's place; each part of a stream is a whole word of gradio's."""
-        begun: Message | None = None
+        names_files = False
+        begun: Message | None = None  # held back until its length is known
 
         async def telling(message: Message) -> None:
-            nonlocal begun
-            if message["type"] == "http.response.start" and _header(message, b"content-type").startswith(
-                _TOLD
-            ):
-                begun = message
+            nonlocal names_files, begun
+            if message["type"] == "http.response.start":
+                names_files = _header(message, b"content-type").startswith(_TOLD)
+                if names_files and _header(message, b"content-length"):
+                    begun = message
+                else:
+                    await send(message)
                 return
             body = message.get("body", b"")
-            if begun is None or not isinstance(body, bytes):
-                await send(message)
-                return
-            for place in self._places:
-                body = body.replace(place, NAME.encode())
-            if begun:
-                headers = MutableHeaders(scope=begun)
-                if "content-length" in headers and not message.get("more_body"):
-                    headers["content-length"] = str(len(body))
-                await send(begun)
-                begun = {}
-            await send({**message, "body": body})
+            if names_files and isinstance(body, bytes):
+                for place in self._places:
+                    body = body.replace(place, NAME.encode())
+                message = {**message, "body": body}
+                if begun is not None:
+                    headers = MutableHeaders(scope=begun)
+                    if message.get("more_body"):
+                        del headers["content-length"]
+                    else:
+                        headers["content-length"] = str(len(body))
+                    await send(begun)
+                    begun = None
+            await send(message)
 
         return telling
 

@@ -247,7 +247,6 @@ def test_g13_another_s_events_do_not_exist(program: Running, guest: Guest, owner
     rests(program)
 
 
-@pytest.mark.parametrize("count", [AT_ONCE + 2])
 def test_g06_models_that_change_under_others(program: Running, guest: Guest) -> None:
     """Each picture says which model made it, and is the one that is made alone."""
 
@@ -266,7 +265,8 @@ def test_g06_models_that_change_under_others(program: Running, guest: Guest) -> 
         assert {data for name, data in found if name == model} == {alone}
 
 
-def test_places_are_given_in_turn(program: Running, guest: Guest, count: int) -> None:
+@pytest.mark.parametrize("count", [AT_ONCE + 2])
+def test_g01_places_are_given_in_turn(program: Running, guest: Guest, count: int) -> None:
     """Of one person's calls some are made at a time; the others wait their turn, and none is lost."""
     asking = guest(13)
     events = [asking.begin({**SMALL, "steps": 20, "seed": i}) for i in range(count)]
