@@ -125,27 +125,30 @@ def test_c13_tokenizers_that_are_none(tmp_path: Path, files: dict[str, str]) -> 
         ClipTokenizer([tmp_path], ClipSpec((TOWER,)))
 
 
-def calls(name: str) -> Iterator[tuple[Path, ast.Call]]:
-    """Every call of a function or method of that name in the program."""
+def calls() -> Iterator[tuple[Path, str, ast.Call]]:
+    """Every call in the program, and the last name of what is called."""
     for room in ("app", "ldm_core"):
         for file in (ROOT / room).rglob("*.py"):
             for node in ast.walk(ast.parse(file.read_text("utf-8"))):
                 if isinstance(node, ast.Call):
-                    called = node.func.attr if isinstance(node.func, ast.Attribute) else None
-                    if name in (called, getattr(node.func, "id", None)):
-                        yield file, node
+                    name = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+                    yield file, name or getattr(node.func, "id", ""), node
 
 
 def test_b15_b18_c03_c04_d16_ways_that_are_not_there() -> None:
     """Nothing reads pickles by default rules, runs what a repository names, or decodes pictures unguarded."""
-    for name in ("from_pretrained", "imread", "imdecode", "system", "hub", "import_module", "unsafe_load"):
-        assert not list(calls(name)), name
-    for file, call in calls("load"):
-        module = call.func.value if isinstance(call.func, ast.Attribute) else None
-        if getattr(module, "id", "") == "torch":
-            given = {word.arg: ast.unparse(word.value) for word in call.keywords}
-            assert given.get("weights_only") == "True", (file, call.lineno)
-        assert getattr(module, "id", "") not in ("pickle", "marshal", "yaml"), file
+    for file, name, call in calls():
+        where = f"{file}:{call.lineno}"
+        assert name not in ("imread", "imdecode", "system", "import_module", "unsafe_load"), where
+        given = {word.arg: ast.unparse(word.value) for word in call.keywords}
+        of = getattr(call.func.value, "id", "") if isinstance(call.func, ast.Attribute) else ""
+        if name == "from_pretrained":  # with weights of ours, or without code of theirs
+            first = ast.unparse(call.args[0])
+            assert first == "None" or given["trust_remote_code"] == "False", where
+            assert first != "None" or given["attn_implementation"] == "'eager'", where
+        if name == "load":
+            assert of not in ("pickle", "marshal", "yaml", "hub"), where
+            assert of != "torch" or given["weights_only"] == "True", where
 
 
 def test_c01_names_of_models_are_looked_up(program: Running) -> None:
