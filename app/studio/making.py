@@ -81,6 +81,8 @@ class Making:
                 run.job.cancel()  # no effect on one that ended
 
     def _frames(self, run: Run, request: Request, owner: str) -> Iterator[Frame]:
+        if self._library is not None and not run.sketch:
+            self._library.require_room()
         if isinstance(request, Remove):
             yield from self._remove(run, request, owner)
             return
@@ -90,8 +92,6 @@ class Making:
             if run.stop.is_set():
                 yield Ended("Stopped")
                 return
-        if self._library is not None and not run.sketch:
-            self._library.require_room()
         while (job := self._started(run, request, owner)) is None:
             yield Waiting("Waiting: many are at work here")
             if run.stop.wait(BUSY_SECONDS):
