@@ -21,6 +21,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,7 +113,10 @@ def soak(minutes: float) -> list[Look]:
             return _watched(process, f"http://127.0.0.1:{port}", 60 * minutes)
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(60)
+            with suppress(subprocess.TimeoutExpired):  # on a machine that does much else
+                process.wait(60)
+            process.kill()
+            process.wait()
 
 
 def _watched(process: subprocess.Popen[bytes], address: str, seconds: float) -> list[Look]:
