@@ -139,7 +139,8 @@ def test_b15_b18_c03_c04_d16_ways_that_are_not_there() -> None:
     """Nothing reads pickles by default rules, runs what a repository names, or decodes pictures unguarded."""
     for file, name, call in calls():
         where = f"{file}:{call.lineno}"
-        assert name not in ("imread", "imdecode", "import_module", "unsafe_load"), where
+        assert name not in ("imread", "imdecode", "unsafe_load"), where
+        assert name != "import_module" or file == ROOT / "ldm_core/__init__.py", where  # its own, by a table
         given = {word.arg: ast.unparse(word.value) for word in call.keywords}
         of = getattr(call.func.value, "id", "") if isinstance(call.func, ast.Attribute) else ""
         assert (of, name) != ("os", "system"), where
