@@ -11,8 +11,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ldm_core.errors import WeightsError
+from ldm_core.formats import load_model
 from ldm_core.formats.identify import identify
 from ldm_core.formats.renaming import Joined, Recipe, Renamed, unchanged
+from ldm_core.nn.autoencoder import AutoencoderKL
+from ldm_core.request.extensions import ADAPTER, EMBEDDING
 from tests import tiny
 
 # A name of a tensor that tells the kind, the kind with its article, and what it is for.
@@ -59,6 +62,8 @@ def test_the_precision_is_that_of_most_numbers(tmp_path: Path) -> None:
     found = identify(path)
     assert (found.kind, found.precision, found.num_parameters) == ("unknown", "float16", 10)
     assert found.problem == "It is no model that is known."
+    texts = (found.family, found.title, found.description, found.licence, found.note)
+    assert set(texts) == {""} and not found.tasks
     assert identify(tmp_path / "none.safetensors").problem.startswith("none.safetensors cannot be loaded")
 
 
@@ -72,6 +77,38 @@ def test_a_model_is_told_with_what_is_left_aside(tmp_path: Path) -> None:
         save_file(weights | {name: torch.ones(1) for name in names[:count]}, folder / "model.safetensors")
         sentence = f"{count} tensors in it change no picture and are left aside: {listed}."
         assert identify(folder).note == sentence
+    save_file(weights | {"what": torch.ones(1)}, folder / "model.safetensors")
+    found = identify(folder)
+    assert "what" in found.problem and not found.tasks  # as loading it would say
+
+
+def test_a_first_stage_alone_is_no_model(tmp_path: Path) -> None:
+    prefix = "first_stage_model."
+    alone = {name.removeprefix(prefix): t for name, t in tiny.weights().items() if name.startswith(prefix)}
+    save_file(alone, tmp_path / "vae.safetensors")
+    found = identify(tmp_path / "vae.safetensors")
+    assert (found.kind, found.problem) == ("first stage", "It is a first stage (VAE) alone, not a model.")
+    assert isinstance(load_model(tmp_path / "vae.safetensors"), AutoencoderKL)
+
+
+@pytest.mark.parametrize(("length", "words"), [(1, "1 vector for "), (3, "3 vectors for ")])
+def test_an_embedding_says_how_many_vectors_it_has(length: int, words: str, tmp_path: Path) -> None:
+    save_file({"emb_params": torch.ones(length, 768)}, tmp_path / "word.safetensors")
+    found = identify(tmp_path / "word.safetensors")
+    assert found.description.startswith(words) and found.kind == EMBEDDING and not found.problem
+
+
+def test_half_of_an_adapter_is_incomplete(tmp_path: Path) -> None:
+    name = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q"
+    down, up = {f"{name}.lora_down.weight": torch.ones(4, 64)}, {f"{name}.lora_up.weight": torch.ones(64, 4)}
+    save_file(down | up, tmp_path / "a.safetensors")
+    found = identify(tmp_path / "a.safetensors")
+    assert (
+        found.kind == ADAPTER and not found.problem and found.description.startswith("Changes what a model")
+    )
+    save_file(down, tmp_path / "a.safetensors")
+    found = identify(tmp_path / "a.safetensors")
+    assert found.kind == ADAPTER and "incomplete" in found.problem and not found.description
 
 
 class File:
