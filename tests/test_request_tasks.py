@@ -403,6 +403,19 @@ def test_a_branch_changes_nothing_that_is_fixed() -> None:
             replace(first, branch=Branch(3, before))
         assert caught.value.field == field
         assert getattr(rebased(first, before), field) == value
+    wider, filled = Outpaint(image=SMALL, left=64), Inpaint(image=SMALL, mask=mask(64, 80))
+    fixed: list[tuple[Request, str, object]] = [
+        *((wider, side, 128) for side in ("left", "right", "top", "bottom")),
+        *((wider, field, value) for field, value in (("feather", 5), ("paste", "match"), ("fill", "telea"))),
+        *((filled, field, value) for field, value in (("area", "masked"), ("margin", 8))),
+        (ImageToImage(image=SMALL), "strength", 0.5),
+        (ImageToImage(image=SMALL), "image", Raster(SMALL.pixels + 1)),
+        (SuperResolution(image=SMALL), "scale", 2),
+    ]
+    for request, field, value in fixed:
+        with pytest.raises(RequestError, match="as before the branch") as caught:
+            replace(request, branch=Branch(3, replace(request, **{field: value})))  # type: ignore[arg-type]
+        assert caught.value.field == field
     of = Semantic(label_map=MAP)
     with pytest.raises(RequestError, match="branch is of another size; it has to be of a picture of 64 x 80"):
         Semantic(label_map=Raster(np.zeros((64, 80), np.uint8)), branch=Branch(3, of))
