@@ -112,6 +112,7 @@ def test_at_the_width_of_a_phone_a_prompt_has_all_of_it(page: Page) -> None:
     choose(page, "paint", "grass")
     page.locator("#paint-canvas .paper").scroll_into_view_if_needed()
     drag(page, "paint", 0.1, 0.5, 0.9, 0.5)
+    page.get_by_label("Prompt of grass").fill("snow")
     box = page.get_by_label("Prompt of grass").bounding_box()
     assert box is not None and 330 < box["width"] <= 390 and box["x"] >= 0
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

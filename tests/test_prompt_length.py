@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from ldm_core.conditioners.prompt_length import PromptLength
@@ -93,6 +96,30 @@ def test_without_a_tokenizer_it_is_not_known(library: ModelLibrary) -> None:
 def test_what_cannot_be_read_is_said(library: ModelLibrary) -> None:
     with pytest.raises(PromptError, match="brackets are open"):
         library.prompt_length("sdxl", "(" * 50)
+
+
+FIRST_AT_ONCE = """
+import sys, threading
+from pathlib import Path
+from ldm_core.conditioners.clip_tokenizer import ClipTokenizer
+from ldm_core.formats.identify import describe
+folder = Path(sys.argv[1])
+spec = describe(folder).spec.conditioners[0]
+places = ((folder / "tokenizer",),)
+found = []
+def read():
+    found.append(spec.find_tokenizer(places, lambda: None).pieces("an"))
+threads = [threading.Thread(target=read) for _ in range(6)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert len(found) == 6, found
+"""
+
+
+def test_several_may_be_the_first_to_read_a_tokenizer(library: ModelLibrary) -> None:
+    command = [sys.executable, "-c", FIRST_AT_ONCE, str(library.entry("sd1").path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_bundled_model_takes_38_words() -> None:

@@ -100,6 +100,9 @@ def _byte_pairs(folder: Path, most: int) -> tokenizers.Tokenizer:
         OSError, ValueError: the files cannot be read, or do not fit together.
         ConfigError: it has more than `most` tokens.
     """
+    # The library puts another module in its place at the end of its import; a thread that waited for another
+    # one's import is given the first, so only the second statement finds what is there.
+    import transformers  # noqa: F401
     from transformers import CLIPTokenizer
 
     if (folder / "tokenizer.json").is_file():

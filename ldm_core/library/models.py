@@ -90,6 +90,7 @@ class ModelLibrary:
         self._infos: dict[Path, tuple[Stamp, ModelInfo]] = {}
         self._residents = Residents(budget)
         self._tokenizers = tokenizers
+        self._tokenizing = threading.Lock()
         self._known_tokenizers: dict[Path, tuple[Stamp, Tokenize]] = {}
         self._loading = threading.Lock()
         self._extensions = ExtensionLoader(self._residents)
@@ -262,15 +263,15 @@ class ModelLibrary:
         from ldm_core.formats.loading import load_tokenizer
         from ldm_core.library.tokens import kept_tokenizer
 
-        path, stamp = self.entry(name).path, self._stamp(name)
-        known = self._known_tokenizers.get(path)
-        if known is None or known[0] != stamp:
-            kept = self._tokenizers
-            found = load_tokenizer(path, lambda one: None if kept is None else kept_tokenizer(one, kept))
-            if found is None:
-                return None
-            known = self._known_tokenizers[path] = stamp, found
-        return known[1]
+        path, stamp, kept = self.entry(name).path, self._stamp(name), self._tokenizers
+        with self._tokenizing:
+            known = self._known_tokenizers.get(path)
+            if known is None or known[0] != stamp:
+                found = load_tokenizer(path, lambda one: None if kept is None else kept_tokenizer(one, kept))
+                if found is None:
+                    return None
+                known = self._known_tokenizers[path] = stamp, found
+            return known[1]
 
     def _embedding_notes(self, prompt: str, syntax: Syntax, spec: ModelSpec) -> list[str]:
         """A sentence about each that a prompt names and that is not there, or was made for another family."""
