@@ -448,3 +448,11 @@ def test_what_a_model_reads_by_itself_it_still_reads(engine: Engine) -> None:
         for labels in (HALVES, other)
     )
     assert not np.array_equal(one, two)
+
+
+def test_a_class_has_one_prompt_however_it_is_written(engine: Engine) -> None:
+    """By name and by id: their shares would add up, and a form could show one of them only."""
+    regions = [{"class": "sky", "prompt": "a"}, {"class": SKY, "prompt": "b"}]
+    request = parse_request({"task": "semantic", "model": "native", "label_map": HALVES, "regions": regions})
+    with pytest.raises(RequestError, match="'sky' has two prompts"):
+        engine.submit(request)

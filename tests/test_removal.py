@@ -124,3 +124,30 @@ def test_a_hole_can_begin_with_patches(fill: str) -> None:
     assert parse_request(to_json(Inpaint(image=image, mask=mask, fill=fill))) == Inpaint(
         image=image, mask=mask, fill=fill
     )
+
+
+@needs_patches
+def test_a_large_hole_is_filled_in_a_smaller_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def noting(colours: NDArray[np.uint8], where: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        seen.append(colours.shape)
+        return colours
+
+    monkeypatch.setattr(patches, "patches", noting)
+    large, covered = np.zeros((600, 800, 3), np.uint8), np.zeros((600, 800), bool)
+    covered[100:500, 200:600] = True
+    large[covered] = 200
+    made = patches.filled(large, covered, "patches", 120_000)
+    assert seen == [(300, 400, 3)]
+    assert made.shape == large.shape and not made[~covered].any()
+    assert (made[300, 400] == 200).all()
+
+
+def test_memory_that_runs_out_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(*_: object) -> NDArray[np.uint8]:
+        raise MemoryError
+
+    monkeypatch.setitem(patches.METHODS, "telea", short)  # type: ignore[arg-type]
+    with pytest.raises(EngineError, match="Memory ran out at 232 x 160 pixels"):
+        removed(Remove(image=Raster(spotted()), mask=Raster(hole()), fill="telea"))

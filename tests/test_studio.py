@@ -23,7 +23,7 @@ from app.studio.timelines import Timelines
 from ldm_core.conditioners import LowResolutionSpec
 from ldm_core.errors import EngineError, ModelNotFound, RequestError
 from ldm_core.library.models import ModelLibrary
-from ldm_core.request import Branch, ClassToImage, SuperResolution, TextToImage
+from ldm_core.request import Branch, ClassToImage, Remove, SuperResolution, TextToImage
 from ldm_core.request.raster import Raster
 from tests.tiny import SPEC, write_broken_model, write_model
 
@@ -324,3 +324,34 @@ def test_stop_ends_all_of_several(studio: Studio) -> None:
     studio.jobs.stop(page)
     run = ended(studio, page.person, item)
     assert run.text == "Stopped" and len(run.pictures) == 1
+
+
+def test_a_removal_is_made_once_while_others_go_on_until_i_stop(studio: Studio) -> None:
+    """Made again it would be the same picture, over and over."""
+    page = page_of(studio, "endless remover")
+    person = page.person
+    mask = np.zeros((16, 16), np.uint8)
+    mask[4:8, 4:8] = 255
+    image = Raster(np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8))
+    removal = Remove(image=image, mask=Raster(mask), fill="telea")
+    studio.jobs.repeat(person, endless=True)
+    studio.jobs.add(person, [SMALL])
+    until(lambda: len(person.pictures()) >= 2)
+    studio.jobs.add(person, [removal])
+    until(lambda: any(picture.request.task == "remove" for picture in person.pictures()))
+    before = len(person.pictures())
+    until(lambda: len(person.pictures()) >= before + 2)
+    studio.jobs.stop(page)
+    until(lambda: person.runner is None)
+    assert [picture.request.task for picture in person.pictures()].count("remove") == 1
+
+
+def test_a_removal_that_is_stopped_saves_nothing(studio: Studio) -> None:
+    mask = np.full((16, 16), 255, np.uint8)
+    mask[0] = 0
+    image = Raster(np.zeros((16, 16, 3), np.uint8))
+    run = Run("stopped", (Remove(image=image, mask=Raster(mask), fill="telea"),))
+    run.cancel()
+    frames = list(studio.frames(run, "stopper"))
+    assert isinstance(frames[-1], Ended) and frames[-1].text == "Stopped"
+    assert not any(isinstance(frame, Finished) for frame in frames)

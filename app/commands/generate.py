@@ -153,7 +153,7 @@ def _saved(files: Library, png: bytes, request: Request) -> Path:
     try:
         return files.save(png, request)
     except FileError as error:
-        kept = Library(Path(tempfile.gettempdir()) / "latent-atelier-unsaved", dated=False)
+        kept = Library(Path(tempfile.mkdtemp(prefix="latent-atelier-unsaved-")), dated=False)
         try:
             path = kept.save(png, request)
         except FileError:

@@ -10,6 +10,7 @@ from gradio.components import Component
 from app.form import parts
 from app.form.defaults import able, model_defaults, serving, shape_of, starting_model
 from app.form.form import AnyForm, over, resize, suit_extra
+from app.form.region_parts import without_places
 from app.grids.axes import Fields, axis_of
 from app.grids.plan import Plan, plan
 from app.prompts.words import PAIRS
@@ -145,6 +146,21 @@ def fill(
         updates[form.fields["width"]], updates[form.fields["height"]] = request.size
         updates[form.shape] = shape_of(studio, request.model, *request.size)
     return over(over(suit_extra(studio, form, request.model), updates), form.extra.fill(request))
+
+
+def left_out(form: AnyForm, request: Request) -> list[str]:
+    """What `fill` does not put into a form, in sentences."""
+    notes = []
+    for field, word, home in (("adapters", "LoRAs", "prompt"), ("controls", "ControlNets", "controls")):
+        uses = getattr(request, field)
+        if uses and home not in form.fields:
+            names = ", ".join(use.name for use in uses)
+            notes.append(f"Its {word} ({names}) are not taken over: this form has no place for them.")
+    placed = hasattr(form.extra, "regions")
+    if request.regions and (not placed or without_places(request)):
+        which = "given by masks" if placed else "of regions"
+        notes.append(f"Its prompts {which} are not taken over: this form has no place for them.")
+    return notes
 
 
 def seeded(form: AnyForm, request: Request) -> Updates:

@@ -10,7 +10,6 @@ import gradio as gr
 from app.form import defaults, translate
 from app.form.form import AnyForm, form_for
 from app.form.picture_input import uploaded
-from app.form.region_parts import without_places
 from app.keeping import metadata
 from app.keeping.readers.models import at_home
 from app.stage.stage import Stage
@@ -84,15 +83,7 @@ def reopen(
         notes.insert(0, f"Its model {model[:60]!r} is not here, so the chosen one stays.")
     if note := form.words.written(settings.request).note:
         notes.append(note)
-    for field, word, home in (("adapters", "LoRAs", "prompt"), ("controls", "ControlNets", "controls")):
-        uses = getattr(settings.request, field)
-        if uses and home not in form.fields:
-            names = ", ".join(use.name for use in uses)
-            notes.append(f"Its {word} ({names}) are not taken over: this form has no place for them.")
-    placed = hasattr(form.extra, "regions")
-    if settings.request.regions and (not placed or without_places(settings.request)):
-        which = "given by masks" if placed else "of regions"
-        notes.append(f"Its prompts {which} are not taken over: this form has no place for them.")
+    notes += translate.left_out(form, settings.request)
     by = f" as {settings.program} writes them" if settings.program else ""
     page.say(" ".join([f"Settings taken from the picture{by}.", *notes]), "note" if notes else "news")
     return {

@@ -173,8 +173,9 @@ def _connect_looking(studio: Studio, stage: Stage, tabs: gr.Tabs, made: Sequence
         if picture is None:
             page.say("There is no picture yet whose settings could be used.")
             return {tabs: gr.skip()}
-        page.say("These settings are in the controls now.")
         form = form_for(made, picture.request.task)
+        notes = translate.left_out(form, picture.request)
+        page.say(" ".join(["These settings are in the controls now.", *notes]), "note" if notes else "news")
         return {**translate.fill(studio, form, picture.request), tabs: change(selected=form.name)}
 
     filled = [component for form in made for component in form.filled()]

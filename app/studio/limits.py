@@ -16,11 +16,12 @@ from dataclasses import dataclass, fields, replace
 
 from app.keeping.library import OWNER
 from ldm_core.errors import QueueFull
-from ldm_core.request import Request
+from ldm_core.request import Remove, Request
 from ldm_core.request.raster import Raster
 
 KNOWN = 10_000  # persons of whom it is remembered which share they are of
 AT_ONCE = 4  # calls of programs of one share that are made at a time
+REMOVING = 5  # steps that filling a hole without a model counts as
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,8 @@ class Limits:
 def work_of(request: Request) -> float:
     """Steps of a picture of 512 x 512 that it takes."""
     width, height = request.size
-    return request.steps * request.batch_size * width * height / 512**2
+    steps = REMOVING if isinstance(request, Remove) else request.steps
+    return steps * request.batch_size * width * height / 512**2
 
 
 def pixels_of(request: Request) -> int:

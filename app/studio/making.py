@@ -113,7 +113,10 @@ class Making:
 
         yield Waiting("Filling…")
         began = time.monotonic()
-        pixels = removed(request)
+        pixels = None if run.stop.is_set() else removed(request)
+        if pixels is None or run.stop.is_set():
+            yield Ended("Stopped")
+            return
         yield self._finish(run, owner, PictureDone(0, pixels, request))
         yield Ended(f"Finished in {in_words(time.monotonic() - began)}", finished=True)
 

@@ -16,7 +16,7 @@ from typing import Literal
 from app.keeping.library import OWNER
 from app.studio.frames import Finished
 from app.studio.run import Run
-from ldm_core.request import Request
+from ldm_core.request import Remove, Request
 
 SKETCH = "sketch"  # the id of a page's sketch
 KEPT_PICTURES = 48  # of a person, in memory
@@ -134,7 +134,8 @@ class Person:
             self._runs[run.id] = run
             while len(self._runs) > KEPT_RUNS:
                 self._runs.popitem(last=False)
-            self.last = run.requests
+            if not any(isinstance(request, Remove) for request in run.requests):
+                self.last = run.requests  # a removal made again would be the same
             self.version += 1
 
     def run(self, id: str) -> Run | None:

@@ -88,7 +88,11 @@ class Layout(Extra):
     def take(self, picture: Raster, request: Request | None) -> Updates:
         """With boxes around the regions of a map where the picture was made of one."""
         boxes = None if request is None else _boxes(request, self._info(request))
-        return self.sheet.show(dataclasses.replace(sheets.backdrop(picture), boxes=boxes))
+        ids = new_box_ids(len(boxes or ()))
+        shown = self.sheet.show(dataclasses.replace(sheets.backdrop(picture), boxes=boxes, box_ids=ids))
+        if not isinstance(request, LayoutToImage):
+            return shown
+        return {**shown, **self.regions.fill(by_key(request, dict(enumerate(ids))))}
 
     def _info(self, request: Request) -> ModelInfo | None:
         """Its model; None where that is not here."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import colorsys
+import functools
 import html
 import io
+import threading
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
@@ -16,11 +19,12 @@ from starlette.routing import Route
 from app.keeping.history import History, Query
 from app.keeping.history.facts import read_regular
 from app.studio.jobs import Studio
-from ldm_core.errors import AtelierError, ModelError
+from ldm_core.errors import AtelierError, FileError, ModelError
 from ldm_core.library.index import Entry
 from ldm_core.pictures.reading import over_white, read_picture
 
 SIDE = 320  # pixels of the longer side
+_one_at_a_time = threading.Lock()
 # As other programs call the picture of NAME.safetensors, and of a model in a folder.
 _ENDINGS = tuple(
     f"{kind}{ending}" for kind in (".preview", "") for ending in (".png", ".jpg", ".jpeg", ".webp")
@@ -38,9 +42,9 @@ def previews_route(studio: Studio, history: History | None) -> Route:
         except ModelError as error:
             return Response(str(error), 404)
         person = str(request.scope["person"])
-        for path in (beside(entry), _made(history, person, entry)):
-            if path is not None and (small := _small(path)) is not None:
-                return Response(small, media_type="image/webp", headers=_HEADERS)
+        small = _beside(beside(entry)) or _made(history, person, entry)
+        if small is not None:
+            return Response(small, media_type="image/webp", headers=_HEADERS)
         return Response(letters(entry), media_type="image/svg+xml", headers=_HEADERS)
 
     return Route("/model-preview/{name:path}", preview)  # not a coroutine: Starlette runs it in a thread
@@ -55,16 +59,30 @@ def beside(entry: Entry) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _made(history: History | None, person: str, entry: Entry) -> Path | None:
-    """The person's newest picture that was made with a model."""
+def _made(history: History | None, person: str, entry: Entry) -> bytes | None:
+    """The small copy of the person's newest picture that was made with a model."""
     if history is None:
         return None
-    ids = history.search(person, Query(model=entry.name), 1)
-    return next((history.file(found) for found in history.entries(ids, person)), None)
+    for found in history.entries(history.search(person, Query(model=entry.name), 1), person):
+        with suppress(FileError):
+            return history.thumbs.of(found.digest, history.file(found))
+    return None
 
 
-def _small(path: Path) -> bytes | None:
+def _beside(path: Path | None) -> bytes | None:
     """A small WebP of a picture; None where it cannot be read."""
+    if path is None:
+        return None
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    with _one_at_a_time:  # a large picture takes much memory
+        return _small(path, facts.st_mtime_ns, facts.st_size)
+
+
+@functools.lru_cache(maxsize=500)
+def _small(path: Path, _changed: int, _size: int) -> bytes | None:
     try:
         picture = Image.fromarray(over_white(read_picture(read_regular(path)[0]).rgba))
     except AtelierError:

@@ -84,9 +84,11 @@ def check_regions(request: Request, spec: ModelSpec, title: str) -> None:
     if not spec.takes_regions:
         raise PromptError("regions", f"{title} draws no regions by prompts of their own; leave them out.")
     names = label_names(spec)
-    for region in regions:
-        if region.label is not None:
-            class_id("regions", region.label, names, len(names))
+    labels = [region.label for region in regions if region.label is not None]
+    ids = [class_id("regions", label, names, len(names)) for label in labels]
+    for place, found in enumerate(ids):
+        if found in ids[:place]:
+            raise PromptError("regions", f"The class {names[found]!r} has two prompts; put them into one.")
 
 
 def region_notes(request: Request, spec: ModelSpec) -> list[str]:

@@ -58,3 +58,26 @@ def edge_colours(colours: Colours, hole: Hole) -> Colours:
 
 
 METHODS: Mapping[str, Callable[[Colours, Hole], Colours]] = {"patches": patches, "telea": edge_colours}
+
+
+def filled(colours: Colours, hole: Hole, fill: str, most: int) -> Colours:
+    """The hole filled by one of `METHODS`; beyond `most` pixels it is filled in a smaller copy, and enlarged.
+
+    Raises:
+        EngineError: see `patches`; memory ran out.
+    """
+    import cv2
+
+    height, width = hole.shape
+    shrink = (most / (height * width)) ** 0.5
+    try:
+        if fill != "patches" or shrink >= 1:
+            return METHODS[fill](np.ascontiguousarray(colours), np.ascontiguousarray(hole))
+        size = max(1, round(width * shrink)), max(1, round(height * shrink))
+        small = cv2.resize(np.ascontiguousarray(colours), size, interpolation=cv2.INTER_AREA)
+        covered = cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
+        large = cv2.resize(patches(np.asarray(small, np.uint8), covered), (width, height))
+        return np.where(hole[..., None], large, colours).astype(np.uint8)
+    except (MemoryError, cv2.error) as error:
+        said = f"Memory ran out at {width} x {height} pixels; paint over less at a time."
+        raise EngineError(said) from error

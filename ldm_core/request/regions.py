@@ -72,9 +72,13 @@ class Regions:
     def read(self, value: object) -> tuple[RegionPrompt, ...] | None:
         if not isinstance(value, list | tuple) or not 0 < len(value) <= MAX_REGIONS:
             return None
-        regions = [one for entry in value if (one := _region(entry)) is not None]
+        regions: list[RegionPrompt] = []
+        for entry in value:  # which may hold a large picture: none is read after one that is refused
+            if (region := _region(entry)) is None:
+                return None
+            regions.append(region)
         places = {(one.label, one.box, one.mask) for one in regions}
-        return tuple(regions) if len(value) == len(regions) == len(places) else None
+        return tuple(regions) if len(regions) == len(places) else None
 
 
 def _region(value: object) -> RegionPrompt | None:

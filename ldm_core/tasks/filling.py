@@ -17,7 +17,7 @@ from ldm_core.library.models import ModelInfo
 from ldm_core.model_spec import ModelSpec
 from ldm_core.network.images import from_pixels, resized
 from ldm_core.network.latent_diffusion import LatentDiffusion
-from ldm_core.pictures.patches import METHODS, TELEA_RADIUS
+from ldm_core.pictures.patches import METHODS, TELEA_RADIUS, filled
 from ldm_core.pictures.reading import over_white
 from ldm_core.request import Inpaint, Outpaint, Request
 from ldm_core.request.raster import WHITE, Pixels
@@ -29,6 +29,8 @@ from ldm_core.tasks.hints import hinted
 from ldm_core.tasks.inputs import latent, prompt_of
 from ldm_core.tasks.paste import PASTES, Paste
 from ldm_core.tasks.regions import shares_of
+
+_MOST = 400_000  # pixels in which PatchMatch fills what a hole begins with; others wait for it meanwhile
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,9 +139,9 @@ def _started(picture: Pixels, mask: Pixels, window: Window, fill: str) -> Pixels
     # Of all that the method looks at, which for an extended picture may be more than the window.
     seen = grown(window, TELEA_RADIUS + 1, (picture.shape[1], picture.shape[0]))
     content = np.ascontiguousarray(over_white(seen.of(picture)))
-    filled = METHODS[fill](content, seen.of(mask) >= WHITE)
+    content = filled(content, seen.of(mask) >= WHITE, fill, _MOST)
     left, top = window.left - seen.left, window.top - seen.top
-    return Window(left, top, window.width, window.height).of(filled)
+    return Window(left, top, window.width, window.height).of(content)
 
 
 def opacity(mask: Pixels, feather: int) -> NDArray[np.float32]:

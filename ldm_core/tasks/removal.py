@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ldm_core.pictures.patches import METHODS, Colours, Hole
+from ldm_core.pictures.patches import Hole, filled
 from ldm_core.pictures.reading import over_white
 from ldm_core.request import Remove
 from ldm_core.request.raster import WHITE, Pixels
@@ -12,6 +12,7 @@ from ldm_core.tasks.filling import laid_over, opacity
 from ldm_core.tasks.geometry import Window, around
 
 _SEEN = 96  # pixels around a hole, at least, that it is filled from
+_MOST = 1_500_000  # pixels in which it is filled at their own size; some 20 microseconds each
 
 
 def removed(request: Remove) -> Pixels:
@@ -23,19 +24,14 @@ def removed(request: Remove) -> Pixels:
     picture, mask = request.image.pixels, request.mask.pixels
     hole = mask >= WHITE
     window = seen_from(hole)
-    filled = picture.copy()
-    part = window.of(filled)
-    drawn = filled_from_around(over_white(part), window.of(hole), request.fill)
+    whole = picture.copy()
+    part = window.of(whole)
+    drawn = filled(over_white(part), window.of(hole), request.fill, _MOST)
     part[:] = laid_over(part, drawn.astype(np.float32), window.of(opacity(mask, request.feather)))
-    return filled
+    return whole
 
 
 def seen_from(hole: Hole) -> Window:
     """The part of a picture from which a hole is filled: as far around it as it is large."""
     box = around(hole, 0)
     return around(hole, max(_SEEN, box.width, box.height))
-
-
-def filled_from_around(colours: Colours, hole: Hole, fill: str) -> Colours:
-    """(h, w, 3) with the hole filled by one of `ldm_core.pictures.patches.METHODS`."""
-    return METHODS[fill](np.ascontiguousarray(colours), np.ascontiguousarray(hole))
