@@ -201,8 +201,8 @@ def test_how_it_looks(page: Page, shots: Path) -> None:
             page.wait_for_timeout(200)
             page.screenshot(path=shots / f"{theme}-400-{tab.split()[0].lower()}.png")
             assert page.evaluate("document.documentElement.scrollWidth") <= 400
-            if tab == "Layout":
-                model = page.locator("#layout-model input")
+            if tab == "Upscale":
+                model = page.locator("#upscale-model input")
                 expect(model).to_have_value("None yet: add one under Models")
                 assert model.evaluate("field => field.scrollWidth <= field.clientWidth")
         page.locator("#keys").click()
