@@ -19,6 +19,8 @@ from app.web.guard import App, Message, Receive, Send
 NAME = "/kept"
 _TOLD = (b"application/json", b"text/event-stream", b"text/html")  # kinds of answers that name files
 _FILE = "/gradio_api/file="
+# JSON within HTML, as gradio's filter `toorjson` writes it.
+_IN_HTML = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&'"}
 
 
 class Paths:
@@ -32,9 +34,12 @@ class Paths:
     def __init__(self, app: App, folder: str) -> None:
         self._app = app
         self._folder = folder
-        # As JSON has them, the longer one first: it may begin with the other.
-        places = sorted({folder, str(Path(folder).resolve())}, key=len, reverse=True)
-        self._places = [json.dumps(place, ensure_ascii=False)[1:-1].encode() for place in places]
+        as_json = [
+            json.dumps(place, ensure_ascii=False)[1:-1] for place in (folder, str(Path(folder).resolve()))
+        ]
+        # The longer ones first: they may begin with the others.
+        places = sorted({*as_json, *(place.translate(_IN_HTML) for place in as_json)}, key=len, reverse=True)
+        self._places = [place.encode() for place in places]
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Passes the request on, and its answer back."""
@@ -48,7 +53,9 @@ class Paths:
 
     def _own(self, path: str) -> str:
         """The path here that a browser's word stands for."""
-        return self._folder + path.removeprefix(NAME) if path.startswith(f"{NAME}/") else path
+        # Behind the folder a path goes on as this computer writes it: on Windows with a backslash.
+        is_kept = path.startswith((f"{NAME}/", f"{NAME}\\"))
+        return self._folder + path.removeprefix(NAME) if is_kept else path
 
     def _read_address(self, scope: Message) -> None:
         path, query = str(scope["path"]), scope["query_string"]
@@ -61,15 +68,16 @@ class Paths:
 
     def _read(self, receive: Receive) -> Receive:
         """The body with paths of this computer."""
-        whole = b""
+        parts: list[bytes] = []
 
         async def reading() -> Message:
-            nonlocal whole
             message = await receive()
             while message["type"] == "http.request":
                 part = message.get("body", b"")
-                whole += part if isinstance(part, bytes) else b""
+                parts.append(part if isinstance(part, bytes) else b"")
                 if not message.get("more_body"):
+                    whole = b"".join(parts)
+                    parts.clear()
                     return {**message, "body": self._mapped(whole)}
                 message = await receive()
             return message
@@ -77,7 +85,7 @@ class Paths:
         return reading
 
     def _mapped(self, body: bytes) -> bytes:
-        if f'"{NAME}/'.encode() not in body:
+        if f'"{NAME}'.encode() not in body:
             return body
         try:
             given = orjson.loads(body)
@@ -92,7 +100,10 @@ class Paths:
                 if isinstance(path := one.get("path"), str):
                     one["path"] = self._own(path)
                 left += one.values()
-        return orjson.dumps(given)
+        try:
+            return orjson.dumps(given)
+        except TypeError:  # nested too deeply: passed on as it came, so its paths are of no file
+            return body
 
     def _telling(self, send: Send) -> Send:
         """Tells an answer without the folder's place; each part of a stream is a whole word of gradio's."""
