@@ -38,6 +38,9 @@ CASES = {
     "abcdefghijklmnop": (2, 16),
     "an AND old lake": (1, 7),  # the longer part
     "[an:old lake:0.5] an": (1, 8),  # the longer of both
+    "[an:old lake:40]": (1, 7),  # of many steps
+    "[an:old lake:1.5]": (1, 7),  # of a second pass
+    "[an:old lake:300]": (1, 7),  # of that too
     "<lora:name:1> an": (1, 1),
 }
 

@@ -12,8 +12,7 @@ from ldm_core.conditioners.inputs import text_of
 from ldm_core.conditioners.syntax import syntax_of
 from ldm_core.model_spec import ModelSpec
 from ldm_core.prompts import Joined, Phrase, Prompt, Text, read_prompt, texts_of
-
-_STEPS = 30  # of a picture, at which a prompt that changes with the step is looked at
+from ldm_core.request.fields import STEPS
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -77,7 +76,8 @@ def prompt_length(
 
 
 def _phrases(prompt: Prompt) -> Iterator[Phrase]:
-    """All that it says at some step, each once."""
-    steps = 1 if prompt.is_fixed else _STEPS
-    parts = (part.phrase for step in range(steps) for part in prompt.at(step, steps))
-    return iter(dict.fromkeys(parts))
+    """All that it says at some step of a long picture or of its second pass, each once."""
+    most = 1 if prompt.is_fixed else STEPS[1]
+    passes = (None,) if prompt.is_fixed else (None, most)
+    said = (prompt.at(step, most, earlier) for earlier in passes for step in range(most))
+    return iter(dict.fromkeys(part.phrase for parts in said for part in parts))
