@@ -26,7 +26,8 @@ class Coupling:
         contexts: (k, n, d), of all k regions; as long as the samples' own.
         shares: (k, h, w), of each place's attention; what they leave of 1 is the sample's own context's.
         counts: how many regions each sample has.
-        embeddings: (k, emb_dim), what joins the embedding of t, where a context is part of it.
+        embeddings: (k, emb_dim), what joins the embedding of t, where a context is part of it; a network
+            adds it to the coupling that it is given, once its samples are chosen (`of`, `cat`).
     """
 
     contexts: Tensor
@@ -40,8 +41,9 @@ class Coupling:
         return [i for i, count in enumerate(self.counts) for _ in range(count)]
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Coupling:
-        """The same change to both tensors."""
-        return replace(self, contexts=change(self.contexts), shares=change(self.shares))
+        """The same change to all tensors."""
+        embeddings = None if self.embeddings is None else change(self.embeddings)
+        return Coupling(change(self.contexts), change(self.shares), self.counts, embeddings)
 
     def of(self, samples: Sequence[int]) -> Coupling | None:
         """Of some of the batch; None where these have no regions."""
