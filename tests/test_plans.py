@@ -19,15 +19,17 @@ from ldm_core.library.models import ModelLibrary
 from ldm_core.network.latent_diffusion import LatentDiffusion
 from ldm_core.nn.autoencoder import FirstStage
 from ldm_core.nn.text import TextTransformer
-from ldm_core.request import FLOAT32, ImageToImage, Request, TextToImage, parse_request, to_json
+from ldm_core.request import FLOAT32, ImageToImage, Request, TextToImage, parse_request, single, to_json
 from ldm_core.request.raster import Raster
-from tests.engine_jobs import SMALL, canary, library, pixels, shared
+from tests.engine_jobs import SMALL, canary, library, pixels, shared, step, wait_for
 
 __all__ = ["canary", "library", "shared"]  # fixtures
 
 OUT = torch.OutOfMemoryError("CUDA out of memory.")
 GIVEN = Raster(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
 FROM_PICTURE = ImageToImage(model="landscapes", prompt="snow", steps=6, seed=3, strength=0.8, image=GIVEN)
+
+IN_TWO = replace(SMALL, width=128, height=128, second_pass=0.5)
 
 
 @pytest.fixture(autouse=True)
@@ -69,8 +71,10 @@ def wide(x: torch.Tensor) -> bool:
 SHORT = {
     "inputs, of texts": (SMALL, TextTransformer, "forward", several(2), ("inputs",)),
     "inputs, of a picture": (FROM_PICTURE, FirstStage, "latent", several(1), ("inputs",)),
+    "inputs, of a second pass": (IN_TWO, FirstStage, "latent", several(1), ("inputs",)),
     "steps": (SMALL, LatentDiffusion, "output", several(2), ("steps",)),
     "decoding": (SMALL, LatentDiffusion, "decode", several(1), ("decoding",)),
+    "decoding, of a first pass": (IN_TWO, LatentDiffusion, "decode", several(1), ("decoding",)),
 }
 
 
@@ -89,7 +93,8 @@ def test_memory_too_short_is_answered_by_a_plan_that_makes_the_picture_again(
     apart = np.abs(np.frombuffer(got, np.uint8).astype(int) - np.frombuffer(usual, np.uint8)).max()
     assert apart <= 16  # up to rounding, of bfloat16 where there is that
     # With memory enough the plan makes the same picture, from its file.
-    file = encode_png(np.frombuffer(got, np.uint8).reshape(64, 64, 3), by, None)
+    height, width = request.size[::-1]
+    file = encode_png(np.frombuffer(got, np.uint8).reshape(height, width, 3), by, None)
     assert made(shared.submit(read_settings(file).request))[0] == got
     assert any("small pieces" in note for note in by.notes())
 
@@ -168,6 +173,56 @@ def test_a_branch_is_made_again_from_its_own_beginning(
         short_of_memory(patch, LatentDiffusion, "output", several(2))
         whole = made(shared.submit(replace(by, plan=None)))[1]
     assert whole.branch is not None and whole.branch.of.plan == whole.plan == ("steps",)
+
+
+@pytest.mark.parametrize("first", [0, 2])
+def test_a_picture_that_was_changed_on_its_way_keeps_its_composition(
+    library: ModelLibrary, monkeypatch: pytest.MonkeyPatch, first: int
+) -> None:
+    """Memory runs out after the change, in a job that begins from noise or at a branch."""
+    request = replace(SMALL, steps=16, batch_size=2)
+    with Engine(library, device="cpu", max_batch=1) as engine:
+        before = engine.submit(SMALL if first == 0 else single(request, 0))
+        before.pictures()
+        job = (
+            engine.branch(before, 0, first, replace(request, prompt="trees"))
+            if first
+            else engine.submit(request)
+        )
+        wait_for(job, step(first + 2))
+        job.pause()
+        pixels(engine.submit(SMALL))  # by then its step under way is done
+        stood = job.trajectory(0)
+        short_of_memory(monkeypatch, LatentDiffusion, "output", several(2))
+        job.resume(replace(request, prompt="snow over trees"))
+        told = list(job.events())
+        done = [event.request for event in told if isinstance(event, PictureDone)]
+        assert sum(isinstance(event, Again) for event in told) == 1
+        assert [moment.step for moment in job.trajectory(0)] == list(range(17))
+        assert [moment.step for moment in job.trajectory(1)] == list(range(17))
+        monkeypatch.undo()
+        branch, second = done[0].branch, done[1].branch
+        assert branch is not None and branch.step == len(stood) > first and done[0].plan == ("steps",)
+        assert branch.of.plan == ("steps",) and branch.of.prompt == ("trees" if first else SMALL.prompt)
+        if first:
+            assert branch.of.branch is not None and branch.of.branch.of.plan is None, "made in the usual way"
+            assert second is not None and second.step == first
+        else:
+            assert branch.of.branch is second is None
+        for event in told:
+            if isinstance(event, PictureDone):
+                assert made(engine.submit(event.request))[0] == event.pixels.tobytes()
+
+
+def test_a_model_too_large_for_memory_is_not_loaded_twice(
+    library: ModelLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Engine(library, device="cpu") as engine:
+        monkeypatch.setattr(ModelLibrary, "load", lambda *_, **__: fails())
+        told = list(engine.submit(replace(SMALL, model="v-from-nothing")).events())
+        monkeypatch.undo()
+    assert not any(isinstance(event, Again) for event in told)
+    assert isinstance(told[-1], Failed) and isinstance(told[-1].error, OutOfMemory)
 
 
 def weak(patch: pytest.MonkeyPatch, method: str) -> None:

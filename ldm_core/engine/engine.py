@@ -32,18 +32,20 @@ from ldm_core.engine.events import Again, Cancelled, Done, Failed, Fetching, Pau
 from ldm_core.engine.job import Job
 from ldm_core.engine.loader import Loaded, Loader
 from ldm_core.engine.looks import Look, decoded
-from ldm_core.engine.plans import Part, after_fault, extended
+from ldm_core.engine.plans import after_fault, extended
 from ldm_core.engine.record import Record
-from ldm_core.engine.run import Image, Run
+from ldm_core.engine.run import Image, Making, Run
 from ldm_core.engine.shares import MAX_RUNNING, Shares
 from ldm_core.engine.waiting import Waits, until_start
 from ldm_core.errors import AtelierError, EngineError, QueueFull
 from ldm_core.library.models import ModelLibrary
 from ldm_core.library.tokens import Report
 from ldm_core.network.device import (
+    Part,
     choose,
     described,
     is_out_of_memory,
+    memory_for,
     release_memory,
 )
 from ldm_core.network.memory import keep_freed_blocks
@@ -119,6 +121,7 @@ class Engine:
         # Of the worker alone:
         # Of the running jobs that have not begun, for what each of their requests needs of the model:
         self._loading: dict[Record, dict[_Needed, Future[Loaded]]] = {}
+        # Changed by the worker alone; `_tell_places` and `figures` look into them in other threads:
         self._runs: dict[Record, Run] = {}  # of those that have
         self._steps, self._step_seconds = 0, 0.0
         self._errors: Counter[str] = Counter()
@@ -346,10 +349,9 @@ class Engine:
         answered: dict[Run, list[tuple[Image, Prediction]]] = {}
         for image, answer in zip(images, self._answers(images), strict=True):
             if isinstance(answer, Exception):
-                if (
-                    self._runs.get(image.run.record) is image.run
-                ):  # another of its pictures did not fail before
-                    self._meet(image.run.record, answer, "steps")
+                running = image.run
+                if self._runs.get(running.record) is running:  # no other of its pictures failed before
+                    self._meet(running.record, answer, "steps")
             else:
                 answered.setdefault(image.run, []).append((image, answer))
         took = time.monotonic() - began
@@ -401,22 +403,27 @@ class Engine:
     def _begin(self, record: Record) -> Run | None:
         """Reads the inputs, once the model is loaded; None before."""
         name = record.request.model
-        requests = lineage(record.request) if record.origin is None else (record.request,)
+        requests, steered = lineage(record.request, record.first), record.steered
         if record not in self._loading:
+            by_need = {_needed(request): request for request in (*requests, *sum(steered.values(), ()))}
             self._loading[record] = {
-                _needed(request): self._load(request, lambda text: record.tell(Fetching(text)))
-                for request in requests
+                needed: self._load(request, lambda text: record.tell(Fetching(text)))
+                for needed, request in by_need.items()
             }
         if not self._is_loaded(record):
             return None
-        loaded = {each: loading.result() for each, loading in self._loading.pop(record).items()}
+        with memory_for("loading"):
+            loaded = {each: loading.result() for each, loading in self._loading.pop(record).items()}
         began = time.monotonic()
         info = self.library.info(name)
-        models = [loaded[_needed(request)][0].by_plan(request.plan) for request in requests]
-        works = [
-            (model, prepare(request, model, info)) for request, model in zip(requests, models, strict=True)
-        ]
-        self._runs[record] = Run(record, works, loaded[_needed(record.request)][1], began)
+
+        def prepared(requests: Sequence[Request]) -> list[Making]:
+            models = [loaded[_needed(request)][0].by_plan(request.plan) for request in requests]
+            return [(model, prepare(one, model, info)) for one, model in zip(requests, models, strict=True)]
+
+        others = {index: prepared(own) for index, own in steered.items()}
+        measured = loaded[_needed(record.request)][1]
+        self._runs[record] = Run(record, prepared(requests), others, measured, began)
         return self._runs[record]
 
     def _change(self, record: Record) -> None:
@@ -432,7 +439,8 @@ class Engine:
             self._loading.pop(record, None)
             record.replace(request)
         else:
-            model = loading.result()[0].by_plan(request.plan)
+            with memory_for("loading"):
+                model = loading.result()[0].by_plan(request.plan)
             running.change(request, model, prepare(request, model, self.library.info(request.model)))
 
     def _look_once(self) -> None:
@@ -472,10 +480,12 @@ class Engine:
             self._fail(record, error)
             return
         log.warning("a job is made in another way: %s", word, extra={"engine_job": record.id[:8]})
-        error.with_traceback(None)  # its frames hold tensors
+        # Its frames, and those of what it came from, hold tensors.
+        error.__cause__ = error.__context__ = None
+        error.with_traceback(None)
         release_memory(self.device)
         running = self._runs.get(record)
-        if word == "decoding" and running is not None:
+        if word == part == "decoding" and running is not None:  # all latents are at hand
             self._decode_by(record, running, extended(plan, word))
             return
         self._runs.pop(record, None)  # it begins again at its next turn

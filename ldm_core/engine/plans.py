@@ -5,22 +5,18 @@ Either changes its bytes, so its request says so (`Request.plan`) and makes the 
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 
 from ldm_core.errors import NotFinite
-from ldm_core.network.device import is_out_of_memory
+from ldm_core.network.device import Part, ShortOfMemory, is_out_of_memory
 from ldm_core.request import FLOAT32, PLANS
 
-Part = Literal["inputs", "steps", "decoding"]  # of the work on a picture
-
-# What goes in small pieces when memory runs out there.  Prompts that change are encoded between steps, and
-# a second pass encodes what the first one decoded.
+# What goes in small pieces when memory runs out there.
 _PIECES: dict[Part, tuple[str, ...]] = {
+    "loading": (),
     "inputs": ("inputs",),
-    "steps": ("steps", "inputs"),
-    "decoding": ("decoding", "inputs"),
+    "steps": ("steps",),
+    "decoding": ("decoding",),
 }
 
 
@@ -28,14 +24,14 @@ def after_fault(error: Exception, part: Part, plan: tuple[str, ...] | None, dtyp
     """What to add to a plan that failed; None where nothing helps.
 
     Args:
-        part: of the work, where the error came.
+        part: of the work, where the error came; unless it says itself of which it is.
         dtype: in which the networks ran.
     """
     words: tuple[str, ...] = ()
     if isinstance(error, NotFinite) and dtype != torch.float32:
         words = (FLOAT32,)
     elif is_out_of_memory(error):
-        words = _PIECES[part]
+        words = _PIECES[error.part if isinstance(error, ShortOfMemory) else part]
     return next((word for word in words if word not in (plan or ())), None)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ldm_core.diffusion.samplers import Region
 from ldm_core.engine.events import Event, is_last
 from ldm_core.network.preview import PreviewMap
-from ldm_core.request import Request, planned, single
+from ldm_core.request import Request, lineage, planned, single
 from ldm_core.request.raster import Pixels
 from ldm_core.tasks.base import Moment
 
@@ -68,6 +68,20 @@ class Record:
         self.paused = threading.Event()
 
     @property
+    def first(self) -> int:
+        """The step at which its pictures begin."""
+        return 0 if self.origin is None else self.origin.step
+
+    @property
+    def steered(self) -> dict[int, tuple[Request, ...]]:
+        """What makes each unfinished picture, from its beginning on, that a change came to on its way."""
+        return {
+            index: lineage(picture.request, self.first)
+            for index, picture in enumerate(self.pictures)
+            if picture.state != "finished" and picture.request.branch != self.request.branch
+        }
+
+    @property
     def ended(self) -> bool:
         """Whether its last event was sent."""
         with self.changed:
@@ -85,23 +99,23 @@ class Record:
         self.request = request
         for index, picture in enumerate(self.pictures):
             if picture.state == "waiting":
-                picture.request = single(request, index)
+                # One that was steered, and is made anew, has its own branch.
+                picture.request = replace(single(request, index), branch=picture.request.branch)
 
     def by_plan(self, plan: tuple[str, ...]) -> None:
         """Its unfinished pictures are decoded by a plan."""
-        self.request = planned(self.request, plan, whole=self.origin is None)
+        self.request = planned(self.request, plan, self.first)
         for picture in self.pictures:
             if picture.state != "finished":
-                picture.request = planned(picture.request, plan, whole=self.origin is None)
+                picture.request = planned(picture.request, plan, self.first)
 
     def anew(self, plan: tuple[str, ...]) -> None:
         """Its unfinished pictures are made from their beginning, by a plan."""
-        self.request = planned(self.request, plan, whole=self.origin is None)
+        self.by_plan(plan)
         for index, picture in enumerate(self.pictures):
             if picture.state != "finished":
-                first = 0 if self.origin is None else self.origin.step
-                before = [moment for moment in picture.trajectory if moment.step < first]
-                self.pictures[index] = PictureRecord(single(self.request, index), before)
+                before = [moment for moment in picture.trajectory if moment.step < self.first]
+                self.pictures[index] = PictureRecord(picture.request, before)
 
     def keep(self, index: int, num_steps: int, moment: Moment) -> None:
         """Adds a moment to a picture's trajectory; every second, third ... one where all are too many."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -22,6 +22,8 @@ from ldm_core.network.preview import PreviewMap
 from ldm_core.request import Request, branched, lineage, single
 from ldm_core.request.raster import Pixels
 from ldm_core.tasks import Conditioning, Finishing, Moment, Work
+
+Making = tuple[LatentDiffusion, Work]  # of one request
 
 PREVIEW_SECONDS = 1 / 15  # between two previews of one picture; a screen hardly shows more
 TILES_SECONDS = 0.25  # between two events that tell of tiles alone
@@ -248,18 +250,25 @@ class Run:
     """A running job.
 
     Args:
-        works: of the requests that make a picture one after the other (`request.lineage`); where the job
-            begins at a moment, of the last one alone.
+        works: of the requests that make a picture one after the other (`request.lineage`) from its
+            beginning.
+        steered: the same of pictures that have others (`Record.steered`).
 
     Attributes:
         images: begun and not decoded yet, the earliest first.
     """
 
     def __init__(
-        self, record: Record, works: Sequence[tuple[LatentDiffusion, Work]], measured: Measured, began: float
+        self,
+        record: Record,
+        works: Sequence[Making],
+        steered: Mapping[int, Sequence[Making]],
+        measured: Measured,
+        began: float,
     ) -> None:
         self.record = record
         self._works = list(works)
+        self._steered = {index: list(works) for index, works in steered.items()}
         self.measured = measured
         self.began = began
         self.images: list[Image] = []
@@ -280,15 +289,20 @@ class Run:
     def change(self, request: Request, model: LatentDiffusion, work: Work) -> None:
         """Makes what is not finished yet by another request."""
         self.record.replace(request)
-        self._works[-1] = model, work
+        self._end_by(model, work)
         for image in self.images:
             image.change(single(request, image.index), model, work)
 
     def finish_by(self, model: LatentDiffusion, work: Work) -> None:
         """Decodes what is not finished yet by another plan of its model."""
-        self._works[-1] = model, work
+        self._end_by(model, work)
         for image in self.images:
             image.finish_by(model, work)
+
+    def _end_by(self, model: LatentDiffusion, work: Work) -> None:
+        """Pictures that are still to begin end in this."""
+        for works in (self._works, *self._steered.values()):
+            works[-1] = model, work
 
     @property
     def is_done(self) -> bool:
@@ -302,10 +316,9 @@ class Run:
         """Up to `limit` pictures to work on now; begins new ones where there is room."""
         for index, picture in enumerate(self.record.pictures):
             if len(self.images) < limit and picture.state == "waiting":
-                requests = lineage(picture.request)[-len(self._works) :]
-                segments = [
-                    Segment(request, *work) for request, work in zip(requests, self._works, strict=True)
-                ]
+                requests = lineage(picture.request, self.record.first)
+                works = self._steered.get(index, self._works)
+                segments = [Segment(request, *work) for request, work in zip(requests, works, strict=True)]
                 self.images.append(Image(self, index, picture, segments, self.record.origin))
         return [image for image in self.images[:limit] if image.z is None]
 
@@ -348,10 +361,11 @@ class Run:
 
     @property
     def steps_left(self) -> float:
-        """Of all pictures that are not finished."""
+        """Of all pictures that are not finished; in any thread."""
         request = self.record.request
-        num_steps = self.images[0].num_steps if self.images else request.num_steps(request.steps)
-        return self._num_left * num_steps - sum(image.progress for image in self.images)
+        images = tuple(self.images)  # the worker goes on meanwhile
+        num_steps = images[0].num_steps if images else request.num_steps(request.steps)
+        return self._num_left * num_steps - sum(image.progress for image in images)
 
     def _seconds_left(self) -> float:
         decodes = self._num_left - sum(image.decoded for image in self.images)

@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import torch
 
@@ -28,6 +29,7 @@ from ldm_core.errors import AtelierError, EngineError, OutOfMemory
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 BATCH_ON_GPU = 8
 
+Part = Literal["loading", "inputs", "steps", "decoding"]  # of the work on a picture
 T = TypeVar("T")
 
 
@@ -107,6 +109,29 @@ def is_out_of_memory(error: BaseException) -> bool:
     words = str(error).lower()
     signs = ("out of memory", "can't allocate memory", "not enough memory", "failed to allocate", "bad_alloc")
     return isinstance(error, RuntimeError) and any(sign in words for sign in signs)
+
+
+class ShortOfMemory(MemoryError):
+    """Memory ran out in a part of the work, wherever that was asked for: between two steps too."""
+
+    def __init__(self, part: Part) -> None:
+        super().__init__(f"memory ran out: {part}")
+        self.part = part
+
+
+@contextmanager
+def memory_for(part: Part) -> Iterator[None]:
+    """Where memory runs out within, the error says that it was for this part.
+
+    Raises:
+        ShortOfMemory: memory ran out.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, ShortOfMemory) or not is_out_of_memory(error):
+            raise
+        raise ShortOfMemory(part) from error
 
 
 def described(error: Exception, size: tuple[int, int]) -> AtelierError:

@@ -22,6 +22,7 @@ from ldm_core.diffusion.schedule import NoiseSchedule
 from ldm_core.errors import ConfigError
 from ldm_core.model_spec import ModelSpec
 from ldm_core.network import tiling
+from ldm_core.network.device import memory_for
 from ldm_core.network.weights import with_weights, without_weights
 from ldm_core.nn.autoencoder import first_stage
 from ldm_core.nn.control import Control
@@ -154,6 +155,7 @@ class LatentDiffusion(nn.Module):
         return x.to(self.device, dtype, memory_format=torch.channels_last)
 
     @torch.inference_mode()
+    @memory_for("inputs")
     def encode(self, image: Tensor) -> Tensor:
         """(b, 3, H, W) in [-1, 1] -> (b, c, h, w), scaled to about unit variance; large ones in tiles."""
         stage, image = self.first_stage_model, self._internal(image, self.first_stage_model)
@@ -191,9 +193,10 @@ class LatentDiffusion(nn.Module):
         """
         cell = self.spec.first_stage.downsampling
         size = (cell * z.shape[-2], cell * z.shape[-1])
-        if "decoding" not in self.plan and tiling.fits(self.first_stage_model, size):
-            return tiling.rounded(self.decode(z)[0])
-        return (yield from tiling.decoding(self.first_stage_model, self._unscaled(z)))
+        with memory_for("decoding"):
+            if "decoding" not in self.plan and tiling.fits(self.first_stage_model, size):
+                return tiling.rounded(self.decode(z)[0])
+            return (yield from tiling.decoding(self.first_stage_model, self._unscaled(z)))
 
     def labels(self, z: Tensor) -> Tensor | None:
         """(b, c, h, w) latent -> (b, h, w) class ids where it goes on with its label map, else None."""
@@ -201,6 +204,7 @@ class LatentDiffusion(nn.Module):
         return None if bits is None else labels_of(z[:, self.spec.first_stage.embed_dim :], bits)
 
     @torch.inference_mode()
+    @memory_for("inputs")
     def condition(self, inputs: Sequence[Inputs], size: tuple[int, int]) -> Cond:
         """What the UNet is given beside x_t and t.
 
@@ -216,6 +220,7 @@ class LatentDiffusion(nn.Module):
         return Cond.joined([cond.map(lambda part: part.to(self.device).float()) for cond in conds])
 
     @torch.inference_mode()
+    @memory_for("inputs")
     def worded(self, inputs: Sequence[Inputs], size: tuple[int, int]) -> Cond:
         """What of `condition` goes to cross-attention, with the vector that comes along."""
         said = [c.encode(inputs, size, self) for c in self.spec.conditioners if c.way == "crossattn"]

@@ -256,9 +256,13 @@ def varied(request: R, seed: int, batch_size: int) -> R:
     return replace(request, seed=seed, batch_size=batch_size, variation_of=of)
 
 
-def lineage(request: Request) -> tuple[Request, ...]:
-    """The requests that make a picture one after the other; each but the first begins at its branch."""
-    before = () if request.branch is None else lineage(request.branch.of)
+def lineage(request: Request, first: int = 0) -> tuple[Request, ...]:
+    """The requests that make a picture one after the other, from a step on.
+
+    Each but the first begins at its branch.
+    """
+    branch = request.branch
+    before = () if branch is None or branch.step <= first else lineage(branch.of, first)
     return (*before, request)
 
 
@@ -273,15 +277,11 @@ def branched(request: R, step: int, of: Request) -> R:
     return replace(request, branch=Branch(step, of) if step else None)
 
 
-def planned(request: R, plan: tuple[str, ...] | None, *, whole: bool) -> R:
-    """The request, to be made by a plan.
-
-    Args:
-        whole: also what was made before its branches.
-    """
+def planned(request: R, plan: tuple[str, ...] | None, first: int = 0) -> R:
+    """The request, to be made by a plan from a step on: as `lineage`, also before its branches."""
     branch = request.branch
-    if branch is not None and whole:
-        branch = Branch(branch.step, planned(branch.of, plan, whole=True))
+    if branch is not None and branch.step > first:
+        branch = Branch(branch.step, planned(branch.of, plan, first))
     return replace(request, plan=plan, branch=branch)
 
 
