@@ -433,7 +433,8 @@ class Engine:
             loading = self._changing.pop(record, None)
         if request is None or loading is None:
             return
-        request = replace(request, plan=record.request.plan)  # as it became meanwhile
+        # As they became meanwhile:
+        request = replace(request, branch=record.request.branch, plan=record.request.plan)
         running = self._runs.get(record)
         if running is None:
             self._loading.pop(record, None)
