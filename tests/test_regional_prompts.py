@@ -456,3 +456,11 @@ def test_a_class_has_one_prompt_however_it_is_written(engine: Engine) -> None:
     request = parse_request({"task": "semantic", "model": "native", "label_map": HALVES, "regions": regions})
     with pytest.raises(RequestError, match="'sky' has two prompts"):
         engine.submit(request)
+
+
+def test_a_change_of_a_coupling_is_of_all_its_tensors() -> None:
+    coupling = Coupling(torch.zeros(1, 2, 5), torch.zeros(1, 2, 2), (1,), torch.zeros(1, 7))
+    changed = coupling.map(lambda part: part + 1)
+    assert changed.embeddings is not None and changed.counts == (1,)
+    assert all(bool((part == 1).all()) for part in (changed.contexts, changed.shares, changed.embeddings))
+    assert replace(coupling, embeddings=None).map(torch.clone).embeddings is None
