@@ -194,7 +194,11 @@ def test_what_cannot_be_made_is_said_while_something_is_made(page: Page) -> None
 
 def test_a_connection_that_was_cut_comes_back(running: Running, page: Page, outputs: Path) -> None:
     owner = running.studio.person("owner")
-    (open_page,) = (one for one in owner._pages.values() if one.turn)
+    deadline = time.monotonic() + WAIT / 1000
+    while not (listening := [one for one in owner._pages.values() if one.turn]):
+        assert time.monotonic() < deadline
+        page.wait_for_timeout(50)
+    (open_page,) = listening
     first = open_page.turn
     open_page.leave(first)  # as the server sees it
     page.wait_for_timeout(100)
