@@ -3,18 +3,19 @@
   "use strict";
   const GAP = 12; // pixels between two pictures
   const CAPTION = 24; // under each
+  const SMALLEST = 120; // narrower nothing is seen of a picture: what has no room is scrolled to
 
+  // How wide pictures can be of which all are in sight, in as many columns as suit best.
   /** @type {(count: number, width: number, height: number, aspect: number) => number} */
-  const bestColumns = (count, width, height, aspect) => {
-    let [best, largest] = [1, 0];
+  const widest = (count, width, height, aspect) => {
+    let largest = 0;
     for (let columns = 1; columns <= count; columns++) {
       const rows = Math.ceil(count / columns);
       const across = (width - (columns - 1) * GAP) / columns;
       const down = (height - (rows - 1) * GAP) / rows - CAPTION;
-      const side = Math.min(across, down * aspect);
-      if (side > largest) [best, largest] = [columns, side];
+      largest = Math.max(largest, Math.min(across, down * aspect));
     }
-    return best;
+    return largest;
   };
 
   /** @type {(stage: HTMLElement, strip: HTMLElement) => void} */
@@ -27,12 +28,7 @@
       const style = getComputedStyle(strip);
       const width = strip.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
       const height = strip.clientHeight - parseFloat(style.paddingTop) - parseFloat(style.paddingBottom);
-      const columns = bestColumns(buttons.length, width, height, aspect);
-      const rows = Math.ceil(buttons.length / columns);
-      const across = (width - (columns - 1) * GAP) / columns;
-      const down = (height - (rows - 1) * GAP) / rows - CAPTION;
-      // Below this size nothing is seen: the rest is scrolled to.
-      const side = Math.max(Math.min(across, down * aspect), Math.min(120, across));
+      const side = Math.max(widest(buttons.length, width, height, aspect), Math.min(SMALLEST, width));
       strip.style.setProperty("--cell", `${Math.floor(side)}px`);
       strip.style.setProperty("--cell-height", `${Math.floor(side / aspect)}px`);
       for (const button of buttons) sharpen(button, side * devicePixelRatio);

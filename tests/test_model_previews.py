@@ -44,7 +44,7 @@ def test_letters_then_what_was_made_then_what_lies_beside(running: Running) -> N
     place = entry.path / "preview.png" if entry.path.is_dir() else entry.path.with_suffix(".preview.png")
     Image.new("RGB", (900, 600), "red").save(place)
     with Image.open(io.BytesIO(got(running, "plain").content)) as beside:
-        assert beside.size == (320, 213)
+        assert beside.size == (256, 171)
         assert max(abs(a - b) for a, b in zip(beside.convert("RGB").getpixel((9, 9)), (255, 0, 0))) < 12
 
 

@@ -34,6 +34,17 @@ def open_picture(page: Page, pixels: NDArray[np.uint8]) -> None:
     expect(canvas.locator(".size")).to_have_text(f"{SIDE} × {SIDE}")
 
 
+def paint(page: Page) -> None:
+    """A short stroke in the middle."""
+    box = page.locator("#inpaint-canvas .paper").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 10, y, steps=4)
+    page.mouse.up()
+
+
 def test_a_painted_hole_is_filled_and_nothing_else(page: Page, outputs: Path, shots: Path) -> None:
     page.get_by_role("tab", name="Inpaint").click()
     page.wait_for_selector("#inpaint-canvas [data-ready]", state="attached", timeout=WAIT)
@@ -48,13 +59,7 @@ def test_a_painted_hole_is_filled_and_nothing_else(page: Page, outputs: Path, sh
     status(page, "Nothing is painted yet")
     expect(fault).to_contain_text("Nothing is painted yet")
     page.screenshot(path=shots / "nothing-painted.png")
-    box = page.locator("#inpaint-canvas .paper").bounding_box()
-    assert box is not None
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    page.mouse.move(x, y)
-    page.mouse.down()
-    page.mouse.move(x + 10, y, steps=4)
-    page.mouse.up()
+    paint(page)
     expect(fault).to_have_count(0)
     path = newest(page, outputs, "inpaint")
     request = read_settings(path).request
@@ -102,13 +107,7 @@ def test_something_is_removed_at_once_and_the_result_goes_on(page: Page, outputs
     page.wait_for_timeout(1000)
     page.locator("#inpaint-remove").click()
     status(page, "paint over what shall be gone")
-    box = page.locator("#inpaint-canvas .paper").bounding_box()
-    assert box is not None
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    page.mouse.move(x, y)
-    page.mouse.down()
-    page.mouse.move(x + 10, y, steps=4)
-    page.mouse.up()
+    paint(page)
     page.wait_for_timeout(1000)
     before = set(outputs.rglob("*.png"))
     page.locator("#inpaint-remove").click()

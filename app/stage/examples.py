@@ -58,7 +58,8 @@ def connect(studio: Studio, welcome: Welcome, tabs: gr.Tabs, made: Sequence[AnyF
             return {tabs: gr.skip()}
         page = page_of(studio, request)
         updates = reopen(studio, page, tabs, made, chosen)
-        page.say("Press Generate to make this picture, or change its words first.")
+        if page.message is None or page.message.kind == "news":  # a note on what is missing here stays
+            page.say("Press Generate to make this picture, or change its words first.")
         return updates
 
     filled = [component for form in made for component in form.filled()]

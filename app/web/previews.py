@@ -5,25 +5,23 @@ from __future__ import annotations
 import colorsys
 import functools
 import html
-import io
 import threading
 import zlib
 from contextlib import suppress
 from pathlib import Path
 
-from PIL import Image
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from app.keeping.history import History, Query
 from app.keeping.history.facts import read_regular
+from app.keeping.history.thumbs import small_copy
 from app.studio.jobs import Studio
 from ldm_core.errors import AtelierError, FileError, ModelError
 from ldm_core.library.index import Entry
-from ldm_core.pictures.reading import over_white, read_picture
+from ldm_core.pictures.reading import read_picture
 
-SIDE = 320  # pixels of the longer side
 _one_at_a_time = threading.Lock()
 # As other programs call the picture of NAME.safetensors, and of a model in a folder.
 _ENDINGS = tuple(
@@ -84,20 +82,16 @@ def _beside(path: Path | None) -> bytes | None:
 @functools.lru_cache(maxsize=500)
 def _small(path: Path, _changed: int, _size: int) -> bytes | None:
     try:
-        picture = Image.fromarray(over_white(read_picture(read_regular(path)[0]).rgba))
+        return small_copy(read_picture(read_regular(path)[0]).rgba)
     except AtelierError:
         return None
-    picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=3)
-    file = io.BytesIO()
-    picture.save(file, "WEBP", quality=80)
-    return file.getvalue()
 
 
 def letters(entry: Entry) -> str:
     """An SVG with a model's first letters, in a colour of its name."""
     hue = zlib.crc32(entry.name.encode()) % 360 / 360
     red, green, blue = (round(255 * part) for part in colorsys.hls_to_rgb(hue, 0.36, 0.22))
-    text = html.escape("".join(entry.title or entry.name).strip()[:2])
+    text = html.escape((entry.title or entry.name).strip()[:2])
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 160 120">'
         f'<rect width="160" height="120" fill="rgb({red},{green},{blue})"/>'

@@ -45,8 +45,7 @@ def patches(colours: Colours, hole: Hole) -> Colours:
 
     with _one_at_a_time:
         patchmatch.set_random_seed(_SEED)
-        filled = patchmatch.inpaint(colours, hole, patch_size=_PATCH_RADIUS)
-    return np.asarray(filled, np.uint8)
+        return np.asarray(patchmatch.inpaint(colours, hole, patch_size=_PATCH_RADIUS), np.uint8)
 
 
 def edge_colours(colours: Colours, hole: Hole) -> Colours:

@@ -30,11 +30,7 @@ class Thumbs:
 
     def make(self, digest: str, pixels: Pixels) -> bytes:
         """Writes and returns the small copy of a picture's pixels, which may be transparent."""
-        picture = Image.fromarray(pixels)
-        picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=3)
-        file = io.BytesIO()
-        picture.save(file, "WEBP", quality=QUALITY, method=2)
-        data = file.getvalue()
+        data = small_copy(pixels)
         with suppress(OSError):  # it is made again when somebody looks
             path = self.path(digest)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,3 +58,12 @@ class Thumbs:
         """Removes a small copy."""
         with suppress(OSError):
             self.path(digest).unlink(missing_ok=True)
+
+
+def small_copy(pixels: Pixels) -> bytes:
+    """A WebP of a picture of any size."""
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=3)
+    file = io.BytesIO()
+    picture.save(file, "WEBP", quality=QUALITY, method=2)
+    return file.getvalue()
